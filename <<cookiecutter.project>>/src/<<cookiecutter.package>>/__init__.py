@@ -1,0 +1,1 @@
+"""From a question to a reviewed answer: experiments on vision models."""

@@ -1,0 +1,18 @@
+"""Errors that are meant for people."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user can put right. The message says what is wrong, where, and what was expected.
+
+    The stage runner prints it alone, without a traceback, and exits with code 1.
+    """
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """` Did you mean 'x'?` for the most similar of `names`, or an empty string: made to end a message with."""
+    known = {candidate.casefold(): candidate for candidate in names}
+    matches = get_close_matches(name.casefold(), known, n=1)
+    return f" Did you mean '{known[matches[0]]}'?" if matches else ""

@@ -1,0 +1,1 @@
+"""The four stages of the pipeline (prepare, train, infer, quant) and what they share."""

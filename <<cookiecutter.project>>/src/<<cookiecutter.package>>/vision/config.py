@@ -1,0 +1,72 @@
+"""The config of a stage: params.yaml as DVC composed it, or conf/ with Hydra overrides where a person gives some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from ..errors import UserError, nearest
+
+CONF = Path("conf")
+PARAMS = Path("params.yaml")
+
+
+def load(overrides: list[str]) -> DictConfig:
+    """The config: params.yaml without overrides; with some, conf/ composed afresh. Raises UserError.
+
+    The second way serves `python src/train.py model=efficientnet_b1 data.image_size=384`: it starts from conf/, as
+    `dvc exp run -S` does, and leaves params.yaml alone.
+    """
+    if overrides:
+        cfg = compose(overrides)
+    elif PARAMS.is_file():
+        loaded = OmegaConf.load(PARAMS)
+        if not isinstance(loaded, DictConfig):
+            raise UserError(f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`")
+        cfg = loaded
+    else:
+        raise UserError(f"{PARAMS} not found in {Path.cwd()}: run this from the project's root")
+    check(cfg)
+    return cfg
+
+
+def compose(overrides: list[str]) -> DictConfig:
+    """conf/ with `overrides`, every interpolation resolved. Raises UserError in Hydra's words, without its traceback."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if not CONF.is_dir():
+        raise UserError(f"{CONF}/ not found in {Path.cwd()}: run this from the project's root")
+    try:
+        with initialize_config_dir(str(CONF.resolve()), version_base=None):
+            cfg = hydra_compose("config", overrides=overrides)
+        OmegaConf.resolve(cfg)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"cannot compose conf/ with {' '.join(overrides)}: {error}") from error
+    return cfg
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse what no stage could use: a data set and a model of different tasks, and unknown names. Raises UserError."""
+    for group in ("data", "model"):
+        if cfg[group].task != cfg.task:
+            raise UserError(
+                f"{group}={cfg[group].name} is for {cfg[group].task}, but task is {cfg.task}: "
+                f"choose task={cfg[group].task} for both, or another {group}"
+            )
+    choices = {
+        "training.optimizer": ["adamw", "adam", "sgd"],
+        "training.precision": ["32", "16-mixed", "bf16-mixed"],
+        "infer.voting": ["hard", "soft", "rank"],
+    }
+    for key, allowed in choices.items():
+        value = str(OmegaConf.select(cfg, key))
+        if value not in allowed:
+            raise UserError(f"{key}={value} is not one of {', '.join(allowed)}.{nearest(value, allowed)}")
+    for key in ("training.max_epochs", "training.accumulate_grad_batches", "data.image_size", "data.batch_size"):
+        value = OmegaConf.select(cfg, key)
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{key}={value} should be a whole number from 1 up")

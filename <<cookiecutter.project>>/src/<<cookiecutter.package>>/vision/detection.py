@@ -1,0 +1,82 @@
+"""Detection networks: build, preprocess, postprocess. Ultralytics gives the layers, training is next door."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from .environment import quiet_ultralytics
+from .model_file import ModelFile
+
+CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.7, 300  # what Ultralytics' own validation uses
+
+
+def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
+    """An untrained network for `classes`. `architecture` as in ModelFile. Raises UserError for an unknown name."""
+    quiet_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    try:
+        network = DetectionModel(deepcopy(architecture), ch=3, nc=len(classes), verbose=False)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"model.architecture={architecture} is unknown to Ultralytics: expected a name such as yolo11n.yaml"
+        ) from error
+    network.names = dict(enumerate(classes))
+    return network
+
+
+def load_network(model: ModelFile) -> Any:
+    """The network of a model file, in eval mode. In eval mode it returns (predictions, …); see Predictor."""
+    network = build(model.architecture, model.classes)
+    network.load_state_dict(model.state_dict)
+    return network.eval()
+
+
+def letterbox(height: int, width: int, size: int) -> tuple[float, int, int]:
+    """How an image fits into a `size` x `size` square: its scale, and the padding left and on top, in pixels."""
+    scale = size / max(height, width)
+    return scale, round((size - round(width * scale)) / 2 - 0.1), round((size - round(height * scale)) / 2 - 0.1)
+
+
+def preprocess(model: ModelFile, image: np.ndarray) -> np.ndarray:
+    """An RGB image (H, W, 3) uint8, scaled to fit and padded with grey: (3, S, S) float32 in [0, 1]."""
+    import cv2
+
+    size = model.image_size
+    height, width = image.shape[:2]
+    scale, left, top = letterbox(height, width, size)
+    square = np.full((size, size, 3), 114, np.uint8)
+    resized = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
+    square[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    return np.ascontiguousarray(square.transpose(2, 0, 1), dtype=np.float32) / 255
+
+
+def postprocess(output: np.ndarray, shapes: list[tuple[int, int]], size: int) -> list[np.ndarray]:
+    """Raw output (N, 4 + classes, anchors) to detections, one array (k, 6) an image, best first.
+
+    A row is x1, y1, x2, y2 as fractions of the original image, confidence, class. `shapes` are the original images'
+    (height, width) in pixels. Non-maximum suppression by class, as in Ultralytics' validation.
+    """
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+
+    kept = non_max_suppression(
+        torch.from_numpy(np.array(output)),
+        CONFIDENCE,
+        IOU,
+        multi_label=True,
+        max_det=MAX_DETECTIONS,
+        max_time_img=1e6,  # a busy machine must not change the result
+    )
+    detections = []
+    for rows, (height, width) in zip(kept, shapes, strict=True):
+        scale, left, top = letterbox(height, width, size)
+        rows = rows.numpy().astype(np.float64)
+        rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / (scale * width)).clip(0, 1)
+        rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / (scale * height)).clip(0, 1)
+        detections.append(rows)
+    return detections

@@ -1,0 +1,62 @@
+"""One row an epoch: on the terminal, in DVCLive, and in the history that a resumed run starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+DIRECTORY = Path("dvclive")
+
+
+class Journal:
+    """What training reports while it runs.
+
+    `history` is the list of rows so far, each {"epoch", "ended", "metrics"}; a resumed run passes the rows that it
+    already has, so that the curves are those of an undisturbed run.
+    """
+
+    def __init__(self, epochs: int, batches: int, history: Iterable[dict[str, Any]] = ()):
+        from dvclive import Live
+
+        self.epochs, self.batches = epochs, batches
+        self.history: list[dict[str, Any]] = []
+        self.live = Live(str(DIRECTORY), save_dvc_exp=False, dvcyaml=None, report=None)
+        for row in history:
+            self._record(row)
+        self.progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
+        )
+        self.bar = self.progress.add_task("training", total=epochs * batches, completed=len(self.history) * batches)
+        self.progress.start()
+
+    def batch(self) -> None:
+        """One batch is done."""
+        self.progress.advance(self.bar)
+
+    def epoch(self, metrics: dict[str, float]) -> None:
+        """One epoch is done; `metrics` by name, such as {"train/loss": 0.3, "val/f1_macro": 0.9}."""
+        row = {
+            "epoch": len(self.history),
+            "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "metrics": metrics,
+        }
+        self._record(row)
+        number = row["epoch"] + 1
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "lr")
+        self.progress.update(self.bar, description=f"epoch {number}/{self.epochs}", completed=number * self.batches)
+        self.progress.console.print(f"epoch {number}/{self.epochs}  {shown}", highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Stop the bar and finish DVCLive's files."""
+        self.progress.stop()
+        self.live.end()
+
+    def _record(self, row: dict[str, Any]) -> None:
+        self.history.append(row)
+        for name, value in row["metrics"].items():
+            self.live.log_metric(name, value)
+        self.live.next_step()

@@ -1,0 +1,125 @@
+"""The quant stage: the trained model as the variant that cfg.quant names, compared with PyTorch in size, accuracy, speed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from . import latency, quantization
+from .evaluation import Evaluation, check_classes, evaluate
+from .layout import Prepared
+from .model_file import ModelFile
+from .openvino_model import OpenVinoPredictor, write_metadata
+from .predictor import TorchPredictor
+from .quantization import MAIN_METRICS
+
+MODEL = Path("models/model.pt")
+
+
+def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
+    """Write models/quant/, metrics/quant.json, metrics/quant_speed.json and results/quant/ below `out`.
+
+    Both networks are evaluated on the test split of cfg.infer.site by the code that the infer stage uses, and timed on
+    the CPU in turns.
+
+    Raises:
+        UserError: no model or data, classes that differ, an empty calibration set, a max_drop out of reach.
+    """
+    prepared, model = Prepared(), ModelFile.load(MODEL)
+    check_classes(model, prepared)  # before minutes of work
+    folder = out / "models" / "quant"
+    reference = variant = TorchPredictor(model, threads=cfg.quant.threads)
+    if cfg.quant.backend == "torch":
+        facts: dict[str, Any] = {"calibration_images": 0}
+        write_metadata(model, folder, {"backend": "torch", "precision": "fp32"} | facts)
+    else:
+        facts = quantization.build(cfg, model, prepared, folder)
+        variant = OpenVinoPredictor.load(folder, cfg.quant.threads)
+
+    expected = evaluate(reference, prepared, cfg.infer.site, cfg.infer.batch_size)
+    found = expected if variant is reference else evaluate(variant, prepared, cfg.infer.site, cfg.infer.batch_size)
+    sizes = {"size_mb": files_mb(folder) or weights_mb(model), "torch_size_mb": weights_mb(model)}
+    accuracy = compare(model, found, expected) | sizes | {"calibration_images": facts["calibration_images"]}
+    speed = measure(cfg, reference, variant)
+
+    write_json(out / "metrics" / "quant.json", {"variant": cfg.quant.name} | accuracy)
+    write_json(out / "metrics" / "quant_speed.json", speed)
+    predictions = out / "results" / "quant" / "predictions.parquet"
+    predictions.parent.mkdir(parents=True)
+    found.per_image.to_parquet(predictions)
+    show(cfg.quant.name, model, accuracy, speed)
+    return facts
+
+
+def compare(model: ModelFile, found: Evaluation, expected: Evaluation) -> dict[str, Any]:
+    """The variant's metrics, PyTorch's under `torch`, and `drop`: how much the variant lost in the main ones."""
+    drop = {name: expected.metrics[name] - found.metrics[name] for name in MAIN_METRICS[model.task]}
+    return found.metrics | {"torch": expected.metrics, "drop": drop}
+
+
+def measure(cfg: DictConfig, reference: TorchPredictor, variant: TorchPredictor | OpenVinoPredictor) -> dict[str, Any]:
+    """Latency of one image and throughput of both networks, which take turns; `speedup` is that of the median latency.
+
+    OpenVINO's throughput is asynchronous, with as many requests as it asks for (`measured.requests`); PyTorch has no
+    such thing, and its throughput is that of one call after the other.
+    """
+    quant = cfg.quant
+    work: dict[str, Any] = {"torch": latency.prepare(reference, 1, quant.warmup, quant.repeats)}
+    requests = 0
+    if isinstance(variant, OpenVinoPredictor):
+        work["variant"] = latency.prepare(variant, 1, quant.warmup, quant.repeats)
+        work["throughput"], requests = variant.throughput(quant.repeats)
+    rounds = latency.take_turns(work, quant.rounds)
+    torch = latency.summarise(rounds["torch"], 1)
+    found = latency.summarise(rounds.get("variant", rounds["torch"]), 1)
+    if requests:
+        found["throughput"] = max(rounds["throughput"])
+    settings = {"batch_size": 1, "requests": requests} | {k: quant[k] for k in ("warmup", "repeats", "rounds")}
+    return found | {
+        "torch": torch,
+        "speedup": torch["latency_ms"]["p50"] / found["latency_ms"]["p50"],
+        "measured": latency.describe(variant) | settings,
+    }
+
+
+def files_mb(folder: Path) -> float:
+    """The size of a converted network's files in MB (10^6 bytes); 0 where there are none."""
+    return sum(path.stat().st_size for path in folder.glob("model.*")) / 1e6
+
+
+def weights_mb(model: ModelFile) -> float:
+    """The size of the weights in FP32, in MB (10^6 bytes)."""
+    return sum(4 * weight.numel() for weight in model.state_dict.values() if weight.is_floating_point()) / 1e6
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a metrics file, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def show(name: str, model: ModelFile, accuracy: dict[str, Any], speed: dict[str, Any]) -> None:
+    """Print the comparison."""
+    metrics = MAIN_METRICS[model.task]
+    table = Table("", "MB", *metrics, "drop", "p50 ms", "images/s", "speed-up")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for label, size, scores, drop, timing, speedup in (
+        (name, accuracy["size_mb"], accuracy, f"{accuracy['drop'][metrics[0]]:.4f}", speed, f"{speed['speedup']:.2f}"),
+        ("torch_fp32", accuracy["torch_size_mb"], accuracy["torch"], "", speed["torch"], ""),
+    ):
+        table.add_row(
+            label,
+            f"{size:.2f}",
+            *(f"{scores[metric]:.4f}" for metric in metrics),
+            drop,
+            f"{timing['latency_ms']['p50']:.3f}",
+            f"{timing['throughput']:.0f}",
+            speedup,
+        )
+    Console().print(table)

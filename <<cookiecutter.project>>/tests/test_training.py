@@ -1,0 +1,144 @@
+"""Training, as a person runs it: reproducible, resumable, and clear when it can't be done."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from workspace import SMALL, Workspace
+
+Get = Callable[[str], Workspace]
+
+
+@pytest.mark.slow
+def test_same_config_and_seed_give_the_same_bytes(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
+    again = prepared(task).copy(tmp_path / "again")
+    again.run("train", *SMALL[task])
+    first, second = trained(task).files(), again.files()
+    outputs = [name for name in first if name.startswith(("models/", "metrics/"))]
+    assert "models/model.pt" in outputs
+    assert {name: first[name] for name in outputs} == {name: second[name] for name in outputs}
+
+
+@pytest.mark.slow
+def test_another_seed_gives_another_model(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
+    other = prepared(task).copy(tmp_path / "other")
+    other.run("train", *SMALL[task], "seed=1")
+    assert other.files()["models/model.pt"] != trained(task).files()["models/model.pt"]
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
+    killed = prepared(task).copy(tmp_path / "killed")
+    process = subprocess.Popen(
+        killed.command("train", *SMALL[task]), cwd=killed.root, env=killed.environment(), stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list(killed.root.glob(".cache/train/*/state.*t")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed.root / "models").exists()
+
+    resumed = killed.run("train", *SMALL[task])
+    assert "Resuming after epoch 1 of 2" in resumed.stdout
+    for name in ("models/model.pt", "metrics/train.json"):
+        assert killed.files()[name] == trained(task).files()[name]
+    rows = next((killed.root / "dvclive" / "plots").rglob("lr.tsv")).read_text().splitlines()
+    assert len(rows) == 1 + 2, "one row an epoch, those before the kill included"
+    assert not list(killed.root.glob(".cache/train/*/")), "the state is gone when training has finished"
+
+
+@pytest.mark.slow
+def test_checkpoints_are_named_by_epoch_and_metric(trained: Get, task: str) -> None:
+    names = sorted(path.name for path in (trained(task).root / "models" / "checkpoints").iterdir())
+    metrics = json.loads((trained(task).root / "metrics" / "train.json").read_text())
+    metric, suffix = {"detection": ("mAP50_95", "pt"), "classification": ("f1_macro", "ckpt")}[task]
+    assert f"epoch={metrics['best_epoch']:02d}-val_{metric}={metrics[f'val_{metric}']:.3f}.{suffix}" in names
+    assert any(name.startswith("epoch=01") for name in names), "the last epoch"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["none", "cutout", "randaugment", "mixup", "full"])
+def test_every_augmentation_policy_trains(prepared: Get, task: str, policy: str, tmp_path: Path) -> None:
+    space = prepared(task).copy(tmp_path / "space")
+    space.run("train", *SMALL[task], f"augmentation={policy}", "training.max_epochs=1", "data.batch_size=64")
+    assert "models/model.pt" in space.files()
+
+
+@pytest.mark.slow
+def test_training_options_take_effect(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
+    plain = trained(task).files()["models/model.pt"]
+    smoothing = [] if task == "detection" else ["training.label_smoothing=0.2"]
+    average = f"training.ema={'false' if task == 'detection' else 'true'}"
+    for i, option in enumerate(
+        ["training.optimizer=sgd", "training.accumulate_grad_batches=2", "training.precision=bf16-mixed", average, *smoothing]
+    ):
+        space = prepared(task).copy(tmp_path / str(i))
+        space.run("train", *SMALL[task], option)
+        assert space.files()["models/model.pt"] != plain, f"{option} changed nothing"
+
+
+@pytest.mark.slow
+def test_patience_stops_early(prepared: Get, task: str, tmp_path: Path) -> None:
+    space = prepared(task).copy(tmp_path / "space")
+    options = ["training.max_epochs=6", "training.patience=1", "lr=0", "training.warmup_epochs=0", "data.batch_size=64"]
+    space.run("train", *SMALL[task], *options)
+    assert json.loads((space.root / "metrics" / "train.json").read_text())["epochs"] < 6
+
+
+@pytest.mark.slow
+def test_weights_of_another_run_can_be_taken(trained: Get, task: str, tmp_path: Path) -> None:
+    space = trained(task).copy(tmp_path / "space")
+    weights = next((space.root / "models" / "checkpoints").iterdir())
+    (space.root / "start.pt").write_bytes(weights.read_bytes())
+    space.run("train", *SMALL[task], "model.weights=start.pt", "training.max_epochs=1", "lr=1e-9", "training.ema=false")
+    before = json.loads((trained(task).root / "metrics" / "train.json").read_text())
+    after = json.loads((space.root / "metrics" / "train.json").read_text())
+    metric = {"detection": "val_mAP50", "classification": "val_accuracy"}[task]
+    assert after[metric] >= before[metric] - 0.1, "one epoch without learning keeps about what was there"
+
+
+@pytest.mark.slow
+def test_weights_that_do_not_fit(trained: Get, task: str, tmp_path: Path) -> None:
+    space = trained(task).copy(tmp_path / "space")
+    (space.root / "models" / "model.pt").rename(space.root / "start.pt")
+    other = {
+        "detection": "model.architecture.scales.t=[0.5,0.25,1024]",
+        "classification": "model.architecture=test_efficientnet_gn",
+    }[task]
+    options = [*SMALL[task], other, "model.weights=start.pt"]
+    message = space.message("train", *options)
+    assert "start.pt does not fit the model" in message and "model.strict=false" in message
+    loaded = space.run("train", *options, "model.strict=false", "training.max_epochs=1")
+    assert "weights from start.pt" in loaded.stdout
+
+    (space.root / "start.pt").write_bytes(b"no model")
+    assert "damaged" in space.message("train", *options)
+    (space.root / "start.pt").unlink()
+    assert "no such file" in space.message("train", *options)
+
+
+@pytest.mark.slow
+def test_refusals(prepared: Get, task: str, tmp_path: Path) -> None:
+    space = prepared(task).copy(tmp_path / "space")
+    small = SMALL[task]
+    other = {"detection": "classification", "classification": "detection"}[task]
+    architecture = {"detection": "yolo11q.yaml", "classification": "efficientnet_bo"}[task]
+    assert architecture in space.message("train", *small, f"model.architecture={architecture}")
+    assert "torch finds no GPU" in space.message("train", *small, "training.devices=cuda")
+    assert "training.devices=fast" in space.message("train", *small, "training.devices=fast")
+    assert "No site 'C'" in space.message("train", *small, "data.site=C")
+    assert f"task={other}" in space.message("train", f"task={other}")
+    assert "Did you mean 'adamw'" in space.message("train", *small, "training.optimizer=adamv")
+    assert "training.learning_rate" in space.message("train", *small, "training.learning_rate=1")
+    assert "yolo12z" in space.message("train", "model=yolo12z")
+    assert "data.batch_size=0" in space.message("train", *small, "data.batch_size=0")
+
+
+def test_nothing_prepared(fresh: Workspace) -> None:
+    assert "No prepared data" in fresh.message("train", "lr=0.1")

@@ -1,0 +1,70 @@
+"""A copy of the project to run its stages in, as a person or DVC would: scripts in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+SMALL = {
+    "detection": ["task=detection", "model=yolo11t", "training.max_epochs=2"],
+    "classification": ["task=classification", "model=tiny", "training.max_epochs=2"],
+}  # real trainings that take seconds
+
+
+@dataclass
+class Workspace:
+    """A folder with the project's code and config, without its data, models and results."""
+
+    root: Path
+
+    def run(self, stage: str, *overrides: str, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+        """`python src/<stage>.py <overrides>`. With `check`, a failure fails the test and shows the output."""
+        result = subprocess.run(
+            self.command(stage, *overrides), cwd=self.root, env=self.environment(), capture_output=True, text=True, **options
+        )  # type: ignore[call-overload]
+        if check:
+            assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def command(self, stage: str, *overrides: str) -> list[str]:
+        """The command line of a stage."""
+        return [sys.executable, f"src/{stage}.py", *overrides]
+
+    def environment(self) -> dict[str, str]:
+        """A user's environment: Ultralytics behaves differently where it sees pytest's variable."""
+        private = ("PYTEST_CURRENT_TEST", "DVC_ROOT", "OMP_NUM_THREADS")
+        return {name: value for name, value in os.environ.items() if name not in private}
+
+    def message(self, stage: str, *overrides: str) -> str:
+        """What a person reads when the stage refuses: one message, no traceback, and no output was written."""
+        before = self.files()
+        result = self.run(stage, *overrides, check=False)
+        assert result.returncode == 1, result.stdout + result.stderr
+        assert "Traceback" not in result.stderr, result.stderr
+        assert self.files() == before, "a refused stage left files"
+        return " ".join(result.stderr.split())
+
+    def files(self) -> dict[str, bytes]:
+        """The outputs: every file but code, config and the cache."""
+        folders = ("data", "models", "metrics", "results", "effective")
+        paths = (path for folder in folders for path in (self.root / folder).rglob("*"))
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in paths if path.is_file()}
+
+    def copy(self, root: Path) -> Workspace:
+        """Another folder with the same content."""
+        return Workspace(Path(shutil.copytree(self.root, root, symlinks=True)))
+
+
+def make(root: Path) -> Workspace:
+    """A workspace at `root`, which is created."""
+    root.mkdir(parents=True)
+    for name in ("src", "conf"):
+        shutil.copytree(PROJECT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(PROJECT / name, root / name)
+    return Workspace(root)

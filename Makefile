@@ -1,0 +1,37 @@
+# make demo: bake a project and run it. make test: everything that is tested.
+VENV := .venv
+TASK := detection
+DEMO := demo
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test quick lint requirements
+
+demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for the other task
+	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
+	$(VENV)/bin/cookiecutter . --no-input project=$(DEMO) task=$(TASK)
+	$(MAKE) -C $(DEMO) setup run
+	cd $(DEMO) && .venv/bin/dvc metrics show
+
+test: $(VENV)/ready  # everything; installs a baked project once, and runs it
+	$(VENV)/bin/pytest
+
+quick: $(VENV)/ready  # what needs no installed project
+	$(VENV)/bin/pytest -m "not slow"
+
+lint: $(VENV)/ready
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+requirements:  # pins anew what the template and the generated project install; needs uv
+	python3 scripts/requirements.py
+
+$(VENV)/ready: tests/requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: none on PATH." >&2; exit 1; }
+	@if command -v uv >/dev/null; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+		uv pip install --quiet --python $(VENV) -r $<; \
+	else \
+		$(PYTHON) -m venv $(VENV) && $(VENV)/bin/pip install --quiet -r $<; \
+	fi
+	@touch $@

@@ -1,0 +1,57 @@
+"""Makes the new project a git repository with a first commit, and says the next commands.
+
+Runs in cookiecutter's own interpreter: standard library only, no network. Under cruft it leaves git alone: cruft renders
+the template again for each diff and update, and a repository in there would break them.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+
+answers = json.loads(r"""<< cookiecutter | tojson >>""")
+
+# Set inside git's own hooks, where they would send our commit to another repository.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def enclosed():
+    """Whether this folder is part of a repository. One that ignores the folder doesn't count."""
+    return git("rev-parse", "--is-inside-work-tree").returncode == 0 and git("check-ignore", "-q", ".").returncode == 1
+
+
+def commit():
+    """Commits everything, with a stand-in for the committer where the user has not told git a name. No prompt, ever."""
+    identity = []
+    if git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").returncode:
+        identity = ["-c", f"user.name={answers['project']}", "-c", "user.email=nobody@localhost"]
+    commit = ["commit", "-q", "--no-verify", "--no-gpg-sign", "-m", "Start from exp-template"]
+    for step in (["init", "-q"], ["add", "-A"], [*identity, *commit]):
+        done = git(*step)
+        if done.returncode:
+            return f"not committed yet, because git failed: {done.stderr.strip()}"
+    return "a git repository with a first commit."
+
+
+def state():
+    if not shutil.which("git"):
+        return "no git repository: install git, then git init, git add -A and git commit."
+    if enclosed():
+        return "part of the git repository around it: commit it there."
+    return commit()
+
+
+with contextlib.suppress(OSError):
+    os.removedirs(".github/workflows")  # empty where the CI is another
+
+if "_commit" not in answers:
+    print(f"\n{answers['project']} is {state()} Next:\n")
+    print(f"    cd {shlex.quote(os.getcwd())}")
+    print("    make setup && source .venv/bin/activate")
+    print("    dvc exp run\n")

@@ -1,0 +1,86 @@
+"""Baking projects, and running commands in them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+TEMPLATE = Path(__file__).parents[1]
+QUESTIONS = {key for key in json.loads((TEMPLATE / "cookiecutter.json").read_text()) if not key.startswith("_")}
+HIDDEN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTEST_")  # what would tell a command that it runs inside a test
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    path: Path
+
+    def files(self) -> set[str]:
+        """All files but git's own."""
+        paths = (path.relative_to(self.path) for path in self.path.rglob("*") if not path.is_dir())
+        return {path.as_posix() for path in paths if path.parts[0] != ".git"}
+
+    def read(self, name: str) -> str:
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def run(
+        self, *command: str, env: Mapping[str, str] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs the command in the project, with its environment first on PATH. It must succeed, unless told otherwise."""
+        variables = {key: value for key, value in os.environ.items() if not key.startswith(HIDDEN)}
+        variables["PATH"] = f"{self.path / '.venv/bin'}{os.pathsep}{variables['PATH']}"
+        done = subprocess.run(command, cwd=self.path, env=variables | (env or {}), capture_output=True, text=True)
+        if check and done.returncode:
+            said = f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+            raise AssertionError(f"{' '.join(command)} ended with exit code {done.returncode}:\n{said}")
+        return done
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests' own settings of git and cookiecutter: yours change nothing here, and nothing here changes yours."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "git").write_text("[user]\n\tname = Tester\n\temail = tester@localhost\n[init]\n\tdefaultBranch = main\n")
+    (folder / "cookiecutter").write_text(f"cookiecutters_dir: {folder}/templates\nreplay_dir: {folder}/replay\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(folder / "git"))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("COOKIECUTTER_CONFIG", str(folder / "cookiecutter"))
+        for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+            patch.delenv(variable, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def bake(cookies_session, own_settings) -> Callable[..., BakedProject]:
+    """bake(task="classification") bakes a project. With environment=…, that becomes its .venv."""
+
+    def bake(environment: Path | None = None, **options: str) -> BakedProject:
+        unknown = options.keys() - QUESTIONS
+        assert not unknown, f"no such option, and cookiecutter would say nothing: {', '.join(sorted(unknown))}"
+        result = cookies_session.bake(extra_context=options, template=str(TEMPLATE))
+        if result.exception:
+            raise result.exception
+        project = BakedProject(result.project_path)
+        if environment:
+            (project.path / ".venv").symlink_to(environment)
+        return project
+
+    return bake
+
+
+@pytest.fixture(scope="session")
+def environment(bake) -> Iterator[Path]:
+    """What `make setup` of a project installs: made once, shared by all that run something.
+
+    EXP_TEMPLATE_VENV names one that is there already, to save the minutes.
+    """
+    if ready := os.environ.get("EXP_TEMPLATE_VENV"):
+        yield Path(ready)
+        return
+    project = bake(project="environment-lab")
+    project.run("make", "setup")
+    yield project.path / ".venv"
