@@ -17,11 +17,11 @@ from PIL import Image
 
 from project import load
 
-digits = load("vision.digits")
+digits = load("vision.data.digits")
 layout = load("vision.layout")
 prepare = load("vision.prepare")
-splits = load("vision.splits")
-yolo = load("vision.yolo")
+splits = load("vision.data.splits")
+yolo = load("vision.data.yolo")
 UserError = load("errors").UserError
 
 CONF = Path(__file__).parents[1] / "conf" / "data"

@@ -46,7 +46,8 @@ class Journal:
         }
         self._record(row)
         number = row["epoch"] + 1
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "lr")
+        hidden = [name for name in metrics if name == "lr" or (name.startswith("val/") and name.endswith("loss"))]
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name not in hidden)
         self.progress.update(self.bar, description=f"epoch {number}/{self.epochs}", completed=number * self.batches)
         self.progress.console.print(f"epoch {number}/{self.epochs}  {shown}", highlight=False, soft_wrap=True)
 

@@ -19,6 +19,8 @@ from PIL import Image, ImageOps
 from ..errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
+# What Pillow raises for a damaged file; ImportError where Ultralytics, once imported, tries a plugin for HEIF on it.
+UNREADABLE = (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def read_image(source: Item | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             return to_rgb(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UserError(f"Cannot read the image {path}: {error}") from error
 
 

@@ -61,6 +61,11 @@ def write(network: ov.Model, model: ModelFile, folder: Path, precision: str, fac
     import openvino as ov
 
     folder.mkdir(parents=True, exist_ok=True)
+    for number, operation in enumerate(network.get_ordered_ops()):
+        if operation.get_friendly_name() == operation.get_name():
+            # A name of OpenVINO's own making counts what the process has made so far, helpers of other threads too:
+            # the same network would not give the same bytes.
+            operation.set_friendly_name(f"{operation.get_type_name()}/{number}")
     ov.save_model(network, folder / "model.xml", compress_to_fp16=precision == "fp16")
     write_metadata(model, folder, {"backend": "openvino", "precision": precision} | facts)
 
@@ -154,7 +159,9 @@ class OpenVinoPredictor:
         compiled = ov.Core().compile_model(network, "CPU", settings)
         actual = compiled.get_property("INFERENCE_PRECISION_HINT")
         if actual != ov.Type.f32:
-            raise UserError(f"OpenVINO computes in {actual} although f32 was asked for: this processor can't be compared")
+            raise UserError(
+                f"OpenVINO computes in {actual} although f32 was asked for: this processor can't be compared"
+            )
         return compiled
 
     def throughput(self, images: int) -> tuple[Callable[[], float], int]:

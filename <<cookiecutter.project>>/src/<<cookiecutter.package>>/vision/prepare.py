@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ..errors import UserError, nearest
-from .checks import check, read_images, refuse
-from .dataset import Dataset, Finding
-from .digits import digits, digits_scenes
-from .image_folder import image_folder
+from .data.checks import check, read_images, refuse
+from .data.dataset import Dataset, Finding
+from .data.digits import digits, digits_scenes
+from .data.image_folder import image_folder
 from .layout import SPLITS
-from .picture import draw_samples
-from .splits import cut_missing
-from .yolo import yolo
+from .data.picture import draw_samples
+from .data.splits import cut_missing
+from .data.yolo import yolo
 
 SOURCES: dict[str, Callable[[DictConfig], Dataset]] = {
     "digits_scenes": digits_scenes,

@@ -104,22 +104,18 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def show(name: str, model: ModelFile, accuracy: dict[str, Any], speed: dict[str, Any]) -> None:
-    """Print the comparison."""
-    metrics = MAIN_METRICS[model.task]
-    table = Table("", "MB", *metrics, "drop", "p50 ms", "images/s", "speed-up")
+    """Print the variant beside PyTorch."""
+    torch = accuracy["torch"]
+    p50, torch_p50 = speed["latency_ms"]["p50"], speed["torch"]["latency_ms"]["p50"]
+    images, torch_images = speed["throughput"], speed["torch"]["throughput"]
+    size, torch_size = accuracy["size_mb"], accuracy["torch_size_mb"]
+    table = Table("", name, "torch_fp32", "")
     for column in table.columns[1:]:
         column.justify = "right"
-    for label, size, scores, drop, timing, speedup in (
-        (name, accuracy["size_mb"], accuracy, f"{accuracy['drop'][metrics[0]]:.4f}", speed, f"{speed['speedup']:.2f}"),
-        ("torch_fp32", accuracy["torch_size_mb"], accuracy["torch"], "", speed["torch"], ""),
-    ):
-        table.add_row(
-            label,
-            f"{size:.2f}",
-            *(f"{scores[metric]:.4f}" for metric in metrics),
-            drop,
-            f"{timing['latency_ms']['p50']:.3f}",
-            f"{timing['throughput']:.0f}",
-            speedup,
-        )
+    table.add_row("size, MB", f"{size:.2f}", f"{torch_size:.2f}", f"{torch_size / size:.2f} times smaller")
+    for metric in MAIN_METRICS[model.task]:
+        lost = f"drop {accuracy['drop'][metric]:z.4f}"
+        table.add_row(metric, f"{accuracy[metric]:.4f}", f"{torch[metric]:.4f}", lost)
+    table.add_row("p50, ms", f"{p50:.3f}", f"{torch_p50:.3f}", f"{speed['speedup']:.2f} times faster")
+    table.add_row("images/s", f"{images:.0f}", f"{torch_images:.0f}", f"{images / torch_images:.2f} times more")
     Console().print(table)

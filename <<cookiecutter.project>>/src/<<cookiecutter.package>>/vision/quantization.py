@@ -87,9 +87,9 @@ def quantize(network: ov.Model, model: ModelFile, items: Sequence[Item], preset:
         items: the calibration images.
         preset: `mixed` (asymmetric activations, more accurate with SiLU) or `performance` (symmetric ones).
     """
+    silence()
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
     return nncf.quantize(network, dataset(model, items), **settings(network, model, len(items), preset))
 
 
@@ -106,8 +106,6 @@ def quantize_within(
     Raises:
         UserError: not even with every layer back in FP32, or only so.
     """
-    import nncf
-
     metric, limit = MAIN_METRICS[model.task][0], cfg.quant.max_drop
     images = prepared.items("val", cfg.data.site)
 
@@ -120,7 +118,9 @@ def quantize_within(
         # and then reverts the layers that matter least first (seen in 3.4).
         return score(compiled), [0.0] * len(images)
 
-    nncf.set_log_level(logging.ERROR)
+    silence()
+    import nncf
+
     quantized = nncf.quantize_with_accuracy_control(
         network,
         dataset(model, items),
@@ -186,6 +186,14 @@ def dataset(model: ModelFile, items: Sequence[Item]) -> Any:
     import nncf
 
     return nncf.Dataset(items, lambda item: preprocess(model, read_image(item))[np.newaxis])
+
+
+def silence() -> None:
+    """Errors only from NNCF, and no warning where it finds a CUDA toolkit without a GPU. To be called before its import."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
 
 
 def quantized_layers(network: ov.Model) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from omegaconf import DictConfig
 
-from ..errors import UserError
+from ...errors import UserError
 from .dataset import NO_BOXES, Dataset, Sample, finding
 from .places import SPLIT_NAMES, images_below, is_image, other_files, site_places
 
@@ -25,6 +25,7 @@ def yolo(source: DictConfig) -> Dataset:
     """
     classes: list[str] = []
     samples: list[Sample] = []
+    missing: list[str] = []
     malformed: list[str] = []
     orphans: list[str] = []
     others: list[str] = []
@@ -39,11 +40,12 @@ def yolo(source: DictConfig) -> Dataset:
         images_of = _images_by_split(file, data, others)
         for split, images in images_of.items():
             for image in images:
-                boxes, wrong = _read_boxes(label_file(image), len(classes))
+                labels = label_file(image)
+                missing += [] if labels.is_file() else [str(image)]
+                boxes, wrong = _read_boxes(labels, len(classes))
                 malformed += wrong
                 samples.append(Sample(site, split, image.stem, image, boxes=boxes))
         orphans += _labels_without_image([image for images in images_of.values() for image in images])
-    missing = [sample.origin for sample in samples if not label_file(Path(sample.origin)).is_file()]
     findings = [
         finding("missing_labels", "Images without a label file, taken as background", missing),
         finding("malformed_labels", "Malformed label rows", malformed, "Correct them.", fatal=True),

@@ -17,9 +17,9 @@ from io import BytesIO
 from PIL import Image
 from rich.progress import track
 
-from ..errors import UserError
+from ...errors import UserError
 from .dataset import Dataset, Finding, Sample, finding
-from .layout import SPLITS
+from ..layout import SPLITS, UNREADABLE
 
 
 def read_images(samples: Sequence[Sample]) -> tuple[list[Sample], Finding]:
@@ -39,7 +39,7 @@ def _read(sample: Sample) -> tuple[str, bool]:
     try:
         with Image.open(BytesIO(content)) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except UNREADABLE:
         return digest, False
     return digest, True
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .dataset import Dataset, Sample
-from .layout import SPLITS, to_rgb
+from ..layout import SPLITS, to_rgb
 
 COLUMNS, ROWS = 3, 2  # images of each site and split
 TILE, GAP, MARGIN, HEADER, CAPTION = 192, 6, 28, 34, 22  # pixels
@@ -30,7 +30,7 @@ def draw_samples(dataset: Dataset, file: Path) -> None:
         for column, split in enumerate(SPLITS):
             samples = [sample for sample in dataset.samples if (sample.site, sample.split) == (site, split)]
             left, top = MARGIN + column * (width + MARGIN), MARGIN + row * (height + MARGIN)
-            _draw_header(picture, left, top, f"{site} / {split}", f"{len(samples)} images")
+            _draw_header(picture, left, top, f"{site} / {split}", f"{len(samples)} image{'s' * (len(samples) != 1)}")
             for index, sample in enumerate(_spread(samples, COLUMNS * ROWS)):
                 x = left + index % COLUMNS * (TILE + GAP)
                 y = top + HEADER + index // COLUMNS * (TILE + caption + GAP)

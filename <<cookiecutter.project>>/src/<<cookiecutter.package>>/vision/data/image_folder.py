@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ..errors import UserError, nearest
+from ...errors import UserError, nearest
 from .dataset import Dataset, Sample
 from .places import SPLIT_NAMES, images_below, other_files, site_places
 

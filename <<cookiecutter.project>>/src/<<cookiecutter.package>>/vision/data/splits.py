@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-from ..errors import UserError
+from ...errors import UserError
 from .dataset import Sample
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
 
-from ..errors import UserError
+from ...errors import UserError
 from .dataset import Dataset, Sample
-from .layout import SPLITS
+from ..layout import SPLITS
 from .splits import assign
 
 DIGITS_PER_SCENE = (2, 4)

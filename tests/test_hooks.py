@@ -1,0 +1,132 @@
+"""Which answers are refused, and what the new project's git is like, as a person at the command line sees it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TEMPLATE
+
+Generate = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def generate(tmp_path: Path, own_settings) -> Generate:
+    def generate(output: Path = tmp_path, **options: str) -> subprocess.CompletedProcess[str]:
+        answers = [f"{question}={answer}" for question, answer in options.items()]
+        command = [sys.executable, "-m", "cookiecutter", str(TEMPLATE), "--no-input", "-o", str(output), *answers]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    return generate
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"project": "my lab"}, "project 'my lab' must be made of letters"),
+        ({"project": "-lab"}, "project '-lab' must be made of letters"),
+        ({"project": "lab."}, "project 'lab.' must be made of letters"),
+        ({"project": "labör"}, "project 'labör' must be made of letters"),
+        ({"project": "../lab"}, "project '../lab' must be made of letters"),
+        ({"project": "la/b"}, "project 'la/b' must be made of letters"),
+        ({"project": "lab'"}, 'project "lab\'" must be made of letters'),
+        ({"project": ""}, "already exists"),  # cookiecutter's own words: the folder would be the one it writes into
+        ({"project": "2lab"}, "package '2lab' must be made of lower-case letters"),
+        ({"project": "torch"}, "package 'torch' would hide the module"),
+        ({"project": "mlflow"}, "package 'mlflow' would hide the module"),
+        ({"project": "Test"}, "package 'test' would hide the module"),
+        ({"package": ""}, "package '' must be made of lower-case letters"),
+        ({"package": "my-lab"}, "package 'my-lab' must be made of lower-case letters"),
+        ({"package": "Lab"}, "package 'Lab' must be made of lower-case letters"),
+        ({"package": "class"}, "package 'class' is a word of the Python language"),
+        ({"package": "json"}, "package 'json' would hide the module"),
+        ({"package": "src"}, "package 'src' would hide the module"),
+        ({"package": "vision"}, "package 'vision' would hide the module"),
+        ({"package": "train"}, "package 'train' would hide the module"),
+        ({"dvc_remote_url": ""}, "dvc_remote_url is empty"),
+        ({"dvc_remote_url": "s3://bucket"}, "'s3://bucket' is no folder"),
+        ({"dvc_remote_url": 'a "b"'}, "must hold no quotes"),
+        ({"dvc_remote": "s3", "dvc_remote_url": ""}, "dvc_remote=s3 needs an address"),
+        ({"dvc_remote": "s3", "dvc_remote_url": "gs://bucket"}, "must look like s3://…"),
+        ({"dvc_remote": "ssh", "dvc_remote_url": "ssh://"}, "must look like ssh://…"),
+        ({"description": "two\nlines"}, "description 'two\\nlines' must be one line"),
+    ],
+    ids=lambda value: " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
+)
+def test_bad_answers_are_refused_before_anything_is_written(generate, tmp_path, options, sentence):
+    (tmp_path / "out").mkdir()
+    done = generate(tmp_path / "out", **options)
+    assert done.returncode != 0
+    assert sentence in (done.stderr + done.stdout).splitlines()[0]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_next_commands_are_said(generate, tmp_path):
+    done = generate()
+    assert done.stderr == ""
+    assert "vision-lab is a git repository with a first commit. Next:" in done.stdout
+    assert done.stdout.split("Next:")[1].split() == [
+        *("cd", str(tmp_path / "vision-lab")),
+        *["make", "setup", "&&", "source", ".venv/bin/activate", "dvc", "exp", "run"],
+    ]
+
+
+def test_a_repository_around_it_is_left_alone(generate, tmp_path):
+    git(tmp_path, "init", "-q")
+    done = generate()
+    assert "part of the git repository around it" in done.stdout
+    assert not (tmp_path / "vision-lab/.git").exists()
+    assert git(tmp_path, "status", "--porcelain") == "?? vision-lab/\n"
+
+
+def test_a_repository_that_ignores_it_does_not_count(generate, tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("/vision-lab/\n")
+    generate()
+    assert git(tmp_path / "vision-lab", "rev-list", "--count", "HEAD") == "1\n"
+
+
+def test_git_hooks_of_another_repository_are_safe(generate, tmp_path, monkeypatch):
+    other, output = tmp_path / "other", tmp_path / "output"
+    other.mkdir()
+    output.mkdir()
+    git(other, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    generate(output)
+    monkeypatch.undo()
+    assert not (other / ".git/index").exists()
+    assert (output / "vision-lab/.git").is_dir()
+
+
+def test_a_user_without_a_name_in_git(generate, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    generate()
+    assert git(tmp_path / "vision-lab", "log", "--format=%an <%ae>") == "vision-lab <nobody@localhost>\n"
+    assert "[user]" not in (tmp_path / "vision-lab/.git/config").read_text()
+
+
+def test_settings_of_git_that_would_stop_a_commit(generate, tmp_path, monkeypatch):
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[user]\nname = A\nemail = a@b\n[commit]\ngpgsign = true\n[core]\nhooksPath = {hooks}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    generate()
+    assert git(tmp_path / "vision-lab", "rev-list", "--count", "HEAD") == "1\n"
+
+
+def test_a_machine_without_git(generate, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    done = generate()
+    assert done.returncode == 0
+    assert "no git repository: install git" in done.stdout
+    assert (tmp_path / "vision-lab/dvc.yaml").is_file()
