@@ -11,7 +11,7 @@ demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=class
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
 	$(VENV)/bin/cookiecutter . --no-input project=$(DEMO) task=$(TASK)
 	$(MAKE) -C $(DEMO) setup run
-	cd $(DEMO) && .venv/bin/dvc metrics show
+	@echo; echo "The numbers stand above, and in $(DEMO)/metrics. Next: cd $(DEMO) && source .venv/bin/activate && dvc exp show"
 
 test: $(VENV)/ready  # everything; installs a baked project once, and runs it
 	$(VENV)/bin/pytest

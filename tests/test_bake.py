@@ -43,12 +43,12 @@ VISION = {
     "conf/training": "default.yaml",
     "src": "infer.py prepare.py project.py quant.py train.py",
     "src/vision_lab": "__init__.py errors.py",
-    "src/vision_lab/vision": "__init__.py augmentation.py checks.py classification.py classification_training.py config.py "
-    "dataset.py detection.py detection_training.py devices.py digits.py ensemble.py environment.py "
-    "evaluation.py image_folder.py infer.py journal.py latency.py layout.py model_file.py "
-    "openvino_model.py picture.py places.py predictor.py prepare.py quant.py quantization.py revisions.py "
-    "splits.py stage.py train.py yolo.py",
-    "tests": "conftest.py test_prepare.py test_training.py workspace.py",
+    "src/vision_lab/vision": "__init__.py augmentation.py classification.py classification_training.py config.py detection.py "
+    "detection_training.py devices.py ensemble.py environment.py evaluation.py infer.py journal.py "
+    "latency.py layout.py model_file.py openvino_model.py predictor.py prepare.py quant.py "
+    "quantization.py revisions.py stage.py train.py",
+    "src/vision_lab/vision/data": "__init__.py checks.py dataset.py digits.py image_folder.py picture.py places.py splits.py yolo.py",
+    "tests": "conftest.py test_config.py test_infer.py test_prepare.py test_stage.py test_training.py workspace.py",
 }
 # …and what an answer brings.
 CI = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": None}

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import workspace
 from hypothesis import settings
+
+import workspace
 from workspace import SMALL, Workspace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks gain nothing from more, and a busy machine loses much

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from project import load
 from workspace import PROJECT, Workspace
 

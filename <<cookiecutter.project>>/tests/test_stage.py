@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+
 from project import load
 from workspace import PROJECT
 

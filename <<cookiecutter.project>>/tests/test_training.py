@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from workspace import SMALL, Workspace
 
 Get = Callable[[str], Workspace]
@@ -38,7 +39,9 @@ def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get
         killed.command("train", *SMALL[task]), cwd=killed.root, env=killed.environment(), stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 300
-    while not list(killed.root.glob(".cache/train/*/state.*t")) and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not list(killed.root.glob(".cache/train/*/state.*t")) and process.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -76,7 +79,13 @@ def test_training_options_take_effect(trained: Get, prepared: Get, task: str, tm
     smoothing = [] if task == "detection" else ["training.label_smoothing=0.2"]
     average = f"training.ema={'false' if task == 'detection' else 'true'}"
     for i, option in enumerate(
-        ["training.optimizer=sgd", "training.accumulate_grad_batches=2", "training.precision=bf16-mixed", average, *smoothing]
+        [
+            "training.optimizer=sgd",
+            "training.accumulate_grad_batches=2",
+            "training.precision=bf16-mixed",
+            average,
+            *smoothing,
+        ]
     ):
         space = prepared(task).copy(tmp_path / str(i))
         space.run("train", *SMALL[task], option)

@@ -22,11 +22,10 @@ class Workspace:
 
     root: Path
 
-    def run(self, stage: str, *overrides: str, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(self, stage: str, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`python src/<stage>.py <overrides>`. With `check`, a failure fails the test and shows the output."""
-        result = subprocess.run(
-            self.command(stage, *overrides), cwd=self.root, env=self.environment(), capture_output=True, text=True, **options
-        )  # type: ignore[call-overload]
+        command, environment = self.command(stage, *overrides), self.environment()
+        result = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
         return result

@@ -24,7 +24,9 @@ def build(architecture: str, classes: list[str], pretrained: bool = False) -> An
     except Exception as error:
         if not pretrained:
             raise
-        raise UserError(f"cannot fetch the weights of {architecture} ({error}): use model.weights=null or a file") from error
+        raise UserError(
+            f"cannot fetch the weights of {architecture} ({error}): use model.weights=null or a file"
+        ) from error
 
 
 def load_network(model: ModelFile) -> Any:

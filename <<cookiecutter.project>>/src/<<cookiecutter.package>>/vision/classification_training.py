@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import timm
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import EarlyStopping
 from sklearn.metrics import accuracy_score, f1_score
 from timm.optim import param_groups_weight_decay
 from torch.nn import functional
@@ -93,7 +94,7 @@ def statistics(cfg: DictConfig) -> tuple[list[float], list[float]]:
 def early_stopping(cfg: DictConfig) -> list[pl.Callback]:
     """Stop after training.patience epochs without a better METRIC; null never stops."""
     patience = cfg.training.patience
-    return [pl.callbacks.EarlyStopping(METRIC, mode="max", patience=patience)] if patience else []
+    return [EarlyStopping(METRIC, mode="max", patience=patience)] if patience else []
 
 
 class Images(Dataset):
@@ -141,7 +142,9 @@ class Classifier(pl.LightningModule):
             load_weights(network, read_weights(cfg.model.weights), cfg.model.weights, cfg.model.strict)
         self.network = network.to(memory_format=torch.channels_last)
         averaging = get_ema_multi_avg_fn(EMA_DECAY)
-        self.average = AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True) if cfg.training.ema else None
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True) if cfg.training.ema else None
+        )
         self.mixup = augmentation.mixup(cfg.augmentation, len(classes))
         self.outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
@@ -172,10 +175,10 @@ class Classifier(pl.LightningModule):
         self.outputs.append((logits.argmax(1), labels, loss[None]))
 
     def on_validation_epoch_end(self) -> None:
-        gathered = (self.all_gather(torch.cat(parts)).flatten().cpu() for parts in zip(*self.outputs, strict=True))
-        predicted, labels, losses = gathered  # of all GPUs
+        gathered = [self.all_gather(torch.cat(parts)) for parts in zip(*self.outputs, strict=True)]
+        predicted, labels, losses = (torch.as_tensor(part).flatten().cpu() for part in gathered)  # of all GPUs
         self.outputs.clear()
-        self.log(METRIC, f1_score(labels, predicted, average="macro", zero_division=0))
+        self.log(METRIC, f1_score(labels, predicted, average="macro", zero_division=0.0))
         self.log("val/accuracy", accuracy_score(labels, predicted))
         self.log("val/loss", losses.sum() / len(labels))
 

@@ -23,7 +23,9 @@ def load(overrides: list[str]) -> DictConfig:
     elif PARAMS.is_file():
         loaded = OmegaConf.load(PARAMS)
         if not isinstance(loaded, DictConfig):
-            raise UserError(f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`")
+            raise UserError(
+                f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`"
+            )
         cfg = loaded
     else:
         raise UserError(f"{PARAMS} not found in {Path.cwd()}: run this from the project's root")

@@ -19,8 +19,9 @@ def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
     quiet_ultralytics()
     from ultralytics.nn.tasks import DetectionModel
 
+    cfg: Any = deepcopy(architecture)  # DetectionModel takes a mapping as well, and writes into it
     try:
-        network = DetectionModel(deepcopy(architecture), ch=3, nc=len(classes), verbose=False)
+        network = DetectionModel(cfg, ch=3, nc=len(classes), verbose=False)
     except FileNotFoundError as error:
         raise UserError(
             f"model.architecture={architecture} is unknown to Ultralytics: expected a name such as yolo11n.yaml"
@@ -75,7 +76,7 @@ def postprocess(output: np.ndarray, shapes: list[tuple[int, int]], size: int) ->
     detections = []
     for rows, (height, width) in zip(kept, shapes, strict=True):
         scale, left, top = letterbox(height, width, size)
-        rows = rows.numpy().astype(np.float64)
+        rows = np.asarray(rows, dtype=np.float64)
         rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / (scale * width)).clip(0, 1)
         rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / (scale * height)).clip(0, 1)
         detections.append(rows)

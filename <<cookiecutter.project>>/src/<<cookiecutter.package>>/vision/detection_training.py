@@ -45,7 +45,9 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
     used = devices.resolve(cfg.training.devices, "training.devices")
     if cfg.training.label_smoothing:
-        raise UserError("training.label_smoothing is for classification: Ultralytics' detection loss has none, set it to 0")
+        raise UserError(
+            "training.label_smoothing is for classification: Ultralytics' detection loss has none, set it to 0"
+        )
     OmegaConf.save(cfg, work / "config.yaml")
     state = read_state(work)
     if state is None or not state["finished"]:
@@ -109,7 +111,7 @@ class Images(YOLODataset):
         return [str(item.path) for item in img_path]
 
     def get_labels(self) -> list[dict[str, Any]]:
-        return [self._label(item) for item in self.img_path]
+        return [self._label(item) for item in self.img_path]  # type: ignore[arg-type]
 
     def _label(self, item: Item) -> dict[str, Any]:
         rows = boxes(item)
@@ -216,7 +218,7 @@ class Trainer(DetectionTrainer):
         finally:
             engine.check_amp = check_amp
         if not self.cfg.training.ema:
-            self.ema.decay = lambda updates: 0.0
+            self.ema.decay = lambda x: 0.0
 
     def resume_training(self, ckpt: Any) -> None:
         state = read_state(self.work)
@@ -247,7 +249,10 @@ class Trainer(DetectionTrainer):
 
     def save_model(self) -> bool:
         metrics = {NAMES[name]: float(value) for name, value in self.metrics.items() if name in NAMES}
-        losses = {**self.label_loss_items(self.tloss), **{k: v for k, v in self.metrics.items() if k.startswith("val/")}}
+        losses = {
+            **self.label_loss_items(self.tloss),
+            **{k: v for k, v in self.metrics.items() if k.startswith("val/")},
+        }
         assert self.journal is not None
         self.journal.epoch({**{name: float(v) for name, v in losses.items()}, **metrics, "lr": self.lr["lr/pg0"]})
 
@@ -310,7 +315,9 @@ def find_weights(cfg: DictConfig) -> tuple[dict[str, Any], str, bool]:
         try:
             attempt_download_asset(path)
         except Exception as error:
-            raise UserError(f"cannot fetch {path.name} ({error}): put the file there, {path}, or use model.weights=null") from error
+            raise UserError(
+                f"cannot fetch {path.name} ({error}): put the file there, {path}, or use model.weights=null"
+            ) from error
         strict = False  # its head is for COCO's 80 classes
     else:
         path, strict = Path(cfg.weights), cfg.strict

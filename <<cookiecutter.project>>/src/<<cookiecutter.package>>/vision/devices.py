@@ -22,7 +22,9 @@ def resolve(devices: object, key: str) -> list[str]:
     if not asked or len(indexes) < len(asked):
         raise UserError(f"{key}={devices} should be auto, cpu, cuda, a GPU's index such as 0, or a list such as [0,1]")
     if not count:
-        raise UserError(f"{key}={devices} asks for CUDA, but torch finds no GPU here: use {key}=cpu, or check nvidia-smi")
+        raise UserError(
+            f"{key}={devices} asks for CUDA, but torch finds no GPU here: use {key}=cpu, or check nvidia-smi"
+        )
     absent = [index for index in indexes if not 0 <= index < count]
     if absent:
         raise UserError(f"{key}={devices} asks for GPU {absent[0]}, but this machine's are 0 to {count - 1}")

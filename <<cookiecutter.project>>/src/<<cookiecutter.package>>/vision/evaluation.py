@@ -43,9 +43,7 @@ def check_classes(model: ModelFile, prepared: Prepared) -> None:
         )
 
 
-def evaluate(
-    predictor: Predictor, prepared: Prepared, site: Any, batch_size: int, split: str = "test"
-) -> Evaluation:
+def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: int, split: str = "test") -> Evaluation:
     """Evaluate one network on a split of `site` (a name, a list of names or "all"). Raises UserError."""
     check_classes(predictor.model, prepared)
     items = prepared.items(split, site)
@@ -89,8 +87,8 @@ def score_classification(items: list[Item], results: list[np.ndarray], classes: 
     probabilities = np.stack(results)
     actual = np.array([classes.index(item.label) for item in items])
     predicted = probabilities.argmax(1)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        actual, predicted, labels=range(len(classes)), zero_division=0
+    precision, recall, f1, support = map(
+        np.asarray, precision_recall_fscore_support(actual, predicted, labels=range(len(classes)), zero_division=0.0)
     )
     present = support > 0  # a class without a test image has no F1; it would pull the mean down
     metrics = {
@@ -120,7 +118,8 @@ def score_classification(items: list[Item], results: list[np.ndarray], classes: 
             "probabilities": list(probabilities),
         }
     )
-    return Evaluation(metrics, per_image, per_image[["actual", "predicted"]], pd.concat(curve, ignore_index=True))
+    confusion = per_image.filter(["actual", "predicted"])
+    return Evaluation(metrics, per_image, confusion, pd.concat(curve, ignore_index=True))
 
 
 def score_detection(items: list[Item], results: list[np.ndarray], classes: list[str]) -> Evaluation:

@@ -15,7 +15,6 @@ from ..errors import UserError
 from . import devices, ensemble, latency
 from .evaluation import Evaluation, check_classes, predict, score
 from .layout import Prepared
-from .model_file import ModelFile
 from .predictor import Predictor, TorchPredictor
 from .revisions import find_model
 
@@ -28,7 +27,9 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     if settings.members:
         ensemble.check_members(len(settings.members))
     if settings.members and settings.model:
-        raise UserError(f"infer.model={settings.model} and infer.members are both set: one model or an ensemble, not both")
+        raise UserError(
+            f"infer.model={settings.model} and infer.members are both set: one model or an ensemble, not both"
+        )
     used = devices.resolve(settings.device, "infer.device")[0]
     names = list(settings.members) or [settings.model]
     models = [find_model(name, OWN) for name in names]
@@ -43,7 +44,12 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
 
     write(out, evaluation, speed)
     show(evaluation, speed, settings)
-    return {"device": used, "models": [{"name": m.name, "epoch": m.epoch, "from": n or str(OWN)} for m, n in zip(models, names, strict=True)]}
+    return {
+        "device": used,
+        "models": [
+            {"name": m.name, "epoch": m.epoch, "from": n or str(OWN)} for m, n in zip(models, names, strict=True)
+        ],
+    }
 
 
 def combine(results: list[list[np.ndarray]], task: str, voting: str) -> list[np.ndarray]:
@@ -108,5 +114,6 @@ def show(evaluation: Evaluation, speed: dict[str, Any], settings: DictConfig) ->
         quantiles = "  ".join(f"{name} {value:.2f} ms" for name, value in row["latency_ms"].items())
         console.print(f"batch {size}: {quantiles}  {row['throughput']:.0f} images/s", highlight=False)
     console.print(
-        f"measured with {on['backend']} {on['precision']} on {on['device_name']}, {on['threads']} thread(s)", highlight=False
+        f"measured with {on['backend']} {on['precision']} on {on['device_name']}, {on['threads']} thread(s)",
+        highlight=False,
     )

@@ -44,7 +44,9 @@ class ModelFile:
         description = {k: v for k, v in asdict_shallow(self).items() if k != "state_dict"}
         weights = {k: v.detach().cpu().contiguous() for k, v in self.state_dict.items()}
         buffer = io.BytesIO()  # a named file would put its own name inside the archive
-        torch.save({"format": FORMAT, "description": json.dumps(description, sort_keys=True), "weights": weights}, buffer)
+        torch.save(
+            {"format": FORMAT, "description": json.dumps(description, sort_keys=True), "weights": weights}, buffer
+        )
         return buffer.getvalue()
 
     def save(self, path: Path) -> None:

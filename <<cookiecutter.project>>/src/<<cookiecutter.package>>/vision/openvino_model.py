@@ -7,6 +7,7 @@ models/quant/
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -61,13 +62,22 @@ def write(network: ov.Model, model: ModelFile, folder: Path, precision: str, fac
     import openvino as ov
 
     folder.mkdir(parents=True, exist_ok=True)
-    for number, operation in enumerate(network.get_ordered_ops()):
-        if operation.get_friendly_name() == operation.get_name():
-            # A name of OpenVINO's own making counts what the process has made so far, helpers of other threads too:
-            # the same network would not give the same bytes.
-            operation.set_friendly_name(f"{operation.get_type_name()}/{number}")
+    renumber(network)
     ov.save_model(network, folder / "model.xml", compress_to_fp16=precision == "fp16")
     write_metadata(model, folder, {"backend": "openvino", "precision": precision} | facts)
+
+
+def renumber(network: ov.Model) -> None:
+    """Number the names of OpenVINO's own making, such as Constant_94037, from 0: the same network gives the same bytes.
+
+    They count what the process has made so far, and so depend on how many threads have helped.
+    """
+    numbers: dict[str, int] = {}
+    for operation in network.get_ordered_ops():
+        name = operation.get_friendly_name()
+        if match := re.match(r"([A-Za-z]+_)(\d+)(.*)", name):
+            number = numbers.setdefault(match[2], len(numbers))
+            operation.set_friendly_name(f"{match[1]}{number}{match[3]}")
 
 
 def write_metadata(model: ModelFile, folder: Path, facts: dict[str, Any]) -> None:

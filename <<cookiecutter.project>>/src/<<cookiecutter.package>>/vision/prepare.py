@@ -17,10 +17,10 @@ from .data.checks import check, read_images, refuse
 from .data.dataset import Dataset, Finding
 from .data.digits import digits, digits_scenes
 from .data.image_folder import image_folder
-from .layout import SPLITS
 from .data.picture import draw_samples
 from .data.splits import cut_missing
 from .data.yolo import yolo
+from .layout import SPLITS
 
 SOURCES: dict[str, Callable[[DictConfig], Dataset]] = {
     "digits_scenes": digits_scenes,

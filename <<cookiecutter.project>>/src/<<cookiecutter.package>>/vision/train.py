@@ -52,12 +52,17 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     suffix = ".pt" if cfg.task == "detection" else ".ckpt"
     short = trained.metric.rpartition("/")[2]
     for model in (best, last):  # one file where the last epoch was the best
-        model.save(out / "models" / "checkpoints" / f"epoch={model.epoch:02d}-val_{short}={model.metrics[short]:.3f}{suffix}")
+        model.save(
+            out / "models" / "checkpoints" / f"epoch={model.epoch:02d}-val_{short}={model.metrics[short]:.3f}{suffix}"
+        )
     metrics = {f"val_{name}": value for name, value in best.metrics.items()}
     metrics |= {"best_epoch": best.epoch, "epochs": len(trained.history)}
     (out / "metrics").mkdir()
     (out / "metrics" / "train.json").write_text(json.dumps(metrics, indent=2) + "\n")
-    print(f"best epoch {best.epoch + 1} of {len(trained.history)}: " + ", ".join(f"{k} {v:.4f}" for k, v in best.metrics.items()))
+    print(
+        f"best epoch {best.epoch + 1} of {len(trained.history)}: "
+        + ", ".join(f"{k} {v:.4f}" for k, v in best.metrics.items())
+    )
     return {"devices": trained.devices, "epochs": [{"epoch": r["epoch"], "ended": r["ended"]} for r in trained.history]}
 
 
@@ -87,7 +92,9 @@ def workspace(cfg: DictConfig, prepared: Prepared) -> Iterator[Path]:
 def fingerprint(cfg: DictConfig, prepared: Prepared) -> str:
     """A hash of config, data and code: a state is only resumed by the training that left it."""
     digest = hashlib.sha256()
-    decisive = {key: OmegaConf.to_container(cfg[key]) if OmegaConf.is_config(cfg[key]) else cfg[key] for key in SECTIONS}
+    decisive = {
+        key: OmegaConf.to_container(cfg[key]) if OmegaConf.is_config(cfg[key]) else cfg[key] for key in SECTIONS
+    }
     decisive["data"] = {key: OmegaConf.to_container(cfg.data)[key] for key in DATA_KEYS}  # type: ignore[index]
     digest.update(json.dumps(decisive, sort_keys=True).encode())
     digest.update((prepared.root / "items.csv").read_bytes())

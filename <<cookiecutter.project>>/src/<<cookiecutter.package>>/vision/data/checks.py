@@ -18,8 +18,8 @@ from PIL import Image
 from rich.progress import track
 
 from ...errors import UserError
-from .dataset import Dataset, Finding, Sample, finding
 from ..layout import SPLITS, UNREADABLE
+from .dataset import Dataset, Finding, Sample, finding
 
 
 def read_images(samples: Sequence[Sample]) -> tuple[list[Sample], Finding]:

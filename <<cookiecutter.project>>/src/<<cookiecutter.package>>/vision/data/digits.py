@@ -19,8 +19,8 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from ...errors import UserError
-from .dataset import Dataset, Sample
 from ..layout import SPLITS
+from .dataset import Dataset, Sample
 from .splits import assign
 
 DIGITS_PER_SCENE = (2, 4)

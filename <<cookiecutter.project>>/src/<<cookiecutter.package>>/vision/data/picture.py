@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .dataset import Dataset, Sample
 from ..layout import SPLITS, to_rgb
+from .dataset import Dataset, Sample
 
 COLUMNS, ROWS = 3, 2  # images of each site and split
 TILE, GAP, MARGIN, HEADER, CAPTION = 192, 6, 28, 34, 22  # pixels

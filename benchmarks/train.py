@@ -1,0 +1,154 @@
+"""Seconds an epoch of our train stage beside the plain engines, and the start-up of each stage.
+
+    demo/.venv/bin/python benchmarks/train.py demo [--rounds 3]
+
+In a generated project (here demo), with its environment: our stage against Ultralytics' own training on yolo11n, and
+against a bare Lightning loop on timm's test_efficientnet, on the same images with the same settings. They take turns;
+an epoch's time is the median over a run's epochs but the first, and the best round counts. Goal: at most 1.03.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+EPOCHS = 4
+QUIET = {"YOLO_OFFLINE": "1", "YOLO_VERBOSE": "false", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+PLAIN_YOLO = """
+import sys, time, json
+from ultralytics import YOLO, settings
+dict.update(settings, dict.fromkeys(("sync", "dvc", "mlflow", "tensorboard", "wandb"), False))
+stamps = []
+model = YOLO("yolo11n.yaml")
+model.add_callback("on_fit_epoch_end", lambda trainer: stamps.append(time.time()))
+model.train(data="data.yaml", epochs=EPOCHS, imgsz=64, batch=8, nbs=8, optimizer="AdamW", lr0=0.004, lrf=0.05,
+    weight_decay=0.0005, warmup_epochs=1.0, cls=1.0, mosaic=0.0, fliplr=0.0, hsv_h=0.0, hsv_s=0.2, hsv_v=0.2, scale=0.2,
+    translate=0.1, pretrained=False, amp=False, device="cpu", workers=0, plots=False, seed=0, save_dir="run",
+    exist_ok=True)
+print(json.dumps(stamps[:EPOCHS]))
+"""
+
+BARE_LIGHTNING = """
+import json, logging, time, warnings
+from pathlib import Path
+import pytorch_lightning as pl, timm, torch
+from sklearn.metrics import f1_score
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+warnings.simplefilter("ignore"); logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+torch.set_num_threads(1); pl.seed_everything(0, verbose=False)
+end = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
+begin = [v2.ToImage(), v2.Resize((32, 32), antialias=True)]
+augment = [v2.RandomAffine(0, (0.1, 0.1), (0.8, 1.2), interpolation=v2.InterpolationMode.BILINEAR, fill=114),
+    v2.ColorJitter(0.2, 0.2)]
+class Net(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = timm.create_model("test_efficientnet", num_classes=10)
+    def training_step(self, batch, _):
+        return torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1], label_smoothing=0.05)
+    def validation_step(self, batch, _):
+        self.log("f1", f1_score(batch[1], self.net(batch[0]).argmax(1), average="macro"))
+    def on_train_epoch_end(self):
+        stamps.append(time.time())
+    def configure_optimizers(self):
+        optimizer = torch.optim.AdamW(self.parameters(), 0.008, weight_decay=0.0005)
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.008, total_steps=steps, pct_start=0.25)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+stamps = []
+loader = lambda split, steps: torch.utils.data.DataLoader(
+    ImageFolder(f"data/prepared/A/{split}", v2.Compose(steps)), batch_size=32, shuffle=split == "train")
+pl.Trainer(max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+    num_sanity_val_steps=0).fit(Net(), loader("train", begin + augment + end), loader("val", begin + end))
+print(json.dumps(stamps))
+"""
+
+
+def per_epoch(stamps: list[float]) -> float:
+    """The median of the epochs' seconds, without the first, which holds what is done once."""
+    return statistics.median(b - a for a, b in zip(stamps, stamps[1:], strict=False))
+
+
+def ours(project: Path, *overrides: str) -> list[float]:
+    """The ends of the epochs of our stage, in seconds."""
+    shutil.rmtree(project / ".cache" / "train", ignore_errors=True)
+    command = [sys.executable, "src/train.py", f"training.max_epochs={EPOCHS}", *overrides]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    record = yaml.safe_load((project / "effective" / "train.yaml").read_text())
+    return [datetime.fromisoformat(epoch["ended"]).timestamp() for epoch in record["used"]["epochs"]]
+
+
+def plain(project: Path, script: str) -> list[float]:
+    """The ends of the epochs of a script that prints them last."""
+    command = [sys.executable, "-c", f"EPOCHS = {EPOCHS}\n{script}"]
+    done = subprocess.run(command, cwd=project, check=True, capture_output=True, text=True, env=os.environ | QUIET)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def start_up(project: Path, stage: str) -> float:
+    """Seconds until a stage's modules are imported, its engine included."""
+    engines = {"prepare": "", "train": "load('vision.classification_training')", "infer": "import timm", "quant": "import nncf, openvino"}
+    script = f"from project import load; load('vision.stage'); load('vision.{stage}'); {engines[stage]}"
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", script], cwd=project / "src", check=True, env=os.environ | QUIET)
+    return time.perf_counter() - started
+
+
+def workspace(project: Path, task: str, folder: Path) -> Path:
+    """A copy of the project's code with the data of `task` prepared."""
+    copy = folder / task
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns(".venv", ".git", ".dvc", ".cache", "data", "models"))
+    subprocess.run([sys.executable, "src/prepare.py", f"task={task}"], cwd=copy, check=True, capture_output=True)
+    names = {"detection": "names: ['0', '1', '2']"}.get(task, "")
+    site = copy / "data" / "prepared" / "A"
+    (copy / "data.yaml").write_text(f"path: {site}\ntrain: train/images\nval: val/images\n{names}\n")
+    return copy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("project", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    options = parser.parse_args()
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        detection = workspace(options.project.resolve(), "detection", Path(name))
+        classification = workspace(options.project.resolve(), "classification", Path(name))
+        for _ in range(options.rounds):
+            for label, run in (
+                ("yolo11n, ours", lambda: ours(detection, "task=detection", "model=yolo11n")),
+                ("yolo11n, plain", lambda: plain(detection, PLAIN_YOLO)),
+                ("tiny, ours", lambda: ours(classification, "task=classification")),
+                ("tiny, plain", lambda: plain(classification, BARE_LIGHTNING)),
+            ):
+                seconds.setdefault(label, []).append(per_epoch(run()))
+        starts = {stage: min(start_up(detection, stage) for _ in range(3)) for stage in ("prepare", "train", "infer", "quant")}
+    best = {label: min(rounds) for label, rounds in seconds.items()}
+    table = Table("training", "ours, s/epoch", "plain, s/epoch", "ratio", title="an epoch")
+    ratios = {}
+    for model in ("yolo11n", "tiny"):
+        mine, theirs = best[f"{model}, ours"], best[f"{model}, plain"]
+        ratios[model] = mine / theirs
+        table.add_row(model, f"{mine:.2f}", f"{theirs:.2f}", f"{mine / theirs:.2f}")
+    Console().print(table)
+    Console().print("start-up, s: " + ", ".join(f"{stage} {value:.1f}" for stage, value in starts.items()))
+    if options.json:
+        options.json.write_text(json.dumps({"seconds": seconds, "ratio": ratios, "start_up": starts}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

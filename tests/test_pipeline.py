@@ -1,0 +1,134 @@
+"""A project of each task, run for real: what its README promises, without a network and with an empty home."""
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import BakedProject
+
+pytestmark = pytest.mark.slow
+SCORES = {"detection": ("mAP50", 0.90), "classification": ("f1_macro", 0.95)}
+TASKS = list(SCORES)
+
+
+def offline() -> list[str]:
+    """A prefix that runs a command without any network, where the system allows it."""
+    prefix = ["unshare", "--map-root-user", "--net"]
+    allowed = shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True).returncode == 0
+    return prefix if allowed else []
+
+
+@pytest.fixture(scope="module")
+def baseline(bake, environment, tmp_path_factory) -> Callable[[str], BakedProject]:
+    """The project of a task after its first `dvc exp run`, which is made once and committed."""
+    made: dict[str, BakedProject] = {}
+
+    def get(task: str) -> BakedProject:
+        if task not in made:
+            project = bake(environment, project=f"{task}-lab", task=task)
+            home = tmp_path_factory.mktemp("home")
+            done = project.run(*offline(), "dvc", "exp", "run", env={"HOME": str(home)})
+            assert ran(done) == ["prepare", "train", "infer", "quant"]
+            assert [str(path.relative_to(home)) for path in home.rglob("*")] == [], "nothing is written to the home"
+            changed = project.run("git", "status", "--short", "--untracked-files=all").stdout.split("\n")
+            assert not [line for line in changed if line.startswith(" M")], "what was in the first commit stays"
+            assert not [line for line in changed if line.endswith((".pt", ".png", ".parquet", ".cache", ".bin"))], changed
+            assert not (project.path / "mlruns").exists() and not (project.path / "runs").exists()
+            project.run("git", "add", "--all")
+            project.run("git", "commit", "--quiet", "--message", "baseline")
+            made[task] = project
+        return made[task]
+
+    return get
+
+
+def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The stages that DVC ran, not those that it skipped or restored."""
+    return re.findall(r"Running stage '(\w+)'", done.stdout)
+
+
+def metrics(project: BakedProject, name: str) -> dict:
+    return json.loads(project.read(f"metrics/{name}.json"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_baseline_is_good(baseline, task: str) -> None:
+    project = baseline(task)
+    metric, least = SCORES[task]
+    assert metrics(project, "infer")[metric] >= least
+    quant = metrics(project, "quant")
+    assert quant[metric] >= least
+    assert quant["size_mb"] < quant["torch_size_mb"]
+    epochs = (project.path / "dvclive" / "plots" / "metrics" / "lr.tsv").read_text().splitlines()
+    assert len(epochs) == 1 + metrics(project, "train")["epochs"], "one row an epoch"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_only_what_changed_runs(baseline, task: str) -> None:
+    project = baseline(task)
+    run = ("dvc", "exp", "run")
+    assert ran(project.run(*run)) == []
+    assert ran(project.run(*run, "-S", "quant=openvino_fp16")) == ["quant"]
+    assert ran(project.run(*run, "-S", "quant=torch_fp32")) == ["quant"]
+    assert ran(project.run(*run, "-S", "infer.latency.repeats=20")) == ["infer"]
+    assert ran(project.run(*run, "-S", "infer.site=B")) == ["infer", "quant"]
+    assert ran(project.run(*run)) == [], "what has been measured once comes out of DVC's cache"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_queue_of_two(baseline, task: str) -> None:
+    project = baseline(task)
+    small = ("-S", "model=yolo11t") if task == "detection" else ()
+    queued = project.run(
+        "dvc", "exp", "run", "infer", "--queue", "-S", "training.max_epochs=1", "-S", "lr=0.001,0.004", *small
+    )
+    names = re.findall(r"Queued experiment '([\w-]+)'", queued.stdout)
+    assert len(names) == 2
+    project.run("dvc", "queue", "start", "-j", "2")
+    deadline = time.monotonic() + 900
+    while re.search("Queued|Running", status := project.run("dvc", "queue", "status").stdout):
+        assert time.monotonic() < deadline, status
+        time.sleep(5)
+    project.run("dvc", "queue", "stop")
+
+    rows = json.loads(project.run("dvc", "exp", "show", "--json").stdout)
+    experiments = {e["name"]: e["revs"][0]["data"] for row in rows for e in row["experiments"] or []}
+    rates = {experiments[name]["params"]["params.yaml"]["data"]["lr"] for name in names}
+    losses = {
+        json.dumps(experiments[name]["metrics"]["dvclive/metrics.json"]["data"]["train"]) for name in names
+    }
+    assert rates == {0.001, 0.004}
+    assert len(losses) == 2, "another learning rate gives another loss"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_plots_and_tables_render(baseline, task: str, tmp_path: Path) -> None:
+    project = baseline(task)
+    page = project.run("dvc", "plots", "show", "--out", str(tmp_path / "plots")).stdout.strip()
+    assert page.startswith("file://")
+    text = (tmp_path / "plots" / "index.html").read_text()
+    for name in ("samples.png", "confusion.csv", "curve.csv", "lr.tsv"):
+        assert name in text
+    assert SCORES[task][0] in project.run("dvc", "metrics", "show").stdout
+
+
+def test_the_projects_own_tests(bake, environment) -> None:
+    """All of them in one project; those that read the config alone in one of the other task, too."""
+    done = bake(environment, project="own-tests", task="classification").run("make", "test")
+    assert " passed" in done.stdout
+    bake(environment, project="own-quick-tests", task="detection").run("python", "-m", "pytest", "-m", "not slow")
+
+
+def test_overrides_without_dvc(baseline) -> None:
+    """The commands of a person who does not want DVC now, as the README has them."""
+    project = baseline("classification")
+    settings = ("model=efficientnet_b1", "data.image_size=64", "training.max_epochs=1", "task=classification")
+    done = project.run("python", "src/train.py", *settings)
+    assert "epoch 1/1" in done.stdout
+    assert not project.run("git", "status", "--short", "params.yaml").stdout
+    project.run("dvc", "checkout", "--force")
