@@ -5,12 +5,12 @@ DEMO := demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test quick lint requirements
+.PHONY: demo test quick lint params requirements
 
 demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for the other task
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
 	$(VENV)/bin/cookiecutter . --no-input project=$(DEMO) task=$(TASK)
-	$(MAKE) -C $(DEMO) setup run
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(MAKE) -C $(DEMO) setup run
 	@echo; echo "The numbers stand above, and in $(DEMO)/metrics. Next: cd $(DEMO) && source .venv/bin/activate && dvc exp show"
 
 test: $(VENV)/ready  # everything; installs a baked project once, and runs it
@@ -22,6 +22,9 @@ quick: $(VENV)/ready  # what needs no installed project
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+
+params: $(VENV)/ready  # composes the generated project's params.yaml, after a change of its conf/
+	$(VENV)/bin/python scripts/params.py
 
 requirements:  # pins anew what the template and the generated project install; needs uv
 	python3 scripts/requirements.py

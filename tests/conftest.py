@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,5 +83,6 @@ def environment(bake) -> Iterator[Path]:
         yield Path(ready)
         return
     project = bake(project="environment-lab")
-    project.run("make", "setup")
+    tools = Path(sys.executable).parent  # has uv, which installs in one minute what takes pip several
+    project.run("make", "setup", env={"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"})
     yield project.path / ".venv"

@@ -83,8 +83,8 @@ def test_infer_writes_metrics_and_plots(trained: Get, task: str, tmp_path: Path)
     images = pd.read_parquet(space.root / "results" / "infer" / "predictions.parquet")
     curve = pd.read_csv(space.root / "results" / "infer" / "curve.csv")
     assert 0 <= metrics[{"detection": "mAP50", "classification": "f1_macro"}[task]] <= 1
-    assert sorted(set(images["path"])) == sorted(images["path"]) and len(images) == metrics["images"]
-    assert 0 <= curve["precision"].min() <= curve["precision"].max() <= 1
+    assert len(set(images["path"])) == len(images) == metrics["images"]
+    assert all(0 <= precision <= 1 for precision in curve["precision"].tolist())
     assert set(curve["class"].astype(str)) == set(metrics["classes"])
     for size in (1, 8):
         latency = speed[f"batch_{size}"]["latency_ms"]
@@ -169,7 +169,7 @@ def test_ensembles(trained: Get, prepared: Get, task: str, tmp_path: Path) -> No
     small = SMALL[task]
     shutil.copy(space.root / "models" / "model.pt", space.root / "a.pt")
     for name, seed in (("b", 1), ("c", 2)):
-        space.run("train", *small, f"seed={seed}")
+        space.run("train", *small, f"seed={seed}", "training.max_epochs=1")
         shutil.copy(space.root / "models" / "model.pt", space.root / f"{name}.pt")
     assert "at least 3" in space.message("infer", *small, "infer.members=[a.pt,b.pt]")
     both = space.message("infer", *small, "infer.members=[a.pt,b.pt,c.pt]", "infer.model=a.pt")

@@ -39,14 +39,19 @@ VARIANTS = ("openvino_fp32", "openvino_fp16", "openvino_int8", "openvino_int8_ac
 
 
 def network(task: str) -> Any:
-    """An untrained network of each task as a model file, the same every time."""
+    """An untrained network as a model file, the same every time; it has seen noise, so that its output isn't flat."""
     import torch
 
     architecture = OmegaConf.load(PROJECT / "conf" / "model" / f"{'yolo11t' if task == 'detection' else 'tiny'}.yaml")
     content: Any = OmegaConf.to_container(architecture)
     classes, size = ["a", "b", "c"], 64 if task == "detection" else 32
     torch.manual_seed(0)
-    built = load(f"vision.{task}").build(content["architecture"], classes)
+    built = load(f"vision.{task}").build(content["architecture"], classes).train()
+    for layer in built.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # the running statistics are the mean of all batches
+    for _ in range(4):
+        built(torch.rand(8, 3, size, size))
     return model_file.ModelFile(task, "small", content["architecture"], classes, size, built.state_dict())
 
 
@@ -118,10 +123,15 @@ def test_fp16_halves_the_file(models: Any, task: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_every_layer_computes_in_fp32(models: Any, task: str, precision: str, tmp_path: Path) -> None:
     """Some processors would rather use bfloat16, and the comparison with INT8 would be a lie."""
-    compiled = written(models[task], tmp_path, precision).compile(1, "LATENCY")
-    layers = compiled.get_runtime_model().get_ordered_ops()
-    used = Counter(layer.get_rt_info()["runtimePrecision"].astype(str) for layer in layers)
-    assert used["f32"] > 10 and not {"bf16", "f16"} & set(used), used
+    loaded = written(models[task], tmp_path, precision)
+    layers = [layer.get_rt_info() for layer in loaded.compile(1, "LATENCY").get_runtime_model().get_ordered_ops()]
+    kernels = Counter(
+        layer["primitiveType"].astype(str)
+        for layer in layers
+        if layer["layerType"].astype(str) in ("Convolution", "FullyConnected")
+    )
+    assert kernels and all(name.lower().endswith(("f32", "fp32")) for name in kernels), kernels
+    assert loaded.inference_precision == "f32"
 
 
 def test_another_precision_than_asked_for_is_an_error(
@@ -132,7 +142,7 @@ def test_another_precision_than_asked_for_is_an_error(
     loaded = written(models["classification"], tmp_path, "fp32")
     stubborn = SimpleNamespace(get_property=lambda _: ov.Type.bf16)
     monkeypatch.setattr(ov, "Core", lambda: SimpleNamespace(compile_model=lambda *_: stubborn))
-    with pytest.raises(UserError, match="computes in.*bfloat16.*although f32"):
+    with pytest.raises(UserError, match="computes in bf16 although f32"):
         loaded.compile(1, "LATENCY")
 
 
@@ -167,7 +177,8 @@ def test_a_damaged_folder_is_named(models: Any, tmp_path: Path) -> None:
 def test_int8_is_smaller_and_close(models: Any, items: Any, batch: Any, task: str, tmp_path: Path) -> None:
     full, small = written(models[task], tmp_path / "full", "fp32"), written(models[task], tmp_path, "int8", items)
     expected, found = full(batch(task)), small(batch(task))
-    assert close(found, expected, 0.15) and not close(found, expected, 1e-6)
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.95
+    assert not close(found, expected, 1e-6)
     assert quantization.quantized_layers(full.network) == 0
     assert quantization.quantized_layers(small.network) > 10
     assert (tmp_path / "model.bin").stat().st_size < 0.45 * (tmp_path / "full" / "model.bin").stat().st_size
@@ -241,19 +252,26 @@ def test_variants_are_complete_and_open_with_their_command() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("detection", "openvino_int8"),
+        ("detection", "openvino_fp16"),
+        ("detection", "torch_fp32"),
+        ("classification", "openvino_fp32"),
+        ("classification", "openvino_int8_accuracy"),
+    ],
+)
 def test_the_stage_compares_the_variant_with_torch(trained: Get, task: str, name: str, tmp_path: Path) -> None:
     space = trained(task).copy(tmp_path / "space")
-    space.run("infer", *SMALL[task])
-    shown = space.run("quant", *SMALL[task], f"quant={name}", "quant.calibration_images=40", "quant.max_drop=1").stdout
-    read = {stem: json.loads((space.root / "metrics" / f"{stem}.json").read_text()) for stem in ("infer", "quant")}
-    metrics, speed = read["quant"], json.loads((space.root / "metrics" / "quant_speed.json").read_text())
+    overrides = (*SMALL[task], f"quant={name}", "quant.calibration_images=40")
+    shown = space.run("quant", *overrides).stdout
+    metrics, speed = (json.loads((space.root / "metrics" / f"{n}.json").read_text()) for n in ("quant", "quant_speed"))
 
     assert metrics["variant"] == name and name in shown and "torch_fp32" in shown
-    assert metrics["torch"] == pytest.approx(read["infer"], abs=1e-9) or metrics["torch"] == read["infer"]
     main = MAIN[task]
     assert metrics["drop"][main] == pytest.approx(metrics["torch"][main] - metrics[main])
-    assert abs(metrics["drop"][main]) <= {"fp32": 1e-3, "fp16": 0.02}.get(name.rpartition("_")[2], 0.2)
+    assert abs(metrics["drop"][main]) <= {"torch_fp32": 0, "openvino_fp32": 1e-3, "openvino_fp16": 0.02}.get(name, 0.2)
     images = pd.read_parquet(space.root / "results" / "quant" / "predictions.parquet")
     assert len(images) == metrics["images"]
     assert metrics["calibration_images"] == (40 if "int8" in name else 0)
@@ -263,18 +281,29 @@ def test_the_stage_compares_the_variant_with_torch(trained: Get, task: str, name
     assert metrics["size_mb"] <= 1.3 * metrics["torch_size_mb"]
     assert 0 < speed["latency_ms"]["p50"] <= speed["latency_ms"]["p90"] <= speed["latency_ms"]["p99"]
     assert speed["speedup"] == pytest.approx(speed["torch"]["latency_ms"]["p50"] / speed["latency_ms"]["p50"])
-    assert speed["measured"]["backend"] == name.partition("_")[0] and speed["measured"]["threads"] == 1
+    measured = speed["measured"]
+    assert (measured["backend"], measured["threads"], measured["inference_precision"]) == (name.split("_")[0], 1, "f32")
 
-    before = space.files()
-    space.run("quant", *SMALL[task], f"quant={name}", "quant.calibration_images=40", "quant.max_drop=1")
-    changed = {path for path, content in space.files().items() if content != before[path]}
-    assert changed <= {"metrics/quant_speed.json", "effective/quant.yaml"}
+    if "int8" in name:
+        before = space.files()
+        space.run("quant", *overrides)
+        changed = {path for path, content in space.files().items() if content != before[path]}
+        assert changed <= {"metrics/quant_speed.json", "effective/quant.yaml"}, "the same input, the same bytes"
 
 
 @pytest.mark.slow
-def test_refusals(trained: Get, task: str, tmp_path: Path) -> None:
+def test_torch_scores_as_in_the_infer_stage(trained: Get, task: str, tmp_path: Path) -> None:
     space = trained(task).copy(tmp_path / "space")
-    small = SMALL[task]
+    for stage, choice in (("infer", "infer.device=cpu"), ("quant", "quant=torch_fp32")):
+        space.run(stage, *SMALL[task], "infer.site=B", choice)
+    infer, found = (json.loads((space.root / "metrics" / f"{name}.json").read_text()) for name in ("infer", "quant"))
+    assert found["torch"] == infer
+    assert found | infer == found
+
+
+@pytest.mark.slow
+def test_refusals(trained: Get, tmp_path: Path) -> None:
+    space, small = trained("classification").copy(tmp_path / "space"), SMALL["classification"]
     empty = space.message("quant", *small, "quant=openvino_int8", "quant.calibration_images=0")
     assert "calibration set is empty" in empty
     limit = space.message("quant", *small, "quant=openvino_int8_accuracy", "quant.max_drop=-1")

@@ -30,6 +30,22 @@ class Workspace:
             assert result.returncode == 0, result.stdout + result.stderr
         return result
 
+    def run_each(self, stage: str, *runs: list[str]) -> list[str]:
+        """Run a stage with each list of overrides, in one process; the hash of the model that each of them left."""
+        script = f"""
+import sys; sys.path.insert(0, "src")
+from hashlib import sha256
+from pathlib import Path
+from project import load
+for overrides in {runs!r}:
+    load("vision.stage").run({stage!r}, load("vision.config").load(overrides))
+    print("model", sha256(Path("models/model.pt").read_bytes()).hexdigest())
+"""
+        command, environment = [sys.executable, "-c", script], self.environment()
+        result = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return [line.split()[1] for line in result.stdout.splitlines() if line.startswith("model ")]
+
     def command(self, stage: str, *overrides: str) -> list[str]:
         """The command line of a stage."""
         return [sys.executable, f"src/{stage}.py", *overrides]

@@ -249,10 +249,8 @@ class Trainer(DetectionTrainer):
 
     def save_model(self) -> bool:
         metrics = {NAMES[name]: float(value) for name, value in self.metrics.items() if name in NAMES}
-        losses = {
-            **self.label_loss_items(self.tloss),
-            **{k: v for k, v in self.metrics.items() if k.startswith("val/")},
-        }
+        losses: dict[str, Any] = self.label_loss_items(self.tloss)  # type: ignore[assignment]
+        losses |= {name: value for name, value in self.metrics.items() if name.startswith("val/")}
         assert self.journal is not None
         self.journal.epoch({**{name: float(v) for name, v in losses.items()}, **metrics, "lr": self.lr["lr/pg0"]})
 

@@ -87,9 +87,13 @@ def score_classification(items: list[Item], results: list[np.ndarray], classes: 
     probabilities = np.stack(results)
     actual = np.array([classes.index(item.label) for item in items])
     predicted = probabilities.argmax(1)
-    precision, recall, f1, support = map(
-        np.asarray, precision_recall_fscore_support(actual, predicted, labels=range(len(classes)), zero_division=0.0)
+    by_class = precision_recall_fscore_support(
+        actual,
+        predicted,
+        labels=range(len(classes)),
+        zero_division=0,  # type: ignore[arg-type]
     )
+    precision, recall, f1, support = map(np.asarray, by_class)
     present = support > 0  # a class without a test image has no F1; it would pull the mean down
     metrics = {
         "f1_macro": float(f1[present].mean()),

@@ -72,6 +72,7 @@ def renumber(network: ov.Model) -> None:
 
     They count what the process has made so far, and so depend on how many threads have helped.
     """
+    network.set_friendly_name("network")
     numbers: dict[str, int] = {}
     for operation in network.get_ordered_ops():
         name = operation.get_friendly_name()
@@ -126,6 +127,7 @@ class OpenVinoPredictor:
         self.model = model
         self.precision = precision
         self.threads = threads
+        self.inference_precision = ""  # what OpenVINO says that it computes in, once it has compiled
         self._requests: dict[int, ov.InferRequest] = {}
 
     @classmethod
@@ -167,11 +169,12 @@ class OpenVinoPredictor:
             "ENABLE_CPU_PINNING": False,  # two stages side by side would otherwise be pinned to the same core
         }
         compiled = ov.Core().compile_model(network, "CPU", settings)
-        actual = compiled.get_property("INFERENCE_PRECISION_HINT")
-        if actual != ov.Type.f32:
+        actual = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if actual != "f32":
             raise UserError(
-                f"OpenVINO computes in {actual} although f32 was asked for: this processor can't be compared"
+                f"OpenVINO computes in {actual} although f32 was asked for: precisions can't be compared here"
             )
+        self.inference_precision = actual
         return compiled
 
     def throughput(self, images: int) -> tuple[Callable[[], float], int]:

@@ -70,16 +70,19 @@ def measure(cfg: DictConfig, reference: TorchPredictor, variant: TorchPredictor 
     """
     quant = cfg.quant
     work: dict[str, Any] = {"torch": latency.prepare(reference, 1, quant.warmup, quant.repeats)}
-    requests = 0
+    requests, computes_in = 0, "f32"
     if isinstance(variant, OpenVinoPredictor):
         work["variant"] = latency.prepare(variant, 1, quant.warmup, quant.repeats)
         work["throughput"], requests = variant.throughput(quant.repeats)
+        computes_in = variant.inference_precision
     rounds = latency.take_turns(work, quant.rounds)
     torch = latency.summarise(rounds["torch"], 1)
     found = latency.summarise(rounds.get("variant", rounds["torch"]), 1)
     if requests:
         found["throughput"] = max(rounds["throughput"])
-    settings = {"batch_size": 1, "requests": requests} | {k: quant[k] for k in ("warmup", "repeats", "rounds")}
+    settings = {"inference_precision": computes_in, "batch_size": 1, "requests": requests} | {
+        k: quant[k] for k in ("warmup", "repeats", "rounds")
+    }
     return found | {
         "torch": torch,
         "speedup": torch["latency_ms"]["p50"] / found["latency_ms"]["p50"],
