@@ -100,7 +100,12 @@ def plain(project: Path, script: str) -> list[float]:
 
 def start_up(project: Path, stage: str) -> float:
     """Seconds until a stage's modules are imported, its engine included."""
-    engines = {"prepare": "", "train": "load('vision.classification_training')", "infer": "import timm", "quant": "import nncf, openvino"}
+    engines = {
+        "prepare": "",
+        "train": "load('vision.classification_training')",
+        "infer": "import timm",
+        "quant": "import nncf, openvino",
+    }
     script = f"from project import load; load('vision.stage'); load('vision.{stage}'); {engines[stage]}"
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", script], cwd=project / "src", check=True, env=os.environ | QUIET)
@@ -136,7 +141,9 @@ def main() -> None:
                 ("tiny, plain", lambda: plain(classification, BARE_LIGHTNING)),
             ):
                 seconds.setdefault(label, []).append(per_epoch(run()))
-        starts = {stage: min(start_up(detection, stage) for _ in range(3)) for stage in ("prepare", "train", "infer", "quant")}
+        starts = {
+            stage: min(start_up(detection, stage) for _ in range(3)) for stage in ("prepare", "train", "infer", "quant")
+        }
     best = {label: min(rounds) for label, rounds in seconds.items()}
     table = Table("training", "ours, s/epoch", "plain, s/epoch", "ratio", title="an epoch")
     ratios = {}

@@ -41,14 +41,31 @@ VISION = {
     "torch_fp32.yaml",
     "conf/task": "classification.yaml detection.yaml",
     "conf/training": "default.yaml",
-    "src": "infer.py prepare.py project.py quant.py train.py",
-    "src/vision_lab": "__init__.py errors.py",
+    "designs": "classification_ab_benchmark.yaml classification_ablation.yaml classification_architecture.yaml "
+    "classification_augmentation.yaml classification_baseline.yaml classification_bayesian_sweep.yaml "
+    "classification_cross_site.yaml classification_ensemble.yaml classification_lr_sweep.yaml "
+    "classification_multi_scale.yaml classification_quantization.yaml classification_random_sweep.yaml "
+    "detection_ab_benchmark.yaml detection_ablation.yaml detection_architecture.yaml "
+    "detection_augmentation.yaml detection_baseline.yaml detection_bayesian_sweep.yaml "
+    "detection_cross_site.yaml detection_ensemble.yaml detection_lr_sweep.yaml detection_multi_scale.yaml "
+    "detection_quantization.yaml detection_random_sweep.yaml schema.json",
+    "src": "infer.py lab.py prepare.py project.py quant.py train.py",
+    "src/vision_lab": "__init__.py cli.py errors.py",
+    "src/vision_lab/design": "__init__.py compose.py constraints.py expansion.py messages.py models.py names.py overrides.py "
+    "pipeline.py plan.py power.py preflight.py revisions.py scenarios.py schema.py yaml_file.py",
+    "src/vision_lab/execution": "__init__.py bayesian.py designs.py facts.py ordinary.py planning.py plumbing.py queue.py repair.py "
+    "run.py selftest.py status.py view.py workers.py",
+    "src/vision_lab/results": "__init__.py checkout.py records.py revisions.py tasks.py",
     "src/vision_lab/vision": "__init__.py augmentation.py classification.py classification_training.py config.py detection.py "
     "detection_training.py devices.py ensemble.py environment.py evaluation.py infer.py journal.py "
     "latency.py layout.py model_file.py openvino_model.py predictor.py prepare.py quant.py "
     "quantization.py revisions.py stage.py train.py",
     "src/vision_lab/vision/data": "__init__.py checks.py dataset.py digits.py image_folder.py picture.py places.py splits.py yolo.py",
-    "tests": "conftest.py test_config.py test_infer.py test_prepare.py test_stage.py test_training.py workspace.py",
+    "tests": "conftest.py test_config.py test_design_compose.py test_design_files.py test_design_plan.py "
+    "test_design_preflight.py test_ensemble.py test_execution_kill.py test_execution_lab.py "
+    "test_execution_queue.py test_execution_run.py test_infer.py test_lab.py test_latency.py "
+    "test_prepare.py test_quantization.py test_revisions.py test_stage.py test_training.py trivial.py "
+    "workspace.py",
 }
 # …and what an answer brings.
 CI = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": None}

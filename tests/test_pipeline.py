@@ -37,7 +37,9 @@ def baseline(bake, environment, tmp_path_factory) -> Callable[[str], BakedProjec
             assert [str(path.relative_to(home)) for path in home.rglob("*")] == [], "nothing is written to the home"
             changed = project.run("git", "status", "--short", "--untracked-files=all").stdout.split("\n")
             assert not [line for line in changed if line.startswith(" M")], "what was in the first commit stays"
-            assert not [line for line in changed if line.endswith((".pt", ".png", ".parquet", ".cache", ".bin"))], changed
+            assert not [line for line in changed if line.endswith((".pt", ".png", ".parquet", ".cache", ".bin"))], (
+                changed
+            )
             assert not (project.path / "mlruns").exists() and not (project.path / "runs").exists()
             project.run("git", "add", "--all")
             project.run("git", "commit", "--quiet", "--message", "baseline")
@@ -99,9 +101,7 @@ def test_a_queue_of_two(baseline, task: str) -> None:
     rows = json.loads(project.run("dvc", "exp", "show", "--json").stdout)
     experiments = {e["name"]: e["revs"][0]["data"] for row in rows for e in row["experiments"] or []}
     rates = {experiments[name]["params"]["params.yaml"]["data"]["lr"] for name in names}
-    losses = {
-        json.dumps(experiments[name]["metrics"]["dvclive/metrics.json"]["data"]["train"]) for name in names
-    }
+    losses = {json.dumps(experiments[name]["metrics"]["dvclive/metrics.json"]["data"]["train"]) for name in names}
     assert rates == {0.001, 0.004}
     assert len(losses) == 2, "another learning rate gives another loss"
 

@@ -76,11 +76,10 @@ def test_every_option_takes_effect(trained: Get, prepared: Get, task: str, tmp_p
         "training.optimizer=sgd",
         "training.optimizer=adam",
         "training.accumulate_grad_batches=2",
-        "training.precision=bf16-mixed",
         "training.weight_decay=0.1",
         "training.warmup_epochs=0.5",
         "data.batch_size=4" if task == "detection" else "data.batch_size=16",
-        "data.image_size=96" if task == "detection" else "data.image_size=48",
+        "data.image_size=96" if task == "detection" else "data.image_size=32",
         average,
         *(["training.label_smoothing=0.2"] if task == "classification" else []),
         *policies,
@@ -141,6 +140,9 @@ def test_refusals(prepared: Get, task: str, tmp_path: Path) -> None:
     architecture = {"detection": "yolo11q.yaml", "classification": "efficientnet_bo"}[task]
     assert architecture in space.message("train", *small, f"model.architecture={architecture}")
     assert "torch finds no GPU" in space.message("train", *small, "training.devices=cuda")
+    assert "training.precision=bf16-mixed needs a GPU" in space.message(
+        "train", *small, "training.precision=bf16-mixed"
+    )
     assert "training.devices=fast" in space.message("train", *small, "training.devices=fast")
     assert "No site 'C'" in space.message("train", *small, "data.site=C")
     assert f"task={other}" in space.message("train", f"task={other}")

@@ -35,6 +35,7 @@ EMA_DECAY = 0.99
 def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
     used = devices.resolve(cfg.training.devices, "training.devices")
+    devices.check_precision(cfg.training.precision, used)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     mean, std = statistics(cfg)
     size, classes = cfg.data.image_size, prepared.classes

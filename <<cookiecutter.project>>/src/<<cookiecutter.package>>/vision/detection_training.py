@@ -44,6 +44,7 @@ NAMES = {
 def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
     used = devices.resolve(cfg.training.devices, "training.devices")
+    devices.check_precision(cfg.training.precision, used)
     if cfg.training.label_smoothing:
         raise UserError(
             "training.label_smoothing is for classification: Ultralytics' detection loss has none, set it to 0"

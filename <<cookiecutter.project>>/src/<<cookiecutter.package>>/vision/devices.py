@@ -29,3 +29,9 @@ def resolve(devices: object, key: str) -> list[str]:
     if absent:
         raise UserError(f"{key}={devices} asks for GPU {absent[0]}, but this machine's are 0 to {count - 1}")
     return [f"cuda:{index}" for index in indexes]
+
+
+def check_precision(precision: object, devices: list[str]) -> None:
+    """Raise UserError for mixed precision on the CPU: one engine refuses it, the other gets slower."""
+    if devices == ["cpu"] and str(precision) != "32":
+        raise UserError(f"training.precision={precision} needs a GPU: use training.precision=32 on the CPU")

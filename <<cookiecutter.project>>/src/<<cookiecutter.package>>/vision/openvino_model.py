@@ -39,12 +39,12 @@ def convert(model: ModelFile) -> ov.Model:
         network = network.fuse(verbose=False)
         network.model[-1].export = True  # the decoded boxes alone, without the raw feature maps
     shape = [1, 3, model.image_size, model.image_size]
-    example = torch.zeros(shape)
+    blank = torch.zeros(shape)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape that it fixes
-        network(example)  # the detection head computes its anchors on the first call: not part of the trace
-        traced = torch.jit.trace(network, example, strict=False, check_trace=False)
-        converted = ov.convert_model(traced, example_input=example, input=[-1, *shape[1:]])
+        network(blank)  # the detection head computes its anchors on the first call: not part of the trace
+        traced = torch.jit.trace(network, blank, strict=False, check_trace=False)
+        converted = ov.convert_model(traced, example_input=blank, input=[-1, *shape[1:]])
     converted.reshape(shape)
     return converted
 
@@ -166,7 +166,7 @@ class OpenVinoPredictor:
             "PERFORMANCE_HINT": hint,
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": self.threads,
-            "ENABLE_CPU_PINNING": False,  # two stages side by side would otherwise be pinned to the same core
+            "ENABLE_CPU_PINNING": False,  # two stages side by side would share a core, at a quarter of the speed
         }
         compiled = ov.Core().compile_model(network, "CPU", settings)
         actual = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

@@ -28,8 +28,9 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     the CPU in turns.
 
     Raises:
-        UserError: no model or data, classes that differ, an empty calibration set, a max_drop out of reach.
+        UserError: an unknown variant, no model or data, classes that differ, an empty calibration set, a max_drop out of reach.
     """
+    quantization.check(cfg.quant)
     prepared, model = Prepared(), ModelFile.load(MODEL)
     check_classes(model, prepared)  # before minutes of work
     folder = out / "models" / "quant"
@@ -51,7 +52,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     write_json(out / "metrics" / "quant_speed.json", speed)
     predictions = out / "results" / "quant" / "predictions.parquet"
     predictions.parent.mkdir(parents=True)
-    found.per_image.to_parquet(predictions)
+    found.per_image.to_parquet(predictions, index=False)
     show(cfg.quant.name, model, accuracy, speed)
     return facts
 

@@ -17,17 +17,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 from .evaluation import evaluate
 from .layout import Item, Prepared, read_image
 from .model_file import ModelFile
 from .openvino_model import OpenVinoPredictor, convert, write
-from .predictor import preprocess
+from .predictor import Predictor, preprocess
 
 if TYPE_CHECKING:
     import openvino as ov
 
 MAIN_METRICS = {"detection": ("mAP50_95", "mAP50"), "classification": ("f1_macro", "accuracy")}  # the first decides
+CHOICES = {
+    "backend": ("openvino", "torch"),
+    "precision": ("fp32", "fp16", "int8"),
+    "preset": ("mixed", "performance"),
+}
+
+
+def check(quant: DictConfig) -> None:
+    """Refuse a variant that there is not. Raises UserError."""
+    for key, allowed in CHOICES.items():
+        if quant[key] not in allowed:
+            close = nearest(str(quant[key]), allowed)
+            raise UserError(f"quant.{key}={quant[key]} is not one of {', '.join(allowed)}.{close}")
 
 
 def build(cfg: DictConfig, model: ModelFile, prepared: Prepared, folder: Path) -> dict[str, Any]:
@@ -109,14 +122,13 @@ def quantize_within(
     metric, limit = MAIN_METRICS[model.task][0], cfg.quant.max_drop
     images = prepared.items("val", cfg.data.site)
 
-    def score(compiled: ov.CompiledModel) -> float:
-        predictor = OneByOne(model, compiled)
+    def score(predictor: Predictor) -> float:
         return evaluate(predictor, prepared, cfg.data.site, cfg.infer.batch_size, split="val").metrics[metric]
 
     def validate(compiled: ov.CompiledModel, _: Any) -> tuple[float, list[float]]:
-        # Numbers for each image make NNCF rank the layers by the metric. Given outputs instead it compares those,
-        # and then reverts the layers that matter least first (seen in 3.4).
-        return score(compiled), [0.0] * len(images)
+        # A number for each image makes NNCF rank the layers by the metric. Given outputs it ranks by their error, and
+        # then takes the layers that leave the largest error for the ones to put back (3.4, accuracy_control/ranker.py).
+        return score(OneByOne(model, compiled)), [0.0] * len(images)
 
     silence()
     import nncf
@@ -132,7 +144,7 @@ def quantize_within(
         ),
         **settings(network, model, len(items), cfg.quant.preset),
     )
-    before, after = (score(OpenVinoPredictor(n, model, "int8").compile(1, "LATENCY")) for n in (network, quantized))
+    before, after = (score(OpenVinoPredictor(n, model, cfg.quant.precision)) for n in (network, quantized))
     if before - after > limit or not quantized_layers(quantized):
         raise UserError(
             f"INT8 can't keep quant.max_drop={limit}: {metric} on the validation split went from {before:.4f} to "
@@ -174,9 +186,10 @@ def ignored_scope(network: ov.Model) -> Any:
     """
     import nncf
 
-    names = [operation.get_friendly_name() for operation in network.get_ordered_ops()]
-    sigmoids = [op.get_friendly_name() for op in network.get_ordered_ops() if op.get_type_name() == "Sigmoid"]
+    operations = network.get_ordered_ops()
+    sigmoids = [operation.get_friendly_name() for operation in operations if operation.get_type_name() == "Sigmoid"]
     head = sigmoids[-1].split("/")[0]  # such as __module.model.23; the scores' sigmoid is the last one
+    names = (operation.get_friendly_name() for operation in operations)
     decoding = [name for name in names if name.startswith((f"{head}/", f"{head}.dfl"))]
     return nncf.IgnoredScope(names=sorted({*sigmoids, *decoding}))
 

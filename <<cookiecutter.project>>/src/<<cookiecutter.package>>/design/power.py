@@ -1,0 +1,90 @@
+"""Whether a design can decide anything: its noise, the seeds it needs, and the smallest p it can reach.
+
+Arms are compared over seeds in pairs, by the t-test. Its power is that of statsmodels' TTestPower, which takes seconds to
+import: Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988, chapter 2.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from bisect import bisect_left
+from collections.abc import Sequence
+
+ALPHA = 0.05
+POWER = 0.8
+MOST_SEEDS = 1000
+QUANTILES = 5000
+
+
+def noise_floor(values: Sequence[float]) -> float | None:
+    """The standard deviation of a metric over replicates that differ in their seed alone; None below two of them."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def pair_deviation(noise: float) -> float:
+    """The standard deviation of the difference of two runs with the same seed, if they had nothing in common but noise.
+
+    Where a seed helps or harms both arms alike it is smaller: this is the careful figure, before pairs were measured.
+    """
+    return noise * math.sqrt(2)
+
+
+def paired_power(effect: float, deviation: float, seeds: int, comparisons: int = 1) -> float:
+    """The probability that a two-sided paired t-test finds a true difference.
+
+    Under it the test statistic is (Z + shift) / s with Z normal and s² a χ² variable over its degrees of freedom: the
+    noncentral t distribution. Averaged here over the quantiles of s, since scipy's own is not a number for large shifts.
+
+    Args:
+        effect: the difference of the means, in the metric's unit.
+        deviation: the standard deviation of the differences, in the same.
+        seeds: how many pairs.
+        comparisons: how many arms are compared with the reference: the first step of Holm's correction divides α by it.
+    """
+    import numpy as np
+    from scipy.special import gammaincinv, ndtr, stdtrit
+
+    if seeds < 2:
+        return 0.0
+    if deviation == 0:
+        return float(effect > 0)
+    degrees, shift = seeds - 1, abs(effect) / deviation * math.sqrt(seeds)
+    critical = stdtrit(degrees, 1 - ALPHA / comparisons / 2)
+    quantiles = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    s = np.sqrt(2 * gammaincinv(degrees / 2, quantiles) / degrees)
+    return float(np.mean(ndtr(shift - critical * s) + ndtr(-shift - critical * s)))
+
+
+def seeds_needed(effect: float, deviation: float, comparisons: int = 1) -> int | None:
+    """The fewest seeds with which `paired_power` reaches 80 %; None where a thousand are too few."""
+
+    def reached(seeds: int) -> bool:
+        return paired_power(effect, deviation, seeds, comparisons) >= POWER
+
+    return bisect_left(range(MOST_SEEDS), True, lo=2, key=reached) if reached(MOST_SEEDS) else None
+
+
+def detectable(deviation: float, seeds: int, comparisons: int = 1) -> float | None:
+    """The smallest difference that is found with 80 % power, in the metric's unit; None with one seed."""
+    if seeds < 2:
+        return None
+    low, high = 0.0, deviation
+    while paired_power(high, deviation, seeds, comparisons) < POWER:
+        high *= 2
+        if high == 0:
+            return 0.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        enough = paired_power(middle, deviation, seeds, comparisons) >= POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def smallest_p(seeds: int, comparisons: int = 1) -> float:
+    """The smallest two-sided p of an exact paired test (sign-flip, Wilcoxon) after Holm's correction.
+
+    With n pairs there are 2^n ways of signs, of which the two extreme ones count. The t-test can go below, at the price of
+    taking the differences for normal.
+    """
+    return min(1.0, comparisons * 2.0 ** (1 - seeds))

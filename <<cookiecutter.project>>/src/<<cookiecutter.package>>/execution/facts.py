@@ -1,0 +1,107 @@
+"""What the pre-flight needs to know of git, the records, the data and the environment."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from ..design.models import Design
+from ..design.plan import Plan
+from ..design.preflight import Facts
+from ..errors import UserError
+from ..results import checkout, records
+from ..results.records import FINISHED, Record
+from . import planning, queue, status
+
+
+def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int = 1) -> Facts:
+    """The facts for a design file's checklist; `plan` is None where there is none."""
+    head = planning.head(root)
+    known = records.read(root) if head else []
+    finished = [record for record in known if record.status == FINISHED and record.reaches(design.target)]
+    task = design.task or default_task(root)
+    alike = [record for record in finished if record.params.get("task") == task]
+    baselines = [r for r in alike if r.baseline == head and r.experiment.get("kind") == "single"]
+    metric = design.hypothesis.metric if design.hypothesis else ""
+    values = [value for record in baselines if (value := record.value(metric)) is not None]
+    done = 0
+    if plan is not None and head:
+        done = sum(row.status == FINISHED for row in status.standings(root, head, plan.runs))
+    return Facts(
+        path=str(path),
+        git=unready(root),
+        committed=bool(head) and is_committed(root, path),
+        secrets=secrets(root) if head else "",
+        tracking=tracking(root),
+        data=missing_data(root, head, plan) if plan is not None and head else "",
+        baseline=values,
+        measured=bool(baselines),
+        done=done,
+        seconds=seconds(alike),
+        jobs=jobs,
+    )
+
+
+def default_task(root: Path) -> str:
+    """The task of the config as it stands."""
+    return str(planning.Composer(root / "conf").compose([])["task"])
+
+
+def unready(root: Path) -> str:
+    """Why runs can't start from here; empty where they can."""
+    try:
+        queue.ready(root)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def is_committed(root: Path, path: Path) -> bool:
+    """Whether HEAD has the file as it stands."""
+    known = git(root, "ls-files", "--error-unmatch", str(path.resolve()))
+    return known and git(root, "diff", "--quiet", "HEAD", "--", str(path.resolve()))
+
+
+def secrets(root: Path) -> str:
+    """What is wrong with .env; empty where nothing is."""
+    if git(root, "ls-files", "--error-unmatch", ".env"):
+        return ".env is tracked by git: git rm --cached .env, and change the secrets that were in it"
+    return "" if git(root, "check-ignore", "-q", ".env") else ".env is not ignored: add it to .gitignore"
+
+
+def git(root: Path, *arguments: str) -> bool:
+    """Whether a git command says yes."""
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True).returncode == 0
+
+
+def tracking(root: Path) -> str:
+    """Where runs are shown, without the credentials that an address may hold."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or dotenv_values(root / ".env").get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return "MLflow, in a file here until MLFLOW_TRACKING_URI names a server"
+    parts = urlsplit(uri)
+    return f"MLflow, {parts.scheme}://{parts.hostname}" if parts.hostname else f"MLflow, {uri}"
+
+
+def missing_data(root: Path, head: str, plan: Plan) -> str:
+    """Which of the plan's data are not there, and what to do; empty where all are."""
+    for params in {run.params["data"]["source"]["path"]: run.params for run in plan.runs}.values():
+        path = params["data"]["source"]["path"]
+        if not (root / path).exists():
+            return f"{path} is not there: dvc pull, or set data.source.path"
+        if checkout.commit(root, head).data(params) is None:
+            return (
+                f"{path} is known to neither git nor DVC, so that queued runs would miss it: dvc add {path}, git commit"
+            )
+    return ""
+
+
+def seconds(alike: list[Record]) -> float | None:
+    """What a run took in the middle of those that have finished, all stages together; None where none has."""
+    times = [sum(record.seconds.values()) for record in alike if record.seconds]
+    return statistics.median(times) if times else None

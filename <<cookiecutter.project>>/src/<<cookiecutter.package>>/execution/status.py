@@ -1,0 +1,93 @@
+"""How a plan's runs stand: each with the record that answers it, and with what it is at where it is running."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..results import records
+from ..results.records import FAILED, FINISHED, QUEUED, RUNNING, Record
+
+if TYPE_CHECKING:
+    from ..design.plan import Run
+
+MISSING = "not queued"
+_STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run of a plan and the record that answers it, of whatever design; None where there is none."""
+
+    run: Run
+    record: Record | None
+
+    @property
+    def status(self) -> str:
+        """FINISHED, FAILED, RUNNING, QUEUED or MISSING."""
+        return self.record.status if self.record else MISSING
+
+    @property
+    def active(self) -> bool:
+        """Whether it is queued or running."""
+        return self.status in (QUEUED, RUNNING)
+
+
+def standings(root: Path, head: str, runs: Iterable[Run], names: Mapping[str, str] | None = None) -> list[Standing]:
+    """How `runs` stand on the commit `head`.
+
+    `names` are the experiments that have to answer, by the runs' names: those that were queued anew on purpose. Other
+    runs are answered by any record of the same config, code and data.
+    """
+    known = records.read(root)
+    groups = records.by_key(known)
+    named = {(record.baseline, record.name): record for record in known}  # the later of two of the same name
+    found = []
+    for run in runs:
+        own = (names or {}).get(run.name)
+        record = named.get((head, own)) if own else records.answer(groups, root, head, run.params, run.target)
+        found.append(Standing(run, record))
+    return found
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a running experiment is: its stage and, while it trains, its epochs and its metrics by name."""
+
+    stage: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    metrics: Mapping[str, float] | None = None
+
+    def __str__(self) -> str:
+        metric = next((f"  {name} {value:.4g}" for name, value in (self.metrics or {}).items()), "")
+        return f"{self.stage} {self.epoch}/{self.epochs}{metric}" if self.epoch else self.stage
+
+
+def progress(record: Record) -> Progress:
+    """Where a running experiment is, from its log and from what DVCLive has written in its temporary checkout."""
+    if record.task is None or not record.task.log.exists():
+        return Progress("starting" if record.status == RUNNING else "")
+    stages = _STAGE.findall(record.task.log.read_text(errors="replace"))
+    stage = stages[-1] if stages else "starting"
+    path = Path(record.task.executor.get("root_dir", "")) / "dvclive" / "metrics.json"
+    if stage != "train" or not path.exists():
+        return Progress(stage)
+    try:
+        live = json.loads(path.read_text())
+    except (json.JSONDecodeError, OSError):
+        return Progress(stage)  # half written in this moment
+    metrics = {f"val/{name}": value for name, value in live.get("val", {}).items() if name != "loss"}
+    epochs = record.params.get("training", {}).get("max_epochs", 0)
+    return Progress(stage, int(live.get("step", -1)) + 1, epochs, metrics)
+
+
+def counts(rows: Iterable[Standing]) -> dict[str, int]:
+    """How many runs stand how, without the zeros."""
+    statuses = [row.status for row in rows]
+    order = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)
+    return {status: statuses.count(status) for status in order if status in statuses}

@@ -1,0 +1,211 @@
+"""Design files: what they may say, what is refused and how, and the way from YAML to Python and back."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from project import load
+from workspace import PROJECT
+
+schema = load("design.schema")
+models = load("design.models")
+scenarios = load("design.scenarios")
+yaml_file = load("design.yaml_file")
+UserError = load("errors").UserError
+
+DESIGNS = sorted((PROJECT / "designs").glob("*.yaml"))
+HEAD = "kind: {kind}\ntype: train\ntitle: What?\n"
+SWEEP = HEAD.format(kind="sweep")
+COMPARISON = HEAD.format(kind="comparison")
+SINGLE = HEAD.format(kind="single")
+
+
+def message(folder: Path, text: str | bytes) -> str:
+    path = folder / "some.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(UserError) as caught:
+        schema.read(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", DESIGNS, ids=lambda path: path.stem)
+def test_shipped_designs_open_with_their_command_and_survive_the_round_trip(path: Path, tmp_path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith(f"# lab run designs/{path.name}")
+    assert lines[1] == "# yaml-language-server: $schema=schema.json"
+    design = schema.read(path)
+    copy = tmp_path / path.name
+    schema.write(design, copy)
+    assert schema.read(copy) == design
+    assert yaml_file.read(copy)[0] == yaml_file.read(path)[0]
+    assert design.name == path.stem
+    assert path.stem.startswith(f"{design.task}_")
+
+
+def test_every_kind_of_question_is_shipped_for_both_tasks() -> None:
+    questions = (
+        "baseline lr_sweep random_sweep bayesian_sweep architecture ablation ab_benchmark quantization cross_site "
+        "augmentation ensemble multi_scale"
+    )
+    expected = {f"{task}_{name}" for task in ("classification", "detection") for name in questions.split()}
+    assert {path.stem for path in DESIGNS} == expected
+
+
+def test_the_json_schema_is_the_committed_one() -> None:
+    committed = json.loads((PROJECT / "designs" / "schema.json").read_text())
+    assert committed == schema.json_schema(), "lab schema writes it anew"
+    assert "designs/schema.json" in json.loads((PROJECT / ".vscode" / "settings.json").read_text())["yaml.schemas"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("- a\n- b\n", "not a design"),
+        ("lr: 3\n", "not a design: it has no kind"),
+        ("kind: sweeep\n", "line 1: kind: 'sweeep' is not one of single, sweep, comparison, ablation. Did you mean 'sweep'?"),
+        (SINGLE + "hypotesis: {}\n", "line 4: hypotesis: no such key here. Did you mean 'hypothesis'?"),
+        (SINGLE + "type: infer\n", "line 4: type is there twice"),
+        (SWEEP, "sweep: is missing"),
+        (SWEEP + "sweep:\n  parameters: {lr: [1]}\n  max_run: 3\n", "line 6: sweep.max_run: no such key here. Did you mean 'max_runs'?"),
+        (SWEEP + "sweep: {parameters: {lr: {low: 1, hihg: 2}}}\n", "sweep.parameters.lr.hihg: no such key here. Did you mean 'high'?"),
+        (SWEEP + "sweep: {parameters: {lr: []}}\n", "sweep.parameters.lr: is empty"),
+        (SWEEP + "sweep: {parameters: {}}\n", "sweep.parameters: is empty"),
+        (SWEEP + "sweep: {parameters: {lr: [16, 16.0]}}\n", "sweep.parameters.lr: 16.0 is there twice"),
+        (SWEEP + "sweep: {parameters: {lr: 5}}\n", "sweep.parameters.lr: 5: expected a list of values, or a range"),
+        (SWEEP + "sweep: {parameters: {lr: [{a: 1}]}}\n", "sweep.parameters.lr.0: {'a': 1}: expected a single value"),
+        (SWEEP + "sweep: {parameters: {lr: {low: 2, high: 1}}, strategy: random, max_runs: 3}\n", "expected low < high"),
+        (SWEEP + "sweep: {parameters: {lr: {low: 1, high: 2}}}\n", "strategy: grid expects lists"),
+        (SWEEP + "sweep: {parameters: {lr: [1]}, strategy: random}\n", "strategy: random expects max_runs"),
+        (SWEEP + "sweep: {parameters: {lr: [1]}, strategy: rando}\n", "Did you mean 'random'?"),
+        (SWEEP + "sweep: {parameters: {lr: [1e999]}}\n", "sweep.parameters.lr.0: inf: expected a finite number"),
+        (SWEEP + "base: [lr=3]\nsweep: {parameters: {lr: [1]}}\n", "lr is set in base and varied as well"),
+        (SWEEP + "sweep: {parameters: {seed: [1]}}\n", "the seed is set by seeds"),
+        (SINGLE + "seeds: []\n", "seeds: is empty"),
+        (SINGLE + "seeds: [0, 1, 0]\n", "seeds: 0 is there twice"),
+        (SINGLE + "seeds: [zero]\n", "line 4: seeds.0: 'zero': expected a whole number"),
+        (SINGLE + "base: model=tiny\n", "base: 'model=tiny': expected a list"),
+        (SINGLE + "base: [\"a=1\\nb=2\"]\n", "line break"),
+        (SINGLE + "targets: {good: 0.9}\n", "targets expects a hypothesis"),
+        (SINGLE + "date: 21.11.2026\n", "expected a date such as 2026-11-21"),
+        (SINGLE + "hypothesis: {claim: c, metric: f1}\n", "expected a file of metrics/ and a key in it"),
+        (SINGLE + "hypothesis: {claim: c, metric: infer.f1, guardrails: [{metric: infer.x}]}\n", "guardrails.0: expected one of"),
+        (COMPARISON + "comparison: {variable: quant}\n", "expected either values or variables"),
+        (COMPARISON + "comparison: {values: [a, b]}\n", "expects variable"),
+        (COMPARISON + "comparison: {variables: {a: [1, 2], b: [1]}, zip: true}\n", "as many values for each variable"),
+        (COMPARISON + "comparison: {variable: quant, values: {a: 3}}\n", "comparison.values.a: 3: expected"),
+        ("kind: [\n", "line 2: not YAML"),
+        ("kind: &a [1]\ntype: *a\n", "line 2: *a: aliases are not used in designs"),
+        ("[" * 5000, "nested more than 12 deep"),
+        ("a: !!python/object/apply:os.system [ls]\n", "not YAML"),
+        (b"\xff\xfe\x00kind", "not a text file in UTF-8"),
+        ("a: " + "x" * 70_000, "bytes: more than"),
+    ],
+)  # fmt: skip
+def test_bad_files(text: str | bytes, words: str, tmp_path: Path) -> None:
+    assert words in message(tmp_path, text)
+
+
+def test_a_bomb_is_refused_at_once(tmp_path: Path) -> None:
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30))
+    assert "aliases are not used" in message(tmp_path, bomb)
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    text = message(tmp_path, SINGLE + "seeds: [a]\nbase: 3\nnope: 1\n")
+    assert len(text.splitlines()) == 3
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "lr_sweep.yaml").write_text(SINGLE)
+    for name, words in {"lr_swep.yaml": "Did you mean", "": "a folder"}.items():
+        with pytest.raises(UserError, match=words):
+            schema.read(tmp_path / name)
+
+
+def test_a_name_belongs_to_one_design(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text(SINGLE)
+    (tmp_path / "two.yaml").write_text(SINGLE + "name: one\n")
+    (tmp_path / "broken.yaml").write_text("[")
+    with pytest.raises(UserError, match="one is taken by .*one.yaml"):
+        schema.names_taken(schema.read(tmp_path / "two.yaml"), tmp_path / "two.yaml")
+
+
+def test_plain_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text("a: [1e-3, .5, 1e3, 007, 1:30, on, yes, True, ~, 2026-11-21, -3, '1']")
+    assert yaml_file.read(path)[0] == {
+        "a": [0.001, 0.5, 1000.0, "007", "1:30", "on", "yes", True, None, "2026-11-21", -3, "1"]
+    }
+
+
+texts = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=300)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+levels = st.lists(scalars | st.lists(scalars, max_size=3), min_size=1, max_size=5, unique_by=models.identity)
+lines = texts.filter(lambda text: text.strip())
+keys = st.from_regex(r"[a-z_]{1,8}(\.[a-z_]{1,8}){0,2}", fullmatch=True).filter(
+    lambda key: key != "seed" and not key.startswith("experiment")
+)
+
+
+@given(
+    parameters=st.dictionaries(keys, levels, min_size=1, max_size=3),
+    title=lines,
+    claim=lines,
+    expected=st.floats(allow_nan=False, allow_infinity=False),
+    seeds=st.lists(st.integers(0, 10**6), min_size=1, max_size=4, unique=True),
+)
+def test_designs_survive_the_way_to_yaml_and_back(
+    parameters: dict[str, list],
+    title: str,
+    claim: str,
+    expected: float,
+    seeds: list[int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    hypothesis = {"claim": claim, "metric": "infer.f1_macro", "expected": expected}
+    scenario = scenarios.TrainingScenario("generated", title, hypothesis=hypothesis, seeds=seeds)
+    design = scenario.with_sweep(parameters)
+    path = tmp_path_factory.getbasetemp() / "generated.yaml"
+    schema.write(design, path)
+    again = schema.read(path)
+    assert again == design
+    assert schema.digest(again) == schema.digest(design)
+
+
+def test_scenarios_give_the_designs_of_files(tmp_path: Path) -> None:
+    built = [
+        scenarios.TrainingScenario("a", "q").single(),
+        scenarios.TrainingScenario("a", "q", seeds=[0, 1]).with_sweep({"lr": [0.1, 0.2]}, strategy="grid"),
+        scenarios.TrainingScenario("a", "q").with_sweep(
+            {"lr": {"low": 0.1, "high": 1}}, strategy="bayesian", max_runs=3
+        ),
+        scenarios.TrainingScenario("a", "q").with_ablation(["x=1"], {"x": "x=0"}, method="factorial"),
+        scenarios.InferenceBenchmarkScenario("a", "q").with_comparison("infer.model", ["v1", "v2"], versus="v1"),
+        scenarios.InferenceBenchmarkScenario("a", "q").with_comparison(values={"v1": "infer.model=v1"}),
+        scenarios.QuantizationScenario("a", "q").with_quant_comparison(["openvino_fp32", "openvino_int8"]),
+    ]
+    for design in built:
+        schema.write(design, tmp_path / "a.yaml")
+        assert schema.read(tmp_path / "a.yaml") == design
+    assert built[-1].reference == "openvino_fp32"
+    assert [design.type for design in built[-3:]] == ["infer", "infer", "quant"]
+    with pytest.raises(UserError, match="Did you mean 'grid'"):
+        scenarios.TrainingScenario("a", "q").with_sweep({"lr": [1]}, strategy="gird")
+
+
+def test_the_digest_is_that_of_the_question(tmp_path: Path) -> None:
+    said = scenarios.TrainingScenario("a", "q").single()
+    assert schema.digest(said) == schema.digest(scenarios.TrainingScenario("a", "q", seeds=[0], base=[]).single())
+    assert schema.digest(said) != schema.digest(scenarios.TrainingScenario("a", "q", seeds=[0, 1]).single())
+
+
+def test_yaml_that_we_write_is_yaml_for_others() -> None:
+    said = {"a": ["1e-3", "on", "007", "", "null", "~", "a: b", "# x", "é🦊", 0.001, 1, True, None]}
+    assert yaml_file.Loader(yaml_file.dump(said)).get_single_data() == said
+    assert yaml.safe_load(yaml_file.dump({"a": "plain", "b": [1, 2]})) == {"a": "plain", "b": [1, 2]}

@@ -1,0 +1,147 @@
+"""The checklist, and whether a design can decide anything."""
+
+from typing import Any
+
+import pytest
+
+from project import load
+
+schema = load("design.schema")
+power = load("design.power")
+preflight = load("design.preflight")
+planning = load("design.plan")
+Facts = preflight.Facts
+
+READY = {"path": "designs/some.yaml", "tracking": "MLflow", "measured": True}
+HYPOTHESIS = {"claim": "It is better", "metric": "infer.f1_macro", "min_effect": 0.01, "expected": 0.9}
+
+
+def design(kind: str = "comparison", /, **settings: Any) -> Any:
+    blocks = {
+        "single": {},
+        "comparison": {"comparison": {"variable": "model", "values": ["a", "b", "c"]}},
+        "sweep": {"sweep": {"parameters": {"lr": [0.1, 0.2]}}},
+    }
+    return schema.parse({"kind": kind, "type": "train", "title": "What?", "name": "some", **blocks[kind], **settings})
+
+
+def plan(made: Any, arms: tuple[str, ...] = ("a", "b", "c")) -> Any:
+    runs = [
+        planning.Run(f"{arm}{seed}", arm, {}, seed, i, 0, [], {}, "infer", "")
+        for arm in arms
+        for i, seed in enumerate(made.seeds)
+    ]
+    return planning.Plan(made, "", runs)
+
+
+def line(name: str, made: Any, facts: Any, planned: Any = None) -> Any:
+    found = preflight.checks(made, planned or plan(made), facts)
+    return next(check for check in found if check.name == name)
+
+
+@pytest.mark.parametrize(("effect", "seeds"), [(0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6), (2.0, 5)])
+def test_seeds_for_80_percent_power(effect: float, seeds: int) -> None:
+    assert power.seeds_needed(effect, 1.0) == seeds
+
+
+@pytest.mark.parametrize(("effect", "n"), [(0.3, 5), (1.0, 2), (1.2, 8), (4.0, 30)])
+def test_power_is_that_of_statsmodels(effect: float, n: int) -> None:
+    from statsmodels.stats.power import TTestPower
+
+    expected = TTestPower().power(effect, n, alpha=0.05 / 3)
+    assert power.paired_power(effect, 1.0, n, comparisons=3) == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_detectable_effect_is_the_one_that_so_many_seeds_suffice_for() -> None:
+    for n in (2, 3, 5, 12):
+        effect = power.detectable(0.02, n, comparisons=2)
+        assert power.paired_power(effect, 0.02, n, comparisons=2) == pytest.approx(power.POWER, abs=1e-3)
+    assert power.detectable(0.02, 1) is None
+    assert power.detectable(0.0, 5) == 0.0
+    assert power.seeds_needed(0.0, 1.0) is None
+    assert power.seeds_needed(1e-6, 1.0) is None
+    assert power.seeds_needed(0.01, 0.0) == 2
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 1.0), (3, 0.25), (4, 0.125), (5, 0.0625), (6, 0.03125), (8, 0.0078125)])
+def test_the_smallest_attainable_p(n: int, p: float) -> None:
+    assert power.smallest_p(n) == p
+    assert power.smallest_p(n, comparisons=3) == min(1, 3 * p)
+
+
+def test_noise_floor() -> None:
+    assert power.noise_floor([0.5]) is None
+    assert power.noise_floor([1, 2, 3, 4]) == pytest.approx(1.29099, abs=1e-5)
+
+
+def test_a_design_that_is_ready() -> None:
+    made = design(hypothesis=HYPOTHESIS, seeds=list(range(8)))
+    found = preflight.checks(made, plan(made), Facts(**READY, baseline=[0.90, 0.901, 0.899, 0.9], seconds=60, jobs=2))
+    assert all(check.ok for check in found), found
+    assert not preflight.blocked(found)
+    text = {check.name: check.message for check in found}
+    assert text["runs"] == "3 arms × 8 seeds = 24"
+    assert text["duration"] == "about 12 min (60 s a run)"
+    assert text["baseline"] == "measured by the design: a"
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({"git": "not committed: src/train.py"}, "code committed"),
+        ({"committed": False}, "design committed"),
+        ({"secrets": ".env is tracked by git"}, ".env"),
+        ({"data": "datasets/x is not there"}, "data"),
+        ({"measured": False}, "baseline"),
+    ],
+)
+def test_what_blocks(facts: dict[str, Any], name: str) -> None:
+    made = design("sweep", hypothesis=HYPOTHESIS)
+    found = preflight.checks(made, plan(made), Facts(**(READY | facts)))
+    assert [check.name for check in found if not check.ok and check.blocks] == [name]
+    assert preflight.blocked(found)
+
+
+def test_a_question_without_an_expectation_blocks() -> None:
+    silent = HYPOTHESIS | {"expected": None}
+    for hypothesis, names in ((None, ["hypothesis", "expected result"]), (silent, ["expected result"])):
+        made = design(hypothesis=hypothesis)
+        found = preflight.checks(made, plan(made), Facts(**READY))
+        assert [check.name for check in found if not check.ok and check.blocks] == names
+
+
+def test_a_plan_that_can_not_be_made_blocks() -> None:
+    found = preflight.checks(design(hypothesis=HYPOTHESIS), "lrr is no key", Facts(**READY))
+    assert [(c.name, c.message) for c in found if not c.ok and c.blocks] == [("runs", "lrr is no key")]
+
+
+def test_one_seed_gets_a_warning_that_says_what_it_cannot_tell() -> None:
+    check = line("seeds", design(hypothesis=HYPOTHESIS), Facts(**READY))
+    assert (check.ok, check.blocks) == (False, False)
+    assert "luck of a seed" in check.message
+
+
+def test_power_is_judged_by_the_baselines_replicates() -> None:
+    made = design(hypothesis=HYPOTHESIS, seeds=[0, 1, 2])
+    weak = line("power", made, Facts(**READY, baseline=[0.88, 0.90, 0.92]))
+    assert not weak.ok
+    assert "an effect of 0.01 needs 79 seeds" in weak.message
+    assert "3 show" in weak.message
+    strong = line("power", made, Facts(**READY, baseline=[0.9, 0.9001, 0.8999]))
+    assert strong.ok, strong
+    assert "unknown" in line("power", made, Facts(**READY)).message
+
+
+def test_an_arm_of_its_own_needs_no_correction() -> None:
+    seeds = list(range(8))
+    all_arms = line("seeds", design(hypothesis=HYPOTHESIS, seeds=seeds), Facts(**READY)).message
+    one_arm = line("seeds", design(hypothesis=HYPOTHESIS | {"arm": "b"}, seeds=seeds), Facts(**READY)).message
+    assert "p = 0.016 at best over 2 arms by Holm" in all_arms
+    assert "p = 0.0078 at best" in one_arm
+
+
+def test_what_is_done_is_not_waited_for() -> None:
+    made = design(hypothesis=HYPOTHESIS, seeds=[0, 1])
+    facts = Facts(**READY, done=4, seconds=3600)
+    assert line("runs", made, facts).message.endswith("= 6, 4 of them done")
+    assert line("duration", made, facts).message.startswith("about 2.0 h")

@@ -1,0 +1,111 @@
+"""kill -9 of whatever runs, at random moments: after `lab run` again, the table is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+import trivial
+from project import load
+from trivial import Trivial
+
+RUN = """
+import json
+from pathlib import Path
+import trivial
+from test_execution_kill import runs
+root = Path.cwd()
+rows = load("execution.run").Execution(root, 2, lambda rows: None).add(runs(trivial.Trivial(root)))
+print(json.dumps([[row.run.name, row.status, row.record.name, row.record.metrics] for row in rows]))
+"""
+ROUNDS = 5
+
+
+def runs(project: Trivial) -> list:
+    """12 runs in two waves: 6 trainings, and a second evaluation of each."""
+    levels = [(lr, seed) for lr in (0.1, 0.2) for seed in (0, 1, 2)]
+    first = [project.run(f"train-{lr}-{seed}", lr, seed) for lr, seed in levels]
+    return first + [project.run(f"quant-{lr}-{seed}", lr, seed, target="quant", wave=1) for lr, seed in levels]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list]:
+    """The project before it all, and the table of a run that nobody disturbs."""
+    root = tmp_path_factory.mktemp("undisturbed") / "project"
+    project = trivial.make(root)
+    before = shutil.copytree(root.parent, root.parent.with_name("before"))
+    return before, finished(lab(project))
+
+
+def lab(project: Trivial) -> subprocess.Popen[str]:
+    """`lab run` on the 12 runs."""
+    return project.script(RUN, TRIVIAL_SLEEP="0.5")
+
+
+def finished(process: subprocess.Popen[str]) -> list:
+    """Its table, when it has ended well."""
+    output = process.communicate(timeout=500)[0]
+    assert process.returncode == 0, output
+    return json.loads(output.splitlines()[-1])
+
+
+def victims(project: Trivial, kind: str) -> list[psutil.Process]:
+    """What there is to kill."""
+    if kind == "worker":
+        return load("execution.workers").alive(project.root)
+    words = {"stage": "stand_in.py", "experiment": "exec-run"}[kind]
+    inside = str(project.root / ".dvc")
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        command = " ".join(process.info["cmdline"] or [])
+        if words in command and (inside in command or (process.info["cwd"] or "").startswith(inside)):
+            found.append(process)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list], tmp_path: Path) -> None:
+    before, table = undisturbed
+    project = Trivial(Path(shutil.copytree(before, tmp_path / "disturbed")) / "project")
+    chance = random.Random(number)
+    kinds = ["worker", "lab", "stage", "experiment"]
+    chance.shuffle(kinds)
+    process = lab(project)
+    for kind in kinds:
+        wait_for_chance(project, chance, process)
+        if kind == "lab" or process.poll() is not None:
+            process.kill()
+            process.wait()
+            process = lab(project)
+        elif found := victims(project, kind):
+            chance.choice(found).kill()
+    if chance.random() < 0.5:
+        process.kill()
+        process.wait()
+        process = lab(project)
+    assert finished(process) == table
+
+    names = [record.name for record in load("results.records").read(project.root)]
+    assert sorted(names) == sorted(name for name, *_ in table)
+    assert all(count <= 1 + len(kinds) for count in Counter(project.calls("train")).values())
+    assert project.call("git", "status", "--porcelain").stdout == ""
+    assert project.call("git", "symbolic-ref", "--short", "HEAD").stdout == "main\n"
+    exps = project.root / ".dvc" / "tmp" / "exps"
+    trivial.wait_until(lambda: not list(exps.glob("tmp*")), 60)  # no dead run has left its checkout
+
+
+def wait_for_chance(project: Trivial, chance: random.Random, process: subprocess.Popen[str]) -> None:
+    """A random moment of the time in which experiments run."""
+    started = time.monotonic()
+    while not victims(project, "experiment") and process.poll() is None and time.monotonic() - started < 60:
+        time.sleep(0.1)
+    time.sleep(chance.uniform(0, 4))

@@ -1,0 +1,101 @@
+"""`lab queue`, `run`, `status` and `stop` as a person types them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import trivial
+from trivial import Trivial
+
+pytestmark = pytest.mark.slow  # workers take seconds to start
+
+HYPOTHESIS = {"claim": "It is good.", "metric": "infer.f1_macro", "expected": 0.1}
+VARIANTS = {
+    "kind": "comparison",
+    "type": "quant",
+    "title": "Which variant?",
+    "hypothesis": {**HYPOTHESIS, "metric": "quant.f1_macro"},
+    "comparison": {"variable": "quant", "values": ["openvino_fp32", "openvino_fp16", "openvino_int8"]},
+}
+FAILING = {"kind": "single", "type": "train", "title": "Fails?", "hypothesis": HYPOTHESIS, "base": ["lr=-1.0"]}
+SWEEP = {
+    "kind": "sweep",
+    "type": "train",
+    "title": "Which rate?",
+    "hypothesis": HYPOTHESIS,
+    "sweep": {
+        "strategy": "bayesian",
+        "max_runs": 3,
+        "parallel": 2,
+        "parameters": {"lr": {"low": 0.001, "high": 0.1, "log": True}},
+    },
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Trivial:
+    project = trivial.make(tmp_path / "project")
+    (project.root / "designs").mkdir()
+    for name, design in {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP}.items():
+        (project.root / "designs" / f"{name}.yaml").write_text(yaml.safe_dump(design))
+    (project.root / ".gitignore").open("a").write(".env\n")
+    project.commit("designs")
+    return project
+
+
+def lab(project: Trivial, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return project.call(sys.executable, "src/lab.py", *arguments, check=False)
+
+
+def test_from_a_question_to_a_table(project: Trivial) -> None:
+    done = lab(project, "run", "designs/variants.yaml", "-j", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("openvino_fp32", "openvino_fp16", "openvino_int8", "quant.f1_macro", "3 finished"):
+        assert name in done.stdout
+    assert len(project.calls("train")) == 1
+    assert len(project.calls("quant")) == 3
+
+    done = lab(project, "run", "designs/variants.yaml")
+    assert done.returncode == 0
+    assert len(project.calls("quant")) == 3
+    assert "3 finished" in lab(project, "status", "designs/variants.yaml").stdout
+    assert "variants" in lab(project, "status").stdout
+    (record, *_) = project.records().values()
+    assert record.experiment["design"] == "variants"
+    assert record.task is None, "what has finished is forgotten by the queue"
+
+
+def test_a_failure_is_told(project: Trivial) -> None:
+    done = lab(project, "run", "designs/failing.yaml")
+    assert done.returncode == 1
+    assert "train ended with 1: lr=-1.0 should be above 0" in done.stdout
+    assert "1 failed" in done.stdout
+    assert lab(project, "run", "designs/failing.yaml").returncode == 1
+    assert len(project.calls("train")) == 1
+
+
+def test_what_the_preflight_finds_has_to_be_forced(project: Trivial) -> None:
+    done = lab(project, "queue", "designs/sweep.yaml")
+    assert done.returncode == 2
+    assert "baseline" in done.stderr
+    assert project.records() == {}
+    done = lab(project, "queue", "designs/sweep.yaml", "--force")
+    assert done.returncode == 0, done.stderr
+    assert [record.experiment["forced"] for record in project.records().values()] == [True, True]
+    done = lab(project, "run", "designs/sweep.yaml", "-j", "2")  # it was forced once
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 finished" in done.stdout
+    assert "0 workers" in lab(project, "stop", "--now").stdout
+
+
+def test_refused(project: Trivial) -> None:
+    (project.root / "src" / "train.py").open("a").write("# changed\n")
+    done = lab(project, "run", "designs/variants.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "src/train.py" in done.stderr
+    assert project.records() == {}

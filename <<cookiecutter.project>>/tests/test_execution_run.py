@@ -1,0 +1,192 @@
+"""`lab run`: everything is run once, verified by what exists, and retried only where it was disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import trivial
+from project import load
+from trivial import Trivial
+
+pytestmark = pytest.mark.slow  # workers take seconds to start
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    """A project to copy: its self-test is done."""
+    project = trivial.make(tmp_path_factory.mktemp("template") / "project")
+    assert load("execution.selftest").passed(project.root)
+    return project
+
+
+@pytest.fixture
+def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trivial:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    return trivial.copied(template, tmp_path / "project")
+
+
+def execute(project: Trivial, runs: list, jobs: int = 2, again: bool = False) -> list:
+    return load("execution.run").Execution(project.root, jobs, lambda rows: None, again).add(runs)
+
+
+def statuses(rows: list) -> dict[str, str]:
+    return {row.run.name: row.status for row in rows}
+
+
+def test_train_once_evaluate_many(project: Trivial) -> None:
+    variants = [project.run(f"quant-{name}", target="quant", wave=1, quant=name) for name in ("fp32", "fp16", "int8")]
+    rows = execute(project, [project.run("train"), *variants], jobs=3)
+    assert set(statuses(rows).values()) == {"finished"}
+    assert len(project.calls("train")) == 1
+    assert len(project.calls("quant")) == 3
+    assert [list(row.record.metrics) for row in rows] == [["train", "infer"], *[["train", "quant"]] * 3]
+
+
+def test_failed_runs_are_kept_and_not_repeated(project: Trivial) -> None:
+    project.call("dvc", "exp", "run", "-S", "lr=0.5")
+    project.commit("a baseline with metrics")
+    runs = [project.run("good", lr=0.1), project.run("bad", lr=-1.0)]
+    for _ in range(2):
+        rows = execute(project, runs)
+        assert statuses(rows) == {"good": "finished", "bad": "failed"}
+        bad = rows[1].record
+        assert bad.metrics == {}, "those in its commit are the baseline's"
+        assert bad.reason == "train ended with 1: lr=-1.0 should be above 0"
+        assert "lr=-1.0 should be above 0" in bad.log
+        assert project.calls("train").count("-1.0 0") == 1
+    assert statuses(execute(project, runs[1:], again=True)) == {"bad": "failed"}
+    assert project.calls("train").count("-1.0 0") == 2
+    assert list(project.records())[1:] == ["good", "bad", "bad-2"]
+
+
+def test_a_finished_run_of_another_design_is_reused(project: Trivial) -> None:
+    execute(project, [project.run("first", design="one")])
+    (project.root / "README.md").write_text("A commit that changes nothing of it.")
+    project.commit()
+    (row,) = execute(project, [project.run("second", design="two")])
+    assert (row.status, row.record.name) == ("finished", "first")
+    assert len(project.calls("train")) == 1
+    (row,) = execute(project, [project.run("second", design="two")], again=True)
+    assert (row.status, row.record.name) == ("finished", "second")
+
+    (project.root / "src" / "stand_in.py").open("a").write("# changed\n")
+    project.commit("the code is another")
+    (row,) = execute(project, [project.run("third")])
+    assert (row.status, row.record.name) == ("finished", "third")
+
+
+def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRIVIAL_SLEEP", "60")
+    killed = []
+
+    def kill(rows: list) -> None:
+        for process in stages(project):
+            process.kill()
+            killed.append(process.pid)
+
+    rows = load("execution.run").Execution(project.root, 1, kill).add([project.run("run")])
+    assert statuses(rows) == {"run": "failed"}
+    assert "train ended with -9" in rows[0].record.reason
+    assert len(killed) == 2
+
+
+def stages(project: Trivial) -> list[psutil.Process]:
+    inside = str(project.root / ".dvc")
+    found = psutil.process_iter(["cmdline", "cwd"])
+    return [p for p in found if "stand_in.py" in " ".join(p.info["cmdline"] or []) and inside in (p.info["cwd"] or "")]
+
+
+LAB = """
+import trivial
+from pathlib import Path
+project = trivial.Trivial(Path.cwd())
+runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]
+load("execution.run").Execution(project.root, 1, lambda rows: None).add(runs)
+"""
+
+
+def test_an_interrupted_lab_leaves_the_queue_as_it_is(project: Trivial) -> None:
+    lab = project.script(LAB, TRIVIAL_SLEEP="0.2")
+    trivial.wait_until(lambda: bool(project.calls("train")))
+    os.kill(lab.pid, signal.SIGINT)
+    assert lab.wait(30) != 0
+    trivial.wait_until(lambda: [record.status for record in project.records().values()] == ["finished"] * 3)
+    runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]
+    assert set(statuses(execute(project, runs)).values()) == {"finished"}
+    assert len(project.calls("train")) == 3
+
+
+def test_stop_now_and_take_up_again(project: Trivial) -> None:
+    run = load("execution.run")
+    lab = project.script(LAB, TRIVIAL_SLEEP="30")
+    trivial.wait_until(lambda: bool(project.calls("train")))
+    assert run.stop(project.root, now=True) == 1
+    assert "Stopped" in lab.communicate(timeout=60)[0]
+    assert load("execution.workers").alive(project.root) == []
+    assert sorted(record.status for record in project.records().values()) == ["failed", "queued", "queued"]
+    time.sleep(1)
+    runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]
+    assert set(statuses(execute(project, runs)).values()) == {"finished"}
+
+
+def test_progress_of_a_running_training(project: Trivial) -> None:
+    script = project.root / "src" / "stand_in.py"
+    live = 'Path("dvclive").mkdir(exist_ok=True)\nPath("dvclive/metrics.json").write_text(%r)\ntime.sleep(5)\n'
+    metrics = '{"step": 1, "val": {"loss": 2, "f1_macro": 0.875}}'
+    script.write_text(script.read_text().replace("time.sleep", live % metrics + "time.sleep", 1))
+    project.commit()
+    seen = set()
+    watch = lambda rows: seen.update(str(load("execution.status").progress(row.record)) for row in rows if row.record)  # noqa: E731
+    load("execution.run").Execution(project.root, 1, watch).add([project.run("run")])
+    epochs = project.run("run").params["training"]["max_epochs"]
+    assert f"train 2/{epochs}  val/f1_macro 0.875" in seen
+
+
+def test_metrics_of_stages_that_did_not_run_are_not_the_runs(project: Trivial) -> None:
+    project.call("dvc", "exp", "run", "-S", "lr=0.5")
+    project.commit("all stages")
+    execute(project, [project.run("run", lr=0.1)])
+    whole, run = project.records().values()
+    assert list(whole.metrics) == ["train", "infer", "quant"]
+    content = load("results.checkout").commit(project.root, run.commit)
+    assert content.text("metrics/quant.json"), "the baseline's file is in its commit"
+    assert list(run.metrics) == ["train", "infer"]
+
+
+def test_the_history_holds_what_no_experiment_does(project: Trivial) -> None:
+    project.call("dvc", "exp", "run", "-n", "applied", "-S", "lr=0.5")
+    project.commit("its results")
+    (project.root / "README.md").write_text("A commit without results.")
+    project.commit()
+    assert list(project.records()) == ["applied"]
+    project.call("dvc", "exp", "remove", "applied")
+    (record,) = project.records().values()
+    assert record.commit == project.call("git", "rev-parse", "HEAD~1").stdout.strip()
+    assert record.value("infer.f1_macro") == 0.5
+    assert record.experiment == {}
+
+
+def test_a_bayesian_search_is_replayed(template: Trivial) -> None:
+    models, bayesian = load("design.models"), load("execution.bayesian")
+    ranges = {"lr": models.Range(low=0.001, high=0.1, log=True), "model": ["a", "b"]}
+    sweep = models.SweepConfig(strategy="bayesian", max_runs=9, parallel=2, parameters=ranges)
+    design = models.SweepDesign(name="d", kind="sweep", type="train", title="?", sweep=sweep)
+
+    def undisturbed(trials: list) -> list:
+        return [None if i == 3 else levels["lr"] for i, levels in enumerate(trials)]
+
+    expected = bayesian.replay(design, undisturbed)
+    assert len(expected) == 9
+    assert len({str(levels) for levels in expected}) == 9
+    for stop in (2, 4, 8):
+        known = bayesian.replay(design, lambda trials, stop=stop: undisturbed(trials) if len(trials) < stop else None)
+        assert known == expected[: len(known)]
+        assert len(known) == stop
+    few = sweep.model_copy(update={"parameters": {"model": ["a", "b", "c"]}})
+    assert len(bayesian.replay(design.model_copy(update={"sweep": few}), lambda trials: [0.0] * len(trials))) == 3

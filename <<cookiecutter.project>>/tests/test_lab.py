@@ -1,0 +1,216 @@
+"""`lab check`, `lab plan` and `lab schema` as a person runs them, in a repository of their own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import workspace
+from workspace import PROJECT, Workspace
+
+SWEEP = "designs/classification_lr_sweep.yaml"
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project with one commit: copy it before you change it."""
+    made = workspace.make(tmp_path_factory.mktemp("lab") / "project")
+    shutil.copytree(PROJECT / "designs", made.root / "designs")
+    shutil.copy(PROJECT / ".gitignore", made.root)
+    for command in ("init -q -b main", "add -A", "commit -qm start"):
+        git(made, *command.split())
+    return made
+
+
+@pytest.fixture
+def project(committed: Workspace, tmp_path: Path) -> Workspace:
+    return committed.copy(tmp_path / "copy")
+
+
+def git(project: Workspace, *arguments: str) -> None:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
+    subprocess.run(["git", *identity, *arguments], cwd=project.root, check=True, capture_output=True)
+
+
+def lab(project: Workspace, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "src/lab.py", *arguments],
+        cwd=project.root,
+        env=project.environment() | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def refused(project: Workspace, *arguments: str) -> str:
+    """The one message of a command that is refused: exit code 2, no traceback, nothing written."""
+    before = state(project)
+    done = lab(project, *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert state(project) == before
+    return done.stderr
+
+
+def state(project: Workspace) -> set[str]:
+    return {
+        str(path) for path in project.root.rglob("*") if "__pycache__" not in path.parts and ".git" not in path.parts
+    }
+
+
+def test_a_plan_is_the_same_on_every_call_and_writes_nothing(committed: Workspace) -> None:
+    before = state(committed)
+    first, second = (lab(committed, "plan", SWEEP, "--json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    found = json.loads(first.stdout)
+    assert (found["design"], len(found["runs"]), found["runs"][0]["state"]) == ("classification_lr_sweep", 12, "new")
+    assert state(committed) == before
+
+
+def test_a_plan_can_be_read_in_narrow_and_wide_terminals(committed: Workspace) -> None:
+    for columns in ("80", "120"):
+        done = lab(committed, "plan", SWEEP, COLUMNS=columns)
+        assert "lr=0.003,batch_size=16" in done.stdout
+        assert done.stdout.rstrip().endswith("12 runs in 1 wave, 0 done")
+    assert "\x1b" not in done.stdout
+
+
+def test_the_plan_needs_no_git(project: Workspace) -> None:
+    shutil.rmtree(project.root / ".git")
+    done = lab(project, "plan", SWEEP, GIT_CEILING_DIRECTORIES=str(project.root.parent))
+    assert done.returncode == 0, done.stderr
+    assert "undated_tiny" in done.stdout
+
+
+def test_names_have_the_date_of_the_designs_commit(project: Workspace) -> None:
+    path = project.root / SWEEP
+    path.write_text(path.read_text() + "# a remark\n")
+    os.environ["GIT_COMMITTER_DATE"] = "2025-03-04T12:00:00"
+    try:
+        git(project, "commit", "-qam", "remark")
+    finally:
+        del os.environ["GIT_COMMITTER_DATE"]
+    names = [run["name"] for run in json.loads(lab(project, "plan", SWEEP, "--json").stdout)["runs"]]
+    assert all(name.startswith("20250304_tiny_") for name in names)
+
+
+def test_lab_imports_no_engine_to_plan(committed: Workspace) -> None:
+    done = lab(committed, "plan", SWEEP, PYTHONPROFILEIMPORTTIME="1")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not imported & {"torch", "ultralytics", "openvino", "mlflow", "dvc.repo", "scipy", "pandas", "optuna"}
+
+
+def test_the_checklist_of_a_fresh_project(committed: Workspace) -> None:
+    done = lab(committed, "check", SWEEP)
+    assert done.returncode == 2
+    marks = {line.split()[1]: line[0] for line in done.stdout.splitlines() if line[:2] in ("✓ ", "✗ ", "! ")}
+    assert marks["baseline"] == "✗"
+    assert {name for name, mark in marks.items() if mark == "✗"} == {"baseline"}
+    assert "lab run designs/classification_baseline.yaml" in " ".join(done.stdout.split())
+    done = lab(committed, "check", "designs/classification_baseline.yaml")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_checklist_tells_what_is_not_committed(project: Workspace) -> None:
+    path = project.root / "designs" / "classification_baseline.yaml"
+    path.write_text(path.read_text() + "# a remark\n")
+    (project.root / ".gitignore").write_text("")
+    (project.root / ".env").write_text("MLFLOW_TRACKING_URI=https://me:hunter2@mlflow.example.org\n")
+    git(project, "add", ".env", ".gitignore")
+    done = lab(project, "check", "designs/classification_baseline.yaml")
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 2
+    for part in ("✗ code committed", "✗ design committed", "✗ .env", "MLflow, https://mlflow.example.org"):
+        assert part in words, words
+    assert "hunter2" not in words
+
+
+@pytest.mark.parametrize("trouble", ["no git", "no commit", "detached"])
+def test_without_a_branch_to_start_from(project: Workspace, trouble: str) -> None:
+    if trouble == "detached":
+        git(project, "switch", "-q", "--detach")
+    else:
+        shutil.rmtree(project.root / ".git")
+        if trouble == "no commit":
+            git(project, "init", "-q")
+    done = lab(
+        project, "check", "designs/classification_baseline.yaml", GIT_CEILING_DIRECTORIES=str(project.root.parent)
+    )
+    assert done.returncode == 2
+    assert "✗ code committed" in done.stdout
+    assert {"no git": "git init", "no commit": "no commit yet", "detached": "detached"}[trouble] in " ".join(
+        done.stdout.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((" lr:", " lrr:"), "lrr is neither a key nor a group of conf/. Did you mean 'lr'?"),
+        (("strategy: grid", "strategy: gird"), "Did you mean 'grid'?"),
+        (("[0.003, 0.01, 0.03]", "[]"), "line 18: sweep.parameters.lr: is empty"),
+        (("metric: infer.f1_macro", "metric: quant.f1_macro"), "hypothesis.metric: quant.f1_macro is written by quant"),
+    ],
+)
+def test_bad_designs_are_one_message(committed: Workspace, tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    path = tmp_path / "classification_lr_sweep.yaml"
+    path.write_text((committed.root / SWEEP).read_text().replace(*change))
+    assert words in refused(committed, "plan", str(path))
+
+
+def test_what_is_no_design_is_one_message(committed: Workspace) -> None:
+    assert "no such file. Did you mean 'designs/classification_lr_sweep.yaml'?" in refused(
+        committed, "plan", "designs/classification_lr_swep.yaml"
+    )
+    assert "not a design: it has no kind" in refused(committed, "check", "params.yaml")
+    assert "is taken by" in refused(taken(committed), "plan", "designs/twin.yaml")
+    assert "lab run designs/classification_augmentation.yaml first" in refused(
+        committed, "plan", "designs/classification_ab_benchmark.yaml"
+    )
+
+
+def taken(committed: Workspace) -> Workspace:
+    project = committed.copy(committed.root.with_name("taken"))
+    text = (project.root / SWEEP).read_text()
+    (project.root / "designs" / "twin.yaml").write_text(text + "name: classification_lr_sweep\n")
+    return project
+
+
+def test_the_schema_is_written_where_the_editors_look(project: Workspace) -> None:
+    path = project.root / "designs" / "schema.json"
+    before = path.read_text()
+    path.unlink()
+    assert lab(project, "schema").returncode == 0
+    assert path.read_text() == before
+
+
+def test_values_reach_no_shell(project: Workspace) -> None:
+    evil = "$(touch hacked) `touch hacked`; touch hacked | touch hacked > hacked"
+    (project.root / "designs" / "evil.yaml").write_text(
+        f"kind: comparison\ntype: train\ntitle: What?\ncomparison: {{variable: model.name, values: ['{evil}']}}\n"
+    )
+    done = lab(project, "plan", "designs/evil.yaml", "--json")
+    assert json.loads(done.stdout)["runs"][0]["params"]["model"]["name"] == evil
+    assert not list(project.root.rglob("hacked"))
+
+
+def test_revisions_are_pinned_to_commits(project: Workspace) -> None:
+    git(project, "tag", "v1")
+    git(project, "commit", "-q", "--allow-empty", "-m", "second")
+    path = project.root / "designs" / "versions.yaml"
+    path.write_text(
+        "kind: comparison\ntype: infer\ntitle: What?\ncomparison: {variable: infer.model, values: [v1, main]}\n"
+    )
+    runs = json.loads(lab(project, "plan", str(path), "--json").stdout)["runs"]
+    commits = subprocess.run(["git", "log", "--format=%H"], cwd=project.root, capture_output=True, text=True).stdout
+    assert [run["params"]["infer"]["model"] for run in runs] == commits.split()[::-1]
+    assert [run["levels"]["infer.model"] for run in runs] == ["v1", "main"]
+    path.write_text(path.read_text().replace("v1", "v7"))
+    assert "v7 is no experiment, tag, branch or commit here" in refused(project, "plan", str(path))

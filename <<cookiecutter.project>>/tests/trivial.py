@@ -1,0 +1,158 @@
+"""A project with git, DVC and stages that take no time: real queues, workers and experiments, without any training."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from project import load
+
+PROJECT = Path(__file__).parents[1]
+STAGES = """
+stages:
+  train:
+    cmd: python src/stand_in.py train
+    params: [seed, lr]
+    outs: [models/model.pt]
+    metrics: [metrics/train.json: {cache: false}]
+  infer:
+    cmd: python src/stand_in.py infer
+    deps: [models/model.pt]
+    params: [infer]
+    metrics: [metrics/infer.json: {cache: false}]
+  quant:
+    cmd: python src/stand_in.py quant
+    deps: [models/model.pt]
+    params: [quant]
+    metrics: [metrics/quant.json: {cache: false}]
+"""
+SCRIPT = '''
+"""A stage that notes its call outside of the project, sleeps, and writes a metric that depends on its params."""
+
+import json, os, sys, time
+from pathlib import Path
+
+import yaml
+
+stage, params = sys.argv[1], yaml.safe_load(Path("params.yaml").read_text())
+with open(Path(os.environ["DVC_ROOT"]).parent / "calls.txt", "a") as calls:
+    calls.write(f"{stage} {params['lr']} {params['seed']}\\n")
+time.sleep(float(os.environ.get("TRIVIAL_SLEEP", 0)))
+if params["lr"] < 0:
+    sys.exit(f"lr={params['lr']} should be above 0")
+if stage == "train":
+    Path("models").mkdir(exist_ok=True)
+    Path("models/model.pt").write_text(f"{params['lr']} {params['seed']}")
+trained = Path("models/model.pt").read_text().split()
+Path("metrics").mkdir(exist_ok=True)
+value = float(trained[0]) + float(trained[1]) / 1000
+Path(f"metrics/{stage}.json").write_text(json.dumps({"f1_macro": value}))
+'''
+
+
+@dataclass
+class Trivial:
+    """Such a project at `root`."""
+
+    root: Path
+
+    def call(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in it: as after `source .venv/bin/activate`."""
+        done = subprocess.run(
+            command, cwd=self.root, env=environ(**environment), capture_output=True, text=True, timeout=500
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def commit(self, message: str = "change") -> None:
+        """Commit everything."""
+        self.call("git", "add", "-A")
+        self.call("git", "commit", "-q", "-m", message)
+
+    def calls(self, stage: str) -> list[str]:
+        """How often and with what a stage's command was run."""
+        path = self.root.parent / "calls.txt"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line.removeprefix(f"{stage} ") for line in lines if line.startswith(f"{stage} ")]
+
+    def run(self, name: str, lr: float = 0.1, seed: int = 0, target: str = "infer", wave: int = 0, **block: Any) -> Any:
+        """A run of a plan, with these params."""
+        params = copy.deepcopy(yaml.safe_load((self.root / "params.yaml").read_text()))
+        params["lr"] = params["training"]["lr"] = lr
+        params["seed"] = seed
+        quant = block.pop("quant", None)
+        if quant:
+            params["quant"]["name"] = quant
+        kind = {"infer": "train", "quant": "quant"}[target]
+        params["experiment"] = {"design": "trivial", "type": kind, "arm": f"lr={lr}", "seed": seed, **block}
+        arguments = {"name": name, "arm": f"lr={lr}", "levels": {"lr": lr}, "seed": seed, "replicate": 0, "wave": wave}
+        key = load("results.records").key(params)
+        return load("design.plan").Run(**arguments, overrides=[], params=params, target=target, key=key)
+
+    def records(self) -> dict[str, Any]:
+        """The records by name."""
+        return {record.name: record for record in load("results.records").read(self.root)}
+
+    def script(self, text: str, **environment: str) -> subprocess.Popen[str]:
+        """A Python process in it, in which `load` gives the project's modules."""
+        code = "import sys; sys.path[:0] = ['src', 'tests']; from project import load\n" + text
+        command = [sys.executable, "-c", code]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.root, env=environ(**environment), start_new_session=True, **pipes)
+
+
+def environ(**more: str) -> dict[str, str]:
+    """An environment with the tests' Python first on PATH, and without what DVC and pytest set."""
+    private = ("PYTEST_CURRENT_TEST", "DVC_ROOT", "DVC_EXP_NAME", "DVC_STAGE", "GIT_DIR", "GIT_INDEX_FILE")
+    kept = {name: value for name, value in os.environ.items() if name not in private}
+    return {**kept, "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")]), **more}
+
+
+def make(root: Path) -> Trivial:
+    """Such a project, committed, at `root`, which is created."""
+    root.mkdir(parents=True)
+    for name in ("src", "conf", ".dvc", "tests"):
+        ignored = shutil.ignore_patterns("__pycache__", "tmp", "cache")
+        shutil.copytree(PROJECT / name, root / name, ignore=ignored)
+    for name in ("params.yaml", ".dvcignore"):
+        shutil.copy(PROJECT / name, root / name)
+    (root / "dvc.yaml").write_text(STAGES)
+    (root / "src" / "stand_in.py").write_text(SCRIPT)
+    (root / ".gitignore").write_text("__pycache__/\n/models/model.pt\n")
+    project = Trivial(root)
+    project.call("git", "init", "-q", "-b", "main")
+    for key, value in {"user.name": "Test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
+        project.call("git", "config", key, value)
+    project.commit("start")
+    return project
+
+
+def copied(project: Trivial, root: Path) -> Trivial:
+    """A copy of a project in a folder of its own."""
+    return Trivial(Path(shutil.copytree(project.root, root, symlinks=True)))
+
+
+def experiments(project: Trivial) -> list[dict[str, Any]]:
+    """The experiments as `dvc exp show --json` tells them: name, params, metrics."""
+    shown = json.loads(project.call("dvc", "exp", "show", "--json").stdout)
+    rows = [row for state in shown for row in state.get("experiments") or []]
+    return [{"name": row["name"], **row["revs"][0]["data"]} for row in rows]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 200) -> None:
+    """Wait for workers."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.5)
