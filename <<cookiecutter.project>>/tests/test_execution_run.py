@@ -65,6 +65,13 @@ def test_failed_runs_are_kept_and_not_repeated(project: Trivial) -> None:
     assert list(project.records())[1:] == ["good", "bad", "bad-2"]
 
 
+def test_a_later_wave_is_refused_before_the_first(project: Trivial) -> None:
+    load("execution.queue").enqueue(project.root, [project.run("taken")])
+    with pytest.raises(load("errors").UserError, match="the name taken is taken"):
+        execute(project, [project.run("new", lr=0.5), project.run("taken", lr=0.6, wave=1)])
+    assert list(project.records()) == ["taken"]
+
+
 def test_a_finished_run_of_another_design_is_reused(project: Trivial) -> None:
     execute(project, [project.run("first", design="one")])
     (project.root / "README.md").write_text("A commit that changes nothing of it.")

@@ -188,7 +188,7 @@ class SweepConfig(Model):
     """For each parameter a list of values or, unless the strategy is grid, a range: {low, high, log, step, int}."""
     max_runs: Annotated[int, Field(ge=1)] | None = None
     """The most combinations; each of them is run with every seed."""
-    sampler: Literal["tpe", "gp", "random", "cmaes"] = "tpe"
+    sampler: Literal["tpe", "gp", "random"] = "tpe"
     """Optuna's sampler; bayesian only."""
     sampler_seed: int = 0
     """The seed of the drawing, apart from the trainings' seeds."""

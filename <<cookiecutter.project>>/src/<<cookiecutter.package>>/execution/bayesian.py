@@ -88,7 +88,6 @@ def _sampler(design: SweepDesign) -> optuna.samplers.BaseSampler:
         "tpe": lambda seed: samplers.TPESampler(seed=seed, constant_liar=design.sweep.parallel > 1),
         "gp": lambda seed: samplers.GPSampler(seed=seed),
         "random": lambda seed: samplers.RandomSampler(seed=seed),
-        "cmaes": lambda seed: samplers.CmaEsSampler(seed=seed),
     }
     try:
         return kinds[design.sweep.sampler](design.sweep.sampler_seed)

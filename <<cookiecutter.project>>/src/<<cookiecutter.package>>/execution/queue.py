@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pygit2
 import yaml
+from filelock import FileLock
 
 from ..errors import UserError
 from ..results import checkout, records
@@ -87,14 +87,14 @@ def enqueue(root: Path, runs: Iterable[Run], again: bool = False) -> dict[str, s
 
     head = ready(root)
     with alone(root), Repo(str(root)) as repo:
-        new = _named(root, head, list(runs), again)
+        new = named(root, head, list(runs), again)
         if new:
             put(repo, [(name, run.params, run.target) for name, run in new.items()])
     return {run.name: name for name, run in new.items()}
 
 
-def _named(root: Path, head: str, runs: list[Run], again: bool) -> dict[str, Run]:
-    """The runs to queue, by the names that their experiments get."""
+def named(root: Path, head: str, runs: list[Run], again: bool) -> dict[str, Run]:
+    """The runs to queue, by the names that their experiments get. Raises UserError where a name is taken."""
     known = records.read(root)
     groups = records.by_key(known)
     taken = {r.name: r for r in known if r.baseline == head and r.status != records.FAILED}
@@ -147,6 +147,5 @@ def alone(root: Path) -> Iterator[None]:
     """The only `lab` that changes this project's queue; others wait. The lock ends with the process."""
     path = root / ".dvc" / "tmp" / "lab" / "queue.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path):
         yield

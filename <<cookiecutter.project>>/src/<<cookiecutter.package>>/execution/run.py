@@ -58,6 +58,7 @@ class Execution:
         """Carry out more runs, wave by wave. Returns how all runs stand. Raises UserError and Stopped."""
         self.runs += runs
         self._repair()
+        queue.named(self.root, self.head, runs, self.again)  # refuses what a later wave would be refused for
         for wave in sorted({run.wave for run in runs}):
             batch = [run for run in runs if run.wave == wave]
             names = queue.enqueue(self.root, batch, self.again)

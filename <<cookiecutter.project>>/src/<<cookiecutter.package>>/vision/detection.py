@@ -59,8 +59,8 @@ def preprocess(model: ModelFile, image: np.ndarray) -> np.ndarray:
 def postprocess(output: np.ndarray, shapes: list[tuple[int, int]], size: int) -> list[np.ndarray]:
     """Raw output (N, 4 + classes, anchors) to detections, one array (k, 6) an image, best first.
 
-    A row is x1, y1, x2, y2 as fractions of the original image, confidence, class. `shapes` are the original images'
-    (height, width) in pixels. Non-maximum suppression by class, as in Ultralytics' validation.
+    A row is x1, y1, x2, y2 as fractions of the original image (boxes may reach beyond it), confidence, class. `shapes`
+    are the original images' (height, width) in pixels. Non-maximum suppression by class, as in Ultralytics' validation.
     """
     import torch
     from ultralytics.utils.nms import non_max_suppression
@@ -77,7 +77,7 @@ def postprocess(output: np.ndarray, shapes: list[tuple[int, int]], size: int) ->
     for rows, (height, width) in zip(kept, shapes, strict=True):
         scale, left, top = letterbox(height, width, size)
         rows = np.asarray(rows, dtype=np.float64)
-        rows[:, [0, 2]] = ((rows[:, [0, 2]] - left) / (scale * width)).clip(0, 1)
-        rows[:, [1, 3]] = ((rows[:, [1, 3]] - top) / (scale * height)).clip(0, 1)
+        rows[:, [0, 2]] = (rows[:, [0, 2]] - left) / (scale * width)
+        rows[:, [1, 3]] = (rows[:, [1, 3]] - top) / (scale * height)
         detections.append(rows)
     return detections
