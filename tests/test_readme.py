@@ -76,3 +76,16 @@ def test_settings_in_the_projects_readme_compose(bake, environment, task):
     assert len(asked) >= 5
     for words in asked:
         project.run("python", "-c", COMPOSE, *words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detection", "classification"])
+def test_from_a_question_to_a_table(bake, environment, task):
+    """The five commands of the project's README, as they stand there."""
+    project = bake(environment, project=f"{task}-question", task=task)
+    section = project.read("README.md").split("## From a question to a table")[1].split("\n## ")[0]
+    block = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[0]
+    lines = block.splitlines()
+    assert len(lines) == 5
+    said = [project.run("bash", "-c", line).stdout for line in lines]
+    assert "finished" in said[2] or "3 of 3" in said[2], said[2]
