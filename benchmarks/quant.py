@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     project, output = options.project.resolve(), options.json and options.json.resolve()
-    sys.path.insert(0, str(project / "src"))
+    sys.path[0] = str(project / "src")  # in place of this folder, whose queue.py would hide Python's own
     from project import load
 
     found = {}

@@ -1,6 +1,8 @@
 """Seconds an epoch of our train stage beside the plain engines, and the start-up of each stage.
 
-    demo/.venv/bin/python benchmarks/train.py demo [--rounds 3]
+    demo/.venv/bin/python -P benchmarks/train.py demo [--rounds 3]
+
+(-P, so that queue.py beside this file does not hide the standard library's.)
 
 In a generated project (here demo), with its environment: our stage against Ultralytics' own training on yolo11n, and
 against a bare Lightning loop on timm's test_efficientnet, on the same images with the same settings. They take turns;
@@ -115,7 +117,11 @@ def start_up(project: Path, stage: str) -> float:
 def workspace(project: Path, task: str, folder: Path) -> Path:
     """A copy of the project's code with the data of `task` prepared."""
     copy = folder / task
-    shutil.copytree(project, copy, ignore=shutil.ignore_patterns(".venv", ".git", ".dvc", ".cache", "data", "models"))
+    copy.mkdir()
+    for name in ("src", "conf"):
+        shutil.copytree(project / name, copy / name)
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(project / name, copy / name)
     subprocess.run([sys.executable, "src/prepare.py", f"task={task}"], cwd=copy, check=True, capture_output=True)
     names = {"detection": "names: ['0', '1', '2']"}.get(task, "")
     site = copy / "data" / "prepared" / "A"

@@ -12,8 +12,8 @@ import pytest
 
 TEMPLATE = Path(__file__).parents[1]
 QUESTIONS = {key for key in json.loads((TEMPLATE / "cookiecutter.json").read_text()) if not key.startswith("_")}
-# What would tell a command that it runs inside a test, or a `make` that it runs inside another.
-HIDDEN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTEST_", "MAKE", "MFLAGS")
+# What would tell a command that it runs inside a test or a CI, or a `make` that it runs inside another.
+HIDDEN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTEST_", "CI", "MAKE", "MFLAGS")
 
 
 @dataclass(frozen=True)

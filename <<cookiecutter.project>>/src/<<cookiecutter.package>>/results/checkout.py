@@ -124,8 +124,17 @@ class Commit:
 
     @cached_property
     def effective(self) -> dict[str, dict[str, Any]]:
-        """effective/<stage>.yaml by stage: when it ran, how long and on what."""
-        return {name: record for name in self.stages if (record := _mapping(self.text(f"effective/{name}.yaml")))}
+        """effective/<stage>.yaml by stage: when it ran, how long and on what.
+
+        DVC caches them (a git-tracked output would keep its stage out of the run cache): absent where the cache is.
+        """
+        found = {}
+        for name, stage in self.stages.items():
+            md5s = [out.get("md5") for out in stage.get("outs", []) if out["path"] == f"effective/{name}.yaml"]
+            path = self.root.joinpath(".dvc", "cache", "files", "md5", *((md5s[0][:2], md5s[0][2:]) if md5s else ("",)))
+            if path.is_file():
+                found[name] = _mapping(path.read_text())
+        return found
 
 
 def _mapping(text: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def quiet(threads: int, online: bool) -> None:
         DO_NOT_TRACK="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         NNCF_CI="1",
+        TF_BUILD="1",  # the one of CI's variables that keeps OpenVINO's telemetry from writing to HOME on import
     )
     if not online:
         os.environ.update(YOLO_OFFLINE="1", HF_HUB_OFFLINE="1")
