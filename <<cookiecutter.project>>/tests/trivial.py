@@ -21,8 +21,13 @@ from project import load
 PROJECT = Path(__file__).parents[1]
 STAGES = """
 stages:
+  prepare:
+    cmd: python src/stand_in.py prepare
+    params: [data.source]
+    outs: [data/prepared]
   train:
     cmd: python src/stand_in.py train
+    deps: [data/prepared]
     params: [seed, lr]
     outs: [models/model.pt]
     metrics: [metrics/train.json: {cache: false}]
@@ -46,6 +51,10 @@ from pathlib import Path
 import yaml
 
 stage, params = sys.argv[1], yaml.safe_load(Path("params.yaml").read_text())
+if stage == "prepare":
+    Path("data").mkdir(exist_ok=True)
+    Path("data/prepared").write_text("data")
+    sys.exit()
 with open(Path(os.environ["DVC_ROOT"]).parent / "calls.txt", "a") as calls:
     calls.write(f"{stage} {params['lr']} {params['seed']}\\n")
 time.sleep(float(os.environ.get("TRIVIAL_SLEEP", 0)))
