@@ -26,6 +26,25 @@ from rich.console import Console
 from rich.table import Table
 
 EPOCHS = 4
+OURS = {  # what the plain scripts below are set to as well
+    "detection": [
+        "task=detection",
+        "model=yolo11n",
+        "data.image_size=64",
+        "data.batch_size=8",
+        "lr=0.004",
+        "augmentation=default",
+    ],
+    "classification": [
+        "task=classification",
+        "model=tiny",
+        "data.image_size=64",
+        "data.batch_size=32",
+        "lr=0.008",
+        "training.label_smoothing=0.05",
+        "augmentation=default",
+    ],
+}
 QUIET = {"YOLO_OFFLINE": "1", "YOLO_VERBOSE": "false", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 PLAIN_YOLO = """
@@ -52,7 +71,7 @@ from torchvision.transforms import v2
 warnings.simplefilter("ignore"); logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 torch.set_num_threads(1); pl.seed_everything(0, verbose=False)
 end = [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
-begin = [v2.ToImage(), v2.Resize((32, 32), antialias=True)]
+begin = [v2.ToImage(), v2.Resize((64, 64), antialias=True)]
 augment = [v2.RandomAffine(0, (0.1, 0.1), (0.8, 1.2), interpolation=v2.InterpolationMode.BILINEAR, fill=114),
     v2.ColorJitter(0.2, 0.2)]
 class Net(pl.LightningModule):
@@ -141,9 +160,9 @@ def main() -> None:
         classification = workspace(options.project.resolve(), "classification", Path(name))
         for _ in range(options.rounds):
             for label, run in (
-                ("yolo11n, ours", lambda: ours(detection, "task=detection", "model=yolo11n")),
+                ("yolo11n, ours", lambda: ours(detection, *OURS["detection"])),
                 ("yolo11n, plain", lambda: plain(detection, PLAIN_YOLO)),
-                ("tiny, ours", lambda: ours(classification, "task=classification")),
+                ("tiny, ours", lambda: ours(classification, *OURS["classification"])),
                 ("tiny, plain", lambda: plain(classification, BARE_LIGHTNING)),
             ):
                 seconds.setdefault(label, []).append(per_epoch(run()))
