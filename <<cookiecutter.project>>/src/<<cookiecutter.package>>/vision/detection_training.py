@@ -255,12 +255,11 @@ class Trainer(DetectionTrainer):
         assert self.journal is not None
         self.journal.epoch({**{name: float(v) for name, v in losses.items()}, **metrics, "lr": self.lr["lr/pg0"]})
 
-        prepared = list(self.data["names"].values())
         snapshot = ModelFile(
             task="detection",
             name=self.cfg.model.name,
             architecture=self.architecture,
-            classes=prepared,
+            classes=list(self.data["names"].values()),
             image_size=self.args.imgsz,
             state_dict=self.ema.ema.float().state_dict(),
             epoch=self.epoch,
