@@ -108,7 +108,7 @@ def ours(project: Path, *overrides: str) -> list[float]:
     shutil.rmtree(project / ".cache" / "train", ignore_errors=True)
     command = [sys.executable, "src/train.py", f"training.max_epochs={EPOCHS}", *overrides]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
-    record = yaml.safe_load((project / "effective" / "train.yaml").read_text())
+    (record,) = yaml.safe_load((project / "effective" / "train.yaml").read_text())
     return [datetime.fromisoformat(epoch["ended"]).timestamp() for epoch in record["used"]["epochs"]]
 
 

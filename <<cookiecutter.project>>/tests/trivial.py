@@ -31,42 +31,79 @@ stages:
     params: [seed, lr]
     outs: [models/model.pt]
     metrics: [metrics/train.json: {cache: false}]
+    plots: [effective/train.yaml: {cache: false}, dvclive/plots: {cache: false}]
   infer:
     cmd: python src/stand_in.py infer
     deps: [models/model.pt]
     params: [infer]
     metrics: [metrics/infer.json: {cache: false}]
+    plots: [effective/infer.yaml: {cache: false}]
   quant:
     cmd: python src/stand_in.py quant
     deps: [models/model.pt]
     params: [quant]
     metrics: [metrics/quant.json: {cache: false}]
+    plots: [effective/quant.yaml: {cache: false}]
 """
 SCRIPT = '''
-"""A stage that notes its call outside of the project, sleeps, and writes a metric that depends on its params."""
+"""A stage that notes its call outside of the project, sleeps, and writes what a real one does: made of its params."""
 
 import json, os, sys, time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import yaml
 
-stage, params = sys.argv[1], yaml.safe_load(Path("params.yaml").read_text())
+EPOCHS = 3
+
+
+def now():
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def write(path, text):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+def train(sleep):
+    """The end of each epoch. Its row goes to where the mirror follows it."""
+    name = f"{os.environ['DVC_EXP_BASELINE_REV'][:12]}-{os.environ['DVC_EXP_NAME']}.jsonl"
+    followed = Path(os.environ["DVC_ROOT"]) / ".cache" / "epochs" / name
+    rows = []
+    for epoch in range(EPOCHS):
+        time.sleep(sleep / EPOCHS)
+        metrics = {"val/loss": params["lr"] / (epoch + 1), "val/f1_macro": params["lr"]}
+        rows.append({"epoch": epoch, "ended": now(), "metrics": metrics})
+        write(followed, "".join(json.dumps(row) + "\\n" for row in rows))
+    for name in metrics:
+        values = "".join(f"{row['epoch']}\\t{row['metrics'][name]}\\n" for row in rows)
+        write(f"dvclive/plots/metrics/{name}.tsv", f"step\\t{name.rpartition('/')[2]}\\n{values}")
+    write("models/model.pt", f"{params['lr']} {params['seed']}")
+    return [{"epoch": row["epoch"], "ended": row["ended"]} for row in rows]
+
+
+stage, params, started = sys.argv[1], yaml.safe_load(Path("params.yaml").read_text()), now()
 if stage == "prepare":
-    Path("data").mkdir(exist_ok=True)
-    Path("data/prepared").write_text("data")
+    write("data/prepared", "data")
     sys.exit()
 with open(Path(os.environ["DVC_ROOT"]).parent / "calls.txt", "a") as calls:
     calls.write(f"{stage} {params['lr']} {params['seed']}\\n")
-time.sleep(float(os.environ.get("TRIVIAL_SLEEP", 0)))
+sleep = float(os.environ.get("TRIVIAL_SLEEP", 0))
 if params["lr"] < 0:
+    time.sleep(sleep)
     sys.exit(f"lr={params['lr']} should be above 0")
 if stage == "train":
-    Path("models").mkdir(exist_ok=True)
-    Path("models/model.pt").write_text(f"{params['lr']} {params['seed']}")
+    used = {"epochs": train(sleep)}
+else:
+    time.sleep(sleep)
+    used = {}
 trained = Path("models/model.pt").read_text().split()
-Path("metrics").mkdir(exist_ok=True)
 value = float(trained[0]) + float(trained[1]) / 1000
-Path(f"metrics/{stage}.json").write_text(json.dumps({"f1_macro": value}))
+write(f"metrics/{stage}.json", json.dumps({"f1_macro": value}))
+keys = {"train": ["seed", "lr"], "infer": ["infer"], "quant": ["quant"]}[stage]
+record = {"stage": stage, "started": started, "seconds": sleep, "config": {key: params[key] for key in keys}, "used": used}
+write(f"effective/{stage}.yaml", yaml.safe_dump([record | {"machine": {"host": "here", "cores": 2, "versions": {}}}]))
 '''
 
 
@@ -138,7 +175,7 @@ def make(root: Path) -> Trivial:
         shutil.copy(PROJECT / name, root / name)
     (root / "dvc.yaml").write_text(STAGES)
     (root / "src" / "stand_in.py").write_text(SCRIPT)
-    (root / ".gitignore").write_text("__pycache__/\n/models/model.pt\n")
+    (root / ".gitignore").write_text("__pycache__/\n.cache/\n/models/model.pt\n")
     project = Trivial(root)
     project.call("git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "Test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():

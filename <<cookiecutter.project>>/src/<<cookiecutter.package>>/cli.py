@@ -47,7 +47,7 @@ def check(design: DesignFile) -> None:
     """The checklist before anything runs: what is missing, and what the design can decide."""
     from .design import preflight
     from .execution import designs, facts
-    from .execution.planning import Planner
+    from .results.planning import Planner
 
     planner = Planner(ROOT, design)
     try:
@@ -72,7 +72,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
     """The exact runs of a design, and which of them are done already. Starts nothing."""
-    from .execution import designs, planning, status
+    from .execution import designs, status
+    from .results import planning
 
     planned = designs.current(planning.Planner(ROOT, design))
     head = planning.head(ROOT)
@@ -180,7 +181,8 @@ def status(
     design: Annotated[Path | None, typer.Argument(metavar="[DESIGN]", help="A file of designs/.")] = None,
 ) -> None:
     """How the runs of a design stand, or of all designs together."""
-    from .execution import designs, planning, status, view, workers
+    from .execution import designs, status, view, workers
+    from .results import planning
 
     console = view.console()
     head = planning.head(ROOT)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean
 from typing import TYPE_CHECKING
 
 from ..design import preflight
+from ..design.bayesian import replay
 from ..design.expansion import Levels, is_bayesian
-from ..design.models import Design, SweepDesign
+from ..design.models import SweepDesign
 from ..design.plan import Run
 from ..errors import UserError
-from ..results.records import FAILED, FINISHED
-from . import facts, planning, queue, repair
-from .bayesian import replay
-from .planning import Planner
+from ..results import planning
+from ..results.planning import Planner
+from ..results.records import FAILED
+from ..results.study import outcomes
+from . import facts, queue, repair
 from .run import Execution, Watcher, disturbed
 from .status import Standing, standings
-from .view import metric_names
 
 if TYPE_CHECKING:
     from ..design.plan import Plan
@@ -36,7 +36,7 @@ def current(planner: Planner) -> Plan:
 
     def results(trials: list[Levels]) -> list[float | None] | None:
         rows = standings(planner.root, head, planner.plan(trials).runs)
-        return None if any(map(undecided, rows)) else outcomes(design, rows)
+        return None if any(map(undecided, rows)) else outcomes(design, [row.record for row in rows])
 
     return planner.plan(replay(design, results))
 
@@ -62,7 +62,7 @@ def carry_out(root: Path, path: Path, jobs: int, watcher: Watcher, force: bool, 
 
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]
-        return outcomes(design, execution.add(marked(new, forced)))
+        return outcomes(design, [row.record for row in execution.add(marked(new, forced))])
 
     if isinstance(design, SweepDesign) and is_bayesian(design):
         replay(design, results)
@@ -104,12 +104,3 @@ def marked(runs: Iterable[Run], forced: bool) -> list[Run]:
 def undecided(row: Standing) -> bool:
     """Whether a run has neither finished nor failed for good."""
     return row.active or row.record is None or (row.status == FAILED and disturbed(row.record))
-
-
-def outcomes(design: Design, rows: list[Standing]) -> list[float | None]:
-    """The metric of each combination, averaged over its seeds; None where one of them failed."""
-    names = metric_names(design, rows)
-    size = len(design.seeds)
-    values = [row.record.value(names[0]) if row.record and row.status == FINISHED and names else None for row in rows]
-    arms = [values[start : start + size] for start in range(0, len(values), size)]
-    return [mean(value for value in arm if value is not None) if None not in arm else None for arm in arms]

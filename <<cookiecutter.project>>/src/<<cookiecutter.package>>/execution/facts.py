@@ -14,9 +14,9 @@ from ..design.models import Design
 from ..design.plan import Plan
 from ..design.preflight import Facts
 from ..errors import UserError
-from ..results import checkout, records
+from ..results import checkout, planning, records
 from ..results.records import FINISHED, Record
-from . import planning, queue, status
+from . import queue, status
 
 
 def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int = 1) -> Facts:

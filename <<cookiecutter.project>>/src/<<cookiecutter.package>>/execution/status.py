@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -69,21 +68,17 @@ class Progress:
 
 
 def progress(record: Record) -> Progress:
-    """Where a running experiment is, from its log and from what DVCLive has written in its temporary checkout."""
+    """Where a running experiment is, from its log and from the epochs that it has noted."""
     if record.task is None or not record.task.log.exists():
         return Progress("starting" if record.status == RUNNING else "")
     stages = _STAGE.findall(record.task.log.read_text(errors="replace"))
     stage = stages[-1] if stages else "starting"
-    path = Path(record.task.executor.get("root_dir", "")) / "dvclive" / "metrics.json"
-    if stage != "train" or not path.exists():
+    latest = {name: points[-1] for name, points in record.curves.items()} if stage == "train" else {}
+    if not latest:
         return Progress(stage)
-    try:
-        live = json.loads(path.read_text())
-    except (json.JSONDecodeError, OSError):
-        return Progress(stage)  # half written in this moment
-    metrics = {f"val/{name}": value for name, value in live.get("val", {}).items() if name != "loss"}
+    shown = {name: point.value for name, point in latest.items() if name.startswith("val/") and name != "val/loss"}
     epochs = record.params.get("training", {}).get("max_epochs", 0)
-    return Progress(stage, int(live.get("step", -1)) + 1, epochs, metrics)
+    return Progress(stage, 1 + max(point.step for point in latest.values()), epochs, shown)
 
 
 def counts(rows: Iterable[Standing]) -> dict[str, int]:

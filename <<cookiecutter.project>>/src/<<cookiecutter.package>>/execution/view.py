@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ..results import records
 from ..results.records import FAILED, FINISHED, QUEUED, RUNNING
+from ..results.study import metric_names
 from .status import MISSING, Standing, counts, progress
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 STYLES = {FINISHED: "green", FAILED: "red", RUNNING: "cyan", QUEUED: "dim", MISSING: "dim"}
 STATUSES = (FINISHED, RUNNING, QUEUED, FAILED)
-MAIN_METRICS = ("mAP50_95", "mAP50", "f1_macro")  # the first that a run has, where the design names none
 
 
 def console() -> Console:
@@ -34,19 +34,9 @@ def console() -> Console:
     return found
 
 
-def metric_names(design: Design, rows: Iterable[Standing]) -> list[str]:
-    """The metrics to show: the hypothesis' and its guardrails', or the main one of the stage."""
-    if design.hypothesis:
-        names = [design.hypothesis.metric, *(guard.metric for guard in design.hypothesis.guardrails)]
-        return list(dict.fromkeys(names))
-    records = [row.record for row in rows if row.record]
-    names = [f"{design.target}.{name}" for name in MAIN_METRICS]
-    return next(([name] for name in names if any(record.value(name) is not None for record in records)), [])
-
-
 def results(design: Design, rows: list[Standing]) -> Table:
     """The table of a plan's runs: what came out, what failed and why, what is still to come."""
-    names = metric_names(design, rows)
+    names = metric_names(design, [row.record for row in rows])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("arm", "seed", "status", *names, "note", "run"):
         table.add_column(column, justify="right" if column in ("seed", *names) else "left", overflow="fold")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -61,6 +62,17 @@ class Commit:
         except KeyError:
             return None
 
+    def extract(self, paths: Iterable[str], folder: Path) -> None:
+        """Write these files and folders below `folder`; what the commit has not is left out."""
+        for path in paths:
+            entry = self.object(path)
+            if isinstance(entry, pygit2.Tree):
+                self.extract((f"{path}/{item.name}" for item in entry), folder)
+            elif isinstance(entry, pygit2.Blob):
+                target = folder / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(entry.data)
+
     def text(self, path: str) -> str:
         """The content of a file, empty where it is absent."""
         blob = self.object(path)
@@ -111,30 +123,44 @@ class Commit:
         return {name: stage for name, stage in stages.items() if is_settled(name)}
 
     @cached_property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """What dvc.lock says of each output of these stages (md5, size, nfiles), by path."""
+        return {out["path"]: out for stage in self.stages.values() for out in stage.get("outs", [])}
+
+    @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The content of metrics/<stem>.json by stem, of the stages that ran with this commit's params."""
-        metrics = {}
-        for stage in self.stages.values():
-            for out in stage.get("outs", []):
-                path = PurePosixPath(out["path"])
-                text = self.text(out["path"]) if path.parts[0] == "metrics" and path.suffix == ".json" else ""
-                if text and hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() == out.get("md5"):
-                    metrics[path.stem] = json.loads(text)
-        return metrics
+        paths = [path for path in self.outputs if path.startswith("metrics/") and path.endswith(".json")]
+        return {PurePosixPath(path).stem: json.loads(text) for path in paths if (text := self._result(path))}
 
     @cached_property
     def effective(self) -> dict[str, dict[str, Any]]:
-        """effective/<stage>.yaml by stage: when it ran, how long and on what.
+        """effective/<stage>.yaml by stage: what it was run with, on what, when, and how long."""
+        texts = {stage: self._result(f"effective/{stage}.yaml") for stage in self.stages}
+        return {stage: rows[0] for stage, text in texts.items() if (rows := yaml.load(text, Loader=Yaml))}  # noqa: S506
 
-        DVC caches them (a git-tracked output would keep its stage out of the run cache): absent where the cache is.
-        """
-        found = {}
-        for name, stage in self.stages.items():
-            md5s = [out.get("md5") for out in stage.get("outs", []) if out["path"] == f"effective/{name}.yaml"]
-            path = self.root.joinpath(".dvc", "cache", "files", "md5", *((md5s[0][:2], md5s[0][2:]) if md5s else ("",)))
-            if path.is_file():
-                found[name] = _mapping(path.read_text())
-        return found
+    @cached_property
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """DVCLive's curves: for each metric, such as `val/loss`, its values by step."""
+        folder = self.object("dvclive/plots/metrics") if "dvclive/plots" in self.outputs else None
+        return dict(_curves(folder)) if isinstance(folder, pygit2.Tree) else {}
+
+    def _result(self, path: str) -> str:
+        """The content of an output that git keeps; empty where the file is not the one that dvc.lock names."""
+        text = self.text(path)
+        md5 = self.outputs.get(path, {}).get("md5")
+        return text if hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() == md5 else ""
+
+
+def _curves(folder: pygit2.Tree, prefix: str = "") -> Iterator[tuple[str, list[tuple[int, float]]]]:
+    """The TSV files below a folder, each a header and rows of step and value."""
+    for entry in folder:
+        name = f"{prefix}{str(entry.name).removesuffix('.tsv')}"
+        if isinstance(entry, pygit2.Tree):
+            yield from _curves(entry, f"{name}/")
+        elif isinstance(entry, pygit2.Blob):
+            rows = (line.split("\t") for line in entry.data.decode().splitlines()[1:])
+            yield name, [(int(step), float(value)) for step, value in rows]
 
 
 def _mapping(text: str) -> dict[str, Any]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pygit2
 
@@ -27,6 +28,14 @@ TAIL = 20  # lines of a failed run's log that are kept in its record
 
 _EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 _EXIT = re.compile(r"ERROR: failed to reproduce '([^']+)': failed to run: .*?, exited with (-?\d+)", re.DOTALL)
+
+
+class Point(NamedTuple):
+    """A value of a curve: after which epoch, counted from 0, and when it ended."""
+
+    step: int
+    time: datetime
+    value: float
 
 
 @dataclass(frozen=True)
@@ -75,16 +84,67 @@ class Record:
         return self._content.data(self.params)
 
     @property
+    def effective(self) -> dict[str, dict[str, Any]]:
+        """What each stage was run with, by stage: config, used, machine, started, seconds. Empty before the end."""
+        return self._content.effective if self.status == FINISHED else {}
+
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """md5 and size of each output, by path, as dvc.lock has them. Empty before the end."""
+        return self._content.outputs if self.status == FINISHED else {}
+
+    @property
     def started(self) -> datetime | None:
-        """When its first stage started. A stage from DVC's run cache keeps the time when it really ran."""
-        times = [entry["started"] for entry in self._content.effective.values() if "started" in entry]
-        return min(map(datetime.fromisoformat, times), default=None) if self.status == FINISHED else None
+        """When its first stage started: one from DVC's run cache keeps the time when it really ran. None in the queue.
+
+        A run that has not finished is as old as the moment when a worker took it.
+        """
+        if self.task is not None and self.status in (RUNNING, FAILED):
+            return _time(self.task.taken)
+        return min((_parsed(entry["started"]) for entry in self.effective.values()), default=None)
+
+    @property
+    def ended(self) -> datetime | None:
+        """When its last stage ended; None while it has not."""
+        if self.task is not None and self.status == FAILED:
+            return _time(self.task.ended)
+        ends = [_parsed(entry["started"]) + timedelta(seconds=entry["seconds"]) for entry in self.effective.values()]
+        return max(ends, default=None)
 
     @property
     def seconds(self) -> dict[str, float]:
         """How long each stage took, when it really ran."""
-        entries = self._content.effective.items() if self.status == FINISHED else ()
-        return {stage: float(entry["seconds"]) for stage, entry in entries if "seconds" in entry}
+        return {stage: float(entry["seconds"]) for stage, entry in self.effective.items()}
+
+    @property
+    def curves(self) -> dict[str, list[Point]]:
+        """What was measured after each epoch, by metric, such as `val/loss`.
+
+        Of a run that has not finished, as far as this machine knows: it keeps the epochs of those that ran here.
+        """
+        if self.status != FINISHED:
+            return self._epochs()
+        ended = {
+            row["epoch"]: _parsed(row["ended"])
+            for row in self.effective.get("train", {}).get("used", {}).get("epochs", [])
+        }
+        return {
+            name: [Point(step, ended[step], value) for step, value in points if step in ended]
+            for name, points in self._content.curves.items()
+        }
+
+    def _epochs(self) -> dict[str, list[Point]]:
+        """The curves from the rows that training writes while it runs; the last one may be half written."""
+        path = self.root / ".cache" / "epochs" / f"{self.baseline[:12]}-{self.name}.jsonl"
+        curves: dict[str, list[Point]] = defaultdict(list)
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                break
+            for name, value in row["metrics"].items():
+                curves[name].append(Point(row["epoch"], _parsed(row["ended"]), value))
+        return dict(curves)
 
     def value(self, metric: str) -> float | None:
         """A metric by its full name: `infer.f1_macro`, `infer_speed.batch_1.latency_ms.p50`. None where it is absent."""
@@ -199,6 +259,14 @@ def _queue(root: Path, queue: Iterable[tasks.Task], finished: Iterable[Record]) 
         for task in queue
         if not (task.executor.get("result_hash") and (task.baseline, task.name) in names)
     ]
+
+
+def _parsed(time: str) -> datetime:
+    return datetime.fromisoformat(time).astimezone(UTC)
+
+
+def _time(seconds: float) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if math.isfinite(seconds) else None
 
 
 def key(params: dict[str, Any]) -> str:

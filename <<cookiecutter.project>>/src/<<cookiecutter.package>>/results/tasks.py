@@ -63,6 +63,14 @@ class Task:
         except FileNotFoundError:
             return math.inf
 
+    @property
+    def ended(self) -> float:
+        """When the worker was done with it, in seconds since the epoch. Infinite while it is not."""
+        try:
+            return self.result.stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
+
 
 def read(root: Path) -> list[Task]:
     """The tasks in the queue of the project at `root`, in the order in which they were queued."""

@@ -1,13 +1,21 @@
-"""One row an epoch: on the terminal, in DVCLive, and in the history that a resumed run starts from."""
+"""One row an epoch: on the terminal, in DVCLive, and in the history that a resumed run starts from.
+
+An experiment's rows also go to `.cache/epochs/` of the main project, where others follow them while it runs, and where those
+of a failed one stay: its temporary checkout is gone.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .environment import project_root
 
 DIRECTORY = Path("dvclive")
 
@@ -24,6 +32,7 @@ class Journal:
 
         self.epochs, self.batches = epochs, batches
         self.history: list[dict[str, Any]] = []
+        self.followed = followed()
         self.live = Live(str(DIRECTORY), save_dvc_exp=False, dvcyaml=None, report=None)
         for row in history:
             self._record(row)
@@ -58,6 +67,20 @@ class Journal:
 
     def _record(self, row: dict[str, Any]) -> None:
         self.history.append(row)
+        if self.followed:
+            with self.followed.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
         for name, value in row["metrics"].items():
             self.live.log_metric(name, value)
         self.live.next_step()
+
+
+def followed() -> Path | None:
+    """The new file for the rows of the experiment that DVC runs here; None outside of an experiment."""
+    name, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")
+    if not name or not baseline:
+        return None
+    path = project_root() / ".cache" / "epochs" / f"{baseline[:12]}-{name}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    return path

@@ -46,15 +46,17 @@ def run(stage: str, cfg: DictConfig) -> None:
                 raise UserError(out_of_memory(stage, cfg)) from error
             raise
         record = {
-            "config": OmegaConf.to_container(cfg),
-            "used": used or {},
-            "started": started.isoformat(timespec="seconds"),
+            "stage": stage,
+            "started": started.isoformat(timespec="milliseconds"),
             "seconds": round(time.perf_counter() - clock, 2),
+            "config": params(stage, cfg),
+            "used": used or {},
             "machine": machine(),
         }
         effective = out / "effective" / f"{stage}.yaml"
         effective.parent.mkdir(exist_ok=True)
-        effective.write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+        # A list, as `dvc plots` reads it: the seconds of each run's stages side by side.
+        effective.write_text(yaml.safe_dump([record], sort_keys=False, allow_unicode=True))
         publish(stage, out)
 
 
@@ -63,10 +65,20 @@ def threads(stage: str, cfg: DictConfig) -> int:
     return {"train": cfg.training.threads, "infer": cfg.infer.latency.threads, "quant": cfg.quant.threads}.get(stage, 1)
 
 
+def params(stage: str, cfg: DictConfig) -> dict[str, Any]:
+    """The settings that `stage` declares in dvc.yaml, as it was run with them, by their dotted keys."""
+    values = {key: OmegaConf.select(cfg, key) for key in declaration(stage).get("params", [])}
+    return {k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in values.items()}
+
+
+def declaration(stage: str) -> dict[str, Any]:
+    """What dvc.yaml says of `stage`."""
+    return yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]
+
+
 def declared(stage: str) -> list[Path]:
     """The paths that dvc.yaml declares as outputs of `stage`."""
-    entry = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][stage]
-    items = [item for kind in ("outs", "metrics", "plots") for item in entry.get(kind, [])]
+    items = [item for kind in ("outs", "metrics", "plots") for item in declaration(stage).get(kind, [])]
     return [Path(next(iter(item)) if isinstance(item, dict) else item) for item in items]
 
 

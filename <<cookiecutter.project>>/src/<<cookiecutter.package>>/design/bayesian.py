@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..design.expansion import Levels, wanted
-from ..design.models import Level, Range, SweepDesign, identity
 from ..errors import UserError
+from .expansion import Levels, wanted
+from .models import Level, Range, SweepDesign, identity
 
 if TYPE_CHECKING:
     import optuna

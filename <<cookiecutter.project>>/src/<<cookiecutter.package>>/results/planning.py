@@ -12,8 +12,8 @@ from ..design.expansion import Levels
 from ..design.models import Design
 from ..design.pipeline import Pipeline
 from ..design.plan import Plan, plan
-from ..results import checkout
-from ..results.revisions import resolver
+from . import checkout
+from .revisions import resolver
 
 
 class Planner:
@@ -23,11 +23,13 @@ class Planner:
         UserError: a file that is no design, or whose name another design has.
     """
 
-    def __init__(self, root: Path, path: Path):
+    def __init__(self, root: Path, path: Path, tree: Path | None = None):
+        """`tree` is where conf/ and dvc.yaml are read: the project, or a folder that has them as another commit had."""
         self.root, self.path = root, path
+        tree = tree or root
         self.design: Design = schema.read(path)
         schema.names_taken(self.design, path)
-        self.composer, self.pipeline = Composer(root / "conf"), Pipeline.read(root / "dvc.yaml")
+        self.composer, self.pipeline = Composer(tree / "conf"), Pipeline.read(tree / "dvc.yaml")
         self.date = committed(root, path) or committed(root, root) or "undated"
 
     def plan(self, trials: Iterable[Levels] = ()) -> Plan:

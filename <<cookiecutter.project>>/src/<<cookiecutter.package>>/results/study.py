@@ -1,0 +1,229 @@
+"""A study: a design, and for each of its arms and seeds the record that answers it.
+
+It is read as the commit has it on which the design ran, so that the same records give the same study on any clone and at
+any later time, whatever has become of the design file and of conf/ since.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pygit2
+
+from ..design import schema
+from ..design.bayesian import replay
+from ..design.expansion import Levels, arms, is_bayesian
+from ..design.models import Design, SweepDesign, digest
+from ..errors import UserError, nearest
+from . import checkout, planning, records
+from .records import FAILED, FINISHED, QUEUED, RUNNING, Record
+
+MISSING = "not queued"
+MAIN_METRICS = ("mAP50_95", "mAP50", "f1_macro")  # the first that a run has, where the design names none
+ORDER = (MISSING, FAILED, QUEUED, RUNNING, FINISHED)  # a record further on answers better
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm with one of its seeds, and the record that answers it.
+
+    `reused` tells that the record is another design's, with the same config, code and data.
+    """
+
+    arm: str
+    levels: Levels
+    seed: int
+    record: Record | None
+    reused: bool = False
+
+    @property
+    def status(self) -> str:
+        """FINISHED, FAILED, RUNNING, QUEUED or MISSING."""
+        return self.record.status if self.record else MISSING
+
+    def value(self, metric: str) -> float | None:
+        """A metric of a finished run."""
+        return self.record.value(metric) if self.record else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A design with its rows, by arm and then seed, in the design's order.
+
+    `commit` is the baseline: the commit that the runs started from; `text` the design's file as that commit has it, and
+    `path` where it lies there.
+    """
+
+    root: Path
+    design: Design
+    commit: str
+    path: str
+    text: str
+    rows: list[Row]
+
+    @property
+    def digest(self) -> str:
+        """The design's hash, as its runs carry it."""
+        return digest(self.design)
+
+    @cached_property
+    def arms(self) -> dict[str, list[Row]]:
+        """The rows by arm."""
+        return {arm: [row for row in self.rows if row.arm == arm] for arm in dict.fromkeys(r.arm for r in self.rows)}
+
+    @property
+    def reference(self) -> str | None:
+        """The arm that the others are measured against: the one that the design names, or a comparison's first."""
+        return self.design.reference or (next(iter(self.arms), None) if self.design.kind == "comparison" else None)
+
+    @property
+    def records(self) -> list[Record]:
+        """The records that there are."""
+        return [row.record for row in self.rows if row.record]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that the design is about."""
+        return metric_names(self.design, self.records)
+
+
+def read(root: Path, design: Path | str) -> Study:
+    """The study of a design, given by its name or its file.
+
+    Raises:
+        UserError: no such design, here or in any record.
+    """
+    known = records.read(root) if planning.head(root) else []
+    name = schema.read(design).name if str(design).endswith(".yaml") else str(design)
+    found = _study(root, known, name)
+    if found is None:
+        names = {record.experiment["design"] for record in known if record.experiment}
+        names |= {path.stem for path in (root / schema.FOLDER).glob("*.yaml")}
+        raise UserError(f"no design {name} in a commit, and no run of it.{nearest(name, names)}")
+    return found
+
+
+def read_all(root: Path) -> list[Study]:
+    """The studies of all designs that have records, in the order of their first ones."""
+    known = records.read(root) if planning.head(root) else []
+    names = dict.fromkeys(record.experiment["design"] for record in known if record.experiment)
+    studies = [_study(root, known, name) for name in names]
+    return [study for study in studies if study is not None]
+
+
+def metric_names(design: Design, found: Iterable[Record | None]) -> list[str]:
+    """The hypothesis' metric and its guardrails', or where there is none the main one of the stage."""
+    if design.hypothesis:
+        names = [design.hypothesis.metric, *(guard.metric for guard in design.hypothesis.guardrails)]
+        return list(dict.fromkeys(names))
+    there = [record for record in found if record]
+    names = [f"{design.target}.{name}" for name in MAIN_METRICS]
+    return next(([name] for name in names if any(record.value(name) is not None for record in there)), [])
+
+
+def outcomes(design: Design, found: Sequence[Record | None]) -> list[float | None]:
+    """The metric of each combination, averaged over its seeds; None where one of them failed.
+
+    `found` are the records of each combination's seeds, one combination after the other.
+    """
+    names = metric_names(design, found)
+    size = len(design.seeds)
+    values = [record.value(names[0]) if record and record.status == FINISHED and names else None for record in found]
+    groups = [values[start : start + size] for start in range(0, len(values), size)]
+    return [mean(value for value in group if value is not None) if None not in group else None for group in groups]
+
+
+def _study(root: Path, known: list[Record], name: str) -> Study | None:
+    """The study of the design called `name`; None where neither HEAD nor the commit of its runs has its file."""
+    head = planning.head(root)
+    own = [record for record in known if record.experiment.get("design") == name]
+    commit = head if not own or any(record.baseline == head for record in own) else own[-1].baseline
+    found = _file(root, commit, name) if commit else None
+    if commit is None or found is None:
+        return None
+    path, text, design = found
+    own = [record for record in own if record.baseline == commit]
+    return Study(root, design, commit, path, text, _rows(root, commit, path, design, own, known))
+
+
+@lru_cache(maxsize=1000)
+def _file(root: Path, commit: str, name: str) -> tuple[str, str, Design] | None:
+    """The path, the text and the content of the design called `name` in a commit."""
+    content = checkout.commit(root, commit)
+    folder = content.object(str(schema.FOLDER))
+    names = [str(entry.name) for entry in folder] if isinstance(folder, pygit2.Tree) else []
+    files = sorted((file for file in names if Path(file).suffix == ".yaml"), key=lambda file: Path(file).stem != name)
+    for path in (f"{schema.FOLDER}/{file}" for file in files):  # the one that is called so comes first
+        with tempfile.TemporaryDirectory() as place:
+            content.extract([path], Path(place))
+            try:
+                design = schema.read(Path(place) / path)
+            except UserError:
+                continue
+        if design.name == name:
+            return path, content.text(path), design
+    return None
+
+
+def _rows(root: Path, commit: str, path: str, design: Design, own: list[Record], known: list[Record]) -> list[Row]:
+    """Each arm and seed with the design's own best record, or where it has none with another's that is the same run."""
+    best: dict[tuple[str, int], Record] = {}
+    for record in sorted(own, key=lambda record: ORDER.index(record.status)):
+        best[record.experiment["arm"], record.experiment["seed"]] = record
+
+    def rows(trials: list[Levels]) -> list[Row]:
+        found = [
+            Row(arm.name, arm.levels, seed, best.get((arm.name, seed)))
+            for arm in arms(design, trials)
+            for seed in design.seeds
+        ]
+        if all(row.record for row in found):
+            return found
+        answers = _others(root, commit, path, trials, known)
+        return [row if row.record else Row(row.arm, row.levels, row.seed, *answers(row)) for row in found]
+
+    if not isinstance(design, SweepDesign) or not is_bayesian(design):
+        return rows([])
+
+    def results(trials: list[Levels]) -> list[float | None] | None:
+        found = [row.record for row in rows(trials)]
+        undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in found)
+        return None if undecided else outcomes(design, found)
+
+    return rows(replay(design, results))
+
+
+def _others(
+    root: Path, commit: str, path: str, trials: list[Levels], known: list[Record]
+) -> Callable[[Row], tuple[Record | None, bool]]:
+    """A function that finds the record of another design that is the same run as a row's."""
+    groups = records.by_key([record for record in known if record.status == FINISHED])
+    runs = _planned(root, commit, path, json.dumps(trials)) if groups else {}
+
+    def answer(row: Row) -> tuple[Record | None, bool]:
+        params, target = runs.get((row.arm, row.seed), ({}, ""))
+        found = records.answer(groups, root, commit, params, target) if params else None
+        return found, found is not None
+
+    return answer
+
+
+@lru_cache(maxsize=100)
+def _planned(root: Path, commit: str, path: str, trials: str) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
+    """The params and the target of each run that the design has as planned at the commit; empty where it can't be."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        checkout.commit(root, commit).extract(["conf", "dvc.yaml", path], place)
+        try:
+            planner = planning.Planner(root, place / path, place)
+            runs = planner.plan(json.loads(trials)).runs
+        except UserError:  # such as a model that it names and that nobody has any more
+            return {}
+    return {(run.arm, run.seed): (run.params, run.target) for run in runs}

@@ -1,0 +1,114 @@
+"""A study is read from git: the same rows on any clone and at any later time, reused runs among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import trivial
+from project import load
+from trivial import Trivial
+
+study = load("results.study")
+records = load("results.records")
+
+COMPARISON = {
+    "kind": "comparison",
+    "type": "train",
+    "title": "Which learning rate?",
+    "hypothesis": {"claim": "the larger", "metric": "infer.f1_macro", "arm": 0.5, "versus": 0.1},
+    "seeds": [0, 1],
+    "comparison": {"variable": "lr", "values": [0.1, 0.5]},
+}
+
+
+def design(project: Trivial, name: str, **changes: object) -> str:
+    """Write and commit a design; its file."""
+    path = project.root / "designs" / f"{name}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(COMPARISON | changes))
+    project.commit(name)
+    return f"designs/{name}.yaml"
+
+
+def lab(project: Trivial, *arguments: str) -> str:
+    return project.call("python", "src/lab.py", *arguments).stdout
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    """A project in which the first design has run, and the second, which asks for one arm more."""
+    project = trivial.make(tmp_path_factory.mktemp("study") / "project")
+    design(project, "first")
+    second = {"variable": "lr", "values": [0.1, 0.5, 0.7]}
+    design(project, "second", comparison=second, hypothesis=COMPARISON["hypothesis"] | {"arm": 0.7})
+    lab(project, "run", "designs/first.yaml", "-j", "2", "--force")
+    lab(project, "run", "designs/second.yaml", "-j", "2", "--force")
+    return project
+
+
+def told(found: object) -> list[tuple[str, int, str, bool, float | None]]:
+    return [(row.arm, row.seed, row.status, row.reused, row.value("infer.f1_macro")) for row in found.rows]
+
+
+EXPECTED = [
+    ("0.1", 0, "finished", True, 0.1),
+    ("0.1", 1, "finished", True, 0.101),
+    ("0.5", 0, "finished", True, 0.5),
+    ("0.5", 1, "finished", True, 0.501),
+    ("0.7", 0, "finished", False, 0.7),
+    ("0.7", 1, "finished", False, 0.701),
+]
+
+
+def test_rows_are_a_designs_own_runs_and_those_it_reuses(ran: Trivial) -> None:
+    found = study.read(ran.root, "second")
+    assert told(found) == EXPECTED
+    assert list(found.arms) == ["0.1", "0.5", "0.7"]
+    assert found.reference == "0.1"
+    assert [found.design.name for found in study.read_all(ran.root)] == ["first", "second"]
+
+
+def test_a_study_outlives_its_design_and_its_config(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "later")
+    (project.root / "designs" / "second.yaml").unlink()
+    config = project.root / "conf" / "config.yaml"
+    config.write_text(config.read_text() + "new_key: 1\n")
+    (project.root / "src" / "stand_in.py").open("a").write("# changed\n")
+    project.commit("another time")
+    assert told(study.read(project.root, "second")) == EXPECTED
+
+
+def test_a_clone_reads_the_same(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "clone")
+    for folder in (".dvc/cache", ".dvc/tmp", ".cache"):
+        project.call("rm", "-rf", folder)
+    found = study.read(project.root, "second")
+    assert told(found) == EXPECTED
+    record = found.rows[0].record
+    curve = record.curves["val/loss"]
+    assert [(point.step, round(point.value, 4)) for point in curve] == [(0, 0.1), (1, 0.05), (2, 0.0333)]
+    assert record.started <= curve[0].time <= curve[1].time <= curve[2].time
+    assert record.effective["train"]["config"] == {"lr": 0.1, "seed": 0}
+    assert record.outputs["models/model.pt"]["size"] == len("0.1 0")
+
+
+def test_an_unknown_design_names_the_nearest(ran: Trivial) -> None:
+    with pytest.raises(load("errors").UserError, match="secnd.*second"):
+        study.read(ran.root, "secnd")
+
+
+def test_a_failed_runs_epochs_are_kept(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "failing")
+    script = project.root / "src" / "stand_in.py"
+    script.write_text(script.read_text() + 'if stage == "train":\n    sys.exit("after the training")\n')
+    values = {"variable": "lr", "values": [0.2, 0.6]}
+    design(project, "third", comparison=values, hypothesis=COMPARISON["hypothesis"] | {"arm": 0.6, "versus": 0.2})
+    project.call("python", "src/lab.py", "run", "designs/third.yaml", "--force", check=False)
+    found = study.read(project.root, "third")
+    assert {row.status for row in found.rows} == {"failed"}
+    record = found.rows[0].record
+    assert [point.step for point in record.curves["val/loss"]] == [0, 1, 2]
+    assert record.started < record.curves["val/loss"][0].time < record.ended
