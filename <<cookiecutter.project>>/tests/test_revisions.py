@@ -1,5 +1,6 @@
 """Runs of other designs, by their arm and seed."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,3 +44,39 @@ def test_what_has_not_run(reference: Any, words: str) -> None:
     with pytest.raises(UserError) as caught:
         revisions.of_design(KNOWN, reference)
     assert words in str(caught.value)
+
+
+def test_names_of_a_tracking_server_are_asked_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(revisions.records, "read", lambda root: [])
+    monkeypatch.setattr(revisions, "of_git", lambda root, known, name: f"commit of {name}")
+    resolve = revisions.resolver(tmp_path, {"models:/seeds/3": "abc"}.get)
+    assert resolve("models:/seeds/3", 0) == "commit of abc"
+    assert resolve("main", 0) == "commit of main"
+
+
+def test_a_model_of_mlflow_is_the_experiment_that_it_stands_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = load("tracking.revisions").find
+    assert find(tmp_path, "some-branch") is None
+    with pytest.raises(UserError, match="lab mirror --all"):
+        find(tmp_path, "models:/seeds/1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store.db'}")
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'store.db'}")
+    run = client.create_run(client.create_experiment("all"), tags={"dvc.exp.rev": "f" * 40})
+    bare = client.create_run(run.info.experiment_id)
+    client.create_registered_model("seeds")
+    client.create_model_version("seeds", f"runs:/{run.info.run_id}/model", run.info.run_id)
+    client.set_registered_model_alias("seeds", "champion", "1")
+    for name in (run.info.run_id, "models:/seeds/1", "models:/seeds@champion"):
+        assert find(tmp_path, name) == "f" * 40
+    for name, message in {
+        bare.info.run_id: "no tag dvc.exp.rev",
+        "0" * 32: "not found",
+        "models:/seeds/2": "not found",
+        "models:/seeds": "expected models:/name/version",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            find(tmp_path, name)

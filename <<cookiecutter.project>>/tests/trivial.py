@@ -143,7 +143,7 @@ class Trivial:
         kind = {"infer": "train", "quant": "quant"}[target]
         params["experiment"] = {"design": "trivial", "type": kind, "arm": f"lr={lr}", "seed": seed, **block}
         arguments = {"name": name, "arm": f"lr={lr}", "levels": {"lr": lr}, "seed": seed, "replicate": 0, "wave": wave}
-        key = load("results.records").key(params)
+        key = load("design.plan").run_key(params)
         return load("design.plan").Run(**arguments, overrides=[], params=params, target=target, key=key)
 
     def records(self) -> dict[str, Any]:
@@ -175,6 +175,7 @@ def make(root: Path) -> Trivial:
         shutil.copy(PROJECT / name, root / name)
     (root / "dvc.yaml").write_text(STAGES)
     (root / "src" / "stand_in.py").write_text(SCRIPT)
+    (root / "conf" / "tracking.yaml").write_text("experiment: trivial\nbackends: []\n")
     (root / ".gitignore").write_text("__pycache__/\n.cache/\n/models/model.pt\n")
     project = Trivial(root)
     project.call("git", "init", "-q", "-b", "main")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..design import preflight
@@ -41,22 +40,20 @@ def current(planner: Planner) -> Plan:
     return planner.plan(replay(design, results))
 
 
-def enqueue(root: Path, path: Path, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
+def enqueue(planner: Planner, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
     """Queue a design's runs, of a bayesian sweep the next ones. Returns the plan and the new experiments' names.
 
     Raises:
         UserError: the pre-flight found something and `force` is not set; whatever `queue.enqueue` refuses.
     """
-    planner = Planner(root, path)
     plan = current(planner)
     forced = approve(planner, plan, force)
-    return plan, queue.enqueue(root, marked(plan.runs, forced), again)
+    return plan, queue.enqueue(planner.root, marked(plan.runs, forced), again)
 
 
-def carry_out(root: Path, path: Path, jobs: int, watcher: Watcher, force: bool, again: bool) -> list[Standing]:
+def carry_out(planner: Planner, jobs: int, watcher: Watcher, force: bool, again: bool) -> list[Standing]:
     """Run a design to its end. Returns how its runs stand then. Raises UserError and run.Stopped."""
-    planner = Planner(root, path)
-    design = planner.design
+    root, design = planner.root, planner.design
     forced = approve(planner, current(planner), force)
     execution = Execution(root, jobs, watcher, again)
 

@@ -13,7 +13,7 @@ from ..design.models import Design
 from ..design.pipeline import Pipeline
 from ..design.plan import Plan, plan
 from . import checkout
-from .revisions import resolver
+from .revisions import Tracked, resolver
 
 
 class Planner:
@@ -23,9 +23,13 @@ class Planner:
         UserError: a file that is no design, or whose name another design has.
     """
 
-    def __init__(self, root: Path, path: Path, tree: Path | None = None):
-        """`tree` is where conf/ and dvc.yaml are read: the project, or a folder that has them as another commit had."""
+    def __init__(self, root: Path, path: Path, tree: Path | None = None, tracked: Tracked | None = None):
+        """`tree` is where conf/ and dvc.yaml are read: the project, or a folder that has them as another commit had.
+
+        `tracked` finds the models that are named as a tracking server names them.
+        """
         self.root, self.path = root, path
+        self.resolve = resolver(root, tracked)
         tree = tree or root
         self.design: Design = schema.read(path)
         schema.names_taken(self.design, path)
@@ -34,7 +38,7 @@ class Planner:
 
     def plan(self, trials: Iterable[Levels] = ()) -> Plan:
         """The plan, with the combinations that a bayesian sweep has chosen so far. Raises UserError."""
-        return plan(self.design, self.composer, self.pipeline, self.date, resolver(self.root), list(trials))
+        return plan(self.design, self.composer, self.pipeline, self.date, self.resolve, list(trials))
 
 
 def head(root: Path) -> str | None:

@@ -6,7 +6,6 @@ Read from git's objects and from DVC's queue on this machine, in one pass: about
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import pygit2
 
 from ..design.models import STAGES
+from ..design.plan import run_key
 from . import checkout, tasks
 
 FINISHED, FAILED, QUEUED, RUNNING = "finished", "failed", "queued", "running"
@@ -70,8 +70,8 @@ class Record:
 
     @cached_property
     def key(self) -> str:
-        """`key` of its params."""
-        return key(self.params)
+        """What makes its config the same as another's: `design.plan.run_key`."""
+        return run_key(self.params)
 
     @property
     def code(self) -> str:
@@ -269,12 +269,6 @@ def _time(seconds: float) -> datetime | None:
     return datetime.fromtimestamp(seconds, UTC) if math.isfinite(seconds) else None
 
 
-def key(params: dict[str, Any]) -> str:
-    """What makes two runs the same, together with code and data: the config, but for what the run belongs to."""
-    config = {name: value for name, value in params.items() if name != "experiment"}
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
 def by_key(records: Iterable[Record]) -> dict[str, list[Record]]:
     """The records by what makes their params the same."""
     groups: dict[str, list[Record]] = defaultdict(list)
@@ -295,7 +289,7 @@ def answer(
     data = commit.data(params)
     same = [
         record
-        for record in groups.get(key(params), [])
+        for record in groups.get(run_key(params), [])
         if record.code == commit.code
         and record.data == data
         and (data is not None or record.baseline == head)

@@ -12,17 +12,24 @@ from ..errors import UserError, nearest
 from . import checkout, records
 from .records import FINISHED, Record
 
+Tracked = Callable[[str], str | None]
 
-def resolver(root: Path) -> Callable[[str, int], str]:
-    """A function of a name and a seed that gives the full hash of a commit. Records are read once, when it is needed."""
+
+def resolver(root: Path, tracked: Tracked | None = None) -> Callable[[str, int], str]:
+    """A function of a name and a seed that gives the full hash of a commit. Records are read once, when it is needed.
+
+    `tracked` gives the commit of what only a tracking server knows, and None for a name of another form.
+    """
     known: list[Record] | None = None
 
     def resolve(name: str, seed: int) -> str:
         nonlocal known
         if known is None:
             known = [record for record in records.read(root) if record.status == FINISHED]
-        reference = Reference.parse(name, seed)
-        return of_design(known, reference) if reference else of_git(root, known, name)
+        if reference := Reference.parse(name, seed):
+            return of_design(known, reference)
+        commit = tracked(name) if tracked else None
+        return of_git(root, known, commit or name)
 
     return resolve
 

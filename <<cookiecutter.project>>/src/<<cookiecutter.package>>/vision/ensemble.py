@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..errors import UserError, nearest
+from . import evaluation
 
 LEAST_MEMBERS = 3  # two can only agree or cancel each other out
 
@@ -110,7 +111,7 @@ def _fuse_class(boxes: np.ndarray, members: int, iou: float) -> np.ndarray:
     fused = np.empty_like(boxes)
     clusters: list[list[np.ndarray]] = []
     for box in boxes[np.argsort(-boxes[:, 4], kind="stable")]:
-        overlaps = box_iou(box, fused[: len(clusters)])
+        overlaps = evaluation.iou(box[None, :4], fused[: len(clusters), :4])[0]
         if np.any(overlaps > iou):
             chosen = int(overlaps.argmax())
             clusters[chosen].append(box)
@@ -129,14 +130,3 @@ def _weighted_mean(cluster: np.ndarray) -> np.ndarray:
     scores = cluster[:, 4]
     weights = scores if scores.sum() > 0 else np.ones_like(scores)
     return np.concatenate([np.average(cluster[:, :4], axis=0, weights=weights), [scores.mean(), cluster[0, 5]]])
-
-
-def box_iou(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The overlap of one box (x1, y1, x2, y2, …) with each of `others` (n, 4 or more): intersection over union, (n,)."""
-    upper_left = np.maximum(box[:2], others[:, :2])
-    lower_right = np.minimum(box[2:4], others[:, 2:4])
-    intersection = np.prod(np.clip(lower_right - upper_left, 0, None), axis=1)
-    area = np.prod(box[2:4] - box[:2])
-    areas = np.prod(others[:, 2:4] - others[:, :2], axis=1)
-    union = area + areas - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)

@@ -1,0 +1,78 @@
+"""Every shipped design, run end to end by `lab run`: smaller than shipped, but the same questions and the same code."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import TEMPLATE, BakedProject
+
+pytestmark = pytest.mark.slow
+SHIPPED = sorted(path.stem for path in (TEMPLATE / "<<cookiecutter.project>>" / "designs").glob("*.yaml"))
+SMALL = {
+    "detection": {
+        "model": "yolo11t",
+        "data.source.scenes": "{train: 48, val: 16, test: 16}",
+        "data.batch_size": 16,
+        "data.image_size": 64,
+    },
+    "classification": {
+        "data.source.fractions": "{val: 0.1, test: 0.6}",
+        "data.batch_size": 64,
+        "data.image_size": 32,
+    },
+}
+QUICK = {
+    "training.max_epochs": 1,
+    "training.warmup_epochs": 0.5,
+    "infer.latency.repeats": 3,
+    "infer.latency.rounds": 1,
+    "quant.repeats": 3,
+    "quant.rounds": 1,
+}
+SIZES = {224: 32, 384: 48, 512: 64, 640: 96}
+
+
+def shrink(path: Path, task: str) -> None:
+    """The design with one seed, little data and one epoch, but for what it sets or varies itself."""
+    design = yaml.safe_load(path.read_text())
+    own = yaml.safe_dump({key: design.get(key) for key in ("base", "sweep", "comparison", "ablation")})
+    small = [f"{key}={value}" for key, value in (SMALL[task] | QUICK).items() if key not in own.replace("infer.model", "")]
+    design["base"] = [*small, *design.get("base", [])]
+    design["seeds"] = [0]
+    if design.get("sweep", {}).get("strategy", "grid") != "grid":
+        design["sweep"]["max_runs"] = 2
+    if design.get("comparison", {}).get("variable") == "data.image_size":
+        comparison = design["comparison"]
+        comparison["values"] = [SIZES[size] for size in comparison["values"]]
+        for place in (comparison, design["hypothesis"]):
+            place |= {key: SIZES[place[key]] for key in ("arm", "versus") if key in place}
+    path.write_text(yaml.safe_dump(design, sort_keys=False))
+
+
+def order(name: str) -> tuple[bool, bool, str]:
+    """The baseline first, which sweeps ask for; those that compare other designs' models last."""
+    return "ab_benchmark" in name or "ensemble" in name, "baseline" not in name, name
+
+
+@pytest.fixture(scope="module", params=["detection", "classification"])
+def studies(request, bake, environment) -> tuple[BakedProject, list[str]]:
+    """A project whose designs of one task are shrunk and committed, and their names in the order to run them."""
+    task = request.param
+    project = bake(environment, project=f"{task}-studies", task=task)
+    names = sorted((name for name in SHIPPED if name.startswith(task)), key=order)
+    for name in names:
+        shrink(project.path / "designs" / f"{name}.yaml", task)
+    project.run("git", "commit", "--all", "--quiet", "--message", "small designs")
+    return project, names
+
+
+def test_every_shipped_design_runs(studies) -> None:
+    project, names = studies
+    lab = ("python", "src/lab.py")
+    for name in names:
+        design = f"designs/{name}.yaml"
+        done = project.run(*lab, "run", design, "-j", "2", check=False)
+        assert done.returncode == 0, f"{name}: {done.stdout[-5000:]}{done.stderr[-3000:]}"
+        runs = json.loads(project.run(*lab, "plan", design, "--json").stdout)["runs"]
+        assert {run["state"] for run in runs} == {"finished"}, name
