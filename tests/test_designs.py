@@ -1,6 +1,7 @@
 """Every shipped design, run end to end by `lab run`: smaller than shipped, but the same questions and the same code."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,9 @@ def shrink(path: Path, task: str) -> None:
     """The design with one seed, little data and one epoch, but for what it sets or varies itself."""
     design = yaml.safe_load(path.read_text())
     own = yaml.safe_dump({key: design.get(key) for key in ("base", "sweep", "comparison", "ablation")})
-    small = [f"{key}={value}" for key, value in (SMALL[task] | QUICK).items() if key not in own.replace("infer.model", "")]
+    small = [
+        f"{key}={value}" for key, value in (SMALL[task] | QUICK).items() if key not in own.replace("infer.model", "")
+    ]
     design["base"] = [*small, *design.get("base", [])]
     design["seeds"] = [0]
     if design.get("sweep", {}).get("strategy", "grid") != "grid":
@@ -63,6 +66,8 @@ def studies(request, bake, environment) -> tuple[BakedProject, list[str]]:
     names = sorted((name for name in SHIPPED if name.startswith(task)), key=order)
     for name in names:
         shrink(project.path / "designs" / f"{name}.yaml", task)
+    tracking = project.path / "conf" / "tracking.yaml"
+    tracking.write_text(tracking.read_text().replace("backends: [mlflow]", "backends: []"))  # what they share is mirrored once, at the end
     project.run("git", "commit", "--all", "--quiet", "--message", "small designs")
     return project, names
 
@@ -76,3 +81,30 @@ def test_every_shipped_design_runs(studies) -> None:
         assert done.returncode == 0, f"{name}: {done.stdout[-5000:]}{done.stderr[-3000:]}"
         runs = json.loads(project.run(*lab, "plan", design, "--json").stdout)["runs"]
         assert {run["state"] for run in runs} == {"finished"}, name
+    check_results(project, names)
+
+
+def check_results(project: BakedProject, names: list[str]) -> None:
+    """Every design has its verdict and its figures in MLflow, once; and one of them a report and a branch."""
+    tracking = project.path / "conf" / "tracking.yaml"
+    tracking.write_text(tracking.read_text().replace("backends: []", "backends: [mlflow]"))
+    assert "0 brought up to date" in project.run("python", "src/lab.py", "mirror", "--all").stdout
+    with sqlite3.connect(project.path / "mlflow.db") as store:
+        verdicts = dict(
+            store.execute(
+                "SELECT design.value, verdict.value FROM tags design JOIN tags verdict USING (run_uuid)"
+                " WHERE design.key = 'design.id' AND verdict.key = 'verdict'"
+            )
+        )
+        mirrored = [name for (name,) in store.execute("SELECT value FROM tags WHERE key = 'dvc.exp.name'")]
+    assert sorted(verdicts) == sorted(names)
+    assert "INVALID" not in verdicts.values(), verdicts
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/*").stdout.split()
+    assert set(mirrored) == {ref.rpartition("/")[2] for ref in refs}
+    assert "0 runs new, 0 brought up to date" in project.run("python", "src/lab.py", "mirror", "--all").stdout
+
+    sweep = f"designs/{next(name for name in names if 'lr_sweep' in name)}.yaml"
+    told = project.run("python", "src/lab.py", "report", sweep).stdout
+    assert "UNDERPOWERED" in told, "one seed"
+    assert len(list((project.path / "docs" / "04-report").rglob("*.png"))) >= 3
+    assert "exp/" in project.run("python", "src/lab.py", "review", sweep, "--best").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -49,7 +50,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
     return project
 
 
-def told(found: object) -> list[tuple[str, int, str, bool, float | None]]:
+def told(found: Any) -> list[tuple[str, int, str, bool, float | None]]:
     return [(row.arm, row.seed, row.status, row.reused, row.value("infer.f1_macro")) for row in found.rows]
 
 
@@ -71,6 +72,12 @@ def test_rows_are_a_designs_own_runs_and_those_it_reuses(ran: Trivial) -> None:
     assert [found.design.name for found in study.read_all(ran.root)] == ["first", "second"]
 
 
+def test_a_reference_finds_reused_runs_too(ran: Trivial) -> None:
+    resolve = load("results.revisions").resolver(ran.root)
+    (first,) = [row.record for row in study.read(ran.root, "first").rows if (row.arm, row.seed) == ("0.1", 1)]
+    assert resolve("second:0.1", 1) == first.commit
+
+
 def test_a_study_outlives_its_design_and_its_config(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "later")
     (project.root / "designs" / "second.yaml").unlink()
@@ -79,6 +86,19 @@ def test_a_study_outlives_its_design_and_its_config(ran: Trivial, tmp_path: Path
     (project.root / "src" / "stand_in.py").open("a").write("# changed\n")
     project.commit("another time")
     assert told(study.read(project.root, "second")) == EXPECTED
+
+
+def test_a_hypothesis_that_was_changed_afterwards_is_the_one_that_is_judged_and_told(
+    ran: Trivial, tmp_path: Path
+) -> None:
+    project = trivial.copied(ran, tmp_path / "changed")
+    verdict = load("results.verdict")
+    assert not verdict.judge(study.read(project.root, "first")).exploratory
+    design(project, "first", hypothesis=COMPARISON["hypothesis"] | {"min_effect": 0.3})
+    found = study.read(project.root, "first")
+    assert found.design.hypothesis.min_effect == 0.3
+    assert [row.status for row in found.rows] == ["finished"] * 4
+    assert verdict.judge(found).exploratory
 
 
 def test_a_clone_reads_the_same(ran: Trivial, tmp_path: Path) -> None:
@@ -111,4 +131,4 @@ def test_a_failed_runs_epochs_are_kept(ran: Trivial, tmp_path: Path) -> None:
     assert {row.status for row in found.rows} == {"failed"}
     record = found.rows[0].record
     assert [point.step for point in record.curves["val/loss"]] == [0, 1, 2]
-    assert record.started < record.curves["val/loss"][0].time < record.ended
+    assert record.started <= record.curves["val/loss"][0].time <= record.ended

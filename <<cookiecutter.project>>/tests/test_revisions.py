@@ -13,36 +13,34 @@ Reference = load("design.revisions").Reference
 UserError = load("errors").UserError
 
 
-def run(design: str, arm: str, seed: int, commit: str) -> Any:
-    return SimpleNamespace(
-        experiment={"design": design, "arm": arm, "seed": seed}, commit=commit, name=f"{design}-{arm}"
-    )
+def row(arm: str, seed: int, commit: str, status: str = "finished") -> Any:
+    return SimpleNamespace(arm=arm, seed=seed, status=status, record=SimpleNamespace(commit=commit))
 
 
-KNOWN = [
-    run("study", "none", 0, "a"),
-    run("study", "none", 1, "b"),
-    run("study", "none", 1, "c"),
-    run("other", "x", 0, "d"),
-]
+ROWS = [row("none", 0, "a"), row("none", 1, "b"), row("mixup", 0, "c", "failed")]
 
 
-def test_the_newest_run_of_the_arm_and_the_seed_is_meant() -> None:
-    assert revisions.of_design(KNOWN, Reference("study", "none", 0)) == "a"
-    assert revisions.of_design(KNOWN, Reference("study", "none", 1)) == "c"
+def study(rows: list[Any]) -> Any:
+    return SimpleNamespace(rows=rows, path="designs/study.yaml")
+
+
+def test_the_run_of_the_arm_and_the_seed_is_meant() -> None:
+    assert revisions.of_design(study(ROWS), Reference("study", "none", 0)) == "a"
+    assert revisions.of_design(study(ROWS), Reference("study", "none", 1)) == "b"
 
 
 @pytest.mark.parametrize(
-    ("reference", "words"),
+    ("rows", "reference", "words"),
     [
-        (Reference("stdy", "none", 0), "no run of the design stdy has finished: lab run designs/stdy.yaml first"),
-        (Reference("study", "non", 0), "no finished run of non with seed 0. Did you mean 'none'?"),
-        (Reference("study", "none", 2), "no finished run of none with seed 2"),
+        ([], Reference("study", "none", 0), "no run of study has finished: lab run designs/study.yaml first"),
+        (ROWS, Reference("study", "non", 0), "no finished run of non with seed 0. Did you mean 'none'?"),
+        (ROWS, Reference("study", "none", 2), "no finished run of none with seed 2"),
+        (ROWS, Reference("study", "mixup", 0), "no finished run of mixup with seed 0"),
     ],
 )
-def test_what_has_not_run(reference: Any, words: str) -> None:
+def test_what_has_not_run(rows: list[Any], reference: Any, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        revisions.of_design(KNOWN, reference)
+        revisions.of_design(study(rows), reference)
     assert words in str(caught.value)
 
 

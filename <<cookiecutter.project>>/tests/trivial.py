@@ -70,12 +70,14 @@ def train(sleep):
     """The end of each epoch. Its row goes to where the mirror follows it."""
     name = f"{os.environ['DVC_EXP_BASELINE_REV'][:12]}-{os.environ['DVC_EXP_NAME']}.jsonl"
     followed = Path(os.environ["DVC_ROOT"]) / ".cache" / "epochs" / name
+    write(followed, json.dumps({"started": started}) + "\\n")
     rows = []
     for epoch in range(EPOCHS):
         time.sleep(sleep / EPOCHS)
         metrics = {"val/loss": params["lr"] / (epoch + 1), "val/f1_macro": params["lr"]}
         rows.append({"epoch": epoch, "ended": now(), "metrics": metrics})
-        write(followed, "".join(json.dumps(row) + "\\n" for row in rows))
+        with followed.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\\n")
     for name in metrics:
         values = "".join(f"{row['epoch']}\\t{row['metrics'][name]}\\n" for row in rows)
         write(f"dvclive/plots/metrics/{name}.tsv", f"step\\t{name.rpartition('/')[2]}\\n{values}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,8 @@ from .errors import UserError
 
 if TYPE_CHECKING:
     from .design.plan import Plan
+    from .results.planning import Planner
+    from .tracking.mirror import Mirror
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,14 +45,21 @@ def main() -> None:
         sys.exit(1)
 
 
+def planner_of(design: Path) -> Planner:
+    """Plans a design, with models of the tracking server where it names any."""
+    from .results.planning import Planner
+    from .tracking import revisions
+
+    return Planner(ROOT, design, tracked=partial(revisions.find, ROOT))
+
+
 @app.command()
 def check(design: DesignFile) -> None:
     """The checklist before anything runs: what is missing, and what the design can decide."""
     from .design import preflight
     from .execution import designs, facts
-    from .results.planning import Planner
 
-    planner = Planner(ROOT, design)
+    planner = planner_of(design)
     try:
         plan, problem = designs.current(planner), ""
     except UserError as error:
@@ -75,7 +85,7 @@ def plan(
     from .execution import designs, status
     from .results import planning
 
-    planned = designs.current(planning.Planner(ROOT, design))
+    planned = designs.current(planner_of(design))
     head = planning.head(ROOT)
     states = ["new"] * len(planned.runs)
     if head:
@@ -142,7 +152,7 @@ def queue(design: DesignFile, force: Force = False, again: Again = False) -> Non
     """Put the runs of a design into DVC's queue: all of them or none. `dvc queue start` or `lab run` runs them."""
     from .execution import designs
 
-    planned, names = designs.enqueue(ROOT, design, force, again)
+    planned, names = designs.enqueue(planner_of(design), force, again)
     print(
         f"{len(names)} of {len(planned.runs)} runs queued; the others were queued before, or have run. Next: lab run {design}"
     )
@@ -159,11 +169,13 @@ def run(
     from .design.schema import read
     from .execution import designs, view
     from .execution.run import Stopped, succeeded
+    from .tracking import background
 
     console = view.console()
+    mirror = background.start(ROOT)
     try:
         with view.Watch(console, jobs) as watch:
-            rows = designs.carry_out(ROOT, design, jobs, watch, force, again)
+            rows = designs.carry_out(planner_of(design), jobs, watch, force, again)
     except (KeyboardInterrupt, Stopped) as reason:
         told = (
             "stopped"
@@ -173,7 +185,126 @@ def run(
         console.print(f"{told}. lab run {design} takes it up where it is.", soft_wrap=True)
         raise typer.Exit(130) from None
     console.print(view.results(read(design), rows), view.summary(rows), *view.logs(rows), sep="\n")
+    if mirror.told():
+        console.print(Text(mirror.told()), soft_wrap=True)
     raise typer.Exit(0 if succeeded(rows) else 1)
+
+
+Designs = Annotated[list[str] | None, typer.Argument(metavar="[DESIGN]...", help="Files of designs/, or their names.")]
+
+
+@app.command()
+def mirror(
+    design: Designs = None,
+    everything: Annotated[bool, typer.Option("--all", help="All designs that have runs.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on while experiments run, until Ctrl-C.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Show the runs whose experiments are gone; delete them.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: don't ask.")] = False,
+    owner: Annotated[int | None, typer.Option("--follow", hidden=True)] = None,
+) -> None:
+    """Show designs and their runs in MLflow, or where conf/tracking.yaml says. As often as you like: it sends what is new."""
+    from .execution import workers
+    from .tracking import background, registry
+    from .tracking.mirror import Mirror, Trouble
+    from .tracking.mirror import watch as go_on
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    if owner is not None:
+        background.follow(ROOT, owner, lambda: bool(workers.alive(ROOT)), say)
+        return
+    if not design and not everything and not prune:
+        raise UserError("which design? lab mirror DESIGN, or lab mirror --all")
+    found = Mirror(ROOT)
+    try:
+        if prune:
+            remove(found, yes)
+            return
+        if watch:
+            say(f"watching; {found.places}. Ctrl-C ends it")
+            go_on(found, design or (), say)
+        report = found.once(design or ())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except Trouble as trouble:
+        raise UserError(str(trouble)) from trouble
+    for sentence in report.said:
+        say(sentence)
+    if report.created and (told := registry.register(ROOT)):  # a store that was made anew knows no champion
+        say(told)
+    say(f"{report.created} runs new, {report.updated} brought up to date: {found.places}")
+
+
+def remove(found: Mirror, yes: bool) -> None:
+    """Show the runs whose experiments are gone, and delete them when that is wanted."""
+    for sink, runs in found.gone():
+        for name in runs.values():
+            print(name)
+        if not runs:
+            print(f"{sink.place}: nothing to prune")
+        elif yes or typer.confirm(f"Delete these {len(runs)} runs from {sink.place}?"):
+            sink.delete(runs)
+            print(f"{len(runs)} runs deleted")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option("--port", help="Of 127.0.0.1.")] = 5000,
+) -> None:
+    """MLflow's pages, with what lab mirror put there, on this machine; or the address of the server that is used."""
+    from .tracking.ui import serve
+
+    serve(ROOT, port, lambda line: print(line, flush=True))
+
+
+@app.command()
+def results(
+    design: Annotated[str, typer.Argument(metavar="DESIGN", help="A file of designs/, or its name.")],
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="METRIC", help="The best by it first: f1_macro.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="All metrics and times.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All metrics and times.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The table, to paste.")] = False,
+) -> None:
+    """The table of a design's runs. From git alone: it needs no server."""
+    from .execution import view
+    from .results import frame, study
+
+    found = study.read(ROOT, design)
+    if as_json:
+        print(json.dumps(frame.arranged(found, sort), ensure_ascii=False, indent=1))
+    elif as_csv:
+        print(frame.as_csv(frame.arranged(found, sort)), end="")
+    elif as_markdown:
+        print(frame.markdown(found, sort))
+    else:
+        head, lines = frame.table(found, sort)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in head:
+            left = name in ("arm", "status", "run")
+            table.add_column(name, justify="left" if left else "right", overflow="fold")
+        for line in lines:
+            table.add_row(*map(Text, line))
+        view.console().print(table)
+
+
+@app.command()
+def report(
+    design: Annotated[str, typer.Argument(metavar="DESIGN", help="A file of designs/, or its name.")],
+) -> None:
+    """Write a design's report into docs/04-report: verdict, tables and figures. What you wrote into it is kept."""
+    from .results import examples, report, study, verdict
+
+    found = study.read(ROOT, design)
+    judged = verdict.judge(found, examples.read(found))
+    path = report.write(found, judged)
+    print(f"{judged.outcome}{' (exploratory)' if judged.exploratory else ''}", *judged.reasons, sep="\n  ")
+    for file in (path, path.with_suffix(".html")):
+        print(file.relative_to(ROOT))
 
 
 @app.command()
@@ -191,7 +322,7 @@ def status(
     if design is None:
         console.print(view.overview(ROOT))
     else:
-        planner = planning.Planner(ROOT, design)
+        planner = planner_of(design)
         rows = status.standings(ROOT, head, designs.current(planner).runs)
         console.print(view.results(planner.design, rows), view.summary(rows), sep="\n")
     console.print(f"{len(workers.alive(ROOT))} workers")
@@ -208,6 +339,85 @@ def stop(
 
     count = run.stop(ROOT, now)
     print(f"{count} workers end{'' if now else ' after the run that they are at'}; the queue stays as it is")
+
+
+@app.command()
+def review(
+    design: Annotated[
+        str | None,
+        typer.Argument(metavar="[DESIGN]", help="A file of designs/, or its name; for --check the branch's."),
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="Apply the best arm, whatever the verdict.")] = False,
+    arm: Annotated[str | None, typer.Option("--arm", metavar="ARM", help="Apply this arm.")] = None,
+    push: Annotated[bool, typer.Option("--push", help="Push data, experiments and branch.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="On such a branch: recompute the report. Exit code 1: it disagrees.")
+    ] = False,
+) -> None:
+    """Make exp/DESIGN: the winner's results and the report, in a commit on the baseline. The work tree stays as it is."""
+    if check:
+        recheck(design)
+        return
+    from .results import examples, sharing, study, verdict
+    from .results import review as branches
+
+    if design is None or (best and arm is not None):
+        raise UserError("expected a design, and one of --best and --arm at most: lab review DESIGN")
+    found = study.read(ROOT, design)
+    result = verdict.judge(found, examples.read(found))
+    branch = branches.make(found, result, branches.chosen(found, result, arm, best))
+    record = branch.row.record if branch.row else None
+    print(f"{result.outcome}: {found.design.title}")
+    print(
+        f"{branch.name} is {'now' if branch.changed else 'still'} at {branch.commit[:7]}, with the report and", end=" "
+    )
+    print(f"{record.name} applied" if record else "no run applied: the baseline stays as it is")
+    if push:
+        files, experiments = sharing.push(found, branch)
+        print(f"Pushed {files} new files of data, {experiments} experiments, and the branch")
+    for line in branches.commands(ROOT, branch)[push:]:
+        print(f"  {line}")
+
+
+def recheck(design: str | None) -> None:
+    """Print the summary of a check as Markdown, and what disagrees as errors."""
+    from .results import recheck
+
+    found = recheck.check(ROOT, design)
+    print(found.summary)
+    for problem in found.problems[: recheck.MOST]:
+        print(f"lab: {problem}", file=sys.stderr)
+    raise typer.Exit(1 if found.problems else 0)
+
+
+@app.command()
+def promote(
+    name: Annotated[
+        str | None, typer.Argument(metavar="DESIGN|EXPERIMENT", help="A file of designs/, its name, or a run's.")
+    ] = None,
+    force: Annotated[
+        str,
+        typer.Option("--force", metavar="REASON", help="Although the gate objects; champion.yaml keeps the reason."),
+    ] = "",
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
+) -> None:
+    """Make a run the champion, in a commit: if it beats the one that is, by its design's own rule. `git push` is yours."""
+    from .results import champion
+    from .tracking import registry
+
+    if rollback == (name is not None):
+        raise UserError("expected a design or an experiment to promote, or --rollback alone")
+    found, overridden = (champion.rollback(ROOT), []) if name is None else champion.promote(ROOT, name, force)
+    for objection in overridden:
+        print(f"overridden: {objection}")
+    print(f"{found.experiment} is the champion{f', before it was {found.beats}' if found.beats and name else ''}.")
+    for metric, each in found.metrics.items():
+        ends = "" if each.low is None else f", 95 % interval {each.low:.4g} to {each.high:.4g}"
+        print(f"  {metric}: {each.value:.4g}; over {each.seeds} seeds {each.mean:.4g}{ends}")
+    registered = registry.register(ROOT)
+    if registered:
+        print(registered)
+    print(f"Committed in {champion.FOLDER}. Next: dvc push && git push")
 
 
 @app.command(name="schema")

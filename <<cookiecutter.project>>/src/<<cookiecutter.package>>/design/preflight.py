@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from . import power
 from .expansion import is_bayesian
-from .models import Design, SweepDesign
+from .models import ComparisonDesign, Design, SweepDesign
 from .plan import Plan
 
 
@@ -74,6 +74,8 @@ def question(design: Design) -> Iterator[Check]:
     yield Check(
         "expected result", expected is not None, metric or "write hypothesis.expected: a number to be proved wrong"
     )
+    if hypothesis and hypothesis.guardrails and design.reference is None and not isinstance(design, ComparisonDesign):
+        yield Check("guardrails", False, "write hypothesis.versus: the arm that they are measured against")
 
 
 def runs(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:

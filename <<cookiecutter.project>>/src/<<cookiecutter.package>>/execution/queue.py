@@ -61,6 +61,8 @@ def dirty(root: Path) -> list[str]:
     changed = []
     for line in filter(None, done.stdout.split("\0")):
         state, path = line[:2], line[3:].removeprefix(above)
+        if path.startswith("docs/"):  # a report may be written while experiments run
+            continue
         missed = path.startswith(("src/", "conf/", "designs/")) or path.endswith(".dvc")
         if (state != "??" or missed) and not any(path == out or path.startswith(f"{out}/") for out in written):
             changed.append(path)

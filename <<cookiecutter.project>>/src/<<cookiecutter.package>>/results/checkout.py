@@ -131,12 +131,12 @@ class Commit:
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The content of metrics/<stem>.json by stem, of the stages that ran with this commit's params."""
         paths = [path for path in self.outputs if path.startswith("metrics/") and path.endswith(".json")]
-        return {PurePosixPath(path).stem: json.loads(text) for path in paths if (text := self._result(path))}
+        return {PurePosixPath(path).stem: json.loads(text) for path in paths if (text := self.result(path))}
 
     @cached_property
     def effective(self) -> dict[str, dict[str, Any]]:
         """effective/<stage>.yaml by stage: what it was run with, on what, when, and how long."""
-        texts = {stage: self._result(f"effective/{stage}.yaml") for stage in self.stages}
+        texts = {stage: self.result(f"effective/{stage}.yaml") for stage in self.stages}
         return {stage: rows[0] for stage, text in texts.items() if (rows := yaml.load(text, Loader=Yaml))}  # noqa: S506
 
     @cached_property
@@ -145,7 +145,7 @@ class Commit:
         folder = self.object("dvclive/plots/metrics") if "dvclive/plots" in self.outputs else None
         return dict(_curves(folder)) if isinstance(folder, pygit2.Tree) else {}
 
-    def _result(self, path: str) -> str:
+    def result(self, path: str) -> str:
         """The content of an output that git keeps; empty where the file is not the one that dvc.lock names."""
         text = self.text(path)
         md5 = self.outputs.get(path, {}).get("md5")

@@ -93,14 +93,18 @@ class Record:
         """md5 and size of each output, by path, as dvc.lock has them. Empty before the end."""
         return self._content.outputs if self.status == FINISHED else {}
 
+    def text(self, path: str) -> str:
+        """A small result that git keeps, such as results/infer/confusion.csv; empty where the run has none."""
+        return self._content.result(path) if self.status == FINISHED else ""
+
     @property
     def started(self) -> datetime | None:
         """When its first stage started: one from DVC's run cache keeps the time when it really ran. None in the queue.
 
-        A run that has not finished is as old as the moment when a worker took it.
+        One that has not finished started when its training did or, where it has not come to that, when a worker took it.
         """
         if self.task is not None and self.status in (RUNNING, FAILED):
-            return _time(self.task.taken)
+            return self._journal[0] or _time(self.task.taken)
         return min((_parsed(entry["started"]) for entry in self.effective.values()), default=None)
 
     @property
@@ -134,17 +138,27 @@ class Record:
         }
 
     def _epochs(self) -> dict[str, list[Point]]:
-        """The curves from the rows that training writes while it runs; the last one may be half written."""
-        path = self.root / ".cache" / "epochs" / f"{self.baseline[:12]}-{self.name}.jsonl"
+        """The curves from the rows that training writes while it runs."""
         curves: dict[str, list[Point]] = defaultdict(list)
-        for line in path.read_text().splitlines() if path.exists() else []:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                break
+        for row in self._journal[1]:
             for name, value in row["metrics"].items():
                 curves[name].append(Point(row["epoch"], _parsed(row["ended"]), value))
         return dict(curves)
+
+    @cached_property
+    def _journal(self) -> tuple[datetime | None, list[dict[str, Any]]]:
+        """When the training of a run in the queue started here, and a row an epoch; the last may be half written."""
+        path = self.root / ".cache" / "epochs" / f"{self.baseline[:12]}-{self.name}.jsonl"
+        rows = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        started = _parsed(rows[0]["started"]) if rows and "started" in rows[0] else None
+        if started is None or self.task is None or started.timestamp() < self.task.taken:
+            return None, []  # of an earlier attempt
+        return started, rows[1:]
 
     def value(self, metric: str) -> float | None:
         """A metric by its full name: `infer.f1_macro`, `infer_speed.batch_1.latency_ms.p50`. None where it is absent."""

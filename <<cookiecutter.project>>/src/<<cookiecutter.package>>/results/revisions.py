@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pygit2
 
@@ -11,6 +12,9 @@ from ..design.revisions import Reference
 from ..errors import UserError, nearest
 from . import checkout, records
 from .records import FINISHED, Record
+
+if TYPE_CHECKING:
+    from .study import Study
 
 Tracked = Callable[[str], str | None]
 
@@ -20,36 +24,37 @@ def resolver(root: Path, tracked: Tracked | None = None) -> Callable[[str, int],
 
     `tracked` gives the commit of what only a tracking server knows, and None for a name of another form.
     """
+    from . import study  # which plans, and so needs this
+
     known: list[Record] | None = None
+    studies: dict[str, Study] = {}
 
     def resolve(name: str, seed: int) -> str:
         nonlocal known
+        if reference := Reference.parse(name, seed):
+            if reference.design not in studies:
+                studies[reference.design] = study.read(root, reference.design)
+            return of_design(studies[reference.design], reference)
         if known is None:
             known = [record for record in records.read(root) if record.status == FINISHED]
-        if reference := Reference.parse(name, seed):
-            return of_design(known, reference)
         commit = tracked(name) if tracked else None
         return of_git(root, known, commit or name)
 
     return resolve
 
 
-def of_design(known: list[Record], reference: Reference) -> str:
-    """The newest finished run of a design's arm with a seed. Raises UserError."""
-    runs = [record for record in known if record.experiment.get("design") == reference.design]
-    if not runs:
-        raise UserError(
-            f"no run of the design {reference.design} has finished: lab run designs/{reference.design}.yaml first"
-        )
-    wanted = (reference.arm, reference.seed)
-    found = [record for record in runs if (record.experiment["arm"], record.experiment["seed"]) == wanted]
-    if not found:
-        arms = {str(record.experiment["arm"]) for record in runs}
-        raise UserError(
-            f"{reference.design} has no finished run of {reference.arm} with seed {reference.seed}."
-            + nearest(reference.arm, arms - {reference.arm})
-        )
-    return found[-1].commit
+def of_design(study: Study, reference: Reference) -> str:
+    """The finished run of a design's arm with a seed: its own, or another's that it reuses. Raises UserError."""
+    finished = [row for row in study.rows if row.record and row.status == FINISHED]
+    if not finished:
+        raise UserError(f"no run of {reference.design} has finished: lab run {study.path} first")
+    for row in finished:
+        if row.record and (row.arm, row.seed) == (reference.arm, reference.seed):
+            return row.record.commit
+    raise UserError(
+        f"{reference.design} has no finished run of {reference.arm} with seed {reference.seed}."
+        + nearest(reference.arm, {row.arm for row in finished} - {reference.arm})
+    )
 
 
 def of_git(root: Path, known: list[Record], name: str) -> str:

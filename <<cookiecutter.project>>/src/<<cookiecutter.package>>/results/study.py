@@ -57,8 +57,8 @@ class Row:
 class Study:
     """A design with its rows, by arm and then seed, in the design's order.
 
-    `commit` is the baseline: the commit that the runs started from; `text` the design's file as that commit has it, and
-    `path` where it lies there.
+    `commit` is the baseline: the commit that the runs started from. `path` and `text` are the design's file as HEAD has it,
+    so that a design that was changed after its runs shows (`digest` is not theirs); where HEAD has none, as the baseline has.
     """
 
     root: Path
@@ -144,13 +144,30 @@ def _study(root: Path, known: list[Record], name: str) -> Study | None:
     """The study of the design called `name`; None where neither HEAD nor the commit of its runs has its file."""
     head = planning.head(root)
     own = [record for record in known if record.experiment.get("design") == name]
-    commit = head if not own or any(record.baseline == head for record in own) else own[-1].baseline
-    found = _file(root, commit, name) if commit else None
-    if commit is None or found is None:
+    commit = _baseline(root, head, own) if head else None
+    if head is None or commit is None:
+        return None
+    found = _file(root, head, name) or _file(root, commit, name)
+    if found is None:
         return None
     path, text, design = found
     own = [record for record in own if record.baseline == commit]
-    return Study(root, design, commit, path, text, _rows(root, commit, path, design, own, known))
+    return Study(root, design, commit, path, text, _rows(root, commit, text, design, own, known))
+
+
+def _baseline(root: Path, head: str, own: list[Record]) -> str:
+    """The commit to read a design at: HEAD where it has runs, or none has; else the nearest in its history that has.
+
+    On a branch that lacks them all it is that of the newest run.
+    """
+    git = checkout.repository(root)
+    # A commit with results that no experiment brought is a starting point only where nothing else is known.
+    ran = [record for record in own if record.commit != record.baseline] or own
+    before = {record.baseline for record in ran if record.baseline in git}
+    history = [commit for commit in before if commit == head or git.descendant_of(head, commit)]
+    if history:
+        return min(history, key=lambda commit: git.ahead_behind(head, commit)[0])
+    return ran[-1].baseline if ran else head
 
 
 @lru_cache(maxsize=1000)
@@ -172,7 +189,7 @@ def _file(root: Path, commit: str, name: str) -> tuple[str, str, Design] | None:
     return None
 
 
-def _rows(root: Path, commit: str, path: str, design: Design, own: list[Record], known: list[Record]) -> list[Row]:
+def _rows(root: Path, commit: str, text: str, design: Design, own: list[Record], known: list[Record]) -> list[Row]:
     """Each arm and seed with the design's own best record, or where it has none with another's that is the same run."""
     best: dict[tuple[str, int], Record] = {}
     for record in sorted(own, key=lambda record: ORDER.index(record.status)):
@@ -186,7 +203,7 @@ def _rows(root: Path, commit: str, path: str, design: Design, own: list[Record],
         ]
         if all(row.record for row in found):
             return found
-        answers = _others(root, commit, path, trials, known)
+        answers = _others(root, commit, design.name, text, trials, known)
         return [row if row.record else Row(row.arm, row.levels, row.seed, *answers(row)) for row in found]
 
     if not isinstance(design, SweepDesign) or not is_bayesian(design):
@@ -201,11 +218,11 @@ def _rows(root: Path, commit: str, path: str, design: Design, own: list[Record],
 
 
 def _others(
-    root: Path, commit: str, path: str, trials: list[Levels], known: list[Record]
+    root: Path, commit: str, name: str, text: str, trials: list[Levels], known: list[Record]
 ) -> Callable[[Row], tuple[Record | None, bool]]:
     """A function that finds the record of another design that is the same run as a row's."""
     groups = records.by_key([record for record in known if record.status == FINISHED])
-    runs = _planned(root, commit, path, json.dumps(trials)) if groups else {}
+    runs = _planned(root, commit, name, text, json.dumps(trials)) if groups else {}
 
     def answer(row: Row) -> tuple[Record | None, bool]:
         params, target = runs.get((row.arm, row.seed), ({}, ""))
@@ -216,14 +233,17 @@ def _others(
 
 
 @lru_cache(maxsize=100)
-def _planned(root: Path, commit: str, path: str, trials: str) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
-    """The params and the target of each run that the design has as planned at the commit; empty where it can't be."""
+def _planned(
+    root: Path, commit: str, name: str, text: str, trials: str
+) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
+    """The params and the target of each run that a design has as planned at the commit; empty where it can't be."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        checkout.commit(root, commit).extract(["conf", "dvc.yaml", path], place)
+        checkout.commit(root, commit).extract(["conf", "dvc.yaml"], place)
+        file = place / f"{name}.yaml"
+        file.write_text(text, encoding="utf-8")
         try:
-            planner = planning.Planner(root, place / path, place)
-            runs = planner.plan(json.loads(trials)).runs
+            runs = planning.Planner(root, file, place).plan(json.loads(trials)).runs
         except UserError:  # such as a model that it names and that nobody has any more
             return {}
     return {(run.arm, run.seed): (run.params, run.target) for run in runs}

@@ -165,6 +165,7 @@ def score_detection(items: list[Item], results: list[np.ndarray], classes: list[
                 "predicted": found[:, 5].astype(int),
                 "confidence": found[:, 4],
                 "correct": matched.sum(1),  # at how many of the ten IoU thresholds
+                "matched": matched @ 2 ** np.arange(len(IOU_THRESHOLDS)),  # at which, a bit each
                 "boxes": [list(map(float, row)) for row in found[:, :4]],
             }
         )

@@ -75,12 +75,17 @@ class Journal:
         self.live.next_step()
 
 
+def begin(started: datetime) -> None:
+    """A new file for the rows of the experiment that DVC runs here; its first line says when training started."""
+    path = followed()
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"started": started.isoformat(timespec="milliseconds")}) + "\n")
+
+
 def followed() -> Path | None:
-    """The new file for the rows of the experiment that DVC runs here; None outside of an experiment."""
+    """The file for the rows of the experiment that DVC runs here; None outside of an experiment."""
     name, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")
     if not name or not baseline:
         return None
-    path = project_root() / ".cache" / "epochs" / f"{baseline[:12]}-{name}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("")
-    return path
+    return project_root() / ".cache" / "epochs" / f"{baseline[:12]}-{name}.jsonl"

@@ -36,6 +36,10 @@ def run(stage: str, cfg: DictConfig) -> None:
     """Run `stage`: its outputs replace the old ones together, after all of them are written. Raises UserError."""
     environment.quiet(threads=threads(stage, cfg), online=cfg.model.weights == "pretrained")
     started, clock = datetime.now(UTC), time.perf_counter()
+    if stage == "train":
+        from . import journal
+
+        journal.begin(started)
     Path(".cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{stage}-", dir=".cache") as folder:
         out = Path(folder)

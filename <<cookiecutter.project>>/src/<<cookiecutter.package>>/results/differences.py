@@ -1,0 +1,86 @@
+"""What the runs of a study were set to: how it differs from the baseline's params.yaml, and from arm to arm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from . import checkout
+from .records import FINISHED
+from .verdict import flat
+
+if TYPE_CHECKING:
+    from .records import Record
+    from .study import Study
+
+MOST_ARMS = 12  # whose settings are told one by one
+
+
+def settings(study: Study) -> tuple[str, str]:
+    """What all runs have in common and the baseline has not, and what differs from arm to arm; both as YAML."""
+    base = flat(checkout.commit(study.root, study.commit).params)
+    runs = {
+        arm: [settings_of(row.record) for row in rows if row.record and row.status == FINISHED]
+        for arm, rows in study.arms.items()
+    }
+    everything = [run for arm in runs.values() for run in arm]
+    if not everything:
+        return "", ""
+    keys = dict.fromkeys(key for run in everything for key in run)
+    missing = object()
+    values = {key: [run.get(key, missing) for run in everything] for key in keys}
+    fixed = [key for key, found in values.items() if all(value == found[0] for value in found)]
+    common = {key: values[key][0] for key in fixed if base.get(key, missing) != values[key][0]}
+    differing = [key for key in keys if key not in fixed]
+    varied: dict[str, Any]
+    if len(runs) > MOST_ARMS:
+        varied = {key: distinct(value for value in values[key] if value is not missing) for key in differing}
+    else:
+        varied = {
+            arm: {key: one_or_all(run[key] for run in found if key in run) for key in differing}
+            for arm, found in runs.items()
+            if found and differing
+        }
+    return as_yaml(nested(common)), as_yaml(varied)
+
+
+def settings_of(record: Record) -> dict[str, Any]:
+    """A run's config by dotted keys, without its seed and what it belongs to."""
+    return flat({key: value for key, value in record.params.items() if key not in ("seed", "experiment")})
+
+
+def one_or_all(values: Iterable[Any]) -> Any:
+    """The value that all seeds share, or a list of them: an ensemble's members are other commits with each seed."""
+    found = distinct(values)
+    return found[0] if len(found) == 1 else found
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each value once."""
+    return list({json.dumps(value, sort_keys=True): value for value in values}.values())
+
+
+def nested(config: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys as mappings in mappings."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        place = result
+        *folders, last = key.split(".")
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = value
+    return result
+
+
+def as_yaml(content: dict[str, Any]) -> str:
+    """Such settings as text; empty where there are none."""
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110) if content else ""
+
+
+def own(study: Study, record: Record) -> str:
+    """How a run's settings differ from the baseline's, as YAML; empty where they don't."""
+    base, found = flat(checkout.commit(study.root, study.commit).params), settings_of(record)
+    return as_yaml(nested({key: value for key, value in found.items() if key not in base or base[key] != value}))

@@ -1,0 +1,88 @@
+"""A design's answer brought to where others work: first the data, then the experiments and the branch.
+
+In this order nobody finds an experiment whose model is not there. git pushes branch and experiments together or not at
+all, and never over what somebody else has pushed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import UserError
+from . import checkout
+from .records import FINISHED, Record
+from .review import REMOTE, Branch, remote_url
+from .study import Study
+
+
+def push(study: Study, branch: Branch) -> tuple[int, int]:
+    """Push data, experiments and branch. Returns how many files were sent to the DVC remote, and how many experiments.
+
+    Raises:
+        UserError: there is no remote, something is not there after all, or others have pushed something else.
+    """
+    if not remote_url(study.root):
+        raise UserError(f"there is no git remote {REMOTE}: git remote add {REMOTE} URL")
+    finished = [record for record in study.records if record.status == FINISHED]
+    files = push_data(study.root, finished)
+    refs = {reference(record): record.commit for record in finished if record.commit != record.baseline}
+    wanted = {f"refs/heads/{branch.name}": branch.commit, **refs}
+    push_refs(study.root, wanted)
+    return files, len(refs)
+
+
+def reference(record: Record) -> str:
+    """Where git keeps an experiment."""
+    return f"refs/exps/{record.baseline[:2]}/{record.baseline[2:]}/{record.name}"
+
+
+def push_data(root: Path, found: Iterable[Record]) -> int:
+    """Push the outputs that git has not, of all these runs at once. Returns how many files were sent. Raises UserError.
+
+    By their hashes and to the remote that is configured here: `dvc push` of an experiment asks its own commit for the
+    remote, which may be older than that.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    wanted = {
+        out["md5"]: f"{path} of {record.name}"
+        for record in found
+        for path, out in record.outputs.items()
+        if checkout.commit(root, record.commit).object(path) is None
+    }
+    with Repo(str(root)) as repo:
+        name = repo.config["core"].get("remote")
+        if not name:
+            raise UserError("DVC has no default remote: dvc remote add --default storage URL")
+        try:
+            sent = repo.cloud.push({HashInfo("md5", md5) for md5 in wanted}, remote=name)
+            there = repo.cloud.get_remote_odb(name)
+            missing = [what for md5, what in wanted.items() if not there.exists(md5)]
+        except (DvcException, OSError) as error:
+            raise UserError(f"dvc could not push to the remote {name}, so that nothing was pushed: {error}") from error
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(
+            f"{missing[0]}{more} is neither in DVC's cache here nor on the remote {name}, so nothing was pushed to git: "
+            "push from where it ran"
+        )
+    return len(sent.transferred)
+
+
+def push_refs(root: Path, wanted: dict[str, str]) -> None:
+    """Push commits to these refs, all of them or none, and see that they are there. Raises UserError."""
+    command = ["git", "push", "--quiet", "--atomic", REMOTE, *(f"{commit}:{ref}" for ref, commit in wanted.items())]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    seen = subprocess.run(["git", "ls-remote", REMOTE, *wanted], cwd=root, capture_output=True, text=True)
+    there = {ref: commit for commit, ref in (line.split("\t") for line in seen.stdout.splitlines())}
+    other = [ref for ref, commit in wanted.items() if there.get(ref) != commit]
+    if done.returncode or other:
+        which = f" Not as here: {', '.join(other)}." if other else ""
+        raise UserError(
+            f"git push failed, with the data pushed and no ref changed:{which} "
+            f"git fetch {REMOTE} shows what others have pushed, and lab review builds on it.\n{done.stderr.strip()}"
+        )

@@ -1,0 +1,230 @@
+"""The champion: only a model that beats it takes its place, and each refusal shows the number against it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+import answered
+import tracked
+import trivial
+from project import load
+from trivial import Trivial
+
+champions = load("results.champion")
+records = load("results.records")
+gate = load("results.gate")
+judge = load("results.verdict").judge
+read = load("results.study").read
+UserError = load("errors").UserError
+
+FILES = ["models/champion/.gitignore", "models/champion/champion.dvc", "models/champion/champion.yaml"]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    return answered.make(tmp_path_factory.mktemp("champion") / "project")
+
+
+@pytest.fixture
+def project(ran: Trivial, tmp_path: Path) -> Trivial:
+    """A copy in which both designs have run, and nothing is the champion yet."""
+    return trivial.copied(ran, tmp_path / "project")
+
+
+class Elsewhere(records.Record):
+    """A record of other code, on other data."""
+
+    code, data = "01d c0de", "0ther"  # type: ignore[assignment]
+
+
+class OnOtherData(records.Record):
+    """A record of the same code on other data."""
+
+    data = "0ther"  # type: ignore[assignment]
+
+
+def objections(project: Trivial, name: str, arm: str, kind: type = records.Record, **changes: object) -> str:
+    """What the gate says of a design's arm, its records of another `kind`, against the changed champion."""
+    found = read(project.root, name)
+    fields = [field.name for field in dataclasses.fields(records.Record)]
+    rows = [
+        dataclasses.replace(row, record=kind(**{field: getattr(row.record, field) for field in fields}))
+        for row in found.rows
+        if row.record
+    ]
+    found = dataclasses.replace(found, rows=rows)
+    champion = champions.current(project.root).model_copy(update=changes)
+    return "\n".join(gate.objections(found, judge(found), found.arms[arm][0], champion))
+
+
+def said(project: Trivial) -> dict:
+    return yaml.safe_load((project.root / "models/champion/champion.yaml").read_text())
+
+
+def weights(project: Trivial) -> str:
+    return (project.root / "models/champion/checkpoints/champion.ckpt").read_text()
+
+
+def refusal(project: Trivial, *arguments: str) -> str:
+    """The message of a promotion that is refused, and leaves everything as it was."""
+    before = project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout
+    done = project.call("python", "src/lab.py", "promote", *arguments, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
+    assert (project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout) == before
+    return done.stderr
+
+
+def test_a_supported_design_makes_the_first_champion(project: Trivial) -> None:
+    (project.root / "notes.txt").write_text("staged, and none of the champion's business")
+    project.call("git", "add", "notes.txt")
+    told = project.call("python", "src/lab.py", "promote", "designs/small.yaml").stdout
+    assert "infer.f1_macro: 0.5; over 2 seeds 0.5008" in told
+    assert project.call("git", "show", "--format=%P", "--name-only", "HEAD").stdout.split()[1:] == FILES
+    assert project.call("git", "status", "--short").stdout == "A  notes.txt\n"
+    content = said(project)
+    record = project.records()[content["experiment"]]
+    assert (content["revision"], content["design"], content["arm"]) == (record.commit, "small", "0.5")
+    assert content["data"] == record.data and content["runs"][str(content["seed"])] == record.commit
+    assert content["metrics"]["infer.f1_macro"]["low"] < 0.5008 < content["metrics"]["infer.f1_macro"]["high"]
+    assert "SUPPORTED" in content["why"] and content["forced"] is None
+    assert weights(project) == f"0.5 {content['seed']}"
+
+
+def test_a_colleague_gets_its_files_from_the_remote(project: Trivial, tmp_path: Path) -> None:
+    project.call("dvc", "remote", "add", "--force", "--default", "shared", str(tmp_path / "data"))
+    project.commit("a remote")
+    project.call("python", "src/lab.py", "promote", "small")
+    project.call("dvc", "push", "models/champion/champion.dvc")
+    project.call("git", "clone", "-q", ".", str(tmp_path / "clone"))
+    clone = Trivial(tmp_path / "clone")
+    clone.call("dvc", "pull", "models/champion/champion.dvc")
+    assert weights(clone) == weights(project)
+
+
+def test_only_what_beats_it_takes_its_place(project: Trivial) -> None:
+    champions.promote(project.root, "small")
+    names = {(r.experiment["arm"], r.experiment["seed"]): r.name for r in project.records().values() if r.experiment}
+    worse = refusal(project, names["0.1", 0])
+    assert "not shown to beat the champion" in worse and "0.1 − champion in infer.f1_macro: -0.4 [" in worse
+    hidden = refusal(project, "large")
+    assert "a regression hidden by the mean: infer.classes.cat.f1 -0.102" in hidden
+    assert "0.8 − champion in infer.f1_macro: +0.3" in hidden and "dog" not in hidden
+    assert "is the champion already" in refusal(project, said(project)["experiment"])
+
+
+def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> None:
+    champions.promote(project.root, "small")
+    first = said(project)
+    told = project.call("python", "src/lab.py", "promote", "large", "--force", "cats are rare here").stdout
+    assert "overridden: a regression hidden by the mean" in told and f"before it was {first['experiment']}" in told
+    second = said(project)
+    assert second["forced"]["reason"] == "cats are rare here" and "cat.f1" in second["forced"]["objections"][0]
+    assert second["beats"] == first["experiment"] and weights(project).startswith("0.8 ")
+    project.call("python", "src/lab.py", "promote", "--rollback")
+    assert said(project) == first and weights(project).startswith("0.5 ")
+    assert project.call("git", "log", "-3", "--format=%s").stdout.splitlines() == [
+        f"Champion: back to {first['experiment']}",
+        f"Champion: {second['experiment']}",
+        f"Champion: {first['experiment']}",
+    ]
+    assert project.call("git", "status", "--short").stdout == ""
+    assert "is the first champion" in refusal(project, "--rollback")
+
+
+def test_a_stale_baseline_is_refused(project: Trivial) -> None:
+    champions.promote(project.root, "small")
+    data = said(project)["data"]
+    found = objections(project, "large", "0.8", OnOtherData)
+    assert f"stale baseline: the champion was measured on the data {data[:7]}, these runs on 0ther" in found
+    found = objections(project, "large", "0.8", Elsewhere, data="0ther")
+    assert "stale baseline: the champion was made by the code" in found and "these runs by 01d+c0de" in found
+    absent = {"revision": "0" * 40, "runs": {0: "0" * 40, 1: "1" * 40}}
+    assert "2 of the champion's 2 runs are not in this clone" in objections(project, "large", "0.8", **absent)
+    project.call("git", "checkout", "-q", "-b", "elsewhere", "HEAD~3")
+    (project.root / "README.md").write_text("another way")
+    project.commit("elsewhere")
+    message = refusal(project, "large")
+    assert "stale baseline" in message and "has 2 commits that HEAD lacks, and HEAD has 1 others" in message
+
+
+def test_the_champion_counts_as_it_was_run_again(project: Trivial) -> None:
+    """What was measured of its config by the same code on the same data counts, whatever design has asked for it."""
+    champions.promote(project.root, "small")
+    again = objections(project, "large", "0.8", runs={})
+    assert "stale" not in again and "0.8 − champion in infer.f1_macro: +0.3" in again
+
+
+class Run:
+    """A finished run that has one metric."""
+
+    status, params, effective, outputs, experiment = "finished", {}, {}, {}, {}
+
+    def __init__(self, value: float):
+        self.found = value
+
+    def value(self, metric: str) -> float | None:
+        return self.found if metric == "infer.f1_macro" else None
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "seed", "expected"),
+    [
+        ("maximize", [0.80, 0.81, 0.80, 0.81, 0.90], 4, "0.9 in infer.f1_macro, beyond what 5 seeds show: 0.824"),
+        ("maximize", [0.80, 0.81, 0.80, 0.81, 0.90], 1, ""),
+        ("minimize", [0.80, 0.81, 0.80, 0.81, 0.70], 4, "0.7 in infer.f1_macro, beyond"),
+        ("minimize", [0.80, 0.81, 0.80, 0.81, 0.90], 4, ""),
+        ("maximize", [0.80], 0, "0.5 has one seed, 0, with 0.8"),
+    ],
+)
+def test_a_lucky_seed_is_refused(tmp_path: Path, direction: str, values: list[float], seed: int, expected: str) -> None:
+    study, models = load("results.study"), load("design.models")
+    hypothesis = answered.QUESTION["hypothesis"] | {"arm": 0.5, "versus": 0.1, "direction": direction}
+    content = answered.QUESTION | {"hypothesis": hypothesis, "seeds": [*range(len(values))], "name": "made"}
+    design = models.DESIGN.validate_python(content | {"comparison": {"variable": "lr", "values": [0.1, 0.5]}})
+    rows = [study.Row("0.1", {"lr": 0.1}, i, Run(0.5)) for i in range(len(values))]
+    rows += [study.Row("0.5", {"lr": 0.5}, i, Run(value)) for i, value in enumerate(values)]
+    found = study.Study(tmp_path, design, "", "", "", rows)
+    said = list(gate.lucky(found, judge(found), found.arms["0.5"][seed]))
+    assert expected in said[0] if expected else said == []
+
+
+def test_what_has_no_files_is_refused_and_leaves_nothing(project: Trivial) -> None:
+    project.call("rm", "-rf", ".dvc/cache")
+    message = refusal(project, "small")
+    assert "neither in DVC's cache nor on its remote" in message
+    assert not (project.root / "models/champion").exists()
+
+
+def test_names_are_told(project: Trivial) -> None:
+    assert "Did you mean 'small'?" in refusal(project, "smal")
+    assert "expected a design or an experiment" in refusal(project, "small", "--rollback")
+    assert "there is no champion yet" in refusal(project, "--rollback")
+
+
+def test_a_design_that_shows_nothing_makes_no_champion(project: Trivial) -> None:
+    answered.design(project, "same", 0.1, 0.5)  # the other way round; all of its runs are there
+    message = refusal(project, "same")
+    assert "same is REFUTED, and its winner is None: 0.1 − 0.5 in infer.f1_macro: -0.4" in message
+
+
+def test_mlflow_knows_it_by_its_alias(project: Trivial) -> None:
+    """Each champion is a version once, and what a design calls models:/name@champion is its experiment."""
+    (project.root / "conf" / "tracking.yaml").write_text("experiment: trivial\nbackends: [mlflow]\n")
+    registry, find = load("tracking.registry"), load("tracking.revisions").find
+    first, _ = champions.promote(project.root, "small")
+    assert registry.register(project.root) == ""  # nothing is mirrored here
+    client = tracked.sink(f"sqlite:///{project.root / 'mlflow.db'}").client
+    client.search_experiments()
+    assert registry.register(project.root).endswith("models:/trivial@champion is version 1")
+    second, _ = champions.promote(project.root, "large", "cats are rare here")
+    assert registry.register(project.root).endswith("is version 2")
+    assert find(project.root, "models:/trivial@champion") == second.revision
+    champions.rollback(project.root)
+    assert registry.register(project.root).endswith("is version 1")
+    assert find(project.root, "models:/trivial@champion") == first.revision
+    assert len(client.search_model_versions("name = 'trivial'")) == 2
+    assert not (project.root / "mlruns").exists()

@@ -1,0 +1,216 @@
+"""A report says what was asked, what came out and what it means, and is the same whenever it is made from the same records."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import studies
+import trivial
+from project import load
+from trivial import Trivial
+
+differences = load("results.differences")
+report = load("results.report")
+read = load("results.study").read
+judge = load("results.verdict").judge
+
+DESIGN: dict[str, Any] = {
+    "kind": "comparison",
+    "type": "train",
+    "title": "Which learning rate | if any?",
+    "hypothesis": {
+        "claim": "The larger one is better",
+        "metric": "infer.f1_macro",
+        "arm": 0.5,
+        "versus": 0.1,
+        "min_effect": 0.05,
+        "expected": 0.45,
+    },
+    "targets": {"baseline": 0.2, "target": 0.4, "stretch": 0.9},
+    "seeds": [0, 1],
+    "comparison": {"variable": "lr", "values": [0.1, 0.5, -0.3]},
+}
+# Two seeds that differ by other amounts with each learning rate, so that there is a spread to compare with.
+EVEN, UNEVEN = "float(trained[1]) / 1000", "float(trained[1]) * (1 + params['lr']) / 1000"
+SECTIONS = [
+    "Metadata",
+    "Hypothesis",
+    "Settings",
+    "Expected",
+    "Actual",
+    "Verdict",
+    "Analysis",
+    "Next steps",
+    "Checklist",
+]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    """A project whose design has run: one of its arms fails."""
+    project = trivial.make(tmp_path_factory.mktemp("report") / "project")
+    script = project.root / "src" / "stand_in.py"
+    script.write_text(script.read_text().replace(EVEN, UNEVEN))
+    path = project.root / "designs" / "rates.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(DESIGN))
+    project.commit("rates")
+    project.call("python", "src/lab.py", "run", "designs/rates.yaml", "-j", "2", "--force", check=False)
+    return project
+
+
+def written(project: Trivial, folder: Path) -> str:
+    study = read(project.root, "rates")
+    return report.write(study, judge(study), folder).read_text()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_path: Path) -> None:
+    text = written(ran, tmp_path)
+    study = read(ran.root, "rates")
+    found = judge(study)
+    day = ran.call("git", "show", "-s", "--format=%cs", study.commit).stdout.strip()
+    assert [path.name for path in tmp_path.glob("*.md")] == [f"{day}_rates.md"]
+    assert re.findall("^## (.+)$", text, re.M) == [*SECTIONS, "Failed runs", "Provenance"]
+    assert text.startswith(f"# {DESIGN['title']}\n\n**{found.outcome}**: {found.comparisons[0].difference}\n")
+    for said in (
+        "4 of 6 finished; seeds 0, 1",
+        "The larger one is better.",
+        "- macro-F1: 0.45 or more",
+        "tier: target",
+    ):
+        assert said in text
+    # 0.5 and 0.5015: t(0.975, 1) = 12.706 times a standard error of 0.00075
+    assert "| 0.5 | 2 | 0.5008 [0.4912, 0.5103] | +0.4 [" in text
+    assert "| -0.3 | 0 | train ended with 1: lr=-0.3 should be above 0 |" in text
+    assert "- [ ] All runs have finished" in text and "- [x] The reference was measured with every seed" in text
+    assert "lr: 0.5\n" in section(text, "Settings")
+    assert f"**baseline**: `{study.commit}`" in text and "0.00 GPU hours" in text
+    for row in study.rows[:4]:
+        assert f"| {row.record.name} | {row.record.commit[:12]} |" in text
+    assert all((tmp_path / link).is_file() for link in re.findall(r"\]\(([^)]+)\)", text)), text
+
+
+def section(text: str, name: str) -> str:
+    return text.split(f"## {name}\n")[1].split("\n## ")[0]
+
+
+def test_the_verdicts_numbers_are_there_for_programs(ran: Trivial, tmp_path: Path) -> None:
+    written(ran, tmp_path)
+    content = json.loads(next(tmp_path.glob("*/verdict.json")).read_text())
+    found = judge(read(ran.root, "rates"))
+    assert content["verdict"]["outcome"] == found.outcome
+    difference = content["verdict"]["comparisons"][0]["difference"]
+    assert difference["seeds"]["value"] == pytest.approx(found.comparisons[0].difference.seeds.value, rel=1e-5)
+    assert content["failed"] == [{"arm": "-0.3", "seed": 0}, {"arm": "-0.3", "seed": 1}]
+
+
+def test_the_same_records_give_the_same_files(ran: Trivial, tmp_path: Path) -> None:
+    written(ran, tmp_path / "one")
+    shutil.copytree(ran.root, tmp_path / "copy", symlinks=True)
+    written(Trivial(tmp_path / "copy"), tmp_path / "two")
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
+    assert len(one) == 6 and one == two  # Markdown, HTML, a figure, its data, the table, the verdict
+
+
+def test_what_a_person_wrote_is_kept_and_nothing_else(ran: Trivial, tmp_path: Path) -> None:
+    text = written(ran, tmp_path)
+    path = next(tmp_path.glob("*.md"))
+    own = text.replace(report.ANALYSIS, "Steps were too small.\n\n\\1 is no group.").replace(
+        report.NEXT, "- [x] Try 0.7"
+    )
+    forged = own.replace("0.5008", "0.6008").replace("- [ ] All runs", "- [x] All runs")
+    path.write_text(forged)
+    assert report.outside(own) == report.outside(text) != report.outside(forged)
+    assert written(ran, tmp_path) == own != text
+
+
+def test_a_machine_that_knows_no_failures_keeps_those_that_were_told(ran: Trivial, tmp_path: Path) -> None:
+    text = written(ran, tmp_path / "reports")
+    clone = trivial.copied(ran, tmp_path / "clone")
+    shutil.rmtree(clone.root / ".dvc" / "tmp")
+    again = written(clone, tmp_path / "reports")
+    assert report.inside(again, "failures") == report.inside(text, "failures") != ""
+    assert "knows of; 2 of 6 runs have no result" in report.inside(written(clone, tmp_path / "new"), "failures")
+
+
+def test_figures_that_are_no_more_are_removed(ran: Trivial, tmp_path: Path) -> None:
+    written(ran, tmp_path)
+    beside = next(path for path in tmp_path.iterdir() if path.is_dir())
+    for name in ("old.png", "old.csv", "notes.txt"):
+        (beside / name).write_text("")
+    written(ran, tmp_path)
+    assert {path.name for path in beside.iterdir()} == {
+        "arms.png",
+        "arms.csv",
+        "table.csv",
+        "verdict.json",
+        "notes.txt",
+    }
+
+
+def test_the_page_needs_no_other_file(ran: Trivial, tmp_path: Path) -> None:
+    written(ran, tmp_path)
+    page = next(tmp_path.glob("*.html")).read_text()
+    pictures = re.findall(r'<img src="([^"]{30})', page)
+    assert pictures and all(source.startswith("data:image/png;base64,") for source in pictures)
+    assert not re.findall(r"<(?:script|link)|src=.http|url\(|@import", page)
+    assert "☑ The hypothesis is stated" in page and "[x]" not in page and "![" not in page
+    assert "<title>Which learning rate | if any?</title>" in page and page.count("<table>") == 4
+
+
+def test_lab_report_writes_it_into_the_project(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "project")
+    said = project.call("python", "src/lab.py", "report", "designs/rates.yaml").stdout.splitlines()
+    assert said[0] == judge(read(ran.root, "rates")).outcome
+    assert [Path(line).suffix for line in said[-2:]] == [".md", ".html"]
+    assert all((project.root / line).is_file() for line in said[-2:])
+    refused = project.call("python", "src/lab.py", "report", "rate", check=False)
+    assert refused.returncode == 2 and "Did you mean 'rates'?" in refused.stderr
+
+
+def test_a_runs_page_says_how_it_differs_and_what_it_measured(ran: Trivial) -> None:
+    study = read(ran.root, "rates")
+    found = judge(study)
+    page = report.fragment(study, study.rows[2], found)
+    assert page.startswith("# 0.5, seed 0\n") and f"**{found.outcome}**" in page
+    assert "- macro-F1 (`infer.f1_macro`): 0.5\n" in page and "lr: 0.5\n" in page and "seed" not in page.split("```")[1]
+    assert "Failed: train ended with 1" in report.fragment(study, study.rows[4])
+
+
+def test_nothing_measured_is_a_report_as_well(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "project")
+    other: dict[str, Any] = {"comparison": {"variable": "lr", "values": [0.2, 0.6, 0.7]}}
+    other["hypothesis"] = DESIGN["hypothesis"] | {"arm": 0.6, "versus": 0.2}
+    (project.root / "designs" / "new.yaml").write_text(yaml.safe_dump(DESIGN | other))
+    project.commit("new")
+    study = read(project.root, "new")
+    text = report.write(study, judge(study)).read_text()
+    assert "No run has finished" in text and "0 of 6 finished" in text and "INCONCLUSIVE" in text
+
+
+def test_what_stages_share_costs_once() -> None:
+    rows = studies.made("comparison").rows
+    stages = load("results.paragraphs").ran([row.record for row in rows])
+    assert [note["seconds"] for note in stages] == [60.0, 61.0, 62.0]
+    stages[0]["machine"] = {"gpus": ["H100"]}
+    assert load("results.paragraphs").cost(stages) == "0.02 GPU hours, 0.03 hours on machines without"
+    assert load("results.paragraphs").hardware_of({"cpu": "X", "cores": 2, "gpus": ["A", "A"]}) == "X, 2 cores, 2 × A"
+
+
+def test_settings_are_told_as_they_are_nested() -> None:
+    assert (
+        differences.as_yaml(differences.nested({"a.b": 1, "a.c": [2], "d": None}))
+        == "a:\n  b: 1\n  c:\n  - 2\nd: null\n"
+    )
+    assert differences.one_or_all([1, 1]) == 1 and differences.one_or_all(["x", "y"]) == ["x", "y"]

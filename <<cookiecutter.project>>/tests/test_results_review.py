@@ -1,0 +1,306 @@
+"""A review branch: one commit that anybody can check, whatever the answer, and that loses nobody's words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import answered
+import trivial
+from project import load
+from trivial import Trivial
+
+report = load("results.report")
+review = load("results.review")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    return answered.make(tmp_path_factory.mktemp("review") / "project")
+
+
+@pytest.fixture
+def project(ran: Trivial, tmp_path: Path) -> Trivial:
+    """A copy in which both designs have run."""
+    return trivial.copied(ran, tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def shared(ran: Trivial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `project`, its git remote, its DVC remote, and what `lab review small --push` brought there."""
+    place = tmp_path_factory.mktemp("shared")
+    project = trivial.copied(ran, place / "project")
+    project.call("git", "init", "-q", "--bare", "-b", "main", str(place / "remote"))
+    project.call("git", "remote", "add", "origin", str(place / "remote"))
+    # After the experiments: their own commits know no remote.
+    project.call("dvc", "remote", "add", "--force", "--default", "shared", str(place / "data"))
+    project.commit("a remote")
+    project.call("git", "push", "-q", "origin", "main")
+    told = lab(project, "review", "designs/small.yaml", "--push")
+    assert "4 experiments, and the branch" in told
+    return place
+
+
+def lab(project: Trivial, *arguments: str, code: int = 0) -> str:
+    """What `lab` prints on both streams. It ends with `code`, and never with a traceback."""
+    done = project.call("python", "src/lab.py", *arguments, check=False)
+    assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def make(project: Trivial, design: str, arm: str | None = None, best: bool = False) -> Any:
+    """`lab review DESIGN [--arm ARM] [--best]` in this process, which has all imports already."""
+    found = load("results.study").read(project.root, design)
+    verdict = load("results.verdict").judge(found)
+    return review.make(found, verdict, review.chosen(found, verdict, arm, best))
+
+
+def refused(project: Trivial, design: str, **choice: Any) -> str:
+    """The message where it refuses."""
+    with pytest.raises(load("errors").UserError) as refusal:
+        make(project, design, **choice)
+    return str(refusal.value)
+
+
+def problems(project: Trivial) -> list[str]:
+    """What `lab review --check` finds, in this process."""
+    return load("results.recheck").check(project.root, "small").problems
+
+
+def git(project: Trivial, *arguments: str) -> str:
+    return project.call("git", *arguments).stdout.strip()
+
+
+def shown(project: Trivial, path: str, rev: str = "exp/small") -> str:
+    return git(project, "show", f"{rev}:{path}")
+
+
+def report_path(project: Trivial, design: str = "small") -> str:
+    found = load("results.study").read(project.root, design)
+    return f"docs/04-report/{report.name(found)}.md"
+
+
+def record(project: Trivial, arm: str, seed: int) -> str:
+    return next(
+        r.commit
+        for r in project.records().values()
+        if (r.experiment.get("arm"), r.experiment.get("seed")) == (arm, seed)
+    )
+
+
+def clone_of(shared: Path, place: Path) -> Trivial:
+    """A colleague's clone, on the branch."""
+    subprocess = Trivial(shared)
+    subprocess.call("git", "clone", "-q", str(shared / "remote"), str(place))
+    clone = Trivial(place)
+    clone.call("git", "switch", "-q", "exp/small")
+    return clone
+
+
+def write(project: Trivial, path: str, words: str) -> None:
+    """Write an analysis into a report of the work tree."""
+    file = project.root / path
+    text = file.read_text()
+    assert report.ANALYSIS in text
+    file.write_text(text.replace(report.ANALYSIS, words))
+
+
+def test_one_commit_on_the_baseline_with_the_winners_results(project: Trivial) -> None:
+    (project.root / "notes.txt").write_text("not committed")
+    before = git(project, "status", "--short"), git(project, "rev-parse", "HEAD")
+    told = lab(project, "review", "small")
+    assert (git(project, "status", "--short"), git(project, "rev-parse", "HEAD")) == before
+    assert "SUPPORTED: Which learning rate?" in told and "git remote add origin URL" in told
+    baseline = load("results.study").read(project.root, "small").commit
+    assert git(project, "rev-list", "--parents", "-1", "exp/small").split()[1:] == [baseline]
+    winner = record(project, "0.5", 0)
+    for path in ("params.yaml", "dvc.lock", "metrics", "dvclive", "effective"):
+        assert git(project, "rev-parse", f"exp/small:{path}") == git(project, "rev-parse", f"{winner}:{path}")
+    changed = git(project, "diff", "--name-only", winner, "exp/small").splitlines()
+    path = report_path(project)
+    assert path in changed and path.replace(".md", "/verdict.json") in changed
+    assert any(name.endswith(".png") for name in changed) and not any(name.endswith(".html") for name in changed)
+    assert {name for name in changed if not name.startswith("docs/04-report/")} <= {"data/.gitignore"}
+    said = git(project, "log", "-1", "--format=%B", "exp/small")
+    assert said.startswith("Which learning rate?\n\nSUPPORTED\n0.5 − 0.1 in infer.f1_macro: +0.4")
+    assert f"Baseline: {baseline}" in said and winner in said
+
+
+def test_again_it_changes_only_with_the_answer(project: Trivial) -> None:
+    first = make(project, "small")
+    assert make(project, "small") == dataclasses.replace(first, changed=False)
+    make(project, "small", arm="0.1")
+    assert git(project, "rev-parse", "exp/small~1") == first.commit
+    assert json.loads(shown(project, "metrics/infer.json"))["f1_macro"] == 0.1
+    assert "has no arm 0.4, only 0.1, 0.5, -0.2" in refused(project, "small", arm="0.4")
+    assert "no run of -0.2 has finished" in refused(project, "small", arm="-0.2")
+
+
+def test_a_refuted_design_gets_a_branch_with_its_report_alone(project: Trivial) -> None:
+    answered.design(project, "wrong", 0.1, 0.5)  # the other way round; all of its runs are there
+    told = lab(project, "review", "wrong")
+    assert "REFUTED" in told and "no run applied" in told
+    changed = git(project, "diff", "--name-only", "main", "exp/wrong").splitlines()
+    assert changed and all(name.startswith("docs/04-report/") for name in changed)
+    make(project, "wrong", best=True)
+    assert json.loads(shown(project, "metrics/infer.json", "exp/wrong"))["f1_macro"] == 0.5
+
+
+def test_words_are_kept_wherever_they_were_written(project: Trivial) -> None:
+    path = report_path(project)
+    make(project, "small")
+    git(project, "switch", "-q", "exp/small")
+    write(project, path, "Larger is better, on digits.")
+    (project.root / "README.md").write_text("and a file of mine")
+    project.commit("what it means")
+    mine = git(project, "rev-parse", "HEAD")
+    assert "git branch" in refused(project, "small", arm="0.1")  # it is checked out
+    git(project, "switch", "-q", "main")
+    make(project, "small", arm="0.1")
+    assert git(project, "rev-parse", "exp/small~1") == mine
+    assert (
+        "Larger is better, on digits." in shown(project, path) and shown(project, "README.md") == "and a file of mine"
+    )
+
+
+def test_words_of_the_work_tree_come_along(project: Trivial) -> None:
+    path = report_path(project)
+    make(project, "small")
+    file = project.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(shown(project, path) + "\n")
+    write(project, path, "Written beside `lab report`.")
+    make(project, "small")
+    assert "Written beside `lab report`." in shown(project, path)
+    file.write_text(file.read_text().replace("Written beside", "Never written over what is on the branch"))
+    assert not make(project, "small").changed
+
+
+def test_it_follows_its_design_to_another_baseline(project: Trivial) -> None:
+    """With what others have added to it; where that can't be told, people have to."""
+    make(project, "small")
+    git(project, "switch", "-q", "exp/small")
+    (project.root / "notes.md").write_text("from the branch")
+    project.commit("notes")
+    tip = git(project, "rev-parse", "HEAD")
+    git(project, "switch", "-q", "main")
+    (project.root / "other.md").write_text("from main")
+    project.commit("main goes on")
+    found = load("results.study").read(project.root, "small")
+    moved = dataclasses.replace(found, commit=git(project, "rev-parse", "main"))
+    verdict = load("results.verdict").judge(moved)
+    branch = review.make(moved, verdict, review.chosen(moved, verdict))
+    assert git(project, "rev-list", "--parents", "-1", "exp/small").split()[1:] == [tip, moved.commit]
+    assert (shown(project, "notes.md"), shown(project, "other.md")) == ("from the branch", "from main")
+    assert json.loads(shown(project, "metrics/infer.json"))["f1_macro"] == 0.5
+    (project.root / "notes.md").write_text("from main")
+    project.commit("notes, too")
+    again = dataclasses.replace(found, commit=git(project, "rev-parse", "main"))
+    with pytest.raises(load("errors").UserError, match="differ in notes.md: git switch exp/small, git merge"):
+        review.make(again, verdict, branch.row)
+
+
+def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: Path) -> None:
+    clone = clone_of(shared, tmp_path / "clone")
+    told = lab(clone, "review", "--check")
+    assert "every number of the report agrees" in told and "dvc metrics diff" in told
+    assert re.search(r"\| metrics/infer.json +\| f1_macro +\| - +\| 0.5 ", told), told
+    frame = load("results.frame")
+    tables = [frame.rows(load("results.study").read(root, "small")) for root in (clone.root, shared / "project")]
+    finished = [[row for row in table if row["status"] == "finished"] for table in tables]
+    assert finished[0] == finished[1] and len(finished[0]) == 4
+    clone.call("dvc", "remote", "add", "--force", "--default", "shared", str(shared / "data"))
+    clone.call("dvc", "pull", "models/model.pt")
+    assert (clone.root / "models/model.pt").read_text() == "0.5 0"
+
+
+def test_a_forged_number_is_named(shared: Path, tmp_path: Path) -> None:
+    clone = clone_of(shared, tmp_path / "clone")
+    file = clone.root / report_path(clone)
+    text = file.read_text()
+    assert text.count("0.5008") == 2
+    file.write_text(text.replace("0.5008", "0.5108", 1))
+    told = lab(clone, "review", "--check", code=1)
+    assert "lab: " in told and "says 0.5108, where the records give 0.5008" in told
+    assert len(problems(clone)) == 1
+    file.write_text(text.replace(report.ANALYSIS, "My own words, with a 0.5108."))
+    assert problems(clone) == []
+    numbers = file.with_suffix("") / "verdict.json"
+    numbers.write_text(numbers.read_text().replace('"outcome": "SUPPORTED"', '"outcome": "EQUIVALENT"', 1))
+    assert "verdict.outcome is EQUIVALENT, where the records give SUPPORTED" in problems(clone)[0]
+    git(clone, "checkout", "-q", ".")
+    metrics = clone.root / "metrics/infer.json"
+    metrics.write_text(metrics.read_text().replace("0.5", "0.6", 1))
+    git(clone, "config", "user.name", "Test")
+    git(clone, "config", "user.email", "test@localhost")
+    clone.commit("better")
+    said = problems(clone)
+    assert len(said) == 1 and "metrics/infer.json is not as" in said[0]
+    assert "it says 0.6, where the records give 0.5" in said[0]
+
+
+def test_what_is_missing_is_said(project: Trivial, shared: Path, tmp_path: Path) -> None:
+    recheck, sharing, error = load("results.recheck"), load("results.sharing"), load("errors").UserError
+    clone = clone_of(shared, tmp_path / "clone")
+    git(clone, "remote", "remove", "origin")
+    with pytest.raises(error, match="no experiment of small is in this clone, and there is no remote"):
+        recheck.check(clone.root)
+    assert "which design?" in lab(project, "review", "--check", code=2)
+    branch, found = make(project, "small"), load("results.study").read(project.root, "small")
+    with pytest.raises(error, match="there is no git remote origin"):
+        sharing.push(found, branch)
+    git(project, "remote", "add", "origin", str(tmp_path / "nowhere"))
+    project.call("dvc", "config", "--unset", "core.remote")
+    with pytest.raises(error, match="DVC has no default remote"):
+        sharing.push(found, branch)
+
+
+def test_nothing_of_others_is_pushed_over(shared: Path, tmp_path: Path) -> None:
+    project = trivial.copied(Trivial(shared / "project"), tmp_path / "project")
+    remote = tmp_path / "remote"
+    project.call("cp", "-r", str(shared / "remote"), str(remote))
+    git(project, "remote", "set-url", "origin", str(remote))
+    ref = next(
+        line for line in git(project, "for-each-ref", "--format=%(refname)").split() if line.endswith("small_0.5_s1")
+    )
+    other = git(project, "rev-parse", "main")
+    git(Trivial(remote), "update-ref", ref, other)
+    told = lab(project, "review", "small", "--arm", "0.1", "--push", code=2)
+    assert "git push failed" in told and ref in told
+    assert git(Trivial(remote), "rev-parse", ref) == other
+    # All or nothing: the branch has not moved either.
+    assert git(Trivial(remote), "rev-parse", "exp/small") == git(project, "rev-parse", "exp/small~1")
+
+
+def test_data_comes_before_references(shared: Path, tmp_path: Path) -> None:
+    project = trivial.copied(Trivial(shared / "project"), tmp_path / "project")
+    remote = tmp_path / "remote"
+    project.call("git", "init", "-q", "--bare", str(remote))
+    git(project, "remote", "set-url", "origin", str(remote))
+    project.call("dvc", "remote", "add", "--force", "--default", "shared", str(tmp_path / "empty"))
+    project.call("rm", "-rf", ".dvc/cache")
+    told = lab(project, "review", "small", "--push", code=2)
+    assert "is neither in DVC's cache here nor on the remote shared, so nothing was pushed to git" in told
+    assert git(Trivial(remote), "for-each-ref") == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("git@github.com:me/it.git", "gh pr create --base main --head exp/small --fill"),
+        (
+            "https://gitlab.example.org/me/it",
+            "git push -o merge_request.create -o merge_request.target=main origin exp/small",
+        ),
+        ("/srv/git/it", ""),
+    ],
+)
+def test_the_commands_are_those_of_the_remote(project: Trivial, url: str, expected: str) -> None:
+    git(project, "remote", "add", "origin", url)
+    branch = review.Branch("exp/small", "0" * 40, None, True)
+    assert review.commands(project.root, branch) == ["lab review small --push", *([expected] if expected else [])]

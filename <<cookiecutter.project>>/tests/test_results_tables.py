@@ -1,0 +1,263 @@
+"""The table and the figures of a design have the shape of its question, and read well."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import studies
+from project import load
+
+figures = load("results.figures")
+schema = load("design.schema")
+tables = load("results.tables")
+verdict = load("results.verdict")
+
+PROJECT = Path(__file__).parents[1]
+F1, LATENCY = "infer.f1_macro", "infer_speed.batch_1.latency_ms.p50"
+SHAPES = {
+    "ab_benchmark": "A/B",
+    "ablation": "ablation",
+    "architecture": "comparison",
+    "augmentation": "augmentation",
+    "baseline": "single",
+    "bayesian_sweep": "sweep",
+    "cross_site": "cross-site",
+    "ensemble": "ensemble",
+    "lr_sweep": "sweep",
+    "multi_scale": "multi-scale",
+    "quantization": "quantization",
+    "random_sweep": "sweep",
+}
+DRAWN = {
+    "single": ["arms", "curves", "confusion"],
+    "sweep": ["response", "parallel", "importance"],
+    "random": ["response", "parallel", "importance"],
+    "comparison": ["arms"],
+    "augmentation": ["arms"],
+    "ablation": ["arms"],
+    "factorial": ["arms", "effects", "interactions"],
+    "quantization": ["arms", "pareto", "loss"],
+    "cross_site": ["sites", "gap", "arms"],
+    "multi_scale": ["sizes", "arms"],
+    "ensemble": ["arms"],
+    "ab": ["arms", "classes"],
+}
+LABELS = {
+    "single": {"macro-F1", "epoch", "actual", "predicted"},
+    "sweep": {"lr", "batch_size", "macro-F1", "share of the importance (PED-ANOVA)"},
+    "random": {"lr", "batch_size", "weight_decay", "macro-F1"},
+    "comparison": {"macro-F1", "change in macro-F1", "median latency, ms", "change in median latency, ms"},
+    "augmentation": {"macro-F1", "change in macro-F1"},
+    "ablation": {"macro-F1", "change in macro-F1"},
+    "factorial": {"change in macro-F1, with its 95 % interval", "macro-F1"},
+    "quantization": {
+        "size, MB",
+        "median latency, ms",
+        "loss of macro-F1",
+        "speed-up over PyTorch",
+        "change in size, MB",
+    },
+    "cross_site": {"trained on site", "tested on site", "macro-F1 at home minus elsewhere"},
+    "multi_scale": {"image size, pixels", "macro-F1", "training time, s", "median latency, ms"},
+    "ensemble": {"macro-F1", "change in macro-F1"},
+    "ab": {"class", "change in F1, new minus old"},
+}
+
+
+@pytest.fixture
+def canvases(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The matplotlib figures behind the files."""
+    from matplotlib.figure import Figure
+
+    kept, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k))[1])
+    return kept
+
+
+def pictures(study: Any) -> dict[str, Any]:
+    return {picture.name: picture for picture in figures.pictures(study, verdict.judge(study))}
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "designs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_design_has_its_shape(path: Path) -> None:
+    assert tables.shape(schema.read(path)).value == SHAPES[path.stem.partition("_")[2]]
+
+
+@pytest.mark.parametrize("name", studies.DESIGNS)
+def test_every_shape_is_drawn_so_that_it_can_be_read(name: str, canvases: list[Any]) -> None:
+    found = pictures(studies.made(name))
+    drawn = [picture for picture in found.values() if picture.png]
+    assert [picture.name for picture in drawn] == DRAWN[name]
+    for picture in drawn:
+        assert picture.png.startswith(b"\x89PNG") and len(picture.png) > 10_000
+        assert len(picture.data) and picture.caption.endswith(".")
+    assert all(picture.caption for picture in found.values())
+    labels = {text for canvas in canvases for axes in canvas.axes for text in (axes.get_xlabel(), axes.get_ylabel())}
+    assert labels >= LABELS[name]
+    for canvas in canvases:
+        for axes in canvas.axes:
+            assert not list(overlapping(axes)), f"{name}: {list(overlapping(axes))}"
+            assert axes.get_title(loc="left") or axes.get_xlabel() or axes.get_ylabel() or not axes.get_visible()
+        outer = canvas.get_tightbbox().padded(-0.02)
+        assert (
+            outer.x0 >= 0 and outer.y0 >= 0 and outer.x1 <= canvas.get_figwidth() and outer.y1 <= canvas.get_figheight()
+        )
+
+
+def overlapping(axes: Any) -> Iterator[tuple[str, str]]:
+    """Pairs of names on an axis that run into each other."""
+    for axis in (axes.xaxis, axes.yaxis) if axes.get_visible() else ():
+        shown = [label for label in axis.get_ticklabels() if label.get_visible() and label.get_text()]
+        boxes = [(label.get_text(), label.get_window_extent()) for label in shown]
+        yield from ((a, b) for (a, one), (b, other) in combinations(boxes, 2) if one.overlaps(other))
+
+
+@pytest.mark.parametrize("name", ["comparison", "random", "single"])
+def test_the_same_records_give_the_same_files(name: str) -> None:
+    first, second = pictures(studies.made(name)), pictures(studies.made(name))
+    assert {name: picture.png for name, picture in first.items()} == {n: p.png for n, p in second.items()}
+
+
+def test_a_table_has_means_changes_and_what_an_arm_costs() -> None:
+    values = {("efficientnet_b0", 0): 0.80, ("efficientnet_b0", 1): 0.82, ("efficientnet_b1", 0): 0.83}
+    values |= {("efficientnet_b1", 1): 0.87, ("efficientnet_b3", 0): 0.81}
+
+    def run(arm: str, seed: int) -> dict[str, Any] | None:
+        if (arm, seed) not in values:
+            return None
+        return {"infer": {"f1_macro": values[arm, seed]}, "infer_speed": {"batch_1": {"latency_ms": {"p50": 2.0}}}}
+
+    study = studies.made("comparison", run, studies.DESIGNS["comparison"] | {"seeds": [0, 1]})
+    table = tables.table(study, verdict.judge(study)).set_index("arm")
+    assert list(table.index) == ["efficientnet_b0", "efficientnet_b1", "efficientnet_b3"]
+    assert list(table["seeds"]) == [2, 2, 1]
+    assert table[F1].round(6).tolist() == [0.81, 0.85, 0.81]
+    assert table["change"].round(6).tolist()[1:] == [0.04, 0.01] and table["change"].isna().tolist()[0]
+    # t(0.975, 1) = 12.706; the differences 0.03 and 0.05 have a standard error of 0.01
+    assert table["change_low"].round(4)["efficientnet_b1"] == round(0.04 - 12.7062 * 0.01, 4)
+    assert table[LATENCY].tolist() == [2.0, 2.0, 2.0]
+    assert table["seconds.train"].tolist() == [60.5, 60.5, 60.0]
+
+
+def test_the_generalization_gap_is_at_home_minus_elsewhere() -> None:
+    def run(arm: str, seed: int) -> dict[str, Any]:
+        value = {"A": {"A": 0.9, "B": 0.4}, "B": {"A": 0.7, "B": 0.8}}[arm[10]][arm[-1]]
+        return {"infer": {"f1_macro": value + seed / 100}}
+
+    gap = pictures(studies.made("cross_site", run))["gap"].data
+    assert gap[["train", "test", "gap"]].round(6).values.tolist() == [["A", "B", 0.5], ["B", "A", 0.1]]
+
+
+def test_one_seed_has_no_interval_and_says_so(canvases: list[Any]) -> None:
+    study = studies.made("augmentation", design=studies.DESIGNS["augmentation"] | {"seeds": [0]})
+    picture = pictures(study)["arms"]
+    assert "one seed" in picture.caption and picture.data["low"].isna().all()
+    assert "interval" not in " ".join(text.get_text() for text in canvases[0].legends[0].get_texts())
+
+
+def test_what_can_not_be_drawn_is_told() -> None:
+    def without(arm: str, seed: int) -> dict[str, Any] | None:
+        return None if arm == "bare" else {"infer": {"f1_macro": 0.9}}
+
+    assert "not every arm" in pictures(studies.made("factorial", without))["effects"].caption
+    few = {"parameters": {"lr": [0.1, 0.2], "data.batch_size": [16]}}
+    assert (
+        "4 settings"
+        in pictures(studies.made("sweep", design=studies.DESIGNS["sweep"] | {"sweep": few}))["importance"].caption
+    )
+    single = pictures(studies.made("single", curves={}, texts={}))
+    assert "no run has any" in single["curves"].caption and "no run has recorded" in single["confusion"].caption
+    assert "dvc pull" in single["samples"].caption and single["samples"].local
+    assert "dvc pull" in pictures(studies.made("ab"))["per_image"].caption
+    assert pictures(studies.made("comparison", lambda arm, seed: None)) == {}
+
+
+def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Member:
+        def __init__(self, name: str):
+            arm, value = {"a": ("none", 0.90), "b": ("cutout", 0.93), "c": ("default", 0.91), "d": ("elsewhere", 0.99)}[
+                name
+            ]
+            self.params = {"experiment": {"design": "aug", "arm": arm}, "infer": {"site": "B" if name == "d" else None}}
+            self.metrics, self.outputs = {"infer": {"f1_macro": value}}, {}
+
+    monkeypatch.setattr(load("results.checkout"), "commit", lambda root, name: Member(name))
+    votes = {"single": ["infer.members=[]"], "all": "infer.members=[a,b,c,d]", "without_d": "infer.members=[a,b,c]"}
+    study = studies.made("ensemble", design=studies.comparison("infer.members", votes, "infer"))
+    teams = {"all": ["a", "b", "c", "d"], "without_d": ["a", "b", "c"], "single": []}
+    for row in study.rows:
+        row.record.content["params"]["infer"] = {"members": teams[row.arm], "voting": "soft"}
+        row.record.content["metrics"]["infer"]["f1_macro"] = {"all": 0.95, "without_d": 0.94, "single": 0.9}[row.arm]
+    found = pictures(study)
+    assert "The best member is aug:cutout with 0.93; against it: all +0.02, without_d +0.01" in found["arms"].caption
+    assert set(found["arms"].data["arm"]) == {
+        "single",
+        "all",
+        "without_d",
+        "aug:none alone",
+        "aug:cutout alone",
+        "aug:default alone",
+    }
+    assert found["members"].data[["member", "change"]].round(3).drop_duplicates().values.tolist() == [
+        ["without_d", -0.01]
+    ]
+
+
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_the_images_of_most_disagreement_are_shown(task: str, tmp_path: Path) -> None:
+    study = studies.made("ab")
+    for row in study.rows:
+        outputs = cached(tmp_path, predictions(task, row.arm), task)
+        object.__setattr__(row.record, "root", tmp_path)
+        row.record.content["outputs"] = outputs
+    found = pictures(study)
+    counts = found["per_image"].data
+    assert counts[["new better", "alike", "old better"]].values.tolist() == [[3, 8, 1]] * 3
+    shown = found["disagreements"]
+    assert shown.png and shown.local
+    assert sorted(Path(path).stem for path in shown.data["path"]) == ["0", "1", "2", "3"]
+    assert shown.data["change"].gt(0).tolist() == [True, True, True, False]
+    if task == "classification":
+        assert "p = 0.62" in found["per_image"].caption  # 3 against 1 of 4: 2 · (1 + 4) / 16
+
+
+def predictions(task: str, arm: str) -> Any:
+    """What a model says of twelve images: the new one is right on three more, and wrong on one that the old one had."""
+    import pandas as pd
+
+    right = [i in ((0, 1, 2) if arm == "new" else (3,)) or i > 7 for i in range(12)]
+    frame = pd.DataFrame({"path": [f"data/prepared/A/test/images/{i}.png" for i in range(12)], "site": "A"})
+    if task == "classification":
+        return frame.assign(actual="3", predicted=["3" if r else "8" for r in right], correct=right, confidence=0.9)
+    boxes = [[[0.1, 0.1, 0.5, 0.5]] for _ in right]
+    return frame.assign(objects=1, f1=[float(r) for r in right], confidence=[[0.8]] * 12, boxes=boxes)
+
+
+def cached(root: Path, frame: Any, task: str) -> dict[str, Any]:
+    """Lay predictions and prepared images into DVC's cache of a project; the outputs that dvc.lock would name."""
+    import numpy as np
+    from matplotlib.image import imsave
+
+    def put(content: bytes, end: str = "") -> str:
+        md5 = hashlib.md5(content).hexdigest() + end
+        place = root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+        return md5
+
+    file = root / "file"
+    frame.to_parquet(file)
+    outputs = {"results/infer/predictions.parquet": {"md5": put(file.read_bytes())}}
+    listing = [{"relpath": "manifest.json", "md5": put(json.dumps({"classes": ["3", "8"], "task": task}).encode())}]
+    for i in range(12):
+        imsave(file, np.full((8, 8), i / 12), format="png", cmap="gray", vmin=0, vmax=1)
+        listing.append({"relpath": f"A/test/images/{i}.png", "md5": put(file.read_bytes())})
+        listing.append({"relpath": f"A/test/labels/{i}.txt", "md5": put(b"0 0.3 0.3 0.4 0.4\n")})
+    return outputs | {"data/prepared": {"md5": put(json.dumps(listing).encode(), ".dir")}}

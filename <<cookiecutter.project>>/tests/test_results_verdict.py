@@ -1,0 +1,623 @@
+"""Verdicts: each outcome by a study made for it, what they don't depend on, and how often they are wrong."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from project import load
+
+verdict = load("results.verdict")
+studies = load("results.study")
+schema = load("design.schema")
+models = load("design.models")
+
+F1 = "infer.f1_macro"
+Values = Mapping[str, Sequence[Any]]  # for each arm its runs with seed 0, 1, …, or their F1; None for one that failed
+
+
+@dataclass
+class Run:
+    """A record as the verdict sees it."""
+
+    metrics: dict[str, float]
+    status: str = "finished"
+    params: dict[str, Any] = field(default_factory=dict)
+    experiment: dict[str, Any] = field(default_factory=dict)
+    effective: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def value(self, metric: str) -> float | None:
+        return self.metrics.get(metric) if self.status == "finished" else None
+
+
+def study(values: Values, kind: str = "comparison", type: str = "train", block: Any = None, **said: Any) -> Any:
+    """A study with these values of the metric F1, or with whole runs in their place."""
+    hypothesis = said.pop("hypothesis", {})
+    seeds = max(map(len, values.values()))
+    blocks = {
+        "comparison": {"variable": "arm", "values": list(values)},
+        "single": None,
+        "sweep": None,
+        "ablation": None,
+    }
+    content = {
+        "kind": kind,
+        "type": type,
+        "title": "What?",
+        "name": "some",
+        "seeds": list(range(seeds)),
+        **({} if hypothesis is None else {"hypothesis": {"claim": "It is so", "metric": F1, **hypothesis}}),
+        **said,
+    }
+    block = block or blocks[kind]
+    design = schema.parse(content | ({kind: block} if block else {}))
+    digest = models.digest(design)
+    rows = []
+    for arm, levels in arms_of(design, values).items():
+        for seed, value in enumerate(values[arm]):
+            run = (
+                value if isinstance(value, Run) else Run({F1: value or 0.0}, "failed" if value is None else "finished")
+            )
+            run.experiment = {"digest": digest} | run.experiment
+            rows.append(studies.Row(arm, levels, seed, run))
+    return studies.Study(Path(), design, "", "", "", rows)
+
+
+def arms_of(design: Any, values: Values) -> dict[str, dict[str, Any]]:
+    known = {arm.name: arm.levels for arm in load("design.expansion").arms(design)}
+    return {arm: known.get(arm, {}) for arm in values}
+
+
+def judge(values: Values, **said: Any) -> Any:
+    return verdict.judge(study(values, **said))
+
+
+def arm(centre: float, noise: float = 0.001, n: int = 5) -> list[Any]:
+    """Values around `centre`, with the same luck of the seed for all arms and some of their own."""
+    seeds = np.random.default_rng(0).normal(0, 0.01, n)
+    own = np.random.default_rng(int(centre * 1e6)).normal(0, noise, n)
+    return [float(x) for x in centre + seeds + own - own.mean()]
+
+
+def claim(**more: Any) -> dict[str, Any]:
+    return {"hypothesis": {"arm": "new", "versus": "old", "min_effect": 0.01, **more}}
+
+
+# Each outcome
+
+
+def test_supported() -> None:
+    found = judge({"old": arm(0.90), "new": arm(0.92)}, **claim())
+    assert (found.outcome, found.winner, found.best) == ("SUPPORTED", "new", "new")
+    [comparison] = found.comparisons
+    assert comparison.difference.seeds.value == pytest.approx(0.02)
+    assert comparison.difference.seeds.n == 5 and comparison.p < 0.001
+    assert comparison.effect.low > 0
+    assert "new − old in infer.f1_macro: +0.02 [" in found.reasons[0] and "over 5 seeds, p = " in found.reasons[0]
+
+
+def test_significant_but_smaller_than_asked_for_is_equivalent() -> None:
+    found = judge({"old": arm(0.90), "new": arm(0.904)}, **claim())
+    assert found.outcome == "EQUIVALENT" and found.winner is None
+    assert found.comparisons[0].p < 0.05  # a difference, but none that matters
+    assert "within ±0.01" in found.reasons[0]
+
+
+def test_without_min_effect_any_certain_improvement_is_enough_and_nothing_is_equivalent() -> None:
+    assert judge({"old": arm(0.90), "new": arm(0.904)}, **claim(min_effect=0)).outcome == "SUPPORTED"
+    assert judge({"old": arm(0.90), "new": arm(0.9001)}, **claim(min_effect=0)).outcome == "INCONCLUSIVE"
+    same = judge({"old": arm(0.90), "new": arm(0.90)}, **claim(min_effect=0))
+    assert same.outcome == "INCONCLUSIVE" and same.reasons[0].endswith("no difference with any seed")
+
+
+def test_refuted_where_worse_and_where_the_improvement_is_excluded() -> None:
+    worse = judge({"old": arm(0.90), "new": arm(0.85)}, **claim())
+    assert worse.outcome == "REFUTED" and worse.reasons[0].endswith("worse")
+    excluded = judge({"old": arm(0.90, 0.005), "new": arm(0.893, 0.005)}, **claim())
+    assert excluded.outcome == "REFUTED" and excluded.reasons[0].endswith("an improvement of 0.01 is excluded")
+    assert excluded.comparisons[0].p > 0.05  # not significantly worse
+
+
+def test_underpowered_says_how_many_seeds_it_takes() -> None:
+    found = judge({"old": arm(0.90, 0.02), "new": arm(0.91, 0.02)}, **claim())
+    assert found.outcome == "UNDERPOWERED"
+    deviation = found.comparisons[0].difference.seeds.deviation
+    needed = load("design.power").seeds_needed(0.01, deviation)
+    assert f"about {needed} seeds would find it in 80 %" in found.reasons[0] and needed > 5
+
+
+def test_one_seed_is_underpowered_and_says_what_it_cannot_tell() -> None:
+    found = judge({"old": [0.8], "new": [0.99]}, **claim())
+    assert found.outcome == "UNDERPOWERED" and found.best == "new"
+    assert found.comparisons[0].p is None and found.comparisons[0].effect is None
+    assert "one seed can't tell an effect from its own luck" in found.reasons[0]
+
+
+def test_inconclusive_where_the_power_was_there() -> None:
+    old = [0.90, 0.91, 0.89, 0.90, 0.90, 0.91, 0.89, 0.90]
+    new = [x + d for x, d in zip(old, [0.016, 0.000, 0.014, 0.002, 0.015, 0.001, 0.016, 0.002], strict=True)]
+    found = judge({"old": old, "new": new}, **claim())
+    assert found.comparisons[0].difference.seeds.value == pytest.approx(0.00825)  # certainly positive, yet below 0.01
+    assert found.outcome == "INCONCLUSIVE"
+    assert "neither shown nor excluded, though" in found.reasons[0]
+
+
+def test_less_can_be_better() -> None:
+    values = {"old": arm(0.90), "new": arm(0.92)}
+    assert judge(values, **claim(direction="minimize")).outcome == "REFUTED"
+    found = judge({"old": arm(0.92), "new": arm(0.90)}, **claim(direction="minimize"))
+    assert (found.outcome, found.best) == ("SUPPORTED", "new")
+    assert found.comparisons[0].difference.seeds.value < 0  # the difference itself keeps its sign
+
+
+# Several arms
+
+
+def test_without_an_arm_one_of_several_is_enough_and_named() -> None:
+    values = {"old": arm(0.90), "a": arm(0.905), "b": arm(0.93), "c": arm(0.95)}
+    found = judge(values, hypothesis={"versus": "old", "min_effect": 0.01})
+    assert (found.outcome, found.winner) == ("SUPPORTED", "c")
+    assert [each.outcome for each in found.comparisons] == ["EQUIVALENT", "SUPPORTED", "SUPPORTED"]
+    assert "after Holm over 3 arms" in found.reasons[0]
+
+
+def test_all_arms_have_to_be_refuted_or_equivalent() -> None:
+    hypothesis = {"versus": "old", "min_effect": 0.01}
+    worse, same, unclear = arm(0.85), arm(0.901), arm(0.91, 0.02)
+    assert judge({"old": arm(0.9), "a": worse, "b": same}, hypothesis=hypothesis).outcome == "REFUTED"
+    assert judge({"old": arm(0.9), "b": same}, hypothesis=hypothesis).outcome == "EQUIVALENT"
+    found = judge({"old": arm(0.9), "a": worse, "b": same, "c": unclear}, hypothesis=hypothesis)
+    assert found.outcome == "UNDERPOWERED"
+    assert "standard deviations better than it is" in " ".join(found.reasons)  # picked after the fact
+
+
+def test_holm_can_take_a_claim_back_that_one_arm_alone_would_have() -> None:
+    differences = [0.010, 0.030, 0.002, 0.020, 0.013]  # p = 0.034
+    old = [0.9] * 5
+    new = [x + d for x, d in zip(old, differences, strict=True)]
+    others = {name: [0.9, 0.91, 0.89, 0.895, 0.905] for name in ("a", "b")}
+    hypothesis = {"versus": "old", "min_effect": 0.01}
+    alone = judge({"old": old, "new": new, **others}, hypothesis=hypothesis | {"arm": "new"})
+    among = judge({"old": old, "new": new, **others}, hypothesis=hypothesis)
+    assert alone.outcome == "SUPPORTED" and alone.comparisons[0].p == pytest.approx(0.0339, abs=1e-4)
+    assert among.outcome != "SUPPORTED" and among.comparisons[0].p == pytest.approx(0.1016, abs=1e-4)
+
+
+def test_the_other_arms_are_told_but_decide_nothing() -> None:
+    found = judge({"old": arm(0.90), "new": arm(0.85), "other": arm(0.95)}, **claim())
+    assert found.outcome == "REFUTED" and found.winner is None and found.best == "other"
+    assert [(each.arm, each.claimed, each.outcome) for each in found.comparisons] == [
+        ("new", True, "REFUTED"),
+        ("other", False, "SUPPORTED"),
+    ]
+
+
+# Held against an expected value
+
+
+@pytest.mark.parametrize(
+    ("centre", "min_effect", "outcome"),
+    [
+        (0.97, 0, "SUPPORTED"),
+        (0.90, 0, "REFUTED"),
+        (0.951, 0, "INCONCLUSIVE"),
+        (0.951, 0.02, "EQUIVALENT"),
+        (0.951, 0.005, "UNDERPOWERED"),
+        (0.97, 0.02, "SUPPORTED"),  # beyond what was expected, though within the tolerance
+    ],
+)
+def test_a_single_design_is_held_against_its_expected_value(centre: float, min_effect: float, outcome: str) -> None:
+    hypothesis = {"expected": 0.95, "min_effect": min_effect}
+    found = judge({"baseline": arm(centre)}, kind="single", hypothesis=hypothesis)
+    assert found.outcome == outcome
+    assert "baseline − expected" in found.reasons[0]
+
+
+def test_the_best_of_a_sweep_with_one_seed_is_no_proof() -> None:
+    levels = [0.001, 0.003, 0.01]
+    values = {f"lr={x:g}": [0.94 + i / 100] for i, x in enumerate(levels)}
+    block = {"parameters": {"lr": levels}}
+    found = judge(values, kind="sweep", block=block, hypothesis={"expected": 0.95})
+    assert (found.outcome, found.winner, found.best) == ("UNDERPOWERED", None, "lr=0.01")
+    assert found.expected.reached and not found.expected.sure
+    assert "lr=0.01 is the best of 3, but the best of so many equal ones looks 0.85" in " ".join(found.reasons)
+
+
+def test_a_hypothesis_that_nothing_can_be_held_against_is_inconclusive() -> None:
+    values = {"lr=0.1": arm(0.9), "lr=0.2": arm(0.95)}
+    found = judge(values, kind="sweep", block={"parameters": {"lr": [0.1, 0.2]}})
+    assert found.outcome == "INCONCLUSIVE" and "neither an arm" in found.reasons[0]
+    without = judge(values, kind="sweep", block={"parameters": {"lr": [0.1, 0.2]}}, hypothesis=None)
+    assert without.outcome == "INCONCLUSIVE" and without.metric == F1 and without.best == "lr=0.2"
+
+
+def test_expected_value_and_targets_of_the_claimed_arm() -> None:
+    targets = {"stretch": 0.95, "baseline": 0.84, "target": 0.922}
+    found = judge({"old": arm(0.90), "new": arm(0.925)}, targets=targets, **claim(expected=0.93))
+    assert not found.expected.reached
+    assert [(mark.name, mark.reached, mark.sure) for mark in found.targets] == [
+        ("baseline", True, True),
+        ("target", True, False),  # the mean is beyond, its interval is not
+        ("stretch", False, False),
+    ]
+    assert found.tier == "target"
+    low = judge({"old": arm(0.9), "new": arm(0.3)}, targets={"hard": 0.2, "easy": 0.5}, **claim(direction="minimize"))
+    assert [mark.name for mark in low.targets] == ["easy", "hard"] and low.tier == "easy"
+
+
+# Guardrails
+
+
+def with_latency(values: Values, latencies: dict[str, list[float]]) -> dict[str, list[Run]]:
+    return {
+        name: [
+            Run({F1: x, "infer_speed.batch_1.latency_ms.p50": ms}) for x, ms in zip(row, latencies[name], strict=True)
+        ]
+        for name, row in values.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("latency", "outcome", "ok", "sure"),
+    [
+        ([10.1, 10.0, 9.9, 10.1, 10.0], "SUPPORTED", True, True),
+        ([10.1, 13.0, 9.0, 10.1, 10.0], "SUPPORTED", True, False),
+        ([15.1, 15.0, 14.9, 15.1, 15.0], "REFUTED", False, False),
+        ([10.1, 17.0, 9.0, 12.1, 9.0], "INCONCLUSIVE", None, False),
+    ],
+)
+def test_a_guardrail_can_take_the_support_away(latency: list[float], outcome: str, ok: bool | None, sure: bool) -> None:
+    guardrail = {"metric": "infer_speed.batch_1.latency_ms.p50", "max_increase": 1}
+    values = with_latency({"old": arm(0.90), "new": arm(0.95)}, {"old": [10.0] * 5, "new": latency})
+    found = judge(values, **claim(guardrails=[guardrail]))
+    assert found.outcome == outcome
+    [guard] = found.guardrails
+    assert (guard.ok, guard.sure) == (ok, sure)
+    assert "guardrail max_increase 1 " in found.reasons[1] and "latency_ms.p50" in found.reasons[1]
+    if outcome != "SUPPORTED":
+        assert found.winner is None and "guardrail" in found.comparisons[0].because
+
+
+def test_a_guardrail_that_was_not_measured_is_not_kept() -> None:
+    guardrail = {"metric": "infer.accuracy", "max_decrease": 0.01}
+    found = judge({"old": arm(0.90), "new": arm(0.95)}, **claim(guardrails=[guardrail]))
+    assert found.outcome == "INCONCLUSIVE" and found.guardrails[0].ok is None
+
+
+# Counted and constant
+
+
+def test_a_size_is_decided_by_one_seed() -> None:
+    hypothesis = {"metric": "quant.size_mb", "direction": "minimize", "arm": "int8", "versus": "fp32", "min_effect": 7}
+    sizes = {"fp32": [Run({"quant.size_mb": 10.7})], "int8": [Run({"quant.size_mb": 3.3})]}
+    found = judge(sizes, type="quant", hypothesis=hypothesis)
+    assert found.outcome == "SUPPORTED" and found.comparisons[0].difference.basis == "counted"
+    assert judge(sizes, type="quant", hypothesis=hypothesis | {"min_effect": 7.5}).outcome == "EQUIVALENT"
+    same = {name: [Run({"quant.size_mb": 10.7})] for name in sizes}
+    assert judge(same, type="quant", hypothesis=hypothesis | {"min_effect": 0}).outcome == "EQUIVALENT"
+
+
+def test_the_same_difference_with_every_seed_is_no_miracle_before_six_of_them() -> None:
+    for n, outcome in {2: "UNDERPOWERED", 5: "UNDERPOWERED", 6: "SUPPORTED"}.items():
+        assert judge({"old": [0.5] * n, "new": [0.625] * n}, **claim()).outcome == outcome
+    found = judge({"old": [0.5] * 2, "new": [0.625] * 2}, **claim())
+    assert "it takes 6 seeds to rule chance out" in found.reasons[0]
+
+
+def test_two_seeds_that_end_on_nearly_the_same_step_of_the_metric_are_no_proof() -> None:
+    def runs(values: list[float]) -> list[Run]:
+        return [Run({F1: x, "infer.images": 300}) for x in values]
+
+    values = {"old": runs([0.983324, 0.983331]), "new": runs([0.993444, 0.993421])}  # three images more, twice
+    found = judge(values, **claim())
+    assert found.outcome == "UNDERPOWERED" and found.comparisons[0].p > 0.1
+    assert found.comparisons[0].difference.seeds.deviation == 1 / 300
+
+
+# Runs that failed, are still to come, or did something else
+
+
+def test_a_failed_run_is_left_out_with_its_pair_and_named() -> None:
+    new = arm(0.92)
+    new[2] = None
+    found = judge({"old": arm(0.90), "new": new}, **claim())
+    assert found.outcome == "SUPPORTED" and found.complete
+    assert found.comparisons[0].difference.seeds.n == 4
+    assert "1 of 10 runs failed and are left out, with their pairs: new with seed 2" in found.reasons
+
+
+def test_an_arm_that_always_failed_can_not_be_judged() -> None:
+    found = judge({"old": arm(0.90), "new": [None] * 5}, **claim())
+    assert found.outcome == "INCONCLUSIVE" and "no pair of runs has finished" in found.reasons[0]
+    nothing = judge({"old": [None], "new": [None]}, **claim())
+    assert nothing.outcome == "INCONCLUSIVE" and nothing.best is None
+
+
+@pytest.mark.parametrize("status", ["queued", "running"])
+def test_a_verdict_waits_for_the_runs_that_it_depends_on(status: str) -> None:
+    values = {"old": arm(0.90), "new": arm(0.95), "other": arm(0.9)}
+    open_claim = values | {"new": [*values["new"][:4], Run({}, status)]}
+    found = judge(open_claim, **claim())
+    assert found.outcome == "INCONCLUSIVE" and not found.complete
+    assert "still to come" in found.reasons[0] and found.comparisons[0].outcome == "SUPPORTED"
+    elsewhere = judge(values | {"other": [*values["other"][:4], Run({}, status)]}, **claim())
+    assert elsewhere.outcome == "SUPPORTED" and not elsewhere.complete
+
+
+def test_values_that_are_no_numbers_count_as_absent() -> None:
+    found = judge({"old": arm(0.90), "new": [*arm(0.92)[:4], float("nan")]}, **claim())
+    assert found.comparisons[0].difference.seeds.n == 4
+
+
+def pipeline(
+    augmentation: str, weights: str, predictions: str, site: str = "A", size: float = 1.0, **infer: Any
+) -> Run:
+    """A run that went through all stages."""
+    params = {
+        "seed": 0,
+        "augmentation": {"name": augmentation, "cutout": 0.5},
+        "training": {"threads": 1},
+        "infer": {"site": site, "batch_size": 32} | infer,
+        "quant": {"precision": augmentation},
+    }
+    train = {key: params[key] for key in ("seed", "augmentation", "training")}
+    configs = {"train": train, "infer": {"infer": params["infer"]}, "quant": {"quant": params["quant"]}}
+    outputs = {
+        "models/model.pt": weights,
+        "results/infer/predictions.parquet": predictions,
+        "results/quant/predictions.parquet": predictions,
+    }
+    return Run(
+        {F1: 0.9, "quant.size_mb": size},
+        params=params,
+        effective={stage: {"config": copy.deepcopy(config)} for stage, config in configs.items()},
+        outputs={path: {"md5": md5} for path, md5 in outputs.items()},
+    )
+
+
+def test_invalid_where_a_stage_used_another_config() -> None:
+    runs = {"old": [pipeline("none", "w1", "p1")], "new": [pipeline("cutout", "w2", "p2")]}
+    assert judge(runs, **claim()).outcome == "UNDERPOWERED"
+    runs["new"][0].effective["train"]["config"]["augmentation"]["cutout"] = 0.0
+    found = judge(runs, **claim())
+    assert found.outcome == "INVALID"
+    assert found.reasons[0] == ("new, seed 0: the stage train used augmentation.cutout=0.0, where the plan says 0.5")
+
+
+def test_invalid_where_two_arms_have_the_same_weights_in_every_seed() -> None:
+    def runs(second: str) -> dict[str, list[Run]]:
+        return {
+            "old": [pipeline("none", "w1", "p1"), pipeline("none", "w2", "p2")],
+            "new": [pipeline("cutout", "w1", "p1"), pipeline("cutout", second, "p3")],
+        }
+
+    found = judge(runs("w2"), **claim())
+    assert found.outcome == "INVALID" and found.winner is None
+    assert (
+        "no-op arm: old and new have identical weights, though what the stage train was told differs" in found.reasons
+    )
+    assert judge(runs("w3"), **claim()).outcome != "INVALID"  # one seed may come out the same
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        (pipeline("none", "w", "p1", site="A"), pipeline("none", "w", "p2", site="B"), ""),  # one model at two sites
+        (pipeline("none", "w", "p", site="A"), pipeline("none", "w", "p", site="B"), "identical predictions"),
+        (pipeline("none", "w", "p", batch_size=1), pipeline("none", "w", "p", batch_size=8), ""),  # a matter of speed
+        (pipeline("none", "w", "p", model="x"), pipeline("none", "w", "p", model="y"), "identical predictions"),
+        (pipeline("none", "w1", "p", size=10), pipeline("int8", "w2", "p", size=3), ""),  # what one hopes for
+        (pipeline("none", "w1", "p", size=10), pipeline("int8", "w2", "p", size=10), "identical predictions and size"),
+    ],
+)
+def test_what_makes_an_arm_a_no_op(a: Run, b: Run, reason: str) -> None:
+    found = judge(copy.deepcopy({"old": [a], "new": [b]}), **claim())
+    assert (found.outcome == "INVALID") == bool(reason)
+    assert reason in " ".join(found.reasons)
+
+
+def test_a_design_that_changed_after_its_runs_is_exploratory() -> None:
+    values = {"old": arm(0.90), "new": arm(0.95)}
+    assert not judge(values, **claim()).exploratory
+    assert verdict.judge(study(values, **claim()), exploratory=True).exploratory
+    other = {name: [Run({F1: x}, experiment={"digest": "before"}) for x in row] for name, row in values.items()}
+    found = judge(other, **claim())
+    assert found.exploratory and found.outcome == "SUPPORTED"
+    assert "exploratory: the design was not the same before the runs" in found.reasons
+
+
+def test_forced_runs_are_told() -> None:
+    forced = {"old": arm(0.90), "new": [Run({F1: x}, experiment={"forced": True}) for x in arm(0.95)]}
+    assert any("against the objections of the pre-flight" in reason for reason in judge(forced, **claim()).reasons)
+
+
+# Over test images
+
+
+def said(right: float, n: int = 400, seed: int = 0) -> pd.DataFrame:
+    """What a model said of n images, of which it has the first `right` (a share of them) right, and some more."""
+    labels = np.array(["cat", "dog"])[np.arange(n) % 2]
+    correct = np.random.default_rng(seed).permutation(np.arange(n) < right * n)
+    predicted = np.where(correct, labels, np.where(labels == "cat", "dog", "cat"))
+    return pd.DataFrame(
+        {"path": [f"{i}.png" for i in range(n)], "actual": labels, "predicted": predicted, "correct": correct}
+    )
+
+
+def over_images(rights: dict[str, float], type: str, **more: Any) -> Any:
+    frames = {(name, 0): said(right) for name, right in rights.items()}
+    runs = {name: [Run({"infer.accuracy": float(np.mean(frames[name, 0]["correct"]))})] for name in rights}
+    return verdict.judge(study(runs, type=type, **claim(metric="infer.accuracy", **more)), frames)
+
+
+def test_given_models_are_compared_over_test_images_with_one_seed_too() -> None:
+    found = over_images({"old": 0.85, "new": 0.95}, "infer")
+    assert found.outcome == "SUPPORTED"
+    difference = found.comparisons[0].difference
+    assert (difference.basis, difference.images.n) == ("images", 400)
+    assert difference.estimate is difference.images
+    assert "over 400 test images" in found.reasons[0]
+    assert over_images({"old": 0.95, "new": 0.85}, "infer").outcome == "REFUTED"
+    assert over_images({"old": 0.9, "new": 0.9}, "infer").outcome == "EQUIVALENT"
+    assert over_images({"old": 0.9, "new": 0.91}, "infer", min_effect=0.02).outcome in (
+        "EQUIVALENT",
+        "REFUTED",
+        "UNDERPOWERED",
+    )
+
+
+def test_models_of_which_one_is_better_and_one_is_worse_are_told_apart() -> None:
+    frames = {("old", 0): said(0.9), ("new", 0): said(0.95), ("old", 1): said(0.9), ("new", 1): said(0.85)}
+    runs = {
+        name: [Run({"infer.accuracy": float(np.mean(frames[name, i]["correct"]))}) for i in (0, 1)]
+        for name in ("old", "new")
+    }
+    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), frames)
+    assert "the models of the seeds don't agree (+0.05 with seed 0, -0.05 with seed 1)" in " ".join(found.reasons)
+
+
+def test_recipes_are_not_decided_by_test_images() -> None:
+    found = over_images({"old": 0.85, "new": 0.95}, "train")
+    assert found.outcome == "UNDERPOWERED"
+    difference = found.comparisons[0].difference
+    assert difference.basis == "seeds" and difference.images.low > 0  # told all the same
+
+
+def test_the_same_models_evaluated_once_more_are_no_replicates() -> None:
+    def run(value: float, md5: str) -> Run:
+        return Run({F1: value}, outputs={"results/infer/predictions.parquet": {"md5": md5}})
+
+    runs = {"old": [run(0.90, "a")] * 8, "new": [run(0.95, "b")] * 8}
+    found = judge(copy.deepcopy(runs), type="infer", **claim())
+    assert found.outcome == "UNDERPOWERED" and found.comparisons[0].difference.seeds.n == 1
+    others = {"old": [run(0.90, f"a{i}") for i in range(8)], "new": [run(0.95, "b")] * 8}
+    assert judge(copy.deepcopy(others), type="infer", **claim()).outcome == "SUPPORTED"
+
+
+def test_how_many_images_it_takes() -> None:
+    generator = np.random.default_rng(0)
+    frames = {(name, 0): said(0.9, 200, int(generator.integers(99))) for name in ("old", "new")}
+    runs = {name: [Run({"infer.accuracy": 0.9})] for name in ("old", "new")}
+    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), frames)
+    assert found.outcome == "UNDERPOWERED"
+    deviation = found.comparisons[0].difference.images.deviation
+    assert f"about {np.ceil((2.8016 * deviation / 0.01) ** 2):.0f} images" in found.reasons[0]
+
+
+def test_without_the_images_the_seeds_decide_and_that_is_said() -> None:
+    runs = {"old": arm(0.90), "new": arm(0.95)}
+    found = judge(runs, type="infer", **claim())
+    assert found.outcome == "SUPPORTED" and found.comparisons[0].difference.basis == "seeds"
+    assert "not in DVC's cache here" in " ".join(found.reasons)
+
+
+def test_images_that_do_not_give_the_recorded_metric_are_not_believed() -> None:
+    frames = {(name, 0): said(0.9) for name in ("old", "new")}
+    runs = {"old": [Run({"infer.accuracy": 0.9})], "new": [Run({"infer.accuracy": 0.99})]}
+    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), frames)
+    assert found.outcome == "UNDERPOWERED"
+    assert "infer.accuracy does not follow from the cached test images of new, seed 0" in found.reasons
+
+
+def test_a_given_model_is_held_against_its_expected_value_over_images() -> None:
+    frames = {("baseline", 0): said(0.95)}
+    runs = {"baseline": [Run({"infer.accuracy": 0.95})]}
+    for expected, outcome in {0.9: "SUPPORTED", 0.98: "REFUTED", 0.95: "INCONCLUSIVE"}.items():
+        hypothesis = {"metric": "infer.accuracy", "expected": expected}
+        made = study(runs, kind="single", type="infer", hypothesis=hypothesis)
+        assert verdict.judge(made, frames).outcome == outcome
+
+
+# Ablations
+
+
+def test_a_factorial_ablation_tells_effects_and_interactions() -> None:
+    block = {
+        "method": "factorial",
+        "baseline": ["augmentation=full"],
+        "components": {"a": "augmentation=none", "b": "training.ema=false"},
+    }
+    worth = {"baseline": 0.95, "only_a": 0.92, "only_b": 0.91, "bare": 0.90}
+    values = {name: arm(value) for name, value in worth.items()}
+    found = judge(values, kind="ablation", block=block, hypothesis={"direction": "minimize", "min_effect": 0.01})
+    effects = {effect.components: effect.estimate for effect in found.effects}
+    assert effects["a",].value == pytest.approx(0.03) and effects["b",].value == pytest.approx(0.02)
+    assert effects["a", "b"].value == pytest.approx(0.02) and effects["a", "b"].p < 0.01
+    assert {each.difference.versus for each in found.comparisons} == {"baseline"}
+    assert (found.outcome, found.winner) == ("SUPPORTED", "bare")  # without both the result is lowest
+
+
+# What a verdict doesn't depend on
+
+
+numbers = st.lists(st.lists(st.integers(0, 64), min_size=3, max_size=3), min_size=3, max_size=4)
+
+
+def outcomes(found: Any) -> tuple[str, dict[str, str]]:
+    return found.outcome, {each.arm: each.outcome for each in found.comparisons}
+
+
+@given(numbers, st.randoms(), st.sampled_from([0, 2, 8]))
+def test_the_order_of_arms_does_not_matter(table: list[list[int]], random: Any, least: int) -> None:
+    values = {f"arm{i}": [float(x) for x in row] for i, row in enumerate(table)}
+    names = list(values)
+    random.shuffle(names)
+    said = {"hypothesis": {"versus": "arm0", "min_effect": least}}
+    assert outcomes(judge(values, **said)) == outcomes(judge({name: values[name] for name in names}, **said))
+
+
+@given(numbers, st.sampled_from([0, 2, 8]))
+def test_less_is_to_minimize_what_more_is_to_maximize(table: list[list[int]], least: int) -> None:
+    values = {f"arm{i}": [float(x) for x in row] for i, row in enumerate(table)}
+    mirrored = {name: [-x for x in row] for name, row in values.items()}
+
+    def said(way: str) -> dict[str, Any]:
+        return {"hypothesis": {"versus": "arm0", "min_effect": least, "direction": way}}
+
+    assert outcomes(judge(values, **said("maximize"))) == outcomes(judge(mirrored, **said("minimize")))
+
+
+@given(numbers, st.lists(st.integers(-100, 100), min_size=3, max_size=3), st.sampled_from([0.25, 1, 4]))
+def test_neither_the_luck_of_a_seed_nor_the_unit_matters(table: list[list[int]], luck: list[int], unit: float) -> None:
+    values = {f"arm{i}": [float(x) for x in row] for i, row in enumerate(table)}
+    moved = {name: [(x + shift) * unit for x, shift in zip(row, luck, strict=True)] for name, row in values.items()}
+    before = judge(values, hypothesis={"versus": "arm0", "min_effect": 2})
+    after = judge(moved, hypothesis={"versus": "arm0", "min_effect": 2 * unit})
+    assert outcomes(before) == outcomes(after)
+
+
+# How often it is wrong
+
+
+@pytest.mark.parametrize("hypothesis", [{"versus": "arm0", "arm": "arm1"}, {"versus": "arm0"}])
+def test_without_an_effect_at_most_5_percent_are_supported(hypothesis: dict[str, Any]) -> None:
+    tables = np.random.default_rng(0).normal(0.9, 0.01, (600, 4, 5))
+    found = [
+        judge({f"arm{i}": row for i, row in enumerate(table)}, hypothesis=hypothesis).outcome
+        for table in tables.tolist()
+    ]
+    assert found.count("SUPPORTED") / 600 <= 0.05
+
+
+def test_an_effect_as_small_as_the_margin_passes_for_equivalent_in_at_most_5_percent() -> None:
+    generator = np.random.default_rng(0)
+    found = [
+        judge({"old": old, "new": new}, **claim()).outcome
+        for old, new in zip(
+            generator.normal(0.9, 0.004, (400, 5)).tolist(),
+            generator.normal(0.91, 0.004, (400, 5)).tolist(),
+            strict=True,
+        )
+    ]
+    assert found.count("EQUIVALENT") / 400 <= 0.06
+    assert found.count("REFUTED") / 400 <= 0.035  # the upper end of an interval misses the truth in 2.5 %

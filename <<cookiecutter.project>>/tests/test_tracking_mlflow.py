@@ -1,0 +1,288 @@
+"""Runs in MLflow: each once and each point once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tracked
+from project import load
+from tracked import Experiment, Question, dump, export, question, run, send
+
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with nothing in it: making one takes seconds."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    tracked.sink(f"sqlite:///{path}").client.search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(empty: Path, tmp_path: Path) -> str:
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_a_second_pass_has_nothing_to_do(store: str) -> None:
+    design = question("grid", 3, 5)
+    report = send(store, design)
+    assert (report.created, report.said) == (4, [])
+    before = export(store)
+    report = send(store, design)
+    assert (report.created, report.updated) == (0, 0)
+    assert export(store) == before
+    child = before["0123456789ab/grid-1"]
+    assert child["info"] == ["grid-1", "FINISHED", tracked.START + 1000, tracked.START + 61_000]
+    assert child["tags"]["mlflow.parentRunId"] == "grid"
+    assert child["metrics"]["val/m1"] == [
+        [step, tracked.START + 1000 + 1000 * (step + 1), repr(2 + step / 7)] for step in range(5)
+    ]
+    assert before["grid"]["tags"]["best.run_id"] == "0123456789ab/grid-0"
+
+
+def test_a_store_made_again_is_the_same(store: str, empty: Path, tmp_path: Path) -> None:
+    design = question("grid", 3, 4)
+    growing = tracked.one(design, status="RUNNING", end=None, points=design.members[0].made.points[:4])
+    for state in (growing, design):
+        send(store, state, question("other", 2, 3))
+    before = export(store)
+    shutil.copy(empty, tmp_path / "again.db")
+    again = f"sqlite:///{tmp_path / 'again.db'}"
+    send(again, question("other", 2, 3), design)
+    assert dump(export(again)) == dump(before)
+
+
+def test_curves_grow(store: str) -> None:
+    design = question("grid", 2, 6)
+    points = design.members[0].made.points
+    for number in (2, 4, 4, 12):
+        running = number < 12
+        state = tracked.one(design, points=points[:number], **({"status": "RUNNING", "end": None} if running else {}))
+        report = send(store, state)
+        assert report.said == []
+        found = export(store)["0123456789ab/grid-0"]
+        assert sum(map(len, found["metrics"].values())) == number
+        assert found["info"][1] == ("RUNNING" if running else "FINISHED")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"start": tracked.START + 7}, "it was started anew"),
+        ({"params": {"lr": "0.3"}}, "its params have changed"),
+        ({"points": run("x/y", {"val/m0": [9.0, 8.0]}).points}, "its curves have changed"),
+    ],
+)
+def test_another_run_of_the_same_name_takes_its_place(store: str, change: dict[str, Any], said: str) -> None:
+    design = question("grid", 2, 3)
+    send(store, design)
+    changed = tracked.one(design, **change)
+    report = send(store, changed)
+    assert report.said == [f"grid-0: {said}, so its run in MLflow was made anew"]
+    found = export(store)
+    assert len(found) == 4  # the views, the design, its runs
+    assert found["0123456789ab/grid-0"]["params"] == changed.members[0].made.params
+    assert sum(map(len, found["0123456789ab/grid-0"]["metrics"].values())) == len(changed.members[0].made.points)
+    assert send(store, changed).created == 0
+
+
+def test_a_renamed_experiment_keeps_its_run(store: str) -> None:
+    first, second = question("grid", 2, 3).members
+    send(store, Question("grid", [replace(first, revision="c0ffee", made=tagged(first, "c0ffee")), second]))
+    client = tracked.sink(store).client
+    known = {run.info.run_id for run in client.search_runs(["1"])}
+    renamed = replace(tagged(first, "c0ffee"), key="0123456789ab/better")
+    renamed = replace(renamed, name="better", tags=renamed.tags | {"dvc.exp.id": renamed.key, "dvc.exp.name": "better"})
+    report = send(store, Question("grid", [Experiment(renamed, "c0ffee"), second]))
+    assert report.said == ["grid-0 is called better now"]
+    assert {run.info.run_id for run in client.search_runs(["1"])} == known
+    assert export(store)["0123456789ab/better"]["info"][0] == "better"
+
+
+def tagged(member: Experiment, revision: str) -> Any:
+    return replace(member.made, tags=member.made.tags | {"dvc.exp.rev": revision})
+
+
+def test_what_two_clones_made_twice_becomes_one(store: str) -> None:
+    """Clones have no lock in common: each made a parent and its children before it could see the other's."""
+    design = question("grid", 3, 4)
+    for name in ("one", "two"):
+        clone = tracked.sink(store)
+        clone.begin()
+        clone.parents = {}  # as it was before the other began
+        parent = clone.client.create_run(clone.experiment, design.start, {"design.id": "grid"}, "grid")
+        for member in design.members[: 3 if name == "one" else 2]:
+            tags = {"dvc.exp.id": member.key, "mlflow.parentRunId": parent.info.run_id}
+            clone.client.create_run(clone.experiment, member.made.start, tags, member.made.name)
+    send(store, design)
+    found = export(store)
+    assert len(found) == 5
+    assert all(sum(map(len, found[m.key]["metrics"].values())) == 8 for m in design.members)
+    assert {found[m.key]["tags"]["mlflow.parentRunId"] for m in design.members} == {"grid"}
+
+
+SCRIPT = """
+import sys; sys.path[:0] = ["src", "tests"]
+import tracked
+tracked.send(sys.argv[1], tracked.question("grid", 12, 20))
+"""
+
+
+def mirroring(store: str) -> subprocess.Popen[bytes]:
+    root = Path(__file__).parents[1]
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, store], cwd=root)
+
+
+@SLOW
+def test_mirrors_at_once_without_a_lock(store: str) -> None:
+    both = [mirroring(store) for _ in range(2)]
+    assert [process.wait(200) for process in both] == [0, 0]
+    design = question("grid", 12, 20)
+    assert send(store, design).created == 0
+    found = export(store)
+    assert len(found) == 14
+    assert all(sum(map(len, found[m.key]["metrics"].values())) == 40 for m in design.members)
+
+
+def test_killed_at_any_request_and_taken_up_again(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the last request was that arrived: the next pass ends where an undisturbed one does."""
+    design = tracked.one(question("grid", 2, 3), artifacts={"run.md": b"text"})
+    calls = (
+        "create_run",
+        "log_batch",
+        "log_artifacts",
+        "set_terminated",
+        "set_tag",
+        "delete_run",
+        "set_experiment_tag",
+    )
+    shutil.copy(empty, tmp_path / "whole.db")
+    place = tmp_path / "artifacts"
+    whole = f"sqlite:///{tmp_path / 'whole.db'}"
+    number = counted(monkeypatch, calls, math.inf, whole, design, place)
+    expected = dump(export(whole))
+    assert number > 10
+    for last in range(number):
+        path = tmp_path / f"{last}.db"
+        shutil.copy(empty, path)
+        assert counted(monkeypatch, calls, last, f"sqlite:///{path}", design, place) == last
+        send(f"sqlite:///{path}", design, artifacts=place)
+        assert dump(export(f"sqlite:///{path}")) == expected, f"killed after request {last}"
+
+
+class Killed(BaseException):
+    pass
+
+
+def counted(
+    monkeypatch: pytest.MonkeyPatch, calls: tuple[str, ...], last: float, store: str, design: Question, place: Path
+) -> int:
+    """Send a design until so many requests have arrived. How many have."""
+    from mlflow import MlflowClient
+
+    count = 0
+
+    def wrapped(original: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            if count == last:
+                raise Killed
+            count += 1
+            return original(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in calls:
+            patch.setattr(MlflowClient, name, wrapped(getattr(MlflowClient, name)))
+        with suppress(Killed):
+            send(store, design, artifacts=place)
+    return count
+
+
+def test_many_points_and_many_children(store: str) -> None:
+    long = Question("long", [Experiment(run("0123456789ab/long", {"loss": [float(i) for i in range(10_000)]}))])
+    wide = question("wide", 300, 1, metrics=1, params=2)
+    send(store, long, wide)
+    report = send(store, long, wide)
+    assert (report.created, report.updated) == (0, 0)
+    client = tracked.sink(store).client
+    runs = client.search_runs(["1"], "tags.`dvc.exp.id` LIKE '%'", max_results=1000)
+    assert len(runs) == 301
+    (found,) = [each for each in runs if each.data.tags["dvc.exp.id"] == "0123456789ab/long"]
+    history = client.get_metric_history(found.info.run_id, "loss")
+    assert sorted(point.step for point in history) == list(range(10_000))
+
+
+def test_values_that_mlflow_would_refuse(store: str) -> None:
+    curves = {
+        "metrics/mAP50(B)": [1.0],
+        "metrics/mAP50B": [2.0],
+        "lr@x/../y": [3.0],
+        "n" * 300: [4.0],
+        "nan": [math.nan],
+    }
+    send(
+        store, Question("odd", [Experiment(run("0123456789ab/odd", curves, params={"empty": "", "long": "x" * 6000}))])
+    )
+    found = export(store)["0123456789ab/odd"]
+    values = {name: points[0][2] for name, points in found["metrics"].items()}
+    assert len(values) == 5
+    assert values["metrics/mAP50B"] == "2.0", "the one that is really called so keeps its name"
+    assert sorted(values.values()) == ["1.0", "2.0", "3.0", "4.0", "nan"]
+    assert max(map(len, values)) == 250
+    assert found["params"] == {"empty": "", "long": "x" * 6000}
+
+
+def test_a_read_only_store(store: str, tmp_path: Path) -> None:
+    send(store, question("grid", 1, 1))
+    read_only = f"{store}?mode=ro&uri=true".replace("sqlite:///", "sqlite:///file:")
+    with pytest.raises(load("tracking.mlflow_sink").Trouble, match="can't be written") as caught:
+        send(read_only, question("grid", 2, 1))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_server() -> None:
+    with pytest.raises(load("tracking.mlflow_sink").Trouble) as caught:
+        send(f"http://someone:hush-hush@127.0.0.1:{tracked.free_port()}", question("grid", 1, 1))
+    assert str(caught.value).endswith("does not answer")
+    assert "hush-hush" not in str(caught.value)
+
+
+def test_a_full_disk_for_artifacts(store: str, tmp_path: Path) -> None:
+    """The figures are there all the same, and when there is room again, so are the artifacts."""
+    place = tmp_path / "artifacts"
+    place.write_text("a file is where the folder should be: nothing can be written")
+    design = tracked.one(question("grid", 2, 2), artifacts={"run.md": b"text"})
+    with pytest.raises(load("tracking.mlflow_sink").Trouble, match="artifacts of grid-0 were not taken"):
+        send(store, design, artifacts=place)
+    found = tracked.sink(store).client.search_runs(["1"], "tags.`dvc.exp.id` LIKE '%'")
+    assert [(each.info.status, len(each.data.metrics)) for each in found] == [("FINISHED", 2)] * 2
+    place.unlink()
+    send(store, design, artifacts=place)
+    assert export(store)["0123456789ab/grid-0"]["artifacts"] == ["run.md"]
+
+
+def test_prune_finds_what_has_no_experiment(store: str) -> None:
+    send(store, question("grid", 3, 1), question("old", 1, 1))
+    target = tracked.sink(store)
+    target.begin()
+    gone = target.gone([question("grid", 2, 1)])
+    assert sorted(gone.values()) == [
+        "grid: grid-2 (0123456789ab/grid-2)",
+        "old: old-0 (0123456789ab/old-0)",
+        "old: the design itself",
+    ]
+    target.delete(gone)
+    assert set(export(store)) == {"views", "grid", "0123456789ab/grid-0", "0123456789ab/grid-1"}

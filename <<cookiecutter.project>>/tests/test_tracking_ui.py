@@ -1,0 +1,87 @@
+"""`lab ui`: MLflow's pages as a browser shows them, with the views that the mirror left there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tracked
+from project import load
+from tracked import question, send
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at MLflow's pages with (apt install chromium)"),
+]
+SERVE = """
+import sys; sys.path.insert(0, "src")
+from pathlib import Path
+from project import load
+load("tracking.ui").serve(Path(sys.argv[1]), int(sys.argv[2]), lambda line: print(line, flush=True))
+"""
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The link that `lab ui` prints, for a store with two designs."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "conf").mkdir()
+    (root / "conf" / "tracking.yaml").write_text("experiment: tests\n")
+    design = tracked.one(question("grid", 4, 3), artifacts={"plots/curve.txt": b"text"})
+    send(f"sqlite:///{root / 'mlflow.db'}", design, question("other", 1, 1), artifacts=root / "mlartifacts")
+    command = [sys.executable, "-c", SERVE, str(root), str(tracked.free_port())]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("http://127.0.0.1:"):
+            break
+    else:
+        raise AssertionError("lab ui printed no link")
+    yield line.strip()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+
+
+def page(link: str, folder: Path) -> str:
+    """The text of a page, when its scripts have run."""
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
+    command += ["--window-size=1800,1000", "--virtual-time-budget=60000", "--dump-dom", link]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", done.stdout, flags=re.DOTALL).split())
+
+
+def view(link: str, name: str) -> str:
+    """The link of another view."""
+    key = load("tracking.views").key
+    return link.replace(key("designs"), key(name))
+
+
+def test_designs_are_rows_with_their_runs_below_them(link: str, tmp_path: Path) -> None:
+    text = page(link, tmp_path)
+    assert "Model training" in text
+    assert "7 matching runs" in text
+    assert re.search(r"\bgrid\b.*\bother\b|\bother\b.*\bgrid\b", text)
+    assert "grid-0" not in text, "children are folded under their design"
+    assert "best.arm" in text
+
+
+def test_a_designs_runs_with_the_best_first(link: str, tmp_path: Path) -> None:
+    text = page(view(link, "grid.runs"), tmp_path)
+    assert "4 matching runs" in text
+    assert re.search("grid-3.*grid-2.*grid-1.*grid-0", text)
+    assert "val/m0" in text
+
+
+def test_means_over_the_seeds(link: str, tmp_path: Path) -> None:
+    text = page(view(link, "grid.means"), tmp_path)
+    assert re.search(r"Group: arm-\d", text)
+    assert "(average)" in text
