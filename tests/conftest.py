@@ -83,7 +83,7 @@ def environment(bake) -> Iterator[Path]:
     if ready := os.environ.get("EXP_TEMPLATE_VENV"):
         yield Path(ready)
         return
-    project = bake(project="environment-lab")
+    project = bake(project="environment-lab", tracking="mlflow+wandb")  # all that any project may need
     tools = Path(sys.executable).parent  # has uv, which installs in one minute what takes pip several
     project.run("make", "setup", env={"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"})
     yield project.path / ".venv"

@@ -21,10 +21,11 @@ COMBINATIONS = [dict(zip(CHOICES, row, strict=True)) for row in ROWS]
 
 # The files of a project whose package is vision_lab, by folder. What every project has…
 SHELL = {
-    "": ".dvcignore .editorconfig .env.example .gitignore .pre-commit-config.yaml LICENSE Makefile README.md "
+    "": ".dvcignore .editorconfig .env.example .gitignore .pre-commit-config.yaml LICENSE Makefile README.md compose.yaml "
     "pyproject.toml requirements.txt",
     ".dvc": ".gitignore config",
     ".vscode": "extensions.json settings.json",
+    "docs": "tracking.md",
     "docs/04-report": "README.md",
 }
 # …what the vision code is…

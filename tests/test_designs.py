@@ -67,7 +67,8 @@ def studies(request, bake, environment) -> tuple[BakedProject, list[str]]:
     for name in names:
         shrink(project.path / "designs" / f"{name}.yaml", task)
     tracking = project.path / "conf" / "tracking.yaml"
-    tracking.write_text(tracking.read_text().replace("backends: [mlflow]", "backends: []"))  # what they share is mirrored once, at the end
+    # The mirror comes once, at the end.
+    tracking.write_text(tracking.read_text().replace("backends: [mlflow]", "backends: []"))
     project.run("git", "commit", "--all", "--quiet", "--message", "small designs")
     return project, names
 

@@ -121,7 +121,8 @@ def test_the_projects_own_tests(bake, environment) -> None:
     """All of them in one project; those that read the config alone in one of the other task, too."""
     done = bake(environment, project="own-tests", task="classification").run("make", "test")
     assert " passed" in done.stdout
-    bake(environment, project="own-quick-tests", task="detection").run("python", "-m", "pytest", "-m", "not slow")
+    quick = ("python", "-m", "pytest", "-m", "not slow", "--numprocesses", "auto", "--dist", "loadfile")
+    bake(environment, project="own-quick-tests", task="detection").run(*quick)
 
 
 def test_overrides_without_dvc(baseline) -> None:

@@ -39,7 +39,7 @@ def test_every_config_file_opens_with_its_command() -> None:
     for path in (PROJECT / "conf").rglob("*.yaml"):
         if not path.stem.startswith("_"):
             lines = path.read_text().splitlines()[:3]
-            assert any("dvc exp run" in line for line in lines if line.startswith("#")), path
+            assert any("dvc exp run" in line or "lab " in line for line in lines if line.startswith("#")), path
 
 
 def test_params_is_what_dvc_would_compose() -> None:

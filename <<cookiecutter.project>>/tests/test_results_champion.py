@@ -14,6 +14,8 @@ import trivial
 from project import load
 from trivial import Trivial
 
+pytestmark = pytest.mark.slow  # experiments take seconds
+
 champions = load("results.champion")
 records = load("results.records")
 gate = load("results.gate")

@@ -16,6 +16,8 @@ import trivial
 from project import load
 from trivial import Trivial
 
+pytestmark = pytest.mark.slow  # experiments and figures take seconds
+
 differences = load("results.differences")
 report = load("results.report")
 read = load("results.study").read

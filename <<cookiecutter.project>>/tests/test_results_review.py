@@ -15,6 +15,8 @@ import trivial
 from project import load
 from trivial import Trivial
 
+pytestmark = pytest.mark.slow  # experiments take seconds
+
 report = load("results.report")
 review = load("results.review")
 

@@ -12,6 +12,8 @@ from scipy.sparse import coo_array
 
 from project import load
 
+pytestmark = pytest.mark.slow  # simulations take seconds
+
 statistics = load("results.statistics")
 examples = load("results.examples")
 

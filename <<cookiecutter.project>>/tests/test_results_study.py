@@ -12,6 +12,8 @@ import trivial
 from project import load
 from trivial import Trivial
 
+pytestmark = pytest.mark.slow  # experiments take seconds
+
 study = load("results.study")
 records = load("results.records")
 

@@ -199,7 +199,7 @@ def test_a_design_tells_its_question_and_its_best(lived: Lived) -> None:
     assert note[0] == "**Best: 0.3** (seed 0): infer.f1_macro 0.3"
     assert "**Is more better?**" in note
     assert "Hypothesis: It is good." in note
-    assert parent["artifacts"] == ["design.yaml", "results.csv", "results.md"]
+    assert {"design.yaml", "results.csv", "results.md", "report.md"} <= set(parent["artifacts"])
     names = {found[key]["info"][0] for key in found if "_variants_" in key}
     assert names == {"quant-openvino_fp32", "quant-openvino_int8"}
     roles = {found[key]["tags"]["comparison.value"]: found[key]["tags"]["role"] for key in found if "_variants_" in key}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 import tracked
+import trivial
 from project import load
 from tracked import Experiment, Question, dump, export, question, run, send
 
@@ -153,6 +156,23 @@ def test_mirrors_at_once_without_a_lock(store: str) -> None:
     found = export(store)
     assert len(found) == 14
     assert all(sum(map(len, found[m.key]["metrics"].values())) == 40 for m in design.members)
+
+
+@SLOW
+def test_killed_and_taken_up_again(store: str, empty: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of a request, too."""
+    path, chance = tmp_path / "mlflow.db", random.Random(0)
+    for _ in range(2):
+        process, before = mirroring(store), path.stat().st_mtime_ns
+        trivial.wait_until(lambda before=before: path.stat().st_mtime_ns != before)
+        time.sleep(chance.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+    design = question("grid", 12, 20)
+    send(store, design)
+    shutil.copy(empty, tmp_path / "whole.db")
+    send(f"sqlite:///{tmp_path / 'whole.db'}", design)
+    assert dump(export(store)) == dump(export(f"sqlite:///{tmp_path / 'whole.db'}"))
 
 
 def test_killed_at_any_request_and_taken_up_again(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

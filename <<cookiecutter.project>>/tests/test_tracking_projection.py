@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -148,6 +149,25 @@ def test_infinite_values_are_named_not_sent() -> None:
     found = run(record(metrics={"infer": {"f1_macro": math.inf, "loss": math.nan}}))
     assert [point.key for point in found.points] == ["infer.loss"]
     assert found.tags["infinite"] == "infer.f1_macro"
+
+
+def test_rows_of_a_running_training(tmp_path: Path) -> None:
+    """The file is read while training writes it, and may be an earlier attempt's."""
+    rows = [{"started": BEGAN.isoformat()}, {"epoch": 0, "ended": BEGAN.isoformat(), "metrics": {"val/loss": 0.5}}]
+    path = tmp_path / ".cache" / "epochs" / f"{'b' * 12}-run.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(map(json.dumps, rows)) + '\n{"epoch": 1, "ended": "2026-')
+
+    def found(taken: float) -> Any:
+        task = SimpleNamespace(taken=taken)
+        return load("results.records").Record(tmp_path, "run", "c" * 40, "b" * 40, "running", task)
+
+    now = found(BEGAN.timestamp() - 5)
+    assert now.curves == {"val/loss": [Point(0, BEGAN, 0.5)]}
+    assert now.started == BEGAN
+    later = found(BEGAN.timestamp() + 5)
+    assert later.curves == {}
+    assert later.started == BEGAN + timedelta(seconds=5)
 
 
 def test_long_params_are_cut_and_kept() -> None:

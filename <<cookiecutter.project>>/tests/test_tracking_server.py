@@ -150,7 +150,8 @@ MISSING += [] if tracked.postgres() else ["PostgreSQL (apt install postgresql)"]
 @pytest.mark.skipif(bool(MISSING), reason=f"a team's server is not tested: {', '.join(MISSING)} not installed")
 def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """As compose.yaml sets it up, but for Docker."""
-    folder, service, auth = tmp_path_factory.mktemp("postgres"), *composed()
+    folder = tmp_path_factory.mktemp("postgres")
+    service, auth = composed()
     design = tracked.one(question("grid", 3, 20), artifacts={"run.md": b"text"}, name="n" * 250)
     with ExitStack() as stack:
         place = stack.enter_context(tracked.database(tracked.free_port()))
@@ -182,6 +183,5 @@ def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeyp
         found = export(address)
     assert found["0123456789ab/grid-2"]["tags"]["mlflow.parentRunId"] == "grid"
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
-    place = folder / "file.db"
-    send(f"sqlite:///{place}", design, artifacts=folder / "artifacts")
-    assert dump(found) == dump(export(f"sqlite:///{place}"))
+    send(f"sqlite:///{folder / 'file.db'}", design, artifacts=folder / "artifacts")
+    assert dump(found) == dump(export(f"sqlite:///{folder / 'file.db'}"))

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,12 @@ def send(sink: Any, design: Question) -> Any:
 
 def stored(root: Path) -> dict[str, dict[str, Any]]:
     """What each offline run holds, by its name."""
-    from wandb.proto import wandb_internal_pb2
-
+    protocol: Any = import_module("wandb.proto.wandb_internal_pb2")
     found = {}
     for path in root.glob("wandb/offline-run-*/*.wandb"):
         content: dict[str, Any] = {"history": []}
         for data in records(path.read_bytes()):
-            record = wandb_internal_pb2.Record()
+            record = protocol.Record()
             record.ParseFromString(data)
             kind = record.WhichOneof("record_type")
             if kind == "run":

@@ -83,7 +83,8 @@ def as_csv(found: list[dict[str, Any]]) -> str:
 def table(study: Study, sort: str | None = None) -> tuple[list[str], list[list[str]]]:
     """The head and the lines of what a person looks at: arms, seeds, the design's metrics. Raises UserError."""
     found = arranged(study, sort)
-    shown = list(dict.fromkeys([*([metric(study, sort)] if sort else []), *study.metrics]))
+    sorted_by = [metric(study, sort)] if sort else []
+    shown: list[str] = [*sorted_by, *(name for name in study.metrics if name not in sorted_by)]
     lines = [
         [str(row["arm"]), str(row["seed"]), row["status"] + (" (reused)" if row.get("reused") else "")]
         + [f"{row[name]:.4g}" if name in row else "" for name in shown]

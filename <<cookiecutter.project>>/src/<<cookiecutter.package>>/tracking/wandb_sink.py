@@ -15,8 +15,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from . import text
@@ -60,8 +62,7 @@ class WandbSink:
 
     def begin(self) -> None:
         """Read what has been written. Raises Trouble where nobody is logged in."""
-        import wandb
-
+        wandb = _wandb()
         if not _offline() and not wandb.login(prompt=False, verify=False):
             raise Trouble("W&B knows no WANDB_API_KEY (in the environment, or in .env): set it, or WANDB_MODE=offline")
         try:
@@ -94,8 +95,7 @@ class WandbSink:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete runs: their folders and, online, what is on the server. Raises Trouble."""
-        import wandb
-
+        wandb = _wandb()
         for key in keys:
             if not _offline():
                 with told():
@@ -105,8 +105,7 @@ class WandbSink:
 
     def _write(self, run: Run, key: str, digest: str, group: str, report: Report) -> None:
         """One run, from its beginning to its end."""
-        import wandb
-
+        wandb = _wandb()
         before = self.written.get(key)
         with told():
             writing = wandb.init(
@@ -163,11 +162,15 @@ class WandbSink:
         part.replace(self.note)
 
 
+def _wandb() -> Any:
+    """The package: an extra that most projects are without."""
+    return import_module("wandb")
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Make of W&B's errors one line for a person."""
-    import wandb
-
+    wandb = _wandb()
     try:
         yield
     except (wandb.errors.Error, OSError) as error:

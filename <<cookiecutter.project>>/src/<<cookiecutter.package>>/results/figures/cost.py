@@ -34,6 +34,8 @@ def pareto(study: Study, metric: str) -> Picture:
     frame: Any = pd.DataFrame(
         {"arm": arm} | {name: tables.mean(study, arm, name) for name in (metric, *costs)} for arm in study.arms
     ).dropna()
+    if frame.empty:
+        return Picture("pareto", "Accuracy against size and speed is not shown: no run has measured them all.")
     figure, grid = canvas(3.6, 1, 2, sharey=True)
     markers = "osD^vP*X"
     for axes, cost in zip(grid, costs, strict=True):
