@@ -138,18 +138,18 @@ def test_what_two_clones_made_twice_becomes_one(store: str) -> None:
 SCRIPT = """
 import sys; sys.path[:0] = ["src", "tests"]
 import tracked
-tracked.send(sys.argv[1], tracked.question("grid", 12, 20))
+tracked.send(sys.argv[1], tracked.question("grid", *map(int, sys.argv[2:])))
 """
 
 
-def mirroring(store: str) -> subprocess.Popen[bytes]:
+def mirroring(store: str, runs: int, steps: int) -> subprocess.Popen[bytes]:
     root = Path(__file__).parents[1]
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, store], cwd=root)
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, store, str(runs), str(steps)], cwd=root)
 
 
 @SLOW
 def test_mirrors_at_once_without_a_lock(store: str) -> None:
-    both = [mirroring(store) for _ in range(2)]
+    both = [mirroring(store, 12, 20) for _ in range(2)]
     assert [process.wait(200) for process in both] == [0, 0]
     design = question("grid", 12, 20)
     assert send(store, design).created == 0
@@ -163,12 +163,12 @@ def test_killed_and_taken_up_again(store: str, empty: Path, tmp_path: Path) -> N
     """kill -9 in the middle of a request, too."""
     path, chance = tmp_path / "mlflow.db", random.Random(0)
     for _ in range(2):
-        process, before = mirroring(store), path.stat().st_mtime_ns
+        process, before = mirroring(store, 40, 100), path.stat().st_mtime_ns
         trivial.wait_until(lambda before=before: path.stat().st_mtime_ns != before)
         time.sleep(chance.uniform(0, 0.5))
         process.kill()
-        process.wait()
-    design = question("grid", 12, 20)
+        assert process.wait() == -9, "it had ended before it could be killed"
+    design = question("grid", 40, 100)
     send(store, design)
     shutil.copy(empty, tmp_path / "whole.db")
     send(f"sqlite:///{tmp_path / 'whole.db'}", design)
