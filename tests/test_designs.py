@@ -31,7 +31,7 @@ QUICK = {
     "quant.repeats": 3,
     "quant.rounds": 1,
 }
-SIZES = {224: 32, 384: 48, 512: 64, 640: 96}
+SIZES = {224: 32, 384: 64, 512: 96, 640: 128}
 
 
 def shrink(path: Path, task: str) -> None:
@@ -41,6 +41,8 @@ def shrink(path: Path, task: str) -> None:
     small = [
         f"{key}={value}" for key, value in (SMALL[task] | QUICK).items() if key not in own.replace("infer.model", "")
     ]
+    if "ablation" in design:  # with one epoch there is no warm-up to take away, as the verdict would say: INVALID
+        small = [each.replace("max_epochs=1", "max_epochs=2") for each in small]
     design["base"] = [*small, *design.get("base", [])]
     design["seeds"] = [0]
     if design.get("sweep", {}).get("strategy", "grid") != "grid":

@@ -152,6 +152,8 @@ def test_refusals(prepared: Get, task: str, tmp_path: Path) -> None:
     assert "training.learning_rate" in space.message("train", *small, "training.learning_rate=1")
     assert "yolo12z" in space.message("train", "model=yolo12z")
     assert "data.batch_size=0" in space.message("train", *small, "data.batch_size=0")
+    if task == "detection":
+        assert "multiples of 32, such as 64" in space.message("train", *small, "data.image_size=48")
 
 
 def test_nothing_prepared(fresh: Workspace) -> None:

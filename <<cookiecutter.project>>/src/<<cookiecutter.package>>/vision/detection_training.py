@@ -33,6 +33,7 @@ from .model_file import ModelFile, load_weights
 from .train import Trained
 
 METRIC = "val/mAP50_95"
+STRIDE = 32  # pixels of the coarsest map: Ultralytics rounds other sizes up, silently
 NAMES = {
     "metrics/precision(B)": "val/precision",
     "metrics/recall(B)": "val/recall",
@@ -49,6 +50,9 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
         raise UserError(
             "training.label_smoothing is for classification: Ultralytics' detection loss has none, set it to 0"
         )
+    size = cfg.data.image_size
+    if size % STRIDE:
+        raise UserError(f"data.image_size={size}: YOLO takes multiples of {STRIDE}, such as {size + -size % STRIDE}")
     OmegaConf.save(cfg, work / "config.yaml")
     state = read_state(work)
     if state is None or not state["finished"]:
