@@ -121,8 +121,8 @@ def test_the_projects_own_tests(bake, environment) -> None:
     """All of them in one project; those that read the config alone in one of the other task, too."""
     done = bake(environment, project="own-tests", task="classification").run("make", "test")
     assert " passed" in done.stdout
-    quick = ("python", "-m", "pytest", "-m", "not slow", "--numprocesses", "auto", "--dist", "loadfile")
-    bake(environment, project="own-quick-tests", task="detection").run(*quick)
+    config = ("tests/test_config.py", *(f"tests/test_design_{part}.py" for part in ("compose", "files", "plan")))
+    bake(environment, project="own-config-tests", task="detection").run("python", "-m", "pytest", *config)
 
 
 def test_overrides_without_dvc(baseline) -> None:
