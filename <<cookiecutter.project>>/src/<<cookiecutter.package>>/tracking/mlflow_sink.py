@@ -417,7 +417,10 @@ def told(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         message = " ".join(str(error).split())
         place = shown(uri)
-        if "must be in the 'active' state" in message or getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+        gone = getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST"
+        # Deleted by another mirror, or written by it in the same moment: MLflow lets the database tell.
+        met = ("must be in the 'active' state", "IntegrityError", "UniqueViolation")
+        if gone or any(words in message for words in met):
             raise Conflict from error
         if "error code 401" in message or "error code 403" in message or "PERMISSION_DENIED" in message:
             raise Trouble(
