@@ -42,7 +42,7 @@ def read(study: Study) -> dict[tuple[str, int], pd.DataFrame]:
 def predictions(record: Record, stage: str) -> Path | None:
     """Where DVC's cache has a run's results/<stage>/predictions.parquet; None where it lacks it, as on a fresh clone."""
     md5 = record.outputs.get(f"results/{stage}/predictions.parquet", {}).get("md5")
-    path = _cache(record.root) / "files" / "md5" / md5[:2] / md5[2:] if md5 else None
+    path = cache(record.root) / "files" / "md5" / md5[:2] / md5[2:] if md5 else None
     return path if path and path.exists() else None
 
 
@@ -102,7 +102,7 @@ def difference(arms: Sequence[pd.DataFrame], others: Sequence[pd.DataFrame], met
     return score, len(position)
 
 
-def _cache(root: Path) -> Path:
+def cache(root: Path) -> Path:
     """The folder of DVC's cache: the project's own, or the one that its config names."""
     from dvc.config import Config
 

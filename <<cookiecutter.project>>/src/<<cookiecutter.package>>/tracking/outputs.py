@@ -11,7 +11,7 @@ from typing import Any
 
 import pygit2
 
-from ..results import checkout
+from ..results import checkout, examples
 from ..results.records import Record
 
 FOLDERS = ("results/", "effective/")
@@ -33,7 +33,7 @@ def small(record: Record) -> dict[str, bytes | Path]:
 
 def models(record: Record) -> dict[str, bytes | Path]:
     """The models as files of DVC's cache, by their paths; without those that the cache lacks."""
-    cache = record.root / ".dvc" / "cache" / "files" / "md5"
+    cache = examples.cache(record.root) / "files" / "md5"
     files: dict[str, bytes | Path] = {}
     for path in MODELS:
         md5 = str(record.outputs.get(path, {}).get("md5") or "")
