@@ -112,5 +112,6 @@ def check_results(project: BakedProject, names: list[str]) -> None:
     sweep = f"designs/{next(name for name in names if 'lr_sweep' in name)}.yaml"
     told = project.run("python", "src/lab.py", "report", sweep).stdout
     assert "UNDERPOWERED" in told, "one seed"
-    assert len(list((project.path / "docs" / "04-report").rglob("*.png"))) >= 3
+    # Importance is drawn where something was learnt in an epoch.
+    assert {"response", "parallel"} <= {path.stem for path in (project.path / "docs" / "04-report").rglob("*.png")}
     assert "exp/" in project.run("python", "src/lab.py", "review", sweep, "--best").stdout
