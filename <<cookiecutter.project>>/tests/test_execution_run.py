@@ -75,17 +75,22 @@ def test_a_later_wave_is_refused_before_the_first(project: Trivial) -> None:
 def test_a_finished_run_of_another_design_is_reused(project: Trivial) -> None:
     execute(project, [project.run("first", design="one")])
     (project.root / "README.md").write_text("A commit that changes nothing of it.")
-    project.commit()
+    change(project, "tracking/text.py")
+    project.commit("what lab does with runs is another")
     (row,) = execute(project, [project.run("second", design="two")])
     assert (row.status, row.record.name) == ("finished", "first")
     assert len(project.calls("train")) == 1
     (row,) = execute(project, [project.run("second", design="two")], again=True)
     assert (row.status, row.record.name) == ("finished", "second")
 
-    (project.root / "src" / "stand_in.py").open("a").write("# changed\n")
-    project.commit("the code is another")
+    change(project, "vision/latency.py")
+    project.commit("what stages do is another")
     (row,) = execute(project, [project.run("third")])
     assert (row.status, row.record.name) == ("finished", "third")
+
+
+def change(project: Trivial, module: str) -> None:
+    next((project.root / "src").glob(f"*/{module}")).open("a").write("# changed\n")
 
 
 def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pygit2
 import yaml
 
-CODE = ("src", "dvc.yaml")  # what a run is made by; conf/ is in params.yaml, composed
+PACKAGE = Path(__file__).parents[1]
+# Parts of src/ that no stage imports: what lab does with runs does not change them.
+LAB = {"src/lab.py", *(f"src/{PACKAGE.name}/{p}" for p in ("cli.py", "design", "execution", "results", "tracking"))}
 
 
 class Yaml(yaml.CSafeLoader):
@@ -73,6 +75,11 @@ class Commit:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(entry.data)
 
+    def _below(self, path: str) -> Iterator[str]:
+        """The paths of what a folder has."""
+        folder = self.object(path)
+        yield from (f"{path}/{entry.name}" for entry in (folder if isinstance(folder, pygit2.Tree) else ()))
+
     def text(self, path: str) -> str:
         """The content of a file, empty where it is absent."""
         blob = self.object(path)
@@ -85,8 +92,11 @@ class Commit:
 
     @cached_property
     def code(self) -> str:
-        """What the run is made by, as one string."""
-        return " ".join(str(entry.id) if (entry := self.object(path)) else "-" for path in CODE)
+        """What the run is made by, as a hash: dvc.yaml and what stages import. conf/ is in params.yaml, composed."""
+        package = f"src/{PACKAGE.name}"
+        paths = {"dvc.yaml", *self._below("src"), *self._below(package)} - {package} - LAB
+        content = "".join(f"{path} {entry.id} " for path in sorted(paths) if (entry := self.object(path)))
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     def data(self, params: dict[str, Any]) -> str | None:
         """The version of the data that `params` name: the git id of data.source.path, or of the .dvc file that stands for it.

@@ -75,7 +75,7 @@ class Record:
 
     @property
     def code(self) -> str:
-        """The code that made it: src/ and dvc.yaml."""
+        """The code that made it, as a hash: what its stages run, and dvc.yaml."""
         return self._content.code
 
     @property
