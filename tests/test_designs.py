@@ -109,9 +109,59 @@ def check_results(project: BakedProject, names: list[str]) -> None:
     assert set(mirrored) == {ref.rpartition("/")[2] for ref in refs}
     assert "0 runs new, 0 brought up to date" in project.run("python", "src/lab.py", "mirror", "--all").stdout
 
-    sweep = f"designs/{next(name for name in names if 'lr_sweep' in name)}.yaml"
-    told = project.run("python", "src/lab.py", "report", sweep).stdout
+    lab = ("python", "src/lab.py")
+    named = {kind: next(name for name in names if kind in name) for kind in ("lr_sweep", "quantization")}
+    told = project.run(*lab, "report", named["lr_sweep"]).stdout
     assert "UNDERPOWERED" in told, "one seed"
     # Importance is drawn where something was learnt in an epoch.
     assert {"response", "parallel"} <= {path.stem for path in (project.path / "docs" / "04-report").rglob("*.png")}
-    assert "exp/" in project.run("python", "src/lab.py", "review", sweep, "--best").stdout
+    assert "exp/" in project.run(*lab, "review", named["lr_sweep"], "--best").stdout
+    check_review(project, named["quantization"])
+    check_champion(project, named["quantization"])
+
+
+def check_review(project: BakedProject, name: str) -> None:
+    """A verdict that rests on test images is recomputed from git alone, in a clone that reaches no DVC remote."""
+    lab = ("python", "src/lab.py")
+    project.run(*lab, "review", name, "--best")
+    clone = BakedProject(project.path.parent / "clone")
+    project.run("git", "clone", "--quiet", "--branch", f"exp/{name}", str(project.path), str(clone.path))
+    (clone.path / ".venv").symlink_to((project.path / ".venv").resolve())
+    assert "every number of the report agrees" in clone.run(*lab, "review", "--check").stdout
+    (said,) = (clone.path / "docs" / "04-report").glob(f"*_{name}/predictions/*int8*.parquet")
+    other = next(path for path in said.parent.iterdir() if path.name != said.name)
+    said.write_bytes(other.read_bytes())
+    forged = clone.run(*lab, "review", "--check", check=False)
+    assert forged.returncode == 1 and f"{said.name} is not what" in forged.stderr, forged.stderr
+
+
+def check_champion(project: BakedProject, name: str) -> None:
+    """A real model is refused with one seed, and promoted against that objection with all its files."""
+    lab = ("python", "src/lab.py")
+    refused = project.run(*lab, "promote", name, check=False)
+    assert refused.returncode == 2 and "a lucky seed can't be told" in refused.stderr, refused.stderr
+    project.run(*lab, "promote", name, "--force", "a test")
+    champion = project.path / "models" / "champion"
+    files = {path.relative_to(champion).as_posix() for path in champion.rglob("*") if path.is_file()}
+    weights = "champion.pt" if project.path.name.startswith("detection") else "champion.ckpt"
+    assert {"champion.yaml", "champion.dvc", f"checkpoints/{weights}"} <= files
+    assert any(file.startswith("openvino/") and file.endswith(".bin") for file in files)
+    said = yaml.safe_load((champion / "champion.yaml").read_text())
+    assert said["forced"]["reason"] == "a test"
+
+    shipped = yaml.safe_load(project.read(f"designs/{name}.yaml"))
+    design = {
+        "kind": "single",
+        "type": "infer",
+        "task": shipped["task"],
+        "title": "Is the champion as good as when it was promoted?",
+        "hypothesis": {"claim": "It is", "metric": "infer.images", "expected": 1},
+        "base": [*shipped["base"], "infer.model=champion"],
+        "seeds": [0],
+    }
+    (project.path / "designs" / "champion.yaml").write_text(yaml.safe_dump(design))
+    project.run("git", "add", "designs")
+    project.run("git", "commit", "--quiet", "--message", "the champion once more")
+    project.run(*lab, "run", "champion")
+    (run,) = json.loads(project.run(*lab, "plan", "champion", "--json").stdout)["runs"]
+    assert run["state"] == "finished" and run["params"]["infer"]["model"] == said["revision"], run

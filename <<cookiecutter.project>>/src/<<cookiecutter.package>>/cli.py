@@ -30,7 +30,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-DesignFile = Annotated[Path, typer.Argument(metavar="DESIGN", help="A file of designs/.")]
+
+
+def design_file(design: Path) -> Path:
+    """The file, where the design is given by its name."""
+    named = ROOT / "designs" / f"{design}.yaml"
+    return Path(os.path.relpath(named)) if named.is_file() and not design.exists() else design
+
+
+DesignFile = Annotated[
+    Path, typer.Argument(metavar="DESIGN", help="A file of designs/, or its name.", callback=design_file)
+]
 
 
 def main() -> None:

@@ -41,9 +41,15 @@ def read(study: Study) -> dict[tuple[str, int], pd.DataFrame]:
 
 def predictions(record: Record, stage: str) -> Path | None:
     """Where DVC's cache has a run's results/<stage>/predictions.parquet; None where it lacks it, as on a fresh clone."""
-    md5 = record.outputs.get(f"results/{stage}/predictions.parquet", {}).get("md5")
+    md5 = digest(record, stage)
     path = cache(record.root) / "files" / "md5" / md5[:2] / md5[2:] if md5 else None
     return path if path and path.exists() else None
+
+
+def digest(record: Record, stage: str) -> str | None:
+    """The MD5 hash of a run's results/<stage>/predictions.parquet, by its dvc.lock; None where it has none."""
+    md5: str | None = record.outputs.get(f"results/{stage}/predictions.parquet", {}).get("md5")
+    return md5
 
 
 def frame(path: Path) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """A review branch checked: verdict and report are made again from the committed records, and have to come out the same.
 
-It runs where the branch is checked out, on any machine: what it needs lies in git, but for what was said of each test
-image, which it fetches from DVC's remote. What only the machine that ran the experiments knows (why a run failed), and
-what a person has written, is taken as it stands in the report.
+It runs where the branch is checked out, on any machine: what it needs lies in git. What was said of each test image comes
+with the branch where the verdict rests on it, or from DVC's remote where that is too large. What only the machine that ran
+the experiments knows (why a run failed), and what a person has written, is taken as it stands in the report.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from . import checkout, examples, paragraphs, planning, report, study, verdict
+from . import checkout, evidence, examples, paragraphs, planning, report, study, verdict
 from .records import FAILED, FINISHED, Record
 from .review import PREFIX, REMOTE, remote_url
 from .study import MISSING, Study
@@ -53,14 +53,14 @@ def check(root: Path, name: str | None = None) -> Result:
     committed = json.loads(said.read_text(encoding="utf-8"))
     found = with_failures(found, committed.get("failed", []))
     present(found)
-    has_images = bring(found)
+    has_images = bring(found, path.with_suffix(""))
     if not has_images and '"basis": "images"' in said.read_text(encoding="utf-8"):
         raise UserError(
-            f"the verdict on {name} rests on what was said of each test image, which is neither in DVC's cache nor "
-            f"on its remote: lab review {name} --push where the runs are, and access to the remote here"
+            f"the verdict on {name} rests on what was said of each test image, which is not on the branch, in DVC's "
+            f"cache or on its remote: lab review {name} --push where the runs are, and access to the remote here"
         )
     result = verdict.judge(found, examples.read(found))
-    problems = [*applied(found), *compare(found, result, path, has_images)]
+    problems = [*applied(found), *swapped(found, path.with_suffix("")), *compare(found, result, path, has_images)]
     return Result(problems, summary(found, result, problems, has_images))
 
 
@@ -99,23 +99,41 @@ def present(found: Study) -> None:
         )
 
 
-def bring(found: Study) -> bool:
-    """Fetch what was said of each test image, where DVC's cache lacks it. Returns whether all of it is here now."""
+def bring(found: Study, folder: Path) -> bool:
+    """Put what was said of each test image into DVC's cache: from the report's `folder`, or from DVC's remote.
+
+    Returns whether all of it is here now.
+    """
+    from dvc.fs import LocalFileSystem
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
 
     stage = found.design.target
-    path = f"results/{stage}/predictions.parquet"
-    finished = [record for record in found.records if record.status == FINISHED and path in record.outputs]
-    absent = [record for record in finished if examples.predictions(record, stage) is None]
-    if not absent:
+
+    def absent() -> set[str]:
+        records = evidence.finished(found)
+        digests = {examples.digest(record, stage) for record in records if not examples.predictions(record, stage)}
+        return {digest for digest in digests if digest}
+
+    if not absent():
         return True
-    try:
-        with Repo(str(found.root)) as repo:
-            repo.cloud.pull({HashInfo("md5", record.outputs[path]["md5"]) for record in absent})
-    except Exception as error:  # every kind of remote has errors of its own
-        print(f"lab: DVC's remote can't be read: {error}", file=sys.stderr)
-    return all(examples.predictions(record, stage) is not None for record in absent)
+    with Repo(str(found.root)) as repo:
+        for record, path, as_said in evidence.lying(found, folder):
+            if as_said:
+                repo.cache.local.add(str(path), LocalFileSystem(), examples.digest(record, stage))
+        try:
+            if missing := absent():
+                repo.cloud.pull({HashInfo("md5", digest) for digest in missing})
+        except Exception as error:  # every kind of remote has errors of its own
+            print(f"lab: DVC's remote can't be read: {error}", file=sys.stderr)
+    return not absent()
+
+
+def swapped(found: Study, folder: Path) -> Iterator[str]:
+    """Files of the branch that are not what the runs said of the test images."""
+    for record, path, as_said in evidence.lying(found, folder):
+        if not as_said:
+            yield f"{folder.name}/{evidence.FOLDER}/{path.name} is not what {record.name} said of the test images"
 
 
 def applied(found: Study) -> Iterator[str]:

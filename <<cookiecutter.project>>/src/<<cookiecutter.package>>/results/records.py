@@ -93,6 +93,11 @@ class Record:
         """md5 and size of each output, by path, as dvc.lock has them. Empty before the end."""
         return self._content.outputs if self.status == FINISHED else {}
 
+    @property
+    def checkout(self) -> str:
+        """The command that brings its files into the work tree: of the stages that it ran, which `dvc exp apply` wants all."""
+        return f"git switch --detach {self.commit[:12]} && dvc checkout {' '.join(self._content.stages)}"
+
     def text(self, path: str) -> str:
         """A small result that git keeps, such as results/infer/confusion.csv; empty where the run has none."""
         return self._content.result(path) if self.status == FINISHED else ""

@@ -206,5 +206,5 @@ def fragment(study: Study, row: Row, verdict: Verdict | None = None) -> str:
     own = differences.own(study, record)
     if own:
         lines += ["", "What differs from the baseline's `params.yaml`:", "", f"```yaml\n{own}```"]
-    lines += ["", f"`git checkout {record.baseline[:12]} && dvc exp apply {record.name}`", ""]
+    lines += ["", f"`{record.checkout}`", ""]
     return "\n".join(lines)

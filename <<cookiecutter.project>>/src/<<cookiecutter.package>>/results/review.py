@@ -18,7 +18,7 @@ import pygit2
 import yaml
 
 from ..errors import UserError, nearest
-from . import checkout, gate, report
+from . import checkout, evidence, gate, report
 from .study import Row, Study
 
 if TYPE_CHECKING:
@@ -70,15 +70,16 @@ def make(study: Study, verdict: Verdict, row: Row | None) -> Branch:
     for path in {*_written(study.root, study.commit), *_written(study.root, source)}:
         _put(git, index, study.root, path, checkout.commit(study.root, source).object(path))
     # The design as it is judged: changed since the runs, the report says that it is exploratory, here as there.
-    blob = git.create_blob(study.text.encode())
-    index.add(pygit2.IndexEntry(str(checkout.prefix(study.root) / study.path), blob, FILE))
+    _add(git, index, study.root, study.path, study.text.encode())
     with tempfile.TemporaryDirectory() as place:
         _former(study, tip, Path(place))
         path = report.write(study, verdict, Path(place) / report.FOLDER)
         _put(git, index, study.root, str(report.FOLDER / path.stem), None)
-        for file in (path, *sorted(path.with_suffix("").iterdir())):
-            where = checkout.prefix(study.root) / file.relative_to(place).as_posix()
-            index.add(pygit2.IndexEntry(str(where), git.create_blob(file.read_bytes()), FILE))
+        beside = path.with_suffix("")
+        written = {file: file for file in (path, *beside.iterdir()) if file.is_file()}
+        carried = {beside / evidence.FOLDER / each: file for each, file in evidence.carried(study, verdict).items()}
+        for where, file in (written | carried).items():
+            _add(git, index, study.root, where.relative_to(place).as_posix(), file.read_bytes())
     if index.conflicts:
         names = sorted({str(entry.path) for three in index.conflicts for entry in three if entry})
         raise UserError(
@@ -160,6 +161,11 @@ def _written(root: Path, rev: str) -> Iterator[str]:
     stages = (yaml.load(content.text("dvc.lock"), Loader=checkout.Yaml) or {}).get("stages", {})  # noqa: S506
     for stage in stages.values():
         yield from (out["path"] for out in stage.get("outs", []))
+
+
+def _add(git: pygit2.Repository, index: pygit2.Index, root: Path, path: str, content: bytes) -> None:
+    """Add a file to the index, or replace it."""
+    index.add(pygit2.IndexEntry(str(checkout.prefix(root) / path), git.create_blob(content), FILE))
 
 
 def _put(git: pygit2.Repository, index: pygit2.Index, root: Path, path: str, entry: pygit2.Object | None) -> None:

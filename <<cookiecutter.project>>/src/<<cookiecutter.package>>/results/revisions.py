@@ -1,4 +1,4 @@
-"""What a design calls a model, as a commit that can't change: an experiment, tag, branch, or a run of another design."""
+"""What a design calls a model, as a commit that can't change: an experiment, tag, branch, another design's run, the champion."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resolver(root: Path, tracked: Tracked | None = None) -> Callable[[str, int],
 
     `tracked` gives the commit of what only a tracking server knows, and None for a name of another form.
     """
-    from . import study  # which plans, and so needs this
+    from . import champion, study  # which plan, and so need this
 
     known: list[Record] | None = None
     studies: dict[str, Study] = {}
@@ -35,6 +35,8 @@ def resolver(root: Path, tracked: Tracked | None = None) -> Callable[[str, int],
             if reference.design not in studies:
                 studies[reference.design] = study.read(root, reference.design)
             return of_design(studies[reference.design], reference)
+        if name == champion.NAME:
+            return champion.model(root)
         if known is None:
             known = [record for record in records.read(root) if record.status == FINISHED]
         commit = tracked(name) if tracked else None
