@@ -51,14 +51,15 @@ VISION = {
     "detection_quantization.yaml detection_random_sweep.yaml schema.json",
     "src": "infer.py lab.py prepare.py project.py quant.py train.py",
     "src/vision_lab": "__init__.py cli.py errors.py",
-    "src/vision_lab/design": "__init__.py bayesian.py compose.py constraints.py expansion.py messages.py models.py names.py "
-    "overrides.py pipeline.py plan.py power.py preflight.py revisions.py scenarios.py schema.py "
+    "src/vision_lab/design": "__init__.py bayesian.py compose.py constraints.py expansion.py levels.py messages.py models.py "
+    "names.py overrides.py pipeline.py plan.py power.py preflight.py revisions.py scenarios.py schema.py "
     "yaml_file.py",
     "src/vision_lab/execution": "__init__.py designs.py facts.py ordinary.py plumbing.py queue.py repair.py run.py selftest.py "
     "status.py view.py workers.py",
-    "src/vision_lab/results": "__init__.py champion.py checkout.py differences.py examples.py frame.py gate.py page.py "
-    "paragraphs.py planning.py recheck.py records.py report.md.jinja report.py review.py revisions.py "
-    "sharing.py statistics.py study.py tables.py tasks.py verdict.py",
+    "src/vision_lab/results": "__init__.py champion.py checkout.py comparisons.py decisions.py differences.py dotted.py "
+    "estimates.py evidence.py examples.py fidelity.py frame.py gate.py page.py paragraphs.py planning.py "
+    "recheck.py records.py report.md.jinja report.py review.py revisions.py sharing.py statistics.py "
+    "study.py tables.py tasks.py verdict.py",
     "src/vision_lab/results/figures": "__init__.py arms.py cost.py drawing.py ensemble.py images.py single.py sites.py sweep.py",
     "src/vision_lab/tracking": "__init__.py background.py mirror.py mlflow_sink.py outputs.py projection.py registry.py revisions.py "
     "settings.py text.py ui.py views.py wandb_sink.py",
@@ -73,8 +74,9 @@ VISION = {
     "test_latency.py test_prepare.py test_quantization.py test_results_champion.py "
     "test_results_examples.py test_results_report.py test_results_review.py test_results_statistics.py "
     "test_results_study.py test_results_tables.py test_results_verdict.py test_revisions.py test_stage.py "
-    "test_tracking_lab.py test_tracking_mlflow.py test_tracking_projection.py test_tracking_server.py "
-    "test_tracking_ui.py test_tracking_wandb.py test_training.py tracked.py trivial.py workspace.py",
+    "test_tracking_disk.py test_tracking_lab.py test_tracking_mlflow.py test_tracking_projection.py "
+    "test_tracking_server.py test_tracking_ui.py test_tracking_wandb.py test_training.py tracked.py "
+    "trivial.py workspace.py",
 }
 # …and what an answer brings.
 CI = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": None}

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import answered
 import workspace
+from trivial import Trivial
 from workspace import SMALL, Workspace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks gain nothing from more, and a busy machine loses much
@@ -44,6 +46,12 @@ def trained(
         return made[task]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    """The project of `answered`, in which two designs have run: made once, so copy it before you change it."""
+    return answered.make(tmp_path_factory.mktemp("answers") / "project")
 
 
 @pytest.fixture(params=["detection", "classification"])

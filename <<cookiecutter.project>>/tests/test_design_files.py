@@ -12,7 +12,7 @@ from project import load
 from workspace import PROJECT
 
 schema = load("design.schema")
-models = load("design.models")
+identity = load("design.levels").identity
 scenarios = load("design.scenarios")
 yaml_file = load("design.yaml_file")
 UserError = load("errors").UserError
@@ -146,7 +146,7 @@ def test_plain_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
 
 texts = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=300)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
-levels = st.lists(scalars | st.lists(scalars, max_size=3), min_size=1, max_size=5, unique_by=models.identity)
+levels = st.lists(scalars | st.lists(scalars, max_size=3), min_size=1, max_size=5, unique_by=identity)
 lines = texts.filter(lambda text: text.strip())
 keys = st.from_regex(r"[a-z_]{1,8}(\.[a-z_]{1,8}){0,2}", fullmatch=True).filter(
     lambda key: key != "seed" and not key.startswith("experiment")

@@ -17,7 +17,6 @@ from project import load
 from workspace import PROJECT
 
 schema = load("design.schema")
-models = load("design.models")
 expansion = load("design.expansion")
 names = load("design.names")
 planning = load("design.plan")

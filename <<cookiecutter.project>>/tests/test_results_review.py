@@ -21,22 +21,17 @@ report = load("results.report")
 review = load("results.review")
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
-    return answered.make(tmp_path_factory.mktemp("review") / "project")
-
-
 @pytest.fixture
-def project(ran: Trivial, tmp_path: Path) -> Trivial:
+def project(answers: Trivial, tmp_path: Path) -> Trivial:
     """A copy in which both designs have run."""
-    return trivial.copied(ran, tmp_path / "project")
+    return trivial.copied(answers, tmp_path / "project")
 
 
 @pytest.fixture(scope="module")
-def shared(ran: Trivial, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(answers: Trivial, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `project`, its git remote, its DVC remote, and what `lab review small --push` brought there."""
     place = tmp_path_factory.mktemp("shared")
-    project = trivial.copied(ran, place / "project")
+    project = trivial.copied(answers, place / "project")
     project.call("git", "init", "-q", "--bare", "-b", "main", str(place / "remote"))
     project.call("git", "remote", "add", "origin", str(place / "remote"))
     # After the experiments: their own commits know no remote.

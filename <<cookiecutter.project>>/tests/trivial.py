@@ -189,7 +189,12 @@ def make(root: Path) -> Trivial:
 
 def copied(project: Trivial, root: Path) -> Trivial:
     """A copy of a project in a folder of its own."""
-    return Trivial(Path(shutil.copytree(project.root, root, symlinks=True)))
+    checkouts = project.root / ".dvc" / "tmp" / "exps"  # of experiments: a worker may still be clearing them away
+
+    def clearing(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if name.startswith("tmp")] if Path(folder) == checkouts else []
+
+    return Trivial(Path(shutil.copytree(project.root, root, symlinks=True, ignore=clearing)))
 
 
 def experiments(project: Trivial) -> list[dict[str, Any]]:

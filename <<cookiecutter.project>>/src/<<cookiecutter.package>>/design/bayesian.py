@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .expansion import Levels, wanted
-from .models import Level, Range, SweepDesign, identity
+from .levels import Level, identity
+from .models import Range, SweepDesign
 
 if TYPE_CHECKING:
     import optuna

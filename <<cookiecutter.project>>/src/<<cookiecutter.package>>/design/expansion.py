@@ -12,18 +12,16 @@ from typing import TypeGuard
 
 from ..errors import UserError, nearest
 from . import constraints
+from .levels import Level, identity, label
 from .models import (
     MOST_COMBINATIONS,
     AblationDesign,
     ComparisonDesign,
     Design,
-    Level,
     Range,
     SingleDesign,
     SweepConfig,
     SweepDesign,
-    identity,
-    label,
 )
 from .overrides import override
 
@@ -261,9 +259,7 @@ def check_reference(design: Design, names: list[str]) -> None:
     """Raises UserError: a hypothesis about arms that the design doesn't have."""
     if is_bayesian(design):
         return
-    stated = {"versus": design.reference, "hypothesis.arm": None}
-    if design.hypothesis is not None and design.hypothesis.arm is not None:
-        stated["hypothesis.arm"] = label(design.hypothesis.arm)
+    stated = {"versus": design.reference, "hypothesis.arm": design.claimed_arm}
     for key, name in stated.items():
         if name is not None and name not in names:
             raise UserError(

@@ -4,46 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
 
-
-def shape(value: object) -> str:
-    """What a union of lists, mappings and single values is told apart by, so that an error names one of them."""
-    if isinstance(value, list):
-        return "list"
-    return "mapping" if isinstance(value, dict | BaseModel) else "value"
-
-
-def by_shape(expected: str) -> Discriminator:
-    """Choose the member of a union by `shape`; `expected` is what a person is told where none fits."""
-    return Discriminator(shape, custom_error_type="shape", custom_error_message=f"expected {expected}")
-
-
-def printable(text: str) -> str:
-    """Refuse line breaks and other control characters: texts become parts of command lines, names and tables."""
-    if not text.isprintable():
-        raise ValueError(f"{text[:40]!r} has a line break or another character that can't be printed")
-    return text
-
-
-def one_line(text: str) -> str:
-    """Refuse an empty text, and one that isn't printable."""
-    if not text.strip():
-        raise ValueError("is empty")
-    return printable(text)
-
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Text = Annotated[str, AfterValidator(printable)]
-Line = Annotated[str, AfterValidator(one_line)]
-Scalar = bool | int | Finite | Text | None
-Level = Annotated[
-    Annotated[Scalar, Tag("value")] | Annotated[list[Scalar], Tag("list")],
-    by_shape("a single value or a list of them"),
-]
+from .levels import Finite, Level, Levels, Scalar, by_shape, label, printable, without_repeats
 
 STAGES = {
     "train": "infer",
@@ -53,39 +19,20 @@ STAGES = {
 MOST_COMBINATIONS = 1000  # more have to be asked for by sweep.max_runs
 
 
-def label(level: Level) -> str:
-    """A level as it is written in an arm's name: `0.001`, `true`, `null`, `[a,b]`."""
-    if isinstance(level, list):
-        return f"[{','.join(map(label, level))}]"
-    return level if isinstance(level, str) else json.dumps(level)
+def one_line(text: str) -> str:
+    """Refuse an empty text, and one that isn't printable."""
+    if not text.strip():
+        raise ValueError("is empty")
+    return printable(text)
 
 
-def identity(level: Level) -> str:
-    """Equal for levels that are the same setting: 16 and 16.0, but neither 1 and true nor 1 and '1'."""
-    if isinstance(level, list):
-        return f"[{','.join(map(identity, level))}]"
-    if isinstance(level, float) and level.is_integer():
-        level = int(level)
-    return json.dumps(level)
-
-
-def without_repeats(levels: list[Level]) -> list[Level]:
-    """Refuse a level that is there twice."""
-    seen: set[str] = set()
-    for level in levels:
-        if identity(level) in seen:
-            raise ValueError(f"{label(level)} is there twice")
-        seen.add(identity(level))
-    return levels
-
-
+Line = Annotated[str, AfterValidator(one_line)]
 Override = Annotated[Line, Field(description="A Hydra override, as after `dvc exp run -S`: model=yolo11n")]
 Overrides = Annotated[
     Annotated[Override, Tag("value")] | Annotated[list[Override], Tag("list")],
     by_shape("an override such as augmentation=none, or a list of them"),
 ]
 Key = Annotated[str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.\w+)*$", description="A key or group of the config in conf/")]
-Levels = Annotated[list[Level], Field(min_length=1), AfterValidator(without_repeats)]
 Metric = Annotated[
     str,
     Field(
@@ -209,7 +156,7 @@ class SweepConfig(Model):
 
     def space(self) -> float:
         """The number of combinations there are."""
-        return product(v.size() if isinstance(v, Range) else len(v) for v in self.parameters.values())
+        return math.prod(v.size() if isinstance(v, Range) else len(v) for v in self.parameters.values())
 
 
 Values = Annotated[
@@ -320,6 +267,11 @@ class DesignBase(Model):
         """The arm that the others are measured against; None where the design names none."""
         return _text(self.hypothesis.versus) if self.hypothesis else None
 
+    @property
+    def claimed_arm(self) -> str | None:
+        """The arm that the hypothesis is about; None where it is about all."""
+        return _text(self.hypothesis.arm) if self.hypothesis else None
+
 
 class SingleDesign(DesignBase):
     """One arm, such as a baseline."""
@@ -355,7 +307,7 @@ class ComparisonDesign(DesignBase):
         if block.variables is None:
             return len(block.values or [])
         lengths = [len(levels) for levels in block.variables.values()]
-        return lengths[0] if block.zip else product(lengths)
+        return lengths[0] if block.zip else math.prod(lengths)
 
     @property
     def reference(self) -> str | None:
@@ -411,14 +363,6 @@ def digest(design: DesignBase) -> str:
 def key_of(override: str) -> str:
     """What an override sets: `training.ema` of `training.ema=false`, `+new=1` or `~training.ema`."""
     return override.partition("=")[0].strip().lstrip("+~")
-
-
-def product(numbers: Iterable[float]) -> float:
-    """The product, in exact integers where all are: math.prod turns into a float only by an infinite one."""
-    result: float = 1
-    for number in numbers:
-        result *= number
-    return result
 
 
 def _text(level: Scalar) -> str | None:

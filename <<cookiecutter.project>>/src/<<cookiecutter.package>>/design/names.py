@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import UserError, nearest
 from .compose import exists, find
 from .expansion import Arm
-from .models import Design, label
+from .levels import label
+from .models import Design
 
 LONGEST = 150  # characters; a ref is a file with a name of at most 255, and tables want less
 PLACE = re.compile(r"\{([^{}]*)\}")

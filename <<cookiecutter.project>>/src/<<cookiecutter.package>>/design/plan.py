@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import UserError
 from .compose import Composer
 from .expansion import Arm, Levels, arms, check_reference, is_bayesian
-from .models import Design, Level, digest
+from .levels import Level
+from .models import Design, digest
 from .names import run_names
 from .overrides import last_of_each, override
 from .pipeline import Pipeline, waves

@@ -165,7 +165,7 @@ def no_baseline(design: Design, facts: Facts) -> str:
 
 def compared(design: Design, plan: Plan) -> int:
     """How many arms there are, those of a bayesian sweep that are still to be chosen among them."""
-    if design.hypothesis is not None and design.hypothesis.arm is not None:
+    if design.claimed_arm is not None:
         return 2
     return len({run.arm for run in plan.runs}) + (plan.undecided if is_bayesian(design) else 0)
 

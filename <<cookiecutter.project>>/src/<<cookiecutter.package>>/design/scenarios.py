@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from . import schema
-from .models import Design, Level, label
+from .levels import Level, label
+from .models import Design
 
 
 class Scenario:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import UserError
 from . import checkout, examples, gate, records, study, verdict
+from .estimates import measured, over_seeds
 from .records import FINISHED, Record
 from .study import Row, Study
 
@@ -32,6 +33,7 @@ FOLDER = Path("models/champion")
 SAID, TRACKED, IGNORED = (FOLDER / name for name in ("champion.yaml", "champion.dvc", ".gitignore"))
 WEIGHTS = {"detection": "checkpoints/champion.pt", "classification": "checkpoints/champion.ckpt"}
 NETWORK = "openvino"
+NAME = "champion"  # in a design, for infer.model
 OUTPUTS = "/checkpoints\n/openvino\n"  # what git ignores
 
 
@@ -86,6 +88,15 @@ def current(root: Path) -> Champion | None:
     head = study.planning.head(root)
     text = checkout.commit(root, head).text(str(SAID)) if head else ""
     return _parsed(text) if text else None
+
+
+def model(root: Path) -> str:
+    """The commit whose train stage made the champion's model. Raises UserError where there is none."""
+    now = current(root)
+    if now is None:
+        raise UserError("there is no champion yet: lab promote DESIGN")
+    measured_another = (now.params(root).get("infer") or {}).get("model")
+    return str(measured_another or now.revision)
 
 
 def _parsed(text: str) -> Champion:
@@ -269,9 +280,9 @@ def commit(root: Path, message: str) -> None:
 def _measured(found: Study, row: Row) -> Any:
     """The design's metrics, of the run and of its arm."""
     for name in found.metrics:
-        values = verdict.measured(found.arms[row.arm], name)
+        values = measured(found.arms[row.arm], name)
         if values:
-            arm = verdict.over_seeds(found, name, values)
+            arm = over_seeds(found, name, values)
             yield name, Measured(value=values.get(row.seed), mean=arm.value, low=arm.low, high=arm.high, seeds=arm.n)
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from . import checkout
+from .dotted import flat, nested
 from .records import FINISHED
-from .verdict import flat
 
 if TYPE_CHECKING:
     from .records import Record
@@ -61,18 +61,6 @@ def one_or_all(values: Iterable[Any]) -> Any:
 def distinct(values: Iterable[Any]) -> list[Any]:
     """Each value once."""
     return list({json.dumps(value, sort_keys=True): value for value in values}.values())
-
-
-def nested(config: dict[str, Any]) -> dict[str, Any]:
-    """Dotted keys as mappings in mappings."""
-    result: dict[str, Any] = {}
-    for key, value in config.items():
-        place = result
-        *folders, last = key.split(".")
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[last] = value
-    return result
 
 
 def as_yaml(content: dict[str, Any]) -> str:

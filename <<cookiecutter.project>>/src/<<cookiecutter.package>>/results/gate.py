@@ -16,6 +16,8 @@ from ..design.models import ComparisonConfig, ComparisonDesign, Hypothesis
 from ..design.plan import run_key
 from ..design.power import ALPHA
 from . import checkout, examples, planning, records, statistics, verdict
+from .decisions import INVALID, SUPPORTED
+from .estimates import interval, measured, oriented, over_seeds
 from .records import FINISHED, Record
 from .study import Row, Study
 
@@ -31,7 +33,7 @@ LEAST_SEEDS = 2
 def objections(study: Study, found: Verdict, row: Row, champion: Champion | None) -> list[str]:
     """Why a run of a study should not become the champion; empty where nothing speaks against it."""
     said = [*stale(study), *lucky(study, found, row)]
-    if found.outcome == verdict.INVALID:
+    if found.outcome == INVALID:
         said.append(f"{study.design.name} is INVALID: {found.reasons[0]}")
     elif champion is None:
         if study.design.hypothesis and found.winner != row.arm:
@@ -56,15 +58,15 @@ def stale(study: Study) -> Iterator[str]:
 def lucky(study: Study, found: Verdict, row: Row) -> Iterator[str]:
     """A run that does not stand for its arm."""
     metric = found.metric
-    values = verdict.measured(study.arms[row.arm], metric)
+    values = measured(study.arms[row.arm], metric)
     own = values.get(row.seed)
     if metric is None or own is None:
         return
     if len(values) < LEAST_SEEDS:
         yield f"a lucky seed can't be told: {row.arm} has one seed, {row.seed}, with {own:.4g} in {metric}"
         return
-    arm = verdict.over_seeds(study, metric, values)
-    ends = verdict.oriented(arm, _sign(found)).high
+    arm = over_seeds(study, metric, values)
+    ends = oriented(arm, _sign(found)).high
     if ends is not None and _sign(found) * own > ends:
         yield (
             f"a lucky seed: {row.arm} with seed {row.seed} has {own:.4g} in {metric}, beyond what {arm.n} seeds show: "
@@ -83,7 +85,7 @@ def against(study: Study, found: Verdict, row: Row, champion: Champion) -> Itera
     pairs = duel(study, row.arm, found, [other for other in rows if other.seed in others], others)
     seen = examples.read(pairs)
     result = verdict.judge(pairs, seen)
-    if result.outcome != verdict.SUPPORTED:
+    if result.outcome != SUPPORTED:
         yield f"not shown to beat the champion, {champion.experiment}: {'; '.join(result.reasons)}"
     else:
         yield from hidden(pairs, row.arm, result, seen)
@@ -141,8 +143,8 @@ def unmeasured(root: Path, champion: Champion, record: Record, seeds: list[int])
         )
     if champion.code != record.code:
         return (
-            f"a stale baseline: the champion was made by the code {_code(champion.code)}, these runs by "
-            f"{_code(record.code)}. {advice}"
+            f"a stale baseline: the champion was made by the code {champion.code}, these runs by "
+            f"{record.code}. {advice}"
         )
     absent = [commit for commit in champion.runs.values() if commit not in checkout.repository(root)]
     if absent:
@@ -169,7 +171,7 @@ def hidden(pairs: Study, arm: str, result: Verdict, seen: examples.Examples) -> 
     for (name, each), p in zip(estimates.items(), ps, strict=True):
         if each.value < 0 and p < ALPHA:
             yield (
-                f"a regression hidden by the mean: {name} {each.value:+.3g}{verdict.interval(each)}, p = {p:.2g} after "
+                f"a regression hidden by the mean: {name} {each.value:+.3g}{interval(each)}, p = {p:.2g} after "
                 f"Holm over {len(ps)}, while {whole}"
             )
 
@@ -226,7 +228,7 @@ def by_site(seen: examples.Examples, arm: str, seeds: Iterable[int], result: Ver
 def typical(rows: Iterable[Row], metric: str | None) -> Row | None:
     """The finished run that is nearest to the mean of its arm: what the arm delivers, not its luckiest seed."""
     finished = [row for row in rows if row.status == FINISHED]
-    values = verdict.measured(finished, metric)
+    values = measured(finished, metric)
     if not values:
         return next(iter(finished), None)
     middle = mean(values.values())
@@ -242,7 +244,3 @@ def _sign(found: Verdict) -> int:
 
 def _short(data: str | None) -> str:
     return (data or "unknown to git")[:7]
-
-
-def _code(code: str) -> str:
-    return "+".join(part[:7] for part in code.split())

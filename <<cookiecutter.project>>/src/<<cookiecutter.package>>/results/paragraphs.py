@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import tables
+from .decisions import INVALID
+from .estimates import COUNTED, IMAGES, SEEDS
 from .records import FAILED, FINISHED
 from .tables import Shape, shape, title
-from .verdict import COUNTED, IMAGES, INVALID, SEEDS, claimed_arm
 
 if TYPE_CHECKING:
     from .figures import Picture
@@ -31,7 +32,7 @@ def question(study: Study) -> Iterator[str]:
         return
     more = "less is better" if hypothesis.direction == "minimize" else "more is better"
     yield f"measured by {title(hypothesis.metric)} (`{hypothesis.metric}`): {more}"
-    arm = claimed_arm(study)
+    arm = study.design.claimed_arm
     if study.reference is not None:
         yield f"{f'**{arm}**' if arm else 'every arm'} is compared with **{study.reference}**"
     if hypothesis.min_effect:
@@ -51,13 +52,13 @@ def expected(study: Study) -> Iterator[str]:
     if hypothesis.expected is not None:
         yield f"{title(hypothesis.metric)}: {hypothesis.expected:g} or {'less' if least else 'more'}"
     if study.reference is not None and hypothesis.min_effect:
-        arm = claimed_arm(study) or "at least one arm"
+        arm = study.design.claimed_arm or "at least one arm"
         yield f"{arm} {'below' if least else 'above'} {study.reference} by {hypothesis.min_effect:g} or more"
 
 
 def actual(study: Study, verdict: Verdict) -> Iterator[str]:
     """What the arm in question measured: its main metrics, and its best epochs."""
-    arm = claimed_arm(study) or verdict.winner or verdict.best
+    arm = study.design.claimed_arm or verdict.winner or verdict.best
     if arm is None or arm not in study.arms or verdict.metric is None:
         return
     stem = verdict.metric.partition(".")[0]

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import pygit2
 
-from ..design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign, label
+from ..design.levels import label
+from ..design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign
 from . import checkout
+from .estimates import COUNTED, Difference, difference, measured, over_seeds
 from .records import FINISHED
 from .study import MAIN_METRICS
-from .verdict import COUNTED, Difference, difference, measured, over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .comparisons import Comparison
     from .study import Row, Study
-    from .verdict import Comparison, Verdict
+    from .verdict import Verdict
 
 LATENCY = {"quant": "quant_speed.latency_ms.p50"}  # by stage; of infer it is the one of single images
 SITES = ("data.site", "infer.site")

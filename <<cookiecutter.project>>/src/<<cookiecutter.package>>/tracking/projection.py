@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..design.models import AblationDesign, ComparisonDesign, SweepDesign
-from ..results import examples, frame, report, tables, verdict
+from ..results import dotted, examples, frame, report, tables, verdict
 from ..results.figures import pictures
 from ..results.records import FAILED, FINISHED, QUEUED, RUNNING, Record
 from ..results.study import Row, Study
@@ -484,7 +484,7 @@ def _final_points(record: Record) -> list[Point]:
     values = {
         (stem.removesuffix("_speed"), f"{stem}.{name}"): value
         for stem, content in record.metrics.items()
-        for name, value in verdict.flat(content).items()
+        for name, value in dotted.flat(content).items()
     }
     values |= {(stage, f"seconds.{stage}"): seconds for stage, seconds in record.seconds.items()}
     return [
@@ -496,7 +496,7 @@ def _final_points(record: Record) -> list[Point]:
 
 def _params(params: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """The composed config by dotted keys, and in full what is too long for a param."""
-    flat = verdict.flat({name: value for name, value in params.items() if name != "experiment"})
+    flat = dotted.flat({name: value for name, value in params.items() if name != "experiment"})
     open_ones = {name: text.value(value) for name, value in flat.items() if not text.is_secret(name)}
     named = text.names(open_ones)
     long = {named[name]: value for name, value in open_ones.items() if len(value) > text.PARAM}

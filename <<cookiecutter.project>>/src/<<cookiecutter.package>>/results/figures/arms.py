@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...design.models import AblationDesign
 from .. import tables
+from ..estimates import IMAGES, SEEDS, measured
 from ..tables import Shape
-from ..verdict import IMAGES, SEEDS, measured
 from .drawing import (
     BLUE,
     COLOURS,

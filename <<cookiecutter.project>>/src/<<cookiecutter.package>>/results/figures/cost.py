@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import statistics, tables
-from ..verdict import measured
+from ..estimates import measured
 from .drawing import BLUE, COLOURS, DASHED, GREY, VERMILION, Picture, canvas, interval, key, png, points, ruled, wrapped
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import tables
-from ..verdict import measured
+from ..estimates import measured
 from .arms import MOST_METRICS, arms
 from .drawing import BLUE, GREY, Picture, canvas, interval, key, png, points, ruled, wrapped
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import examples, statistics, tables
+from ..estimates import measured
 from ..records import FINISHED
-from ..verdict import measured
 from .arms import comparison
 from .drawing import (
     BLUE,

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...design.expansion import short_names
-from ...design.models import Range, SweepDesign, label
+from ...design.levels import label
+from ...design.models import Range, SweepDesign
 from .. import tables
-from ..verdict import measured
+from ..estimates import measured
 from .drawing import BLUE, GREY, VERMILION, Picture, canvas, number, on, png, wrapped
 
 if TYPE_CHECKING:
