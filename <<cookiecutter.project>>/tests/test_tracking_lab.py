@@ -68,7 +68,6 @@ class Lived:
     """A project whose designs have run with the mirror beside them, and how many points a running run was seen with."""
 
     project: Trivial
-    empty: Path
     seen: list[int]
 
     @property
@@ -84,14 +83,12 @@ class Lived:
 
     def copied(self, root: Path) -> Lived:
         """Another clone, with everything."""
-        return Lived(trivial.copied(self.project, root), self.empty, self.seen)
+        return Lived(trivial.copied(self.project, root), self.seen)
 
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     folder = tmp_path_factory.mktemp("lived")
-    empty = folder / "empty.db"
-    tracked.sink(f"sqlite:///{empty}").client.search_experiments()
     project = trivial.make(folder / "project")
     (project.root / "designs").mkdir(exist_ok=True)
     for name, design in DESIGNS.items():
@@ -106,8 +103,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
         text = text.replace(before, after)
     script.write_text(text)
     project.commit("designs")
-    shutil.copy(empty, project.root / "mlflow.db")
-    found = Lived(project, empty, [])
+    tracked.store(project.root)
+    found = Lived(project, [])
     run(found, "grid")
     for name in ("variants", "again"):
         assert found.lab("queue", f"designs/{name}.yaml", "--force").returncode == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import shutil
 import subprocess
 import sys
 import time
@@ -23,18 +22,9 @@ from tracked import Experiment, Question, dump, export, question, run, send
 SLOW = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with nothing in it: making one takes seconds."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracked.sink(f"sqlite:///{path}").client.search_experiments()
-    return path
-
-
 @pytest.fixture
-def store(empty: Path, tmp_path: Path) -> str:
-    shutil.copy(empty, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+def store(tmp_path: Path) -> str:
+    return tracked.store(tmp_path)
 
 
 def test_a_second_pass_has_nothing_to_do(store: str) -> None:
@@ -54,14 +44,13 @@ def test_a_second_pass_has_nothing_to_do(store: str) -> None:
     assert before["grid"]["tags"]["best.run_id"] == "0123456789ab/grid-0"
 
 
-def test_a_store_made_again_is_the_same(store: str, empty: Path, tmp_path: Path) -> None:
+def test_a_store_made_again_is_the_same(store: str, tmp_path: Path) -> None:
     design = question("grid", 3, 4)
     growing = tracked.one(design, status="RUNNING", end=None, points=design.members[0].made.points[:4])
     for state in (growing, design):
         send(store, state, question("other", 2, 3))
     before = export(store)
-    shutil.copy(empty, tmp_path / "again.db")
-    again = f"sqlite:///{tmp_path / 'again.db'}"
+    again = tracked.store(tmp_path, "again.db")
     send(again, question("other", 2, 3), design)
     assert dump(export(again)) == dump(before)
 
@@ -159,7 +148,7 @@ def test_mirrors_at_once_without_a_lock(store: str) -> None:
 
 
 @SLOW
-def test_killed_and_taken_up_again(store: str, empty: Path, tmp_path: Path) -> None:
+def test_killed_and_taken_up_again(store: str, tmp_path: Path) -> None:
     """kill -9 in the middle of a request, too."""
     path, chance = tmp_path / "mlflow.db", random.Random(0)
     for _ in range(2):
@@ -170,12 +159,12 @@ def test_killed_and_taken_up_again(store: str, empty: Path, tmp_path: Path) -> N
         assert process.wait() == -9, "it had ended before it could be killed"
     design = question("grid", 40, 100)
     send(store, design)
-    shutil.copy(empty, tmp_path / "whole.db")
-    send(f"sqlite:///{tmp_path / 'whole.db'}", design)
-    assert dump(export(store)) == dump(export(f"sqlite:///{tmp_path / 'whole.db'}"))
+    whole = tracked.store(tmp_path, "whole.db")
+    send(whole, design)
+    assert dump(export(store)) == dump(export(whole))
 
 
-def test_killed_at_any_request_and_taken_up_again(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_any_request_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the last request was that arrived: the next pass ends where an undisturbed one does."""
     design = tracked.one(question("grid", 2, 3), artifacts={"run.md": b"text"})
     calls = (
@@ -187,18 +176,15 @@ def test_killed_at_any_request_and_taken_up_again(empty: Path, tmp_path: Path, m
         "delete_run",
         "set_experiment_tag",
     )
-    shutil.copy(empty, tmp_path / "whole.db")
-    place = tmp_path / "artifacts"
-    whole = f"sqlite:///{tmp_path / 'whole.db'}"
+    place, whole = tmp_path / "artifacts", tracked.store(tmp_path, "whole.db")
     number = counted(monkeypatch, calls, math.inf, whole, design, place)
     expected = dump(export(whole))
     assert number > 10
     for last in range(number):
-        path = tmp_path / f"{last}.db"
-        shutil.copy(empty, path)
-        assert counted(monkeypatch, calls, last, f"sqlite:///{path}", design, place) == last
-        send(f"sqlite:///{path}", design, artifacts=place)
-        assert dump(export(f"sqlite:///{path}")) == expected, f"killed after request {last}"
+        store = tracked.store(tmp_path, f"{last}.db")
+        assert counted(monkeypatch, calls, last, store, design, place) == last
+        send(store, design, artifacts=place)
+        assert dump(export(store)) == expected, f"killed after request {last}"
 
 
 class Killed(BaseException):
@@ -265,28 +251,31 @@ def test_values_that_mlflow_would_refuse(store: str) -> None:
     assert found["params"] == {"empty": "", "long": "x" * 6000}
 
 
-def test_a_read_only_store(store: str, tmp_path: Path) -> None:
+def test_a_read_only_store(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     send(store, question("grid", 1, 1))
     read_only = f"{store}?mode=ro&uri=true".replace("sqlite:///", "sqlite:///file:")
     with pytest.raises(load("tracking.mlflow_sink").Trouble, match="can't be written") as caught:
         send(read_only, question("grid", 2, 1))
     assert "\n" not in str(caught.value)
+    assert capsys.readouterr().err == "", "MLflow itself would show a traceback"
 
 
-def test_no_server() -> None:
+def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(load("tracking.mlflow_sink").Trouble) as caught:
         send(f"http://someone:hush-hush@127.0.0.1:{tracked.free_port()}", question("grid", 1, 1))
     assert str(caught.value).endswith("does not answer")
     assert "hush-hush" not in str(caught.value)
 
 
-def test_a_full_disk_for_artifacts(store: str, tmp_path: Path) -> None:
-    """The figures are there all the same, and when there is room again, so are the artifacts."""
+def test_artifacts_that_cannot_be_written(store: str, tmp_path: Path) -> None:
+    """The figures are there all the same, and when the folder can be written, so are the artifacts."""
     place = tmp_path / "artifacts"
     place.write_text("a file is where the folder should be: nothing can be written")
     design = tracked.one(question("grid", 2, 2), artifacts={"run.md": b"text"})
-    with pytest.raises(load("tracking.mlflow_sink").Trouble, match="artifacts of grid-0 were not taken"):
-        send(store, design, artifacts=place)
+    (problem,) = send(store, design, artifacts=place).problems
+    assert problem.startswith("the artifacts of grid-0 were not taken: ")
+    assert str(place) in problem
     found = tracked.sink(store).client.search_runs(["1"], "tags.`dvc.exp.id` LIKE '%'")
     assert [(each.info.status, len(each.data.metrics)) for each in found] == [("FINISHED", 2)] * 2
     place.unlink()
@@ -306,3 +295,24 @@ def test_prune_finds_what_has_no_experiment(store: str) -> None:
     ]
     target.delete(gone)
     assert set(export(store)) == {"views", "grid", "0123456789ab/grid-0", "0123456789ab/grid-1"}
+
+
+def test_a_clock_that_went_back(store: str, tmp_path: Path) -> None:
+    """Between two runs, and between two epochs of one: the design's run still starts with the first of its own."""
+    design = question("grid", 2, 3)
+    send(store, design)
+    hour, made = 3_600_000, design.members[1].made
+    late = [point if point.step == 0 else point._replace(time=point.time - hour) for point in made.points]
+    early = replace(made, key="0123456789ab/early", name="early", start=made.start - hour, points=late)
+    early = replace(early, tags=made.tags | {"dvc.exp.id": early.key, "dvc.exp.name": "early"})
+    later = replace(design, members=[*design.members, Experiment(early)])
+    assert send(store, later).said == []
+    assert send(store, later).updated == 0
+    found = export(store)
+    assert len(found) == 5  # the views, the design, its runs
+    assert found["grid"]["info"][2] == early.start
+    assert {found[member.key]["tags"]["mlflow.parentRunId"] for member in later.members} == {"grid"}
+    assert [time for _, time, _ in found[early.key]["metrics"]["val/m0"]] == [p.time for p in late if p.key == "val/m0"]
+    again = tracked.store(tmp_path, "again.db")
+    send(again, later)
+    assert dump(export(again)) == dump(found)

@@ -46,6 +46,7 @@ def record(name: str = "run", status: str = "finished", **more: Any) -> Any:
         "curves": {},
         "exit_code": None,
         "reason": "",
+        "checkout": "git switch --detach c-run",
         "log": "",
         **more,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ class Server:
     """An MLflow server on SQLite that comes and goes."""
 
     def __init__(self, folder: Path):
-        self.folder, self.port = folder, tracked.free_port()
+        self.folder, self.store, self.port = folder, tracked.store(folder), tracked.free_port()
         self.running: ExitStack | None = None
 
     @property
@@ -42,8 +43,7 @@ class Server:
     def up(self) -> str:
         if self.running is None:
             self.running = ExitStack()
-            store = f"sqlite:///{self.folder / 'server.db'}"
-            self.running.enter_context(tracked.server(self.folder, store, self.port))
+            self.running.enter_context(tracked.server(self.folder, self.store, self.port))
         return self.address
 
     def down(self) -> None:
@@ -96,8 +96,9 @@ def test_a_server_that_is_down_is_told_once_and_caught_up(http: Server, tmp_path
     down = f"MLflow at {http.address} does not answer; it is tried again, and nothing waits for it"
     again = "the server answers again, and has all there is"
     assert said == [down, again, down, again]
-    send(f"sqlite:///{tmp_path / 'file.db'}", question("grid", 4, 6), artifacts=tmp_path / "artifacts")
-    assert dump(export(http.address)) == dump(export(f"sqlite:///{tmp_path / 'file.db'}"))
+    store = tracked.store(tmp_path)
+    send(store, question("grid", 4, 6), artifacts=tmp_path / "artifacts")
+    assert dump(export(http.address)) == dump(export(store))
 
 
 def wait(condition: Any) -> None:
@@ -143,6 +144,13 @@ def composed() -> tuple[dict[str, Any], str]:
     return content["services"]["mlflow"], content["configs"]["auth"]["content"]
 
 
+def documented(word: str) -> str:
+    """The Python in docs/tracking.md in which a word occurs."""
+    page = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
+    (found,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if word in each]
+    return found
+
+
 MISSING = [name for name in ("psycopg2", "flask_wtf") if find_spec(name) is None]
 MISSING += [] if tracked.postgres() else ["PostgreSQL (apt install postgresql)"]
 
@@ -152,7 +160,8 @@ def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeyp
     """As compose.yaml sets it up, but for Docker."""
     folder = tmp_path_factory.mktemp("postgres")
     service, auth = composed()
-    design = tracked.one(question("grid", 3, 20), artifacts={"run.md": b"text"}, name="n" * 250)
+    changes = {"artifacts": {"run.md": b"text"}, "params": {"lr": "0.3"}, "name": "n" * 250}
+    design = tracked.one(question("grid", 3, 20), **changes)
     with ExitStack() as stack:
         place = stack.enter_context(tracked.database(tracked.free_port()))
 
@@ -171,17 +180,35 @@ def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeyp
             tracked.server(folder / "server", store, tracked.free_port(), *options, **environment)
         )
 
-        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
-        with pytest.raises(load("tracking.mlflow_sink").Trouble, match="MLFLOW_TRACKING_PASSWORD") as caught:
-            send(address, design)
-        assert "\n" not in str(caught.value)
+        def become(name: str, password: str) -> None:
+            monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
+            monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
 
-        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a long password")
-        assert send(address, design).created == 4
+        def refused() -> None:
+            with pytest.raises(load("tracking.mlflow_sink").Trouble, match="MLFLOW_TRACKING_PASSWORD") as caught:
+                send(address, design)
+            assert "\n" not in str(caught.value)
+
+        become("admin", "wrong")
+        refused()
+        become("admin", "a long password")
+        assert send(address, question("grid", 2, 10)).created == 3
+        made = documented("get_app_client").replace("http://127.0.0.1:5000", address)
+        users, grants = made.split("for kind in")
+        names: dict[str, Any] = {}
+        exec(users, names)
+        become("ada.l", "twelve characters or more")
+        refused()
+        become("admin", "a long password")
+        exec("for kind in" + grants, names)
+        become("ada.l", "twelve characters or more")
+        assert send(address, design).said == [
+            f"{'n' * 250}: its params have changed, so its run in MLflow was made anew"
+        ]
         assert send(address, design).created == 0
         found = export(address)
     assert found["0123456789ab/grid-2"]["tags"]["mlflow.parentRunId"] == "grid"
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
-    send(f"sqlite:///{folder / 'file.db'}", design, artifacts=folder / "artifacts")
-    assert dump(found) == dump(export(f"sqlite:///{folder / 'file.db'}"))
+    file = tracked.store(folder)
+    send(file, design, artifacts=folder / "artifacts")
+    assert dump(found) == dump(export(file))

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import tracked
 from project import load
@@ -35,8 +37,10 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("project")
     (root / "conf").mkdir()
     (root / "conf" / "tracking.yaml").write_text("experiment: tests\n")
-    design = tracked.one(question("grid", 4, 3), artifacts={"plots/curve.txt": b"text"})
-    send(f"sqlite:///{root / 'mlflow.db'}", design, question("other", 1, 1), artifacts=root / "mlartifacts")
+    store = tracked.store(root)
+    figure = load("tracking.outputs").confusion([{"actual": name, "predicted": name} for name in "ab"])
+    design = tracked.one(question("grid", 4, 3), artifacts={"plots/confusion.png": figure})
+    send(store, design, question("other", 1, 1), artifacts=root / "mlartifacts")
     command = [sys.executable, "-c", SERVE, str(root), str(tracked.free_port())]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -50,13 +54,26 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert process.wait(60) == 0
 
 
-def page(link: str, folder: Path) -> str:
-    """The text of a page, when its scripts have run."""
+def browse(link: str, folder: Path, what: str) -> str:
+    """Open a page and wait for its scripts; what Chromium prints."""
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
-    command += ["--window-size=1800,1000", "--virtual-time-budget=60000", "--dump-dom", link]
+    command += ["--window-size=1800,1000", "--virtual-time-budget=60000", what, link]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
-    return " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", done.stdout, flags=re.DOTALL).split())
+    return done.stdout
+
+
+def page(link: str, folder: Path) -> str:
+    """The text of a page."""
+    content = browse(link, folder, "--dump-dom")
+    return " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", content, flags=re.DOTALL).split())
+
+
+def screenshot(link: str, folder: Path) -> Image.Image:
+    """What a person sees of a page."""
+    browse(link, folder, f"--screenshot={folder / 'page.png'}")
+    with Image.open(folder / "page.png") as image:
+        return image.convert("RGB")
 
 
 def view(link: str, name: str) -> str:
@@ -85,3 +102,16 @@ def test_means_over_the_seeds(link: str, tmp_path: Path) -> None:
     text = page(view(link, "grid.means"), tmp_path)
     assert re.search(r"Group: arm-\d", text)
     assert "(average)" in text
+
+
+def test_an_experiments_page_with_its_figure(link: str, tmp_path: Path) -> None:
+    client = tracked.sink(link.partition("/#/")[0]).client
+    (run,) = client.search_runs(["1"], "tags.`dvc.exp.name` = 'grid-0'")
+    place = link.replace("/runs?", f"/runs/{run.info.run_id}{{}}?")
+    text = page(place.format(""), tmp_path)
+    assert re.search(r"Parent run\W+grid\b", text)
+    assert "val/m0" in text
+    shown = screenshot(place.format("/artifacts/plots/confusion.png"), tmp_path)
+    red, green, blue = np.moveaxis(np.asarray(shown), -1, 0)
+    dark = (red < 20) & (green > 40) & (green < 60) & (blue > 90) & (blue < 120)
+    assert dark.sum() > 20_000, "the cells of the diagonal"

@@ -17,13 +17,43 @@ Get = Callable[[str], Workspace]
 
 
 @pytest.mark.slow
-def test_same_config_and_seed_give_the_same_bytes(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
-    again = prepared(task).copy(tmp_path / "again")
+def test_same_config_and_seed_give_the_same_bytes_and_nothing_else(
+    trained: Get, prepared: Get, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engines would start runs of their own in MLflow, W&B and DVC, which all wait for them here."""
+    again, home, store = prepared(task).copy(tmp_path / "again"), tmp_path / "home", tmp_path / "mlflow.db"
+    home.mkdir()
+    (again.root / ".dvc").mkdir()
+    (again.root / ".dvc" / "config").touch()
+    user = ["-c", "user.name=me", "-c", "user.email=me@localhost"]
+    for command in (["init"], ["add", "dvc.yaml", "params.yaml"], [*user, "commit", "--message=project"]):
+        subprocess.run(["git", *command], cwd=again.root, check=True, stdout=subprocess.DEVNULL)
+    for name, value in {"HOME": home, "MLFLOW_TRACKING_URI": f"sqlite:///{store}", "WANDB_MODE": "offline"}.items():
+        monkeypatch.setenv(name, str(value))
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    before = content(again.root)
     again.run("train", *SMALL[task])
+
     first, second = trained(task).files(), again.files()
     outputs = [name for name in first if name.startswith(("models/", "metrics/"))]
     assert "models/model.pt" in outputs
     assert {name: first[name] for name in outputs} == {name: second[name] for name in outputs}
+
+    after = content(again.root)
+    assert before.items() <= after.items(), "dvc.yaml and all else is as it was"
+    new = {path.parts[0] for path in after.keys() - before.keys()}
+    assert new <= {".cache", ".dvc", "dvclive", "effective", "metrics", "models"}
+    assert not {part for path in after for part in path.parts} & {"mlruns", "mlflow.db", "wandb", "lightning_logs"}
+    assert not store.exists()
+    assert list(home.iterdir()) == []
+
+
+def content(root: Path) -> dict[Path, bytes]:
+    """Every file but git's own and compiled code."""
+    paths = (path for path in root.rglob("*") if path.is_file())
+    found = {path.relative_to(root): path for path in paths if not {".git", "__pycache__"} & set(path.parts)}
+    return {name: path.read_bytes() for name, path in found.items()}
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,22 @@ def one(design: Question, **changes: Any) -> Question:
     """The design with its first run changed."""
     first, *rest = design.members
     return replace(design, members=[replace(first, made=replace(first.made, **changes)), *rest])
+
+
+@cache
+def empty() -> bytes:
+    """The file of a store with nothing in it: MLflow takes seconds to make one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "mlflow.db")
+        sink(f"sqlite:///{path}").client.search_experiments()
+        return path.read_bytes()
+
+
+def store(folder: Path, name: str = "mlflow.db") -> str:
+    """The address of a new store in a folder, with nothing in it."""
+    path = folder / name
+    path.write_bytes(empty())
+    return f"sqlite:///{path}"
 
 
 def sink(uri: str, artifacts: Path | None = None) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -139,9 +140,13 @@ class Commit:
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """The content of metrics/<stem>.json by stem, of the stages that ran with this commit's params."""
-        paths = [path for path in self.outputs if path.startswith("metrics/") and path.endswith(".json")]
-        return {PurePosixPath(path).stem: json.loads(text) for path in paths if (text := self.result(path))}
+        """The content of metrics/<stem>.json by stem, of the stages that ran with this commit's params, where it is whole."""
+        found = {}
+        for path in self.outputs:
+            if path.startswith("metrics/") and path.endswith(".json"):
+                with suppress(json.JSONDecodeError):
+                    found[PurePosixPath(path).stem] = json.loads(self.result(path))
+        return found
 
     @cached_property
     def effective(self) -> dict[str, dict[str, Any]]:

@@ -33,22 +33,22 @@ class Background:
 
 def start(root: Path) -> Background:
     """Start it, for as long as this process or a worker is there. It never fails: experiments don't wait for it."""
+    command = [sys.executable, str(root / "src" / "lab.py"), "mirror", "--follow", str(os.getpid())]
     try:
         if not settings.read(root).backends:
             return Background()
-    except UserError as error:
+        log = folder(root) / "mirror.log"
+        with log.open("wb") as file:
+            subprocess.Popen(
+                command,
+                cwd=root,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for lab, and closing the terminal is not for the mirror
+            )
+    except (UserError, OSError) as error:
         return Background(problem=f"not mirrored: {error}")
-    log = folder(root) / "mirror.log"
-    command = [sys.executable, str(root / "src" / "lab.py"), "mirror", "--follow", str(os.getpid())]
-    with log.open("wb") as file:
-        subprocess.Popen(
-            command,
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for lab, and closing the terminal is not for the mirror
-        )
     return Background(log)
 
 
@@ -60,10 +60,14 @@ def follow(root: Path, owner: int, working: Callable[[], bool], say: Callable[[s
     def needed() -> bool:
         return alive(process) or working()
 
+    def tell(line: str) -> None:
+        with suppress(OSError):  # the log's disk may be the one that is full
+            say(line)
+
     lock = FileLock(folder(root) / "watch.lock")
     while needed():
         with suppress(Timeout), lock.acquire(timeout=POLL):
-            watch(Mirror(root), (), say, needed)
+            watch(Mirror(root), (), tell, needed)
             return
 
 

@@ -52,13 +52,16 @@ class Mirror:
     def once(self, names: Iterable[str] = ()) -> Report:
         """One pass. Raises Trouble, after all sinks had their turn, and UserError."""
         report, troubles = Report(), []
-        with FileLock(folder(self.root) / "mirror.lock"):  # other passes wait; it ends with the process
-            designs = self.designs(names)
-            for sink in self.sinks:
-                try:
-                    report += self._send(sink, designs)
-                except Trouble as trouble:
-                    troubles.append(str(trouble))
+        try:
+            with FileLock(folder(self.root) / "mirror.lock"):  # other passes wait; it ends with the process
+                designs = self.designs(names)
+                for sink in self.sinks:
+                    try:
+                        report += self._send(sink, designs)
+                    except Trouble as trouble:
+                        troubles.append(str(trouble))
+        except OSError as error:  # the project's own disk: full, or not ours to write to
+            raise Trouble(str(error)) from error
         if troubles:
             raise Trouble("; ".join(troubles))
         return report
@@ -77,9 +80,12 @@ class Mirror:
         for design in designs:
             if not sink.has(design):
                 report += sink.send(design)
+        if report.problems:
+            raise Trouble(report.problems[0])
         state = sink.state()
         if state:
-            note.write_text(json.dumps({"state": state, "digests": digests}))
+            with suppress(OSError):  # it saves the next pass time, no more
+                note.write_text(json.dumps({"state": state, "digests": digests}))
         return report
 
     def gone(self) -> list[tuple[Any, dict[str, str]]]:

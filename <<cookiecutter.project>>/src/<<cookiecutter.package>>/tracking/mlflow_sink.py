@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ DIGEST, SENT, REPLACED = "mirror.digest", "mirror.sent", "mirror.replaced"
 PASSING = ("failure", "infinite", "reused", "superseded.by", "best.", "verdict")  # tags that may no longer hold
 BATCH, PAIRS = 1000, 100  # the most that one request takes, and of these the most params and tags each
 ATTEMPTS = 5  # to send a design that another mirror sends, too
+_FULL = re.compile("no space left|disk is full|quota exceeded", re.IGNORECASE)
 _OPENED: dict[str, int] = {}  # the files that this process has open: MLflow never closes one
 
 
@@ -75,16 +77,21 @@ class Design(Protocol):
 
 @dataclass
 class Report:
-    """What was done: how many runs were made and how many changed, and sentences on those that took another's place."""
+    """What was done: how many runs were made and how many changed, and sentences on those that took another's place.
+
+    `problems` are the artifacts that were not taken, in a line each: nothing else waits for them.
+    """
 
     created: int = 0
     updated: int = 0
     said: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def __iadd__(self, other: Report) -> Report:
         self.created += other.created
         self.updated += other.updated
         self.said += other.said
+        self.problems += other.problems
         return self
 
 
@@ -111,6 +118,7 @@ class MlflowSink:
         if self._client is None:
             from mlflow import MlflowClient
 
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its tracebacks: `told` tells it
             if self.uri.startswith("sqlite:"):
                 _hurry()
             self._client = MlflowClient(tracking_uri=self.uri)
@@ -233,7 +241,6 @@ class MlflowSink:
         raise Trouble(f"{design.key}: another mirror keeps changing its runs at {shown(self.uri)}")
 
     def _send(self, design: Design, parent: str, report: Report) -> Report:
-        problems: list[str] = []
         have = self._children(parent)
         keys = {member.key for member in design.members}
         renamed = {run.data.tags.get("dvc.exp.rev"): run for key, run in have.items() if key not in keys}
@@ -242,7 +249,6 @@ class MlflowSink:
             if stored is None or stored.data.tags.get(DIGEST) != member.digest:
                 writing = _Writing(self, member.run(), {NESTED: parent}, CHILD, report)
                 have[member.key] = writing.write(stored, member.digest)
-                problems += writing.problems
         if report.created:  # perhaps another mirror has made the same ones meanwhile
             self.begin()
             have = self._children(parent)
@@ -255,9 +261,7 @@ class MlflowSink:
         run = design.parent(ids)
         self._show(run)
         writing = _Writing(self, run, {}, PARENT, report)
-        self.parents[design.key] = writing.write(self.parents[design.key], "" if problems else design.digest)
-        if problems or writing.problems:
-            raise Trouble((problems + writing.problems)[0])
+        self.parents[design.key] = writing.write(self.parents[design.key], "" if report.problems else design.digest)
         return report
 
     def _id(self, design: Design) -> str:
@@ -284,12 +288,11 @@ class MlflowSink:
 
 
 class _Writing:
-    """A run on its way into MLflow. `problems` are its artifacts', in a line each: all else fails the pass."""
+    """A run on its way into MLflow. What keeps its artifacts away is reported: all else fails the pass."""
 
     def __init__(self, sink: MlflowSink, run: Run, birth: dict[str, str], tag: str, report: Report):
         self.sink, self.client, self.run, self.tag, self.report = sink, sink.client, run, tag, report
         self.tags = _tags(run) | birth
-        self.problems: list[str] = []
 
     def write(self, stored: Stored | None, digest: str) -> Stored:
         """Bring the stored run up to date, or make it. Returns it as it was before, or as it was made."""
@@ -311,8 +314,8 @@ class _Writing:
         run_id = stored.info.run_id
         points, params = self._log(stored, sent["points"])
         files = _hash({path: _file_hash(content) for path, content in run.artifacts.items()})
-        if files != sent["files"] and not self._attach(run_id):
-            files = sent["files"]
+        complete = files == sent["files"] or self._attach(run_id)
+        files = files if complete else sent["files"]
         if (stored.info.status, stored.info.end_time) != (run.status, run.end):
             self._settle(run_id)
         for key in stored.data.tags:
@@ -320,7 +323,7 @@ class _Writing:
                 self.client.delete_tag(run_id, key)
         tags = {key: value for key, value in self.tags.items() if stored.data.tags.get(key) != value}
         done = {"params": sent["params"], "points": len(run.points), "hash": _hash(run.points), "files": files}
-        tags |= {SENT: json.dumps(done)} | ({DIGEST: digest} if digest and not self.problems else {})
+        tags |= {SENT: json.dumps(done)} | ({DIGEST: digest} if digest and complete else {})
         # Last of all; MLflow itself writes the tags of a request last: whoever finds the digest finds everything.
         self._log_batch(run_id, points, params, tags)
         return stored
@@ -384,7 +387,7 @@ class _Writing:
         if not self.run.artifacts:
             return True
         try:
-            with tempfile.TemporaryDirectory() as folder, told(self.sink.uri):
+            with told("the folder for temporary files"), tempfile.TemporaryDirectory() as folder:
                 for path, content in self.run.artifacts.items():
                     place = Path(folder, path)
                     place.parent.mkdir(parents=True, exist_ok=True)
@@ -392,9 +395,10 @@ class _Writing:
                         place.write_bytes(content)
                     else:
                         place.symlink_to(content.resolve())
-                self.client.log_artifacts(run_id, folder)
+                with told(str(self.sink.artifacts or self.sink.uri)):
+                    self.client.log_artifacts(run_id, folder)
         except Trouble as trouble:
-            self.problems.append(f"the artifacts of {self.run.name} were not taken: {trouble}")
+            self.report.problems.append(f"the artifacts of {self.run.name} were not taken: {trouble}")
             return False
         return True
 
@@ -427,6 +431,8 @@ def told(uri: str) -> Iterator[None]:
                 f"MLflow at {place} refuses: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (in the environment, "
                 "or in .env) are not those of a user who may write there"
             ) from error
+        if _FULL.search(message):
+            raise Trouble(f"the disk of {place} is full") from error
         if failing := re.search(r"too many (\d+) error responses", message):
             raise Trouble(f"MLflow at {place} answers with an error of its own ({failing[1]})") from error
         if "failed with exception" in message or isinstance(error, ConnectionError):

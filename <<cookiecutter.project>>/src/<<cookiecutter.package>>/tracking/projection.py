@@ -236,7 +236,7 @@ class Member:
         lines += [f"- {name}: {value:.4g}" for name, value in found.items() if value is not None]
         lines += [f"- failed: {record.reason}"] if record.reason else []
         if record.status == FINISHED:
-            lines += ["", f"`git checkout {record.baseline[:12]} && dvc exp apply {record.name}`"]
+            lines += ["", f"`{record.checkout}`"]
         return "\n".join(lines)
 
     def _artifacts(self, long: Mapping[str, str]) -> dict[str, bytes | Path]:

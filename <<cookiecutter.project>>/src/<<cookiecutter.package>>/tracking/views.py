@@ -16,7 +16,7 @@ from .projection import Run
 
 DESIGNS = "designs"  # the view that shows designs with their runs below them
 OVERVIEW = [
-    *("metrics.`best.mAP50`", "metrics.`best.f1_macro`"),
+    *("metrics.`best.mAP50`", "metrics.`best.f1_macro`", "metrics.`infer.mAP50`", "metrics.`infer.f1_macro`"),
     *("tags.`best.arm`", "tags.`runs.finished`", "tags.`runs.failed`", "tags.`arm`", "tags.`seed`"),
 ]
 _TAG = "mlflow.sharedViewState."

@@ -138,11 +138,11 @@ class WandbSink:
                     shutil.copy(content, place)
                 writing.save(str(place), base_path=writing.dir, policy="now")
             writing.finish(exit_code=0 if run.status in ("FINISHED", "RUNNING") else 1)
-        place = Path(writing.dir).parent
-        self.written[key] = {"digest": digest, "folder": str(place) if _offline() else ""}
-        if before is not None and before["folder"] != str(place):
-            self._forget(before)
-        self._save()
+            place = Path(writing.dir).parent
+            self.written[key] = {"digest": digest, "folder": str(place) if _offline() else ""}
+            if before is not None and before["folder"] != str(place):
+                self._forget(before)
+            self._save()
         report.created += before is None
         report.updated += before is not None
 
