@@ -93,6 +93,24 @@ def test_what_the_preflight_finds_has_to_be_forced(project: Trivial) -> None:
     assert lab(project, "stop", "--now").returncode == 0
 
 
+def test_a_baseline_outlives_commits_that_change_nothing_of_it(project: Trivial) -> None:
+    """A person measures the baseline, writes a design of their own, commits it and goes on; a change of code is another."""
+    write(project, "baseline", FAILING | {"title": "How good?", "base": []})
+    assert lab(project, "run", "baseline").returncode == 0
+    write(project, "own", SWEEP)
+    done = lab(project, "queue", "own")
+    assert done.returncode == 0, done.stderr
+    next((project.root / "src").glob("*/vision/latency.py")).open("a").write("# changed\n")
+    project.commit("another code")
+    done = lab(project, "queue", "own")
+    assert done.returncode == 2 and "baseline: not measured on this commit" in done.stderr
+
+
+def write(project: Trivial, name: str, design: dict) -> None:
+    (project.root / "designs" / f"{name}.yaml").write_text(yaml.safe_dump(design))
+    project.commit(name)
+
+
 def test_refused(project: Trivial) -> None:
     (project.root / "src" / "train.py").open("a").write("# changed\n")
     done = lab(project, "run", "designs/variants.yaml")

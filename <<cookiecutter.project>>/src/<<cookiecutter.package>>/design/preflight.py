@@ -33,7 +33,7 @@ class Facts:
         secrets: what is wrong with .env (tracked, or not ignored); empty where nothing is.
         tracking: where runs are shown; empty where that is not configured.
         data: why the data is not there; empty where it is.
-        baseline: the metric's values over the seeds of the task's baselines (designs of kind single) on this commit.
+        baseline: the metric's values over the seeds of the task's baselines (designs of kind single), as this commit has them.
         measured: whether there is such a baseline at all.
         done: how many of the plan's runs are finished.
         seconds: what a run took in the past on average; None where nobody knows.

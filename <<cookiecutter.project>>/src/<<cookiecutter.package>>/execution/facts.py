@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from ..design import schema
 from ..design.models import Design
 from ..design.plan import Plan
 from ..design.preflight import Facts
@@ -26,9 +28,9 @@ def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int 
     finished = [record for record in known if record.status == FINISHED and record.reaches(design.target)]
     task = design.task or default_task(root)
     alike = [record for record in finished if record.params.get("task") == task]
-    baselines = [r for r in alike if r.baseline == head and r.experiment.get("kind") == "single"]
+    measured = baselines(root, head, alike, design.target) if head else []
     metric = design.hypothesis.metric if design.hypothesis else ""
-    values = [value for record in baselines if (value := record.value(metric)) is not None]
+    values = [value for record in measured if (value := record.value(metric)) is not None]
     done = 0
     if plan is not None and head:
         done = sum(row.status == FINISHED for row in status.standings(root, head, plan.runs))
@@ -40,11 +42,25 @@ def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int 
         tracking=tracking(root),
         data=missing_data(root, head, plan) if plan is not None and head else "",
         baseline=values,
-        measured=bool(baselines),
+        measured=bool(measured),
         done=done,
         seconds=seconds(alike),
         jobs=jobs,
     )
+
+
+def baselines(root: Path, head: str, alike: list[Record], target: str) -> list[Record]:
+    """What answers the baselines (designs of kind single) on this commit, up to the stage `target`.
+
+    Runs of an earlier commit do where config, code and data are the same, as they do for any design.
+    """
+    names = {record.experiment["design"] for record in alike if record.experiment.get("kind") == "single"}
+    found = []
+    for path in (root / schema.FOLDER / f"{name}.yaml" for name in sorted(names)):
+        with suppress(UserError):  # a design that is no more, or can't be planned any more
+            rows = status.standings(root, head, planning.Planner(root, path).plan().runs)
+            found += [row.record for row in rows if row.record and row.status == FINISHED]
+    return [record for record in found if record.reaches(target)]
 
 
 def default_task(root: Path) -> str:
