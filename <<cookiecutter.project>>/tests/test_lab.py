@@ -69,7 +69,7 @@ def test_a_plan_is_the_same_on_every_call_and_writes_nothing(committed: Workspac
     assert first.returncode == 0, first.stderr
     assert first.stdout == second.stdout
     found = json.loads(first.stdout)
-    assert (found["design"], len(found["runs"]), found["runs"][0]["state"]) == ("classification_lr_sweep", 12, "new")
+    assert (found["design"], len(found["runs"]), found["runs"][0]["state"]) == ("classification_lr_sweep", 18, "new")
     assert state(committed) == before
 
 
@@ -77,7 +77,7 @@ def test_a_plan_can_be_read_in_narrow_and_wide_terminals(committed: Workspace) -
     for columns in ("80", "120"):
         done = lab(committed, "plan", SWEEP, COLUMNS=columns)
         assert "lr=0.003,batch_size=16" in done.stdout
-        assert done.stdout.rstrip().endswith("12 runs in 1 wave, 0 done")
+        assert done.stdout.rstrip().endswith("18 runs in 1 wave, 0 done")
     assert "\x1b" not in done.stdout
 
 
@@ -155,7 +155,7 @@ def test_without_a_branch_to_start_from(project: Workspace, trouble: str) -> Non
     [
         ((" lr:", " lrr:"), "lrr is neither a key nor a group of conf/. Did you mean 'lr'?"),
         (("strategy: grid", "strategy: gird"), "Did you mean 'grid'?"),
-        (("[0.003, 0.01, 0.03]", "[]"), "line 18: sweep.parameters.lr: is empty"),
+        (("[0.001, 0.003, 0.01]", "[]"), "line 18: sweep.parameters.lr: is empty"),
         (("metric: infer.f1_macro", "metric: quant.f1_macro"), "hypothesis.metric: quant.f1_macro is written by quant"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..design.expansion import arms, is_bayesian
 from . import checkout
 from .dotted import flat, nested
 from .records import FINISHED
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
     from .study import Study
 
 MOST_ARMS = 12  # whose settings are told one by one
+MODELS = ("infer.model", "infer.members")
 
 
 def settings(study: Study) -> tuple[str, str]:
     """What all runs have in common and the baseline has not, and what differs from arm to arm; both as YAML."""
-    base = flat(checkout.commit(study.root, study.commit).params)
+    base, models = flat(checkout.commit(study.root, study.commit).params), models_of(study)
     runs = {
-        arm: [settings_of(row.record) for row in rows if row.record and row.status == FINISHED]
+        arm: [settings_of(row.record) | models.get(arm, {}) for row in rows if row.record and row.status == FINISHED]
         for arm, rows in study.arms.items()
     }
     everything = [run for arm in runs.values() for run in arm]
@@ -45,6 +47,18 @@ def settings(study: Study) -> tuple[str, str]:
             if found and differing
         }
     return as_yaml(nested(common)), as_yaml(varied)
+
+
+def models_of(study: Study) -> dict[str, dict[str, str]]:
+    """The models that each arm measures, as the design names them: each run has the commits that they were."""
+    design = study.design
+    if is_bayesian(design):
+        return {}
+    named = {}
+    for arm in arms(design):
+        pairs = (each.partition("=") for each in (*design.base, *arm.overrides))
+        named[arm.name] = {key: value for key, _, value in pairs if key in MODELS}
+    return named
 
 
 def settings_of(record: Record) -> dict[str, Any]:

@@ -22,9 +22,9 @@ p.caption { margin: 0 0 1.6rem; color: #555; font-size: .9rem; }
 code { font: .87em ui-monospace, "DejaVu Sans Mono", "Liberation Mono", monospace; background: #f4f4f4; padding: .1em .25em;
   border-radius: 3px; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: .8rem 1rem; border-radius: 4px; overflow-x: auto; } pre code { padding: 0; }
-table { display: block; overflow-x: auto; border-collapse: collapse; font-size: .87rem; margin: 1rem 0;
+table { display: block; overflow-x: auto; border-collapse: collapse; font-size: .83rem; margin: 1rem 0;
   font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap; text-align: left; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap; text-align: left; }
 th { border-bottom: 2px solid #bbb; vertical-align: bottom; white-space: normal; }
 summary { cursor: pointer; margin: 1rem 0; }
 a { color: #0072b2; }
