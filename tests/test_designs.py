@@ -143,7 +143,7 @@ def check_champion(project: BakedProject, name: str) -> None:
     project.run(*lab, "promote", name, "--force", "a test")
     champion = project.path / "models" / "champion"
     files = {path.relative_to(champion).as_posix() for path in champion.rglob("*") if path.is_file()}
-    weights = "champion.pt" if project.path.name.startswith("detection") else "champion.ckpt"
+    weights = "champion.pt" if name.startswith("detection") else "champion.ckpt"
     assert {"champion.yaml", "champion.dvc", f"checkpoints/{weights}"} <= files
     assert any(file.startswith("openvino/") and file.endswith(".bin") for file in files)
     said = yaml.safe_load((champion / "champion.yaml").read_text())
