@@ -10,7 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import torch
 
+from project import load
 from workspace import SMALL, Workspace
 
 Get = Callable[[str], Workspace]
@@ -94,6 +96,13 @@ def test_checkpoints_are_named_by_epoch_and_metric(trained: Get, task: str) -> N
     metric, suffix = {"detection": ("mAP50_95", "pt"), "classification": ("f1_macro", "ckpt")}[task]
     assert f"epoch={metrics['best_epoch']:02d}-val_{metric}={metrics[f'val_{metric}']:.3f}.{suffix}" in names
     assert any(name.startswith("epoch=01") for name in names), "the last epoch"
+
+
+def test_a_short_trainings_average_follows_it() -> None:
+    average, weights = [torch.zeros(2)], [torch.ones(2)]
+    for updates in range(1, 21):
+        load("vision.classification_training").moving_average(average, weights, torch.tensor(updates))
+    assert 0.99 < average[0].min() < 1
 
 
 @pytest.mark.slow

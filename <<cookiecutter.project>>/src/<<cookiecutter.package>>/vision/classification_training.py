@@ -132,6 +132,16 @@ class EpochSampler(Sampler[int]):
         return iter(torch.randperm(self.size, generator=generator).tolist())
 
 
+def moving_average(averaged: Any, current: Any, updates: Any) -> None:
+    """One step of an exponential moving average, in place; a short training's would else remember its first weights.
+
+    The decay is min(EMA_DECAY, (1 + n) / (10 + n)) after n updates, as `num_updates` of
+    https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage has it.
+    """
+    n = float(updates)
+    get_ema_multi_avg_fn(min(EMA_DECAY, (1 + n) / (10 + n)))(averaged, current, updates)
+
+
 class Classifier(pl.LightningModule):
     """A timm network under cross-entropy, with mixup, label smoothing and weight averaging as the config says."""
 
@@ -142,9 +152,8 @@ class Classifier(pl.LightningModule):
         if cfg.model.weights and cfg.model.weights != "pretrained":
             load_weights(network, read_weights(cfg.model.weights), cfg.model.weights, cfg.model.strict)
         self.network = network.to(memory_format=torch.channels_last)
-        averaging = get_ema_multi_avg_fn(EMA_DECAY)
         self.average = (
-            AveragedModel(self.network, multi_avg_fn=averaging, use_buffers=True) if cfg.training.ema else None
+            AveragedModel(self.network, multi_avg_fn=moving_average, use_buffers=True) if cfg.training.ema else None
         )
         self.mixup = augmentation.mixup(cfg.augmentation, len(classes))
         self.outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
