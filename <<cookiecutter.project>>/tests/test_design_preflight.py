@@ -81,7 +81,7 @@ def test_a_design_that_is_ready() -> None:
     assert not preflight.blocked(found)
     text = {check.name: check.message for check in found}
     assert text["runs"] == "3 arms × 8 seeds = 24"
-    assert text["duration"] == "about 12 min (60 s a run)"
+    assert text["duration"] == "about 12 min (60 s a run, 2 at a time)"
     assert text["baseline"] == "measured by the design: a"
 
 
@@ -93,6 +93,7 @@ def test_a_design_that_is_ready() -> None:
         ({"secrets": ".env is tracked by git"}, ".env"),
         ({"data": "datasets/x is not there"}, "data"),
         ({"measured": False}, "baseline"),
+        ({"metrics": {"infer.mAP50", "infer.images"}}, "metric"),
     ],
 )
 def test_what_blocks(facts: dict[str, Any], name: str) -> None:

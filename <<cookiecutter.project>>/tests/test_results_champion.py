@@ -194,7 +194,7 @@ def test_names_are_told(project: Trivial) -> None:
 def test_a_design_that_shows_nothing_makes_no_champion(project: Trivial) -> None:
     answered.design(project, "same", 0.1, 0.5)  # the other way round; all of its runs are there
     message = refusal(project, "same")
-    assert "same is REFUTED, and its winner is None: 0.1 − 0.5 in infer.f1_macro: -0.4" in message
+    assert "same is REFUTED, and no arm of it has won: 0.1 − 0.5 in infer.f1_macro: -0.4" in message
 
 
 def test_mlflow_knows_it_by_its_alias(project: Trivial) -> None:

@@ -212,8 +212,9 @@ def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: P
     finished = [[row for row in table if row["status"] == "finished"] for table in tables]
     assert finished[0] == finished[1] and len(finished[0]) == 4
     clone.call("dvc", "remote", "add", "--force", "--default", "shared", str(shared / "data"))
-    clone.call("dvc", "pull", "models/model.pt")
+    clone.call("dvc", "pull", "prepare", "train")
     assert (clone.root / "models/model.pt").read_text() == "0.5 0"
+    assert (clone.root / "data/prepared/two.txt").read_text() == "two"
 
 
 def test_a_forged_number_is_named(shared: Path, tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ def test_significant_but_smaller_than_asked_for_is_equivalent() -> None:
     assert "within ±0.01" in found.reasons[0]
 
 
+def test_the_winner_is_the_best_arm_that_is_shown_to_be_better() -> None:
+    """The claim may be about a lesser one."""
+    values = {"old": [0.50, 0.51, 0.50], "new": [0.60, 0.61, 0.601], "third": [0.90, 0.91, 0.901]}
+    found = judge(values, hypothesis={"arm": "new", "versus": "old"})
+    assert (found.outcome, found.winner, found.best) == ("SUPPORTED", "third", "third")
+    found = judge(values, hypothesis={"arm": "old", "versus": "new"})
+    assert (found.outcome, found.winner, found.best) == ("REFUTED", None, "third")
+
+
 def test_without_min_effect_any_certain_improvement_is_enough_and_nothing_is_equivalent() -> None:
     assert judge({"old": arm(0.90), "new": arm(0.904)}, **claim(min_effect=0)).outcome == "SUPPORTED"
     assert judge({"old": arm(0.90), "new": arm(0.9001)}, **claim(min_effect=0)).outcome == "INCONCLUSIVE"

@@ -87,7 +87,8 @@ def train(sleep):
 
 stage, params, started = sys.argv[1], yaml.safe_load(Path("params.yaml").read_text()), now()
 if stage == "prepare":
-    write("data/prepared", "data")
+    for name in ("one", "two"):
+        write(f"data/prepared/{name}.txt", name)
     sys.exit()
 with open(Path(os.environ["DVC_ROOT"]).parent / "calls.txt", "a") as calls:
     calls.write(f"{stage} {params['lr']} {params['seed']}\\n")

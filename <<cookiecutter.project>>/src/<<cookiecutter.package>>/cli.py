@@ -19,6 +19,8 @@ from .errors import UserError
 if TYPE_CHECKING:
     from .design.plan import Plan
     from .results.planning import Planner
+    from .results.study import Study
+    from .results.verdict import Verdict
     from .tracking.mirror import Mirror
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,8 +34,10 @@ app = typer.Typer(
 )
 
 
-def design_file(design: Path) -> Path:
+def design_file(design: Path | None) -> Path | None:
     """The file, where the design is given by its name."""
+    if design is None:
+        return None
     named = ROOT / "designs" / f"{design}.yaml"
     return Path(os.path.relpath(named)) if named.is_file() and not design.exists() else design
 
@@ -46,7 +50,7 @@ DesignFile = Annotated[
 def main() -> None:
     """Run `lab`; what a user can put right is one message and exit code 2."""
     try:
-        app()
+        app(prog_name="lab")
     except UserError as error:
         print(f"lab: {error}", file=sys.stderr)
         sys.exit(2)
@@ -302,15 +306,32 @@ def results(
         view.console().print(table)
 
 
+def judge(design: str) -> tuple[Study, Verdict]:
+    """A design's study and its verdict, with what was said of each test image, from wherever that can be had."""
+    from .results import evidence, examples, report, study, verdict
+
+    found = study.read(ROOT, design)
+    if not found.records:
+        raise UserError(
+            f"no run of {found.design.name} is here: lab run {found.path}, or dvc exp pull what has run elsewhere"
+        )
+    if not evidence.bring(found, ROOT / report.FOLDER / report.name(found)):
+        print(
+            "lab: what was said of each test image is neither in DVC's cache nor on its remote: the intervals that follow "
+            "from it are left out",
+            file=sys.stderr,
+        )
+    return found, verdict.judge(found, examples.read(found))
+
+
 @app.command()
 def report(
     design: Annotated[str, typer.Argument(metavar="DESIGN", help="A file of designs/, or its name.")],
 ) -> None:
     """Write a design's report into docs/04-report: verdict, tables and figures. What you wrote into it is kept."""
-    from .results import examples, report, study, verdict
+    from .results import report
 
-    found = study.read(ROOT, design)
-    judged = verdict.judge(found, examples.read(found))
+    found, judged = judge(design)
     path = report.write(found, judged)
     print(f"{judged.outcome}{' (exploratory)' if judged.exploratory else ''}", *judged.reasons, sep="\n  ")
     for file in (path, path.with_suffix(".html")):
@@ -319,7 +340,9 @@ def report(
 
 @app.command()
 def status(
-    design: Annotated[Path | None, typer.Argument(metavar="[DESIGN]", help="A file of designs/.")] = None,
+    design: Annotated[
+        Path | None, typer.Argument(metavar="[DESIGN]", help="A file of designs/, or its name.", callback=design_file)
+    ] = None,
 ) -> None:
     """How the runs of a design stand, or of all designs together."""
     from .execution import designs, status, view, workers
@@ -368,13 +391,12 @@ def review(
     if check:
         recheck(design)
         return
-    from .results import examples, sharing, study, verdict
     from .results import review as branches
+    from .results import sharing
 
     if design is None or (best and arm is not None):
         raise UserError("expected a design, and one of --best and --arm at most: lab review DESIGN")
-    found = study.read(ROOT, design)
-    result = verdict.judge(found, examples.read(found))
+    found, result = judge(design)
     branch = branches.make(found, result, branches.chosen(found, result, arm, best))
     record = branch.row.record if branch.row else None
     print(f"{result.outcome}: {found.design.title}")
@@ -385,6 +407,8 @@ def review(
     if push:
         files, experiments = sharing.push(found, branch)
         print(f"Pushed {files} new files of data, {experiments} experiments, and the branch")
+        if told := sharing.private(ROOT):
+            print(f"lab: {told}", file=sys.stderr)
     for line in branches.commands(ROOT, branch)[push:]:
         print(f"  {line}")
 
@@ -427,7 +451,7 @@ def promote(
     registered = registry.register(ROOT)
     if registered:
         print(registered)
-    print(f"Committed in {champion.FOLDER}. Next: dvc push && git push")
+    print(f"Committed in {champion.FOLDER}. Next: dvc push && git push -u origin HEAD")
 
 
 @app.command(name="schema")

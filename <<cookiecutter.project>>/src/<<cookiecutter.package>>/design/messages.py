@@ -82,7 +82,9 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any) -> str:
     """What is wrong, and what was expected."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"no such key here.{nearest(str(path[-1]), fields_at(path[:-1], data))}"
+        known = fields_at(path[:-1], data)
+        hint = nearest(str(path[-1]), known) or (f" Expected one of {', '.join(known)}." if known else "")
+        return f"no such key here.{hint}"
     if kind == "missing":
         return "is missing"
     if kind == "union_tag_not_found":

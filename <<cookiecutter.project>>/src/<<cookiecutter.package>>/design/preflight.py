@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
+from ..errors import nearest
 from . import power
 from .expansion import is_bayesian
 from .models import ComparisonDesign, Design, SweepDesign
@@ -35,6 +36,7 @@ class Facts:
         data: why the data is not there; empty where it is.
         baseline: the metric's values over the seeds of the task's baselines (designs of kind single), as this commit has them.
         measured: whether there is such a baseline at all.
+        metrics: the names of those that the code of this commit has measured; empty where it has not run yet.
         done: how many of the plan's runs are finished.
         seconds: what a run took in the past on average; None where nobody knows.
         jobs: how many run at a time.
@@ -47,6 +49,7 @@ class Facts:
     tracking: str = ""
     data: str = ""
     baseline: Sequence[float] = field(default_factory=list)
+    metrics: Set[str] = frozenset()
     measured: bool = False
     done: int = 0
     seconds: float | None = None
@@ -98,9 +101,8 @@ def runs(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
     if facts.seconds is None:
         yield Check("duration", True, "unknown: nothing like it has run yet")
     else:
-        yield Check(
-            "duration", True, f"about {duration(left * facts.seconds / facts.jobs)} ({facts.seconds:.0f} s a run)"
-        )
+        about, each = duration(left * facts.seconds / facts.jobs), f"{facts.seconds:.0f} s a run"
+        yield Check("duration", True, f"about {about} ({each}, {facts.jobs} at a time)")
 
 
 def count(design: SweepDesign, name: str) -> str:
@@ -139,6 +141,9 @@ def decision(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
     hypothesis = design.hypothesis
     if hypothesis is None:
         return
+    for name in (hypothesis.metric, *(rail.metric for rail in hypothesis.guardrails)):
+        if facts.metrics and name not in facts.metrics:
+            yield Check("metric", False, f"no run has measured {name}.{nearest(name, facts.metrics)}")
     n = len(design.seeds)
     comparisons = 1 if isinstance(plan, str) else max(1, compared(design, plan) - 1)
     yield Check("seeds", power.smallest_p(n, comparisons) <= power.ALPHA, seeds_message(n, comparisons), blocks=False)

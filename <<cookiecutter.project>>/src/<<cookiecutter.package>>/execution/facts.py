@@ -16,7 +16,7 @@ from ..design.models import Design
 from ..design.plan import Plan
 from ..design.preflight import Facts
 from ..errors import UserError
-from ..results import checkout, planning, records
+from ..results import checkout, dotted, planning, records
 from ..results.records import FINISHED, Record
 from . import queue, status
 
@@ -43,6 +43,7 @@ def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int 
         data=missing_data(root, head, plan) if plan is not None and head else "",
         baseline=values,
         measured=bool(measured),
+        metrics=names(root, head, alike) if head else set(),
         done=done,
         seconds=seconds(alike),
         jobs=jobs,
@@ -61,6 +62,12 @@ def baselines(root: Path, head: str, alike: list[Record], target: str) -> list[R
             rows = status.standings(root, head, planning.Planner(root, path).plan().runs)
             found += [row.record for row in rows if row.record and row.status == FINISHED]
     return [record for record in found if record.reaches(target)]
+
+
+def names(root: Path, head: str, alike: list[Record]) -> set[str]:
+    """The metrics that runs of this commit's code have measured."""
+    code = checkout.commit(root, head).code
+    return {name for record in alike if record.code == code for name in dotted.flat(record.metrics)}
 
 
 def default_task(root: Path) -> str:

@@ -6,6 +6,8 @@ The files lie beside the report as the stages wrote them, and are told by the ha
 from __future__ import annotations
 
 import hashlib
+import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +42,37 @@ def lying(study: Study, folder: Path) -> Iterator[tuple[Record, Path, bool]]:
         if path.exists():
             digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
             yield record, path, digest == examples.digest(record, study.design.target)
+
+
+def bring(found: Study, folder: Path) -> bool:
+    """Put what was said of each test image into DVC's cache: from the report's `folder`, or from DVC's remote.
+
+    Returns whether all of it is here now.
+    """
+    stage = found.design.target
+
+    def absent() -> set[str]:
+        records = finished(found)
+        digests = {examples.digest(record, stage) for record in records if not examples.predictions(record, stage)}
+        return {digest for digest in digests if digest}
+
+    if not absent():
+        return True
+    from dvc.fs import LocalFileSystem
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    with Repo(str(found.root)) as repo:
+        for record, path, as_said in lying(found, folder):
+            if as_said:
+                repo.cache.local.add(str(path), LocalFileSystem(), examples.digest(record, stage))
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # it would name each file that is nowhere
+        try:
+            if missing := absent():
+                repo.cloud.pull({HashInfo("md5", digest) for digest in missing})
+        except Exception as error:  # every kind of remote has errors of its own
+            print(f"lab: DVC's remote can't be read: {error}", file=sys.stderr)
+    return not absent()
 
 
 def finished(study: Study) -> list[Record]:

@@ -37,7 +37,8 @@ def objections(study: Study, found: Verdict, row: Row, champion: Champion | None
         said.append(f"{study.design.name} is INVALID: {found.reasons[0]}")
     elif champion is None:
         if study.design.hypothesis and found.winner != row.arm:
-            said.append(f"{study.design.name} is {found.outcome}, and its winner is {found.winner}: {found.reasons[0]}")
+            winner = f"its winner is {found.winner}" if found.winner else "no arm of it has won"
+            said.append(f"{study.design.name} is {found.outcome}, and {winner}: {found.reasons[0]}")
     else:
         said += against(study, found, row, champion)
     return said

@@ -11,7 +11,6 @@ import difflib
 import json
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +52,7 @@ def check(root: Path, name: str | None = None) -> Result:
     committed = json.loads(said.read_text(encoding="utf-8"))
     found = with_failures(found, committed.get("failed", []))
     present(found)
-    has_images = bring(found, path.with_suffix(""))
+    has_images = evidence.bring(found, path.with_suffix(""))
     if not has_images and '"basis": "images"' in said.read_text(encoding="utf-8"):
         raise UserError(
             f"the verdict on {name} rests on what was said of each test image, which is not on the branch, in DVC's "
@@ -97,36 +96,6 @@ def present(found: Study) -> None:
             f"no experiment of {found.design.name} is in this clone, {where}, so that nothing can be recomputed: "
             f"lab review {found.design.name} --push, where they ran"
         )
-
-
-def bring(found: Study, folder: Path) -> bool:
-    """Put what was said of each test image into DVC's cache: from the report's `folder`, or from DVC's remote.
-
-    Returns whether all of it is here now.
-    """
-    from dvc.fs import LocalFileSystem
-    from dvc.repo import Repo
-    from dvc_data.hashfile.hash_info import HashInfo
-
-    stage = found.design.target
-
-    def absent() -> set[str]:
-        records = evidence.finished(found)
-        digests = {examples.digest(record, stage) for record in records if not examples.predictions(record, stage)}
-        return {digest for digest in digests if digest}
-
-    if not absent():
-        return True
-    with Repo(str(found.root)) as repo:
-        for record, path, as_said in evidence.lying(found, folder):
-            if as_said:
-                repo.cache.local.add(str(path), LocalFileSystem(), examples.digest(record, stage))
-        try:
-            if missing := absent():
-                repo.cloud.pull({HashInfo("md5", digest) for digest in missing})
-        except Exception as error:  # every kind of remote has errors of its own
-            print(f"lab: DVC's remote can't be read: {error}", file=sys.stderr)
-    return not absent()
 
 
 def swapped(found: Study, folder: Path) -> Iterator[str]:

@@ -7,8 +7,10 @@ all, and never over what somebody else has pushed.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from . import checkout
@@ -48,7 +50,7 @@ def push_data(root: Path, found: Iterable[Record]) -> int:
     from dvc.repo import Repo
     from dvc_data.hashfile.hash_info import HashInfo
 
-    wanted = {
+    outputs = {
         out["md5"]: f"{path} of {record.name}"
         for record in found
         for path, out in record.outputs.items()
@@ -58,10 +60,11 @@ def push_data(root: Path, found: Iterable[Record]) -> int:
         name = repo.config["core"].get("remote")
         if not name:
             raise UserError("DVC has no default remote: dvc remote add --default storage URL")
+        wanted = {part: what for md5, what in outputs.items() for part in with_files(repo.cache.local, md5)}
         try:
             sent = repo.cloud.push({HashInfo("md5", md5) for md5 in wanted}, remote=name)
-            there = repo.cloud.get_remote_odb(name)
-            missing = [what for md5, what in wanted.items() if not there.exists(md5)]
+            there = set(repo.cloud.get_remote_odb(name).oids_exist(list(wanted)))
+            missing = [what for md5, what in wanted.items() if md5 not in there]
         except (DvcException, OSError) as error:
             raise UserError(f"dvc could not push to the remote {name}, so that nothing was pushed: {error}") from error
     if missing:
@@ -71,6 +74,33 @@ def push_data(root: Path, found: Iterable[Record]) -> int:
             "push from where it ran"
         )
     return len(sent.transferred)
+
+
+def private(root: Path) -> str:
+    """What to do about a DVC remote that lies inside the project, where nobody else reaches it; empty for any other."""
+    from dvc.config import Config
+
+    config = Config(str(root / ".dvc"))
+    name = config["core"].get("remote", "")
+    url = str(config["remote"].get(name, {}).get("url", ""))
+    if "://" in url or not Path(url).is_relative_to(root):
+        return ""
+    return (
+        f"DVC's remote {name} is a folder of this project, {Path(url).relative_to(root)}: nobody else reaches it. "
+        f"dvc remote modify {name} url URL, git commit, and push again"
+    )
+
+
+def with_files(cache: Any, md5: str) -> Iterator[str]:
+    """The hash of an output, and where that is a folder those of its files: DVC's cloud would take the list for all."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    yield md5
+    if md5.endswith(".dir"):
+        with suppress(FileNotFoundError):  # not in the cache: on the remote, or nowhere
+            files = (file for _, _, file in Tree.load(cache, HashInfo("md5", md5)))
+            yield from (file.value for file in files if file and file.value)
 
 
 def push_refs(root: Path, wanted: dict[str, str]) -> None:

@@ -49,7 +49,7 @@ class Verdict:
         exploratory: the design was not the same before the runs.
         complete: no run is still to come.
         metric, direction: what was asked for; no metric where nothing was measured.
-        winner: the arm that the verdict supports, the best of them; None where it supports none.
+        winner: where the claim is supported, the best of all arms that are shown to be better; else None.
         best: the arm with the best mean, whatever that is worth; None where nothing has finished.
         reasons: sentences for people.
         arms: every arm's results.
@@ -103,7 +103,7 @@ def judge(study: Study, examples: Examples | None = None, exploratory: bool = Fa
     faults = [*fidelity.other_configs(study), *fidelity.no_op_arms(study)]
     coming = [row for row in relevant(study) if row.status not in (FINISHED, FAILED)]
     outcome = INVALID if faults else INCONCLUSIVE if coming else overall({each.outcome for each in claimed})
-    supported = {each.arm for each in claimed if each.outcome == SUPPORTED}
+    supported = {each.arm for each in comparisons if each.outcome == SUPPORTED}
     winner = best_of((arm for arm in arms if arm.arm in supported), sign) if outcome == SUPPORTED else None
     exploratory = exploratory or changed(study)
     subject = next((arm for arm in arms if arm.arm == study.design.claimed_arm), winner or best)
