@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,7 +41,8 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     figure = load("tracking.outputs").confusion([{"actual": name, "predicted": name} for name in "ab"])
     design = tracked.one(question("grid", 4, 3), artifacts={"plots/confusion.png": figure})
     send(store, design, question("other", 1, 1), artifacts=root / "mlartifacts")
-    command = [sys.executable, "-c", SERVE, str(root), str(tracked.free_port())]
+    port = tracked.free_port()
+    command = [sys.executable, "-c", SERVE, str(root), str(port)]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
@@ -50,8 +51,10 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     else:
         raise AssertionError("lab ui printed no link")
     yield line.strip()
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     assert process.wait(60) == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the server has ended with it"
 
 
 def browse(link: str, folder: Path, what: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def serve(root: Path, port: int, say: Callable[[str], None]) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as file:
         server = subprocess.Popen(command, cwd=root, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it takes the server along, too
     try:
         say("starting MLflow's pages…")
         _wait(server, port, log)
