@@ -160,7 +160,7 @@ def check_champion(project: BakedProject, name: str) -> None:
         "seeds": [0],
     }
     (project.path / "designs" / "champion.yaml").write_text(yaml.safe_dump(design))
-    project.run("git", "add", "designs")
+    project.run("git", "add", "designs", "conf")
     project.run("git", "commit", "--quiet", "--message", "the champion once more")
     project.run(*lab, "run", "champion")
     (run,) = json.loads(project.run(*lab, "plan", "champion", "--json").stdout)["runs"]
