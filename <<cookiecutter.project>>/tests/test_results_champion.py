@@ -197,8 +197,9 @@ def test_a_design_that_shows_nothing_makes_no_champion(project: Trivial) -> None
     assert "same is REFUTED, and no arm of it has won: 0.1 − 0.5 in infer.f1_macro: -0.4" in message
 
 
-def test_mlflow_knows_it_by_its_alias(project: Trivial) -> None:
+def test_mlflow_knows_it_by_its_alias(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each champion is a version once, and what a design calls models:/name@champion is its experiment."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it: it ends with the test
     (project.root / "conf" / "tracking.yaml").write_text("experiment: trivial\nbackends: [mlflow]\n")
     registry, find = load("tracking.registry"), load("tracking.revisions").find
     first, _ = champions.promote(project.root, "small")

@@ -56,6 +56,7 @@ def test_a_model_of_mlflow_is_the_experiment_that_it_stands_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = load("tracking.revisions").find
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert find(tmp_path, "some-branch") is None
     with pytest.raises(UserError, match="lab mirror --all"):
         find(tmp_path, "models:/seeds/1")
