@@ -122,14 +122,19 @@ def test_an_unknown_design_names_the_nearest(ran: Trivial) -> None:
         study.read(ran.root, "secnd")
 
 
-def test_a_failed_runs_epochs_are_kept(ran: Trivial, tmp_path: Path) -> None:
-    project = trivial.copied(ran, tmp_path / "failing")
+def third(project: Trivial, addition: str) -> Any:
+    """The study of a design that runs with this at the end of its stages."""
     script = project.root / "src" / "stand_in.py"
-    script.write_text(script.read_text() + 'if stage == "train":\n    sys.exit("after the training")\n')
+    script.write_text(script.read_text() + addition)
     values = {"variable": "lr", "values": [0.2, 0.6]}
     design(project, "third", comparison=values, hypothesis=COMPARISON["hypothesis"] | {"arm": 0.6, "versus": 0.2})
     project.call("python", "src/lab.py", "run", "designs/third.yaml", "--force", check=False)
-    found = study.read(project.root, "third")
+    return study.read(project.root, "third")
+
+
+def test_a_failed_runs_epochs_are_kept(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "failing")
+    found = third(project, 'if stage == "train":\n    sys.exit("after the training")\n')
     assert {row.status for row in found.rows} == {"failed"}
     record = found.rows[0].record
     assert [point.step for point in record.curves["val/loss"]] == [0, 1, 2]
@@ -138,12 +143,7 @@ def test_a_failed_runs_epochs_are_kept(ran: Trivial, tmp_path: Path) -> None:
 
 def test_a_metrics_file_that_was_cut_off_is_a_missing_value(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "cut")
-    script = project.root / "src" / "stand_in.py"
-    script.write_text(script.read_text() + 'if stage == "infer":\n    write("metrics/infer.json", \'{"f1_mac\')\n')
-    values = {"variable": "lr", "values": [0.2, 0.6]}
-    design(project, "third", comparison=values, hypothesis=COMPARISON["hypothesis"] | {"arm": 0.6, "versus": 0.2})
-    project.call("python", "src/lab.py", "run", "designs/third.yaml", "--force", check=False)
-    found = study.read(project.root, "third")
+    found = third(project, 'if stage == "infer":\n    write("metrics/infer.json", \'{"f1_mac\')\n')
     assert {row.status for row in found.rows} == {"finished"}
     assert {row.value("infer.f1_macro") for row in found.rows} == {None}
     assert load("results.verdict").judge(found).outcome == "INCONCLUSIVE"

@@ -43,7 +43,7 @@ def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int 
         data=missing_data(root, head, plan) if plan is not None and head else "",
         baseline=values,
         measured=bool(measured),
-        metrics=names(root, head, alike) if head else set(),
+        metrics=known_metrics(root, head, alike) if head else set(),
         done=done,
         seconds=seconds(alike),
         jobs=jobs,
@@ -64,7 +64,7 @@ def baselines(root: Path, head: str, alike: list[Record], target: str) -> list[R
     return [record for record in found if record.reaches(target)]
 
 
-def names(root: Path, head: str, alike: list[Record]) -> set[str]:
+def known_metrics(root: Path, head: str, alike: list[Record]) -> set[str]:
     """The metrics that runs of this commit's code have measured."""
     code = checkout.commit(root, head).code
     return {name for record in alike if record.code == code for name in dotted.flat(record.metrics)}
