@@ -206,6 +206,13 @@ def test_what_dvc_writes_here_is_no_obstacle(project: Trivial) -> None:
     assert project.records()["run"].params["lr"] == 0.2
 
 
+def test_another_design_that_is_not_committed_is_no_obstacle(project: Trivial) -> None:
+    (project.root / "designs").mkdir(exist_ok=True)
+    (project.root / "designs" / "draft.yaml").write_text("kind: sweep\n")
+    enqueue(project, project.run("run", lr=0.2))
+    assert "run" in project.records()
+
+
 def test_work_tree_index_and_head_stay(project: Trivial) -> None:
     (project.root / "notes.txt").write_text("mine")
     index = (project.root / ".git" / "index").read_bytes()

@@ -115,6 +115,18 @@ def test_only_what_beats_it_takes_its_place(project: Trivial) -> None:
     assert "is the champion already" in refusal(project, said(project)["experiment"])
 
 
+def test_a_run_that_no_design_asked_for_is_promoted_by_the_one_that_it_answers(project: Trivial) -> None:
+    project.call("dvc", "exp", "run", "--temp", "-n", "plain", "-S", "lr=0.55", "-S", "seed=1", "infer")
+    assert "plain answers no design" in refusal(project, "plain")
+    answered.design(project, "after", 0.55, 0.1)
+    told = project.call("python", "src/lab.py", "run", "after", "--force").stdout
+    assert "reused" in told and told.rstrip().endswith("4 finished")
+    line = next(line for line in project.call("python", "src/lab.py", "status").stdout.splitlines() if "after" in line)
+    assert line.split() == ["after", "4"], "three of the four are others'"
+    assert "plain is the champion" in project.call("python", "src/lab.py", "promote", "plain").stdout
+    assert (said(project)["design"], said(project)["seed"]) == ("after", 1)
+
+
 def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> None:
     champions.promote(project.root, "small")
     first = said(project)

@@ -207,6 +207,7 @@ def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: P
     told = lab(clone, "review", "--check")
     assert "every number of the report agrees" in told and "dvc metrics diff" in told
     assert re.search(r"\| metrics/infer.json +\| f1_macro +\| - +\| 0.5 ", told), told
+    assert "classes.cat" not in told, "a pull request's comment is for the main numbers"
     frame = load("results.frame")
     tables = [frame.rows(load("results.study").read(root, "small")) for root in (clone.root, shared / "project")]
     finished = [[row for row in table if row["status"] == "finished"] for table in tables]

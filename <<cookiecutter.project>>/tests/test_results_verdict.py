@@ -242,6 +242,19 @@ def test_the_best_of_a_sweep_with_one_seed_is_no_proof() -> None:
     assert "lr=0.01 is the best of 3, but the best of so many equal ones looks 0.85" in " ".join(found.reasons)
 
 
+def test_an_interval_of_a_share_ends_at_1() -> None:
+    values = [0.99, 0.96, 0.995]
+    share = verdict.judge(study({"only": values}, kind="single", hypothesis={"expected": 0.9})).arms[0].mean
+    assert (round(share.low, 4), share.high) == (0.9346, 1.0)  # t(0.975, 2) = 4.303 times a standard error of 0.0109
+    doubled = {"only": [Run({"train.val/loss": 2 * value}) for value in values]}
+    free = (
+        verdict.judge(study(doubled, kind="single", hypothesis={"metric": "train.val/loss", "expected": 2}))
+        .arms[0]
+        .mean
+    )
+    assert (round(free.low, 3), round(free.high, 3)) == (1.869, 2.057)
+
+
 def test_a_hypothesis_that_nothing_can_be_held_against_is_inconclusive() -> None:
     values = {"lr=0.1": arm(0.9), "lr=0.2": arm(0.95)}
     found = judge(values, kind="sweep", block={"parameters": {"lr": [0.1, 0.2]}})

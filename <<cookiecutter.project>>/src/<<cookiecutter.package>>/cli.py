@@ -288,6 +288,8 @@ def results(
     from .execution import view
     from .results import frame, study
 
+    if as_csv + as_json + as_markdown > 1:
+        raise UserError("expected one of --csv, --json and --markdown at most")
     found = study.read(ROOT, design)
     if as_json:
         print(json.dumps(frame.arranged(found, sort), ensure_ascii=False, indent=1))

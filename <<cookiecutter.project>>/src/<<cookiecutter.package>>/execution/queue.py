@@ -49,7 +49,7 @@ def ready(root: Path) -> str:
 def dirty(root: Path) -> list[str]:
     """What differs from HEAD and matters to a run, by path: not what DVC itself writes when it runs the pipeline here.
 
-    Of the files that git does not know only those count that a run would miss: code, config and designs.
+    Of the files that git does not know only those count that a run would miss: code, config and data.
     """
     # Without the optional locks, git status leaves the index alone.
     command = ["git", "--no-optional-locks", "status", "--porcelain", "-z", "-uall", "--no-renames", "--", "."]
@@ -63,7 +63,7 @@ def dirty(root: Path) -> list[str]:
         state, path = line[:2], line[3:].removeprefix(above)
         if path.startswith("docs/"):  # a report may be written while experiments run
             continue
-        missed = path.startswith(("src/", "conf/", "designs/")) or path.endswith(".dvc")
+        missed = path.startswith(("src/", "conf/")) or path.endswith(".dvc")
         if (state != "??" or missed) and not any(path == out or path.startswith(f"{out}/") for out in written):
             changed.append(path)
     return changed

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..results import records
+from ..results import records, study
 from ..results.records import FAILED, FINISHED, QUEUED, RUNNING
 from ..results.study import metric_names
 from .status import MISSING, Standing, counts, progress
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..design.models import Design
 
 STYLES = {FINISHED: "green", FAILED: "red", RUNNING: "cyan", QUEUED: "dim", MISSING: "dim"}
-STATUSES = (FINISHED, RUNNING, QUEUED, FAILED)
+STATUSES = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)
 
 
 def console() -> Console:
@@ -78,13 +78,15 @@ def summary(rows: Iterable[Standing]) -> str:
 
 
 def overview(root: Path) -> Table:
-    """How many runs of each design stand how, and what is running."""
-    known = [record for record in records.read(root) if record.experiment or record.task]
+    """How many runs of each design stand how, those of others that it reuses among them, and what is running."""
     table = Table("design", *STATUSES, box=None, pad_edge=False, header_style="bold")
-    for design in dict.fromkeys(record.experiment.get("design", "") for record in known):
-        own = [record.status for record in known if record.experiment.get("design", "") == design]
-        table.add_row(Text(design or "(no design)"), *(str(own.count(status) or "") for status in STATUSES))
-    for record in known:
+    queued = [record for record in records.read(root) if record.task]
+    statuses = {study.design.name: [row.status for row in study.rows] for study in study.read_all(root)}
+    statuses["(no design)"] = [record.status for record in queued if not record.experiment]
+    for design, found in statuses.items():
+        if found:
+            table.add_row(Text(design), *(str(found.count(status) or "") for status in STATUSES))
+    for record in queued:
         if record.status == RUNNING:
             table.add_row(Text(f"  {record.name}"), Text(str(progress(record))))
     return table

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import UserError
 from . import checkout, examples, gate, records, study, verdict
-from .estimates import measured, over_seeds
+from .estimates import arm_mean, measured
 from .records import FINISHED, Record
 from .study import Row, Study
 
@@ -115,10 +115,7 @@ def candidate(root: Path, name: str) -> tuple[Study, Verdict, Row]:
         UserError: neither, or nothing of it has finished.
     """
     named = [r for r in records.read(root) if r.status == FINISHED and name in (r.name, r.commit)]
-    block = named[-1].experiment if named else {"design": name}
-    if not block:
-        raise UserError(f"{name} is no design's run, so that no rule says what it has to reach: promote a design's run")
-    found = study.read(root, block["design"])
+    found = study.read(root, named[-1].experiment.get("design") or reused_by(root, named[-1]) if named else name)
     result = verdict.judge(found, examples.read(found))
     if named:
         own = [row for row in found.rows if row.record and row.record.commit == named[-1].commit]
@@ -131,6 +128,20 @@ def candidate(root: Path, name: str) -> tuple[Study, Verdict, Row]:
     if row is None:
         raise UserError(f"no run of {found.design.name} has finished: lab run {found.path} first")
     return found, result, row
+
+
+def reused_by(root: Path, record: Record) -> str:
+    """The one design that a run answers which no design asked for. Raises UserError where there is none, or several."""
+    answered = [s.design.name for s in study.read_all(root) if record in s.records]
+    if len(answered) == 1:
+        return answered[0]
+    if answered:
+        raise UserError(
+            f"{record.name} answers {' and '.join(answered)}: promote the one whose rule it has to meet, by its name"
+        )
+    raise UserError(
+        f"{record.name} answers no design, so that no rule says what it has to reach: promote a design's run"
+    )
 
 
 def promote(root: Path, name: str, reason: str = "") -> tuple[Champion, list[str]]:
@@ -282,7 +293,7 @@ def _measured(found: Study, row: Row) -> Any:
     for name in found.metrics:
         values = measured(found.arms[row.arm], name)
         if values:
-            arm = over_seeds(found, name, values)
+            arm = arm_mean(found, name, values)
             yield name, Measured(value=values.get(row.seed), mean=arm.value, low=arm.low, high=arm.high, seeds=arm.n)
 
 

@@ -34,9 +34,13 @@ def settings(study: Study) -> tuple[str, str]:
     keys = dict.fromkeys(key for run in everything for key in run)
     missing = object()
     values = {key: [run.get(key, missing) for run in everything] for key in keys}
+    for key in list(values):  # training.lr, where conf/ has it as ${lr}
+        short = key.rpartition(".")[2]
+        if short != key and values[key] == values.get(short) and base.get(key) == base.get(short):
+            del values[key]
     fixed = [key for key, found in values.items() if all(value == found[0] for value in found)]
     common = {key: values[key][0] for key in fixed if base.get(key, missing) != values[key][0]}
-    differing = [key for key in keys if key not in fixed]
+    differing = [key for key in values if key not in fixed]
     varied: dict[str, Any]
     if len(runs) > MOST_ARMS:
         varied = {key: distinct(value for value in values[key] if value is not missing) for key in differing}

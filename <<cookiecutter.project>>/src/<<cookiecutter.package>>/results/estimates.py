@@ -88,8 +88,16 @@ def arm_result(study: Study, arm: str, metric: str | None) -> ArmResult:
     """An arm's values and their mean, which is tested against nothing."""
     rows = study.arms[arm]
     values = measured(rows, metric)
-    mean = replace(over_seeds(study, metric, values), p=None, p_equivalent=None) if metric and values else None
+    mean = arm_mean(study, metric, values) if metric and values else None
     return ArmResult(arm, dict(rows[0].levels), values, mean)
+
+
+def arm_mean(study: Study, metric: str, values: dict[int, float]) -> Estimate:
+    """The mean over an arm's seeds, tested against nothing. A share's interval ends at 0 and 1, and so covers as often."""
+    found = replace(over_seeds(study, metric, values), p=None, p_equivalent=None)
+    if found.low is None or found.high is None or not images.is_scored(metric):
+        return found
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def best_of(arms: Iterable[ArmResult], sign: int) -> ArmResult | None:
@@ -110,7 +118,7 @@ def resolution(study: Study, metric: str) -> float:
     stage = metric.partition(".")[0]
     if not images.is_scored(metric) and not metric.startswith("quant.drop."):
         return 0.0
-    finished = [row.record for row in study.rows if row.record and row.status == FINISHED]
+    finished = study.finished
     numbers = [record.value(f"{stage}.{of}") for record in finished for of in ("objects", "images")]
     return next((1 / number for number in numbers if number), 0.0)
 

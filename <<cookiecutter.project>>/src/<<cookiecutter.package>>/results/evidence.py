@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import examples
 from .estimates import IMAGES
-from .records import FINISHED, Record
+from .records import Record
 from .study import Study
 from .verdict import Verdict
 
@@ -30,14 +30,14 @@ def carried(study: Study, verdict: Verdict) -> dict[str, Path]:
     if not any(difference.basis == IMAGES for difference in told):
         return {}
     stage = study.design.target
-    there = {record.name: examples.predictions(record, stage) for record in finished(study)}
+    there = {record.name: examples.predictions(record, stage) for record in study.finished}
     found = {f"{name}.parquet": path for name, path in there.items() if path}
     return found if sum(path.stat().st_size for path in found.values()) <= MOST else {}
 
 
 def lying(study: Study, folder: Path) -> Iterator[tuple[Record, Path, bool]]:
     """The files that came with a branch, below its report's `folder`: whose, where, and whether it is what the run said."""
-    for record in finished(study):
+    for record in study.finished:
         path = folder / FOLDER / f"{record.name}.parquet"
         if path.exists():
             digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
@@ -52,8 +52,9 @@ def bring(found: Study, folder: Path) -> bool:
     stage = found.design.target
 
     def absent() -> set[str]:
-        records = finished(found)
-        digests = {examples.digest(record, stage) for record in records if not examples.predictions(record, stage)}
+        digests = {
+            examples.digest(record, stage) for record in found.finished if not examples.predictions(record, stage)
+        }
         return {digest for digest in digests if digest}
 
     if not absent():
@@ -73,8 +74,3 @@ def bring(found: Study, folder: Path) -> bool:
         except Exception as error:  # every kind of remote has errors of its own
             print(f"lab: DVC's remote can't be read: {error}", file=sys.stderr)
     return not absent()
-
-
-def finished(study: Study) -> list[Record]:
-    """The runs with results."""
-    return [record for record in study.records if record.status == FINISHED]

@@ -17,7 +17,7 @@ from ..design.plan import run_key
 from ..design.power import ALPHA
 from . import checkout, examples, planning, records, statistics, verdict
 from .decisions import INVALID, SUPPORTED
-from .estimates import interval, measured, oriented, over_seeds
+from .estimates import arm_mean, interval, measured, oriented
 from .records import FINISHED, Record
 from .study import Row, Study
 
@@ -66,7 +66,7 @@ def lucky(study: Study, found: Verdict, row: Row) -> Iterator[str]:
     if len(values) < LEAST_SEEDS:
         yield f"a lucky seed can't be told: {row.arm} has one seed, {row.seed}, with {own:.4g} in {metric}"
         return
-    arm = over_seeds(study, metric, values)
+    arm = arm_mean(study, metric, values)
     ends = oriented(arm, _sign(found)).high
     if ends is not None and _sign(found) * own > ends:
         yield (

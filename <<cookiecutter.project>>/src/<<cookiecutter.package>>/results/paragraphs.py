@@ -160,7 +160,7 @@ def unknown(study: Study) -> str:
 
 def provenance(study: Study) -> Iterator[tuple[str, str]]:
     """Commits and hashes, versions, hardware, duration and cost."""
-    found = [row.record for row in study.rows if row.record and row.status == FINISHED]
+    found = study.finished
     yield "baseline", f"`{study.commit}`"
     data = dict.fromkeys(str(md5) for record in found if (md5 := record.outputs.get("data/prepared", {}).get("md5")))
     if data:

@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from typing import Any
 
 from ..errors import UserError
 from . import checkout, evidence, examples, paragraphs, planning, report, study, verdict
-from .records import FAILED, FINISHED, Record
+from .records import FAILED, Record
 from .review import PREFIX, REMOTE, remote_url
 from .study import MISSING, Study
 
@@ -110,7 +111,7 @@ def applied(found: Study) -> Iterator[str]:
     head = planning.head(found.root)
     assert head is not None
     here = checkout.commit(found.root, head)
-    runs = {record.name: record.commit for record in found.records if record.status == FINISHED}
+    runs = {record.name: record.commit for record in found.finished}
     for name, rev in {"the baseline": found.commit, **runs}.items():
         there = checkout.commit(found.root, rev)
         if there.text("params.yaml") != here.text("params.yaml"):
@@ -197,8 +198,10 @@ def summary(found: Study, result: verdict.Verdict, problems: list[str], has_imag
         "",
         *checked,
     ]
-    for kind in ("metrics", "params"):
-        table = _output(found.root, "dvc", kind, "diff", "--md", found.commit)
+    stages = ("--targets", "metrics", "--recursive")  # what the last epoch was like is dvclive's
+    for kind, only in {"metrics": stages, "params": ()}.items():
+        shown = _output(found.root, sys.executable, "-m", "dvc", kind, "diff", "--md", found.commit[:12], *only)
+        table = "\n".join(line for line in shown.splitlines() if " classes." not in line)  # there may be hundreds
         if table:
             parts += ["", f"<details><summary>dvc {kind} diff</summary>", "", table, "", "</details>"]
     return "\n".join(parts) + "\n"

@@ -104,13 +104,15 @@ class Record:
 
     @property
     def started(self) -> datetime | None:
-        """When its first stage started: one from DVC's run cache keeps the time when it really ran. None in the queue.
+        """When the first stage after prepare, which runs share, really ran; None in the queue.
 
         One that has not finished started when its training did or, where it has not come to that, when a worker took it.
         """
         if self.task is not None and self.status in (RUNNING, FAILED):
             return self._journal[0] or _time(self.task.taken)
-        return min((_parsed(entry["started"]) for entry in self.effective.values()), default=None)
+        starts = {stage: _parsed(entry["started"]) for stage, entry in self.effective.items()}
+        prepared = starts.pop("prepare", None)
+        return min(starts.values(), default=prepared)
 
     @property
     def ended(self) -> datetime | None:

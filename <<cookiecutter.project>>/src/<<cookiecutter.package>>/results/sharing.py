@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import UserError
 from . import checkout
-from .records import FINISHED, Record
+from .records import Record
 from .review import REMOTE, Branch, remote_url
 from .study import Study
 
@@ -27,7 +27,7 @@ def push(study: Study, branch: Branch) -> tuple[int, int]:
     """
     if not remote_url(study.root):
         raise UserError(f"there is no git remote {REMOTE}: git remote add {REMOTE} URL")
-    finished = [record for record in study.records if record.status == FINISHED]
+    finished = study.finished
     files = push_data(study.root, finished)
     refs = {reference(record): record.commit for record in finished if record.commit != record.baseline}
     wanted = {f"refs/heads/{branch.name}": branch.commit, **refs}

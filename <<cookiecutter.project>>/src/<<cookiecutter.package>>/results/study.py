@@ -89,6 +89,11 @@ class Study:
         return [row.record for row in self.rows if row.record]
 
     @property
+    def finished(self) -> list[Record]:
+        """The records with results."""
+        return [record for record in self.records if record.status == FINISHED]
+
+    @property
     def metrics(self) -> list[str]:
         """The metrics that the design is about."""
         return metric_names(self.design, self.records)

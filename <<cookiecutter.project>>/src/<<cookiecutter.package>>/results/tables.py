@@ -14,7 +14,7 @@ import pygit2
 from ..design.levels import label
 from ..design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign
 from . import checkout
-from .estimates import COUNTED, Difference, difference, measured, over_seeds
+from .estimates import COUNTED, Difference, arm_mean, difference, measured
 from .records import FINISHED
 from .study import MAIN_METRICS
 
@@ -113,7 +113,7 @@ def arms(study: Study, verdict: Verdict, metric: str) -> list[dict[str, Any]]:
     found = []
     for name, rows in study.arms.items():
         values = measured(rows, metric)
-        estimate = over_seeds(study, metric, values) if values else None
+        estimate = arm_mean(study, metric, values) if values else None
         change = changed(study, verdict, name, metric)
         by = change.estimate if change else None
         found.append(

@@ -186,7 +186,7 @@ def reasons(
     failed = [f"{row.arm} with seed {row.seed}" for row in study.rows if row.status == FAILED]
     if failed:
         yield f"{len(failed)} of {len(study.rows)} runs failed and are left out, with their pairs: {', '.join(failed)}"
-    finished = [row.record for row in study.rows if row.record and row.status == FINISHED]
+    finished = study.finished
     if finished and not any(record.effective for record in finished):
         yield "what the stages were run with is not recorded: nobody can tell whether they did what the plan says"
     if any(record.experiment.get("forced") for record in finished):

@@ -149,9 +149,8 @@ class Member:
 
     @property
     def start(self) -> int:
-        """When it started: as it was told while it ran, when its data had been prepared."""
-        stages = [stage["started"] for name, stage in self.record.effective.items() if name != "prepare"]
-        return min(map(milliseconds, map(datetime.fromisoformat, stages)), default=milliseconds(self.record.started))
+        """When it started, in milliseconds."""
+        return milliseconds(self.record.started)
 
     @property
     def _role(self) -> str:

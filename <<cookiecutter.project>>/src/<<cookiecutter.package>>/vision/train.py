@@ -60,7 +60,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     (out / "metrics").mkdir()
     (out / "metrics" / "train.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(
-        f"best epoch {best.epoch + 1} of {len(trained.history)}: "
+        f"best epoch {best.epoch} of 0 to {len(trained.history) - 1}: "
         + ", ".join(f"{k} {v:.4f}" for k, v in best.metrics.items())
     )
     return {"devices": trained.devices, "epochs": [{"epoch": r["epoch"], "ended": r["ended"]} for r in trained.history]}

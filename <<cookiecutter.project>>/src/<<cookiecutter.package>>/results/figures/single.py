@@ -26,7 +26,7 @@ BACKGROUND = "background"
 def single(study: Study, verdict: Verdict) -> Iterator[Picture]:
     """The result by seed, training curves, the confusion matrix or the precision-recall curve, and sample predictions."""
     yield from comparison(study, verdict)
-    finished = [row.record for row in study.rows if row.record and row.status == FINISHED]
+    finished = study.finished
     yield curves(study)
     texts = {name: [record.text(f"results/infer/{name}.csv") for record in finished] for name in ("confusion", "curve")}
     detects = any(record.params.get("task") == "detection" for record in finished)
