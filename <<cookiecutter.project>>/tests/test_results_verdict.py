@@ -242,6 +242,17 @@ def test_the_best_of_a_sweep_with_one_seed_is_no_proof() -> None:
     assert "lr=0.01 is the best of 3, but the best of so many equal ones looks 0.85" in " ".join(found.reasons)
 
 
+def test_of_many_arms_the_best_are_told_and_the_others_counted() -> None:
+    values = {f"lr={i}": [0.90 + i / 100] for i in range(8)}
+    found = judge(values, kind="sweep", block={"parameters": {"lr": list(range(8))}}, hypothesis={"expected": 0.9})
+    assert [reason.partition(" ")[0] for reason in found.reasons[:7]] == [
+        *(f"lr={i}" for i in (7, 6, 5, 4, 3)),
+        "and",
+        "lr=7",
+    ]
+    assert found.reasons[5] == "and 3 more arms: 3 UNDERPOWERED" and found.expected.sure is None
+
+
 def test_an_interval_of_a_share_ends_at_1() -> None:
     values = [0.99, 0.96, 0.995]
     share = verdict.judge(study({"only": values}, kind="single", hypothesis={"expected": 0.9})).arms[0].mean

@@ -244,6 +244,8 @@ def told(mark: Mark) -> str:
     """Whether a value was reached."""
     if not mark.reached:
         return "not reached"
+    if mark.sure is None:
+        return "reached with one seed, which shows no interval"
     return "reached" if mark.sure else "reached on the mean, but not by the whole interval"
 
 

@@ -11,6 +11,8 @@ soon as a p value pleases would find effects where there are none.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,15 +31,20 @@ if TYPE_CHECKING:
     from .statistics import Effect
     from .study import Row, Study
 
+MOST = 5  # arms whose reasons are told; the table has all
+
 
 @dataclass(frozen=True)
 class Mark:
-    """A value to be reached: the expected one, or a target of the design. `sure`: the whole interval is beyond it."""
+    """A value to be reached: the expected one, or a target of the design.
+
+    `sure`: the whole interval is beyond it; None where there is no interval.
+    """
 
     name: str
     value: float
     reached: bool
-    sure: bool
+    sure: bool | None
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ def reached(marks: Iterable[tuple[str, float]], subject: ArmResult | None, sign:
         return
     found = oriented(subject.mean, sign)
     for name, value in marks:
-        yield Mark(name, value, found.value >= sign * value, found.low is not None and found.low >= sign * value)
+        yield Mark(name, value, found.value >= sign * value, None if found.low is None else found.low >= sign * value)
 
 
 def reasons(
@@ -174,13 +181,18 @@ def reasons(
     claimed = [each for each in comparisons if each.claimed]
     if study.design.hypothesis is not None and not claimed:
         yield "the hypothesis names neither an arm to be measured against nor an expected value"
-    for each in claimed:
+    sign = -1 if study.design.hypothesis and study.design.hypothesis.direction == "minimize" else 1
+    told = claimed if len(claimed) <= MOST else sorted(claimed, key=lambda each: rank(each, sign))[:MOST]
+    for each in told:
         yield each.because
         yield from map(str, each.guardrails)
         values = each.difference.values
         if each.difference.basis == IMAGES and min(values.values()) < 0 < max(values.values()):
             listed = ", ".join(f"{value:+.3g} with seed {seed}" for seed, value in values.items())
             yield f"{each.arm}: the models of the seeds don't agree ({listed}); the verdict is about their mean"
+    others = Counter(each.outcome for each in claimed if each not in told)
+    if others:
+        yield f"and {others.total()} more arms: {', '.join(f'{n} {outcome}' for outcome, n in others.items())}"
     yield from dict.fromkeys(each.difference.note for each in claimed if each.difference.note)
     yield from luck(claimed, best)
     failed = [f"{row.arm} with seed {row.seed}" for row in study.rows if row.status == FAILED]
@@ -193,6 +205,12 @@ def reasons(
         yield "the runs were queued against the objections of the pre-flight (--force)"
     if exploratory:
         yield "exploratory: the design was not the same before the runs"
+
+
+def rank(found: Comparison, sign: int) -> tuple[bool, float]:
+    """For the order in which arms are told: what is supported first, and the best first."""
+    estimate = found.difference.estimate
+    return found.outcome != SUPPORTED, -sign * estimate.value if estimate else math.inf
 
 
 def luck(claimed: Sequence[Comparison], best: ArmResult | None) -> Iterator[str]:
