@@ -23,13 +23,15 @@ QUESTION = {
 }
 
 
-def design(project: Trivial, name: str, better: float, versus: float, *more: float) -> None:
+def design(
+    project: Trivial, name: str, better: float, versus: float, *more: float, type: str = "train", **claim: str
+) -> None:
     """Write and commit a design that compares learning rates."""
-    hypothesis = QUESTION["hypothesis"] | {"arm": better, "versus": versus}
+    hypothesis = QUESTION["hypothesis"] | {"arm": better, "versus": versus} | claim
     values = {"variable": "lr", "values": [versus, better, *more]}
     path = project.root / "designs" / f"{name}.yaml"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(yaml.safe_dump(QUESTION | {"hypothesis": hypothesis, "comparison": values}))
+    path.write_text(yaml.safe_dump(QUESTION | {"type": type, "hypothesis": hypothesis, "comparison": values}))
     project.commit(name)
 
 

@@ -62,7 +62,7 @@ def detections(n: int, seed: int) -> tuple[list[Picture], list[np.ndarray], list
 
 METRICS = {
     "classification": ["f1_macro", "accuracy", "classes.bee.f1", "classes.bee.precision", "classes.bee.recall"],
-    "detection": ["mAP50", "mAP50_95"],
+    "detection": ["mAP50", "mAP50_95", "classes.bee.AP50", "classes.bee.AP50_95"],
 }
 
 

@@ -107,6 +107,36 @@ def section(text: str, name: str) -> str:
     return text.split(f"## {name}\n")[1].split("\n## ")[0]
 
 
+def test_the_effect_size_is_told_with_its_interval(ran: Trivial, tmp_path: Path) -> None:
+    assert "d_z" not in written(ran, tmp_path), "two seeds have none"
+    found = judge(studies.made("augmentation"))
+    effect = found.comparisons[1].effect
+    said = [*load("results.paragraphs").reasons(found)]
+    assert sum(f"; d = {effect.value:+.3g} [{effect.low:+.3g}, {effect.high:+.3g}]" in each for each in said) == 1
+    assert [each.startswith("d is Cohen's d_z") for each in said].count(True) == 1
+
+
+def test_the_columns_beside_have_half_of_their_intervals() -> None:
+    paragraphs = load("results.paragraphs")
+    study = studies.made("quantization")
+    head, _, first, *_ = (line.strip("| ").split(" | ") for line in paragraphs.table(study, judge(study)).splitlines())
+    cells = dict(zip(head, first, strict=True))
+    latency = load("results.tables").mean(study, "openvino_fp32", "quant_speed.latency_ms.p50")
+    assert cells["median latency, ms"] == f"{latency.value:.4g} ± {latency.high - latency.value:.2g}"
+    assert cells["size, MB"] == "1.1", "a size is counted"
+    assert "± half of one" in paragraphs.legend(study, judge(study))
+    assert re.search(r"macro-F1 0\.\d+ \[0\.\d+, 0\.\d+\]", "".join(paragraphs.actual(study, judge(study))))
+    one = studies.made("quantization", design=studies.DESIGNS["quantization"] | {"seeds": [0]})
+    assert "±" not in paragraphs.table(one, judge(one)) and "no intervals" in paragraphs.legend(one, judge(one))
+
+
+def test_a_compact_interval_is_true_and_short() -> None:
+    compact = load("results.paragraphs").compact
+    assert compact(0.98561, 0.97601, 0.99521) == "0.9856 ± 0.0096"
+    assert compact(0.9833, 0.9534, 1.0) == "0.9833 ± 0.03", "a share's interval ends at 1: its longer side"
+    assert compact(1234.5, 1111.1, 1357.9) == "1234 ± 120" and compact(2.5, None, None) == "2.5"
+
+
 def test_the_verdicts_numbers_are_there_for_programs(ran: Trivial, tmp_path: Path) -> None:
     written(ran, tmp_path)
     content = json.loads(next(tmp_path.glob("*/verdict.json")).read_text())

@@ -8,7 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+from matplotlib.image import imread, imsave
 
 import answered
 import trivial
@@ -241,6 +244,128 @@ def test_a_forged_number_is_named(shared: Path, tmp_path: Path) -> None:
     said = problems(clone)
     assert len(said) == 1 and "metrics/infer.json is not as" in said[0]
     assert "it says 0.6, where the records give 0.5" in said[0]
+
+
+def test_a_forged_figure_is_named(shared: Path, tmp_path: Path) -> None:
+    clone = clone_of(shared, tmp_path / "clone")
+    figure = next((clone.root / report_path(clone)).with_suffix("").glob("*.png"))
+    drawn = figure.read_bytes()
+    wrong = [f"{figure.parent.name}/{figure.name} is not the figure that the records give"]
+    pixels = imread(figure)
+    imsave(figure, np.clip(pixels + 0.02, 0, 1))  # as another machine's arithmetic might draw it
+    assert figure.read_bytes() != drawn and problems(clone) == []
+    dark = np.argwhere(pixels[..., :3].sum(-1) < 1)[0]  # of the first letter
+    pixels[dark[0] : dark[0] + 12, dark[1] : dark[1] + 12] = 1
+    imsave(figure, pixels)
+    assert problems(clone) == wrong
+    for content in (drawn[:-100], b"no image"):
+        figure.write_bytes(content)
+        assert problems(clone) == wrong
+    figure.unlink()
+    assert problems(clone) == [f"{figure.parent.name}/{figure.name} is not there"]
+
+
+def test_code_that_checks_itself_is_named(shared: Path, tmp_path: Path) -> None:
+    """Unless it is the default branch's, which has gone on."""
+    clone = clone_of(shared, tmp_path / "clone")
+    remote = tmp_path / "remote"
+    clone.call("cp", "-r", str(shared / "remote"), str(remote))
+    git(clone, "remote", "set-url", "origin", str(remote))
+    for key, value in {"user.name": "Test", "user.email": "test@localhost"}.items():
+        git(clone, "config", key, value)
+    git(clone, "switch", "-q", "main")
+    (clone.root / "src" / "new.py").write_text("NEW = 1\n")
+    clone.commit("main goes on")
+    git(clone, "push", "-q", "origin", "main")
+    git(clone, "switch", "-q", "exp/small")
+    assert problems(clone) == []
+    git(clone, "merge", "-q", "main")
+    assert (clone.root / "src" / "new.py").exists() and problems(clone) == []
+    for ref in ("refs/remotes/origin/main", "refs/remotes/origin/HEAD"):  # CI fetches but what it needs
+        git(clone, "update-ref", "--no-deref", "-d", ref)
+    script = clone.root / "src" / "stand_in.py"
+    script.write_text(script.read_text() + "# better\n")
+    clone.commit("better")
+    wrong = "src/stand_in.py is not as the baseline has it, nor the default branch of origin"
+    assert [problem.startswith(wrong) for problem in problems(clone)] == [True]
+    assert wrong in lab(clone, "review", "--check", code=1)
+    git(clone, "remote", "remove", "origin")
+    assert problems(clone) == [], "there is nothing to compare with"
+
+
+# Whether a model is right on each of twelve test images.
+RIGHT = {"old": [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1], "new": [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1]}
+PREPARE = """
+    from matplotlib.image import imsave
+    for i in range(12):
+        imsave(f"data/prepared/{i}.png", [[0, 1], [1, i / 12]])
+"""
+INFER = """
+if stage == "infer":
+    import pandas as pd
+    Path("results/infer").mkdir(parents=True, exist_ok=True)
+    right = RIGHT[params["experiment"]["arm"]]
+    frame = pd.DataFrame({"path": [f"data/prepared/{i}.png" for i in range(12)], "actual": "cat", "confidence": 0.9})
+    said = frame.assign(predicted=["cat" if each else "dog" for each in right], correct=[each > 0 for each in right])
+    said.to_parquet("results/infer/predictions.parquet")
+    write("metrics/infer.json", json.dumps({"accuracy": sum(right) / 12}))
+"""
+
+
+@pytest.fixture
+def looked_at(tmp_path: Path) -> Trivial:
+    """A clone, on the branch, of a project whose verdict on two models rests on test images: git is all that it has."""
+    project = trivial.make(tmp_path / "project")
+    stages = trivial.STAGES.replace(
+        "params: [infer]\n", "params: [infer]\n    outs: [results/infer/predictions.parquet]\n"
+    )
+    (project.root / "dvc.yaml").write_text(stages)
+    script = project.root / "src" / "stand_in.py"
+    text = script.read_text().replace("    sys.exit()\n", f"{PREPARE}    sys.exit()\n", 1)
+    script.write_text(f"{text}\nRIGHT = {RIGHT}\n{INFER}")
+    question = answered.QUESTION | {
+        "type": "infer",
+        "hypothesis": {"claim": "The new one", "metric": "infer.accuracy", "arm": "new", "versus": "old"},
+        "comparison": {"variable": "infer.model", "values": {name: f"infer.model={name}" for name in RIGHT}},
+    }
+    git(project, "tag", "old")
+    (project.root / "designs").mkdir()
+    (project.root / "designs" / "models.yaml").write_text(yaml.safe_dump(question))
+    with (project.root / ".gitignore").open("a") as ignored:
+        ignored.write("/results/\n/data/prepared/\n")
+    project.commit("two models")
+    git(project, "tag", "new")
+    lab(project, "run", "designs/models.yaml", "-j", "2", "--force")
+    lab(project, "review", "models")
+    project.call("git", "clone", "-q", "-b", "exp/models", str(project.root), str(tmp_path / "clone"))
+    return Trivial(tmp_path / "clone")
+
+
+def test_what_is_said_of_test_images_is_checked(looked_at: Trivial) -> None:
+    """As far as git alone tells: not how the images look that are shown."""
+    report = looked_at.root / report_path(looked_at, "models")
+    beside = report.with_suffix("")
+
+    def found() -> list[str]:
+        return load("results.recheck").check(looked_at.root, "models").problems
+
+    assert (beside / "disagreements.png").exists() and found() == []
+    text = report.read_text()
+    assert text.count("seed 0: p = 0.62") == 1
+    report.write_text(text.replace("seed 0: p = 0.62", "seed 0: p = 0.002"))
+    [wrong] = found()
+    assert "says 0.002, where the records give 0.62: McNemar's exact test" in wrong
+    report.write_text(text)
+    for name, row in {"per_image": "0,3,8,1", "disagreements": "data/prepared/3.png,-1,1.8,1"}.items():
+        file = beside / f"{name}.csv"
+        rows = file.read_text()
+        assert row in rows, rows
+        file.write_text(rows.replace(row, row.replace("3", "5", 1)))
+        [wrong] = found()
+        assert f"{file.name} says" in wrong and "where the records give" in wrong
+        file.write_text(rows)
+    (beside / "per_image.png").write_bytes((beside / "arms.png").read_bytes())
+    assert found() == [f"{beside.name}/per_image.png is not the figure that the records give"]
 
 
 def test_what_is_missing_is_said(project: Trivial, shared: Path, tmp_path: Path) -> None:

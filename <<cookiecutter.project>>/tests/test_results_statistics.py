@@ -1,6 +1,7 @@
 """The statistics: known values, and by simulation that intervals and tests keep their word."""
 
 import math
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize, stats
 from scipy.sparse import coo_array
+from statsmodels.stats.proportion import proportion_confint
 
 from project import load
 
@@ -148,7 +151,9 @@ def test_two_seeds_on_nearly_the_same_step_are_no_proof() -> None:
     assert statistics.mean(near).p < 0.001
     found = statistics.mean(near, resolution=1 / 300)
     assert found.p > 0.1 and found.deviation == 1 / 300 and found.low < -0.01 < 0 < found.high
-    assert statistics.effect_size(near, resolution=1 / 300).value == pytest.approx(-0.010105 * 300)
+    assert statistics.effect_size(near, resolution=1 / 300) is None  # of two nobody knows the spread
+    three = statistics.effect_size([*near, -0.0101], resolution=1 / 300)
+    assert three.value == pytest.approx(-0.010103 * 300 * math.gamma(1) / math.gamma(0.5), rel=1e-3)  # Hedges' J of 2
     assert statistics.mean([0.0] * 5, margin=0.01, resolution=1 / 300).p_equivalent < 0.05
 
 
@@ -163,9 +168,45 @@ def test_what_is_counted_needs_one_seed() -> None:
 
 def test_no_image_that_disagrees_is_not_a_proof_of_equality() -> None:
     found = statistics.bootstrap(lambda weights: np.zeros(weights.shape[1]), 300, margin=0.01)
-    assert (found.low, found.high) == pytest.approx((-0.00994, 0.00994), abs=1e-5)  # the rule of three: 3/300
-    assert found.p_equivalent == 0 and found.p == 1
-    assert statistics.bootstrap(lambda weights: np.zeros(weights.shape[1]), 100, margin=0.01).p_equivalent == 1
+    end = 1.96790**2 / (300 + 1.96790**2)  # Wilson's, with t(0.975, 299)
+    assert (found.low, found.high) == pytest.approx((-end, end), abs=1e-6)
+    # What a difference of 0.01 has for a standard error: √(0.01 · 0.99 / 300)
+    assert found.p_equivalent == pytest.approx(stats.t.sf(0.01 / (0.01 * 0.99 / 300) ** 0.5, 299)) and found.p == 1
+    assert statistics.bootstrap(lambda weights: np.zeros(weights.shape[1]), 100, margin=0.01).p_equivalent > 0.05
+
+
+def test_a_share_has_the_wider_of_wilsons_interval_and_the_bootstraps() -> None:
+    right = np.arange(100) >= 4
+    found = statistics.bootstrap(lambda weights: right @ weights / weights.sum(0), 100, offset=0.9, draws=8000)
+    wilson = proportion_confint(96, 100, method="wilson")
+    assert found.value == pytest.approx(0.06)
+    assert found.low + 0.9 == pytest.approx(wilson[0], abs=0.002)  # by Student's t in place of the normal distribution
+    assert found.high + 0.9 == pytest.approx(0.96 + 1.984 * (0.96 * 0.04 / 100) ** 0.5, abs=0.002)
+    all_right = statistics.bootstrap(lambda weights: np.ones(weights.shape[1]), 100, offset=0.9)
+    assert all_right.high + 0.9 == pytest.approx(1) and all_right.low + 0.9 == pytest.approx(
+        proportion_confint(100, 100, method="wilson")[0], abs=0.002
+    )
+
+
+def test_how_far_one_image_reaches() -> None:
+    few, all_a_little = np.zeros(200), np.full(200, 0.01)
+    few[:3] = 1
+    for values, expected in ((few, 1), (-few, 1), (all_a_little, 0.01)):
+        score = partial(lambda weights, values: values @ weights / weights.sum(0), values=values)
+        assert statistics.reach(score, 200, values.mean()) == pytest.approx(expected)
+
+
+def test_the_outlier_of_grubbs() -> None:
+    """With the critical values of his table for 3, 5 and 10 observations, one-sided at 5 %: 1.153, 1.672 and 2.176."""
+    for n, critical in ((3, 1.153), (5, 1.672), (10, 2.176)):
+        others = np.linspace(-1, 1, n - 1)
+
+        def excess(value: float, others: np.ndarray = others, critical: float = critical) -> float:
+            together = [*others, value]
+            return (value - np.mean(together)) / np.std(together, ddof=1) - critical
+
+        assert statistics.outlier(optimize.brentq(excess, 1, 1e4), others.tolist()) == pytest.approx(0.05, rel=0.05)
+    assert statistics.outlier(0.81, [0.8, 0.8]) < 0.001 < 0.05 < statistics.outlier(0.81, [0.8, 0.8], resolution=0.01)
 
 
 def test_the_bootstrap_of_a_mean_is_the_t_interval() -> None:
@@ -266,6 +307,18 @@ def test_intervals_over_images_hold_the_truth(skills: tuple[float, float]) -> No
         found = statistics.bootstrap(lambda weights, to=of_world: score(to @ weights), 300, draws=100)
         held.append(found.low <= truth <= found.high)
     assert 0.93 < rate(held) < 0.975
+
+
+@pytest.mark.parametrize(("n", "margin"), [(300, 0.01), (100, 0.03), (60, 0.05)])
+@pytest.mark.parametrize("against", [0.0, 0.5])
+def test_where_few_images_disagree_little_passes_for_equivalent(n: int, margin: float, against: float) -> None:
+    """A true difference as large as the margin, all of it by images that one model alone has right, or two to one."""
+    shares = [margin * against, 1 - margin * (1 + 2 * against), margin * (1 + against)]
+    signs = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=shares, size=(1000, n))
+    found = [statistics.bootstrap(lambda w, row=row: row @ w / w.sum(0), n, margin, draws=100) for row in signs]
+    assert rate([each.p_equivalent < 0.05 for each in found]) < 0.065
+    # Three images on the mean: no interval can come near 95 % (Brown, Cai and DasGupta, Statistical Science 16, 2001).
+    assert rate([each.low <= margin <= each.high for each in found]) > 0.93
 
 
 def test_equal_models_are_told_apart_in_at_most_5_percent() -> None:

@@ -144,6 +144,83 @@ def test_a_table_has_means_changes_and_what_an_arm_costs() -> None:
     assert table["change_low"].round(4)["efficientnet_b1"] == round(0.04 - 12.7062 * 0.01, 4)
     assert table[LATENCY].tolist() == [2.0, 2.0, 2.0]
     assert table["seconds.train"].tolist() == [60.5, 60.5, 60.0]
+    ends = [round(60.5 + sign * 12.7062 * 0.5, 3) for sign in (-1, 1)]
+    assert table[["seconds.train_low", "seconds.train_high"]].round(3).values.tolist()[:2] == [ends, ends]
+    assert table["seconds.train_low"].isna().tolist() == [False, False, True], "one seed has no interval"
+    assert f"{LATENCY}_low" not in table, "nor have seeds that all say the same"
+    assert "d" not in table, "two pairs don't tell a spread"
+    values |= {(arm, 2): value + 0.01 for (arm, seed), value in values.items() if seed == 0}
+    three = studies.made("comparison", run, studies.DESIGNS["comparison"] | {"seeds": [0, 1, 2]})
+    table = tables.table(three, verdict.judge(three)).set_index("arm")
+    effect = next(each.effect for each in verdict.judge(three).comparisons if each.arm == "efficientnet_b1")
+    assert table.loc["efficientnet_b1", ["d", "d_low", "d_high"]].tolist() == [effect.value, effect.low, effect.high]
+    assert table["d"].isna().tolist() == [True, False, True], "two pairs of b3 have finished"
+
+
+INTERVALS = {
+    "cross_site": ("sites", F1, "mean"),
+    "multi_scale": ("sizes", F1, "mean"),
+    "sweep": ("response", F1, "mean"),
+    "random": ("response", F1, "mean"),
+    "ablation": ("arms", F1, "mean"),
+    "quantization": ("pareto", "quant.f1_macro", "quant.f1_macro"),
+}
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+def test_every_figure_tells_the_interval_of_the_table(name: str) -> None:
+    """Seeds that differ by less than one of 300 test images: t(0.975, 1) = 12.706 times 1 / 300 / √2."""
+    picture, metric, column = INTERVALS[name]
+
+    def run(arm: str, seed: int) -> dict[str, Any]:
+        speed = {"latency_ms": {"p50": 1.0 + seed / 10}, "speedup": 2.0}
+        found = {"f1_macro": 0.5 + seed / 1e6, "images": 300, "size_mb": 1.0, "drop": {"f1_macro": 0.0}}
+        return {metric.partition(".")[0]: found, "infer_speed": {"batch_1": speed}, "quant_speed": speed}
+
+    study = studies.made(name, run, studies.DESIGNS[name] | {"seeds": [0, 1]})
+    table, data = tables.table(study, verdict.judge(study)), pictures(study)[picture].data
+    side = metric if metric in table and f"{metric}_low" in table else ""
+    data = data[data["metric"] == metric] if "metric" in data else data
+    drawn = {
+        (row[f"{column}_low"], row[f"{column}_high"]) if side else (row["low"], row["high"])
+        for _, row in data.iterrows()
+    }
+    told = {tuple(row) for row in table[[f"{side}_low", f"{side}_high"] if side else ["low", "high"]].values.tolist()}
+    assert drawn == told
+    assert [(high - low) / 2 for low, high in told] == [pytest.approx(12.7062 / 300 / 2**0.5, rel=1e-5)]
+
+
+def bars(axes: Any) -> list[list[float]]:
+    """The ends of the bars along x."""
+    return [
+        list(line.get_xdata()) for line in axes.lines if len(set(line.get_ydata())) == 1 and len(line.get_xdata()) == 2
+    ]
+
+
+def test_the_classes_of_two_models_have_their_intervals(canvases: list[Any]) -> None:
+    data = pictures(studies.made("ab"))["classes"].data
+    axes = next(axes for canvas in canvases for axes in canvas.axes if axes.get_ylabel() == "class")
+    assert len(data) == 10 and sorted(bars(axes)) == sorted(data[["low", "high"]].values.tolist())
+    assert (data["low"] < data["change"]).all() and (data["change"] < data["high"]).all()
+
+
+def test_a_heat_map_has_half_of_each_interval_below_the_mean(canvases: list[Any]) -> None:
+    data = pictures(studies.made("sweep"))["response"].data
+    texts = [text.get_text() for text in canvases[0].axes[0].texts]
+    halves = [f"± {half:.3f}" for half in (data["high"] - data["low"]) / 2]
+    assert len(halves) == 6 and sorted(text for text in texts if text.startswith("±")) == sorted(halves)
+    one = pictures(studies.made("sweep", design=studies.DESIGNS["sweep"] | {"seeds": [0]}))["response"]
+    assert "interval" not in one.caption and not any("±" in text.get_text() for text in canvases[-3].axes[0].texts)
+
+
+def test_an_interaction_has_intervals_over_the_seeds() -> None:
+    def run(arm: str, seed: int) -> dict[str, Any]:
+        return {"infer": {"f1_macro": 0.5 + 0.01 * seed}}
+
+    data = pictures(studies.made("factorial", run))["interactions"].data
+    # t(0.975, 2) = 4.3027; three seeds with a standard deviation of 0.01
+    half = 4.3027 * 0.01 / 3**0.5
+    assert data["mean"].round(6).eq(0.51).all() and ((data["high"] - data["mean"]) / half).round(4).eq(1).all()
 
 
 def test_the_generalization_gap_is_at_home_minus_elsewhere() -> None:
@@ -188,15 +265,23 @@ def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyP
             self.params = {"experiment": {"design": "aug", "arm": arm}, "infer": {"site": "B" if name == "d" else None}}
             self.metrics, self.outputs = {"infer": {"f1_macro": value}}, {}
 
-    monkeypatch.setattr(load("results.checkout"), "commit", lambda root, name: Member(name))
+    monkeypatch.setattr(load("results.checkout"), "commit", lambda root, name: Member(name[0]))
     votes = {"single": ["infer.members=[]"], "all": "infer.members=[a,b,c,d]", "without_d": "infer.members=[a,b,c]"}
     study = studies.made("ensemble", design=studies.comparison("infer.members", votes, "infer"))
     teams = {"all": ["a", "b", "c", "d"], "without_d": ["a", "b", "c"], "single": []}
     for row in study.rows:
-        row.record.content["params"]["infer"] = {"members": teams[row.arm], "voting": "soft"}
-        row.record.content["metrics"]["infer"]["f1_macro"] = {"all": 0.95, "without_d": 0.94, "single": 0.9}[row.arm]
+        row.record.content["params"]["infer"] = {
+            "members": [f"{m}{row.seed}" for m in teams[row.arm]],
+            "voting": "soft",
+        }
+        value = {"all": 0.95, "without_d": 0.94, "single": 0.9}[row.arm]
+        row.record.content["metrics"]["infer"] |= {"f1_macro": value, "images": 300}
     found = pictures(study)
-    assert "The best member is aug:cutout with 0.93; against it: all +0.02, without_d +0.01" in found["arms"].caption
+    # t(0.975, 2) = 4.3027 times 1 / 300 / √3 = 0.00828
+    assert "The best member is aug:cutout with 0.93 ± 0.0083; against it, over the seeds: " in found["arms"].caption
+    assert "all +0.02 [+0.0117, +0.0283], without_d +0.01 [+0.00172, +0.0183]" in found["arms"].caption
+    alone = found["arms"].data.query("arm == 'aug:cutout alone'")
+    assert alone[["mean", "low", "high"]].round(4).values.tolist() == [[0.93, 0.9217, 0.9383]] * 3
     assert set(found["arms"].data["arm"]) == {
         "single",
         "all",
@@ -205,9 +290,8 @@ def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyP
         "aug:cutout alone",
         "aug:default alone",
     }
-    assert found["members"].data[["member", "change"]].round(3).drop_duplicates().values.tolist() == [
-        ["without_d", -0.01]
-    ]
+    members = found["members"].data[["member", "change", "mean", "low", "high"]].round(4).drop_duplicates()
+    assert members.values.tolist() == [["without_d", -0.01, -0.01, -0.0183, -0.0017]]
 
 
 @pytest.mark.parametrize("task", ["classification", "detection"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -166,6 +167,8 @@ def test_weights_that_do_not_fit(trained: Get, task: str, tmp_path: Path) -> Non
     assert "start.pt does not fit the model" in message and "model.strict=false" in message
     loaded = space.run("train", *options, "model.strict=false", "training.max_epochs=1")
     assert "weights from start.pt" in loaded.stdout
+    listed = {int(n): names.split() for n, names in re.findall(r"(\d+) [a-z ]+:\n((?:    \S+\n)+)", loaded.stdout)}
+    assert listed and max(listed) > 3 and all(len(names) == n for n, names in listed.items()), "all of them"
 
     (space.root / "start.pt").write_bytes(b"no model")
     assert "damaged" in space.message("train", *options)

@@ -124,7 +124,7 @@ def candidate(root: Path, name: str) -> tuple[Study, Verdict, Row]:
                 f"{name} is not what answers {found.design.name} now: the design has run since, on {found.commit[:7]}"
             )
         return found, result, own[0]
-    row = gate.typical(found.arms.get(result.winner or result.best or "", []), result.metric)
+    row = gate.typical(found, result.winner or result.best, result.metric)
     if row is None:
         raise UserError(f"no run of {found.design.name} has finished: lab run {found.path} first")
     return found, result, row

@@ -4,7 +4,7 @@ The hypothesis' arm is what counts; where it names none, every arm does, with Ho
 without a reference (a single one, most sweeps) is held against `expected`.
 
 A guardrail holds while its mean stays within the limit. It is broken when the whole interval is beyond, and can't be told
-in between.
+in between, or where a run has not measured it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from . import statistics
 from .decisions import INCONCLUSIVE, REFUTED, SUPPORTED, decide
-from .estimates import COUNTED, Difference, difference, effect_over_seeds, oriented
+from .estimates import COUNTED, Difference, difference, effect_over_seeds, oriented, unmeasured
 
 if TYPE_CHECKING:
     from ..design.models import Guardrail
@@ -137,7 +137,7 @@ def guard(study: Study, found: Difference, rail: Guardrail, examples: Examples) 
     if found.versus is None:  # nothing to be higher or lower than
         return Guard(rail.metric, kind, limit, Difference(rail.metric, found.arm, None, {}), None, False)
     other = difference(study, found.arm, found.versus, rail.metric, examples)
-    if other.estimate is None:
+    if other.estimate is None or any(unmeasured(study, arm, rail.metric) for arm in (found.arm, found.versus)):
         return Guard(rail.metric, kind, limit, other, None, False)
     worse = oriented(other.estimate, 1 if kind == "max_increase" else -1)
     beyond = worse.low is not None and worse.low > limit

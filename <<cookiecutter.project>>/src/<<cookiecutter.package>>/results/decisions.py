@@ -52,7 +52,11 @@ def decide(found: Difference, p: float | None, sign: int, least: float, margin: 
     if significant and gain.value > 0 and gain.value >= least - statistics.TINY:
         return SUPPORTED, f"better, and on the mean by no less than {least:g}" if least else "better"
     if gain.p_equivalent is not None and gain.p_equivalent < power.ALPHA:
-        limits = f"within ±{margin:g} (two one-sided tests, p = {gain.p_equivalent:.2g})" if margin else "no difference"
+        limits = (
+            f"within ±{margin:g} (two one-sided tests at 5 %, p = {gain.p_equivalent:.2g})"
+            if margin
+            else "no difference"
+        )
         return EQUIVALENT, limits
     if significant and gain.value < 0:
         return REFUTED, "worse"

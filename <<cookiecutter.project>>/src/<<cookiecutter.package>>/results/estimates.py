@@ -84,6 +84,14 @@ def measured(rows: Iterable[Row], metric: str | None) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
 
 
+def unmeasured(study: Study, arm: str, metric: str) -> list[int]:
+    """The seeds of an arm that have finished, and have no finite value of a metric that other runs have."""
+    if not any(measured(rows, metric) for rows in study.arms.values()):
+        return []
+    finished = [row.seed for row in study.arms.get(arm, []) if row.status == FINISHED]
+    return [seed for seed in finished if seed not in measured(study.arms[arm], metric)]
+
+
 def arm_result(study: Study, arm: str, metric: str | None) -> ArmResult:
     """An arm's values and their mean, which is tested against nothing."""
     rows = study.arms[arm]
@@ -168,7 +176,7 @@ def over_images(
     assert scored is not None
     score, n = scored
     offset = 0.0 if found.versus else next(iter(theirs.values()))
-    return statistics.bootstrap(lambda weights: score(weights) - offset, n, margin), ""
+    return statistics.bootstrap(score, n, margin, offset), ""
 
 
 def agrees(frame: pd.DataFrame, metric: str, recorded: float) -> bool:

@@ -24,9 +24,9 @@ Examples = Mapping[tuple[str, int], "pd.DataFrame"]  # by arm and seed
 Scorer = Callable[["np.ndarray"], "np.ndarray"]  # weights (images, b) to the metric's values (b,)
 
 _SCORED = re.compile(
-    r"(?P<stage>infer|quant)\.(?P<name>f1_macro|accuracy|mAP50|mAP50_95|classes\.(?P<label>.+)\.(?P<of>f1|precision|recall))"
+    r"(?P<stage>infer|quant)\.(?P<name>f1_macro|accuracy|mAP50|mAP50_95|classes\.(?P<label>.+)\.(?P<of>f1|precision|recall|AP50|AP50_95))"
 )
-_THRESHOLDS = {"mAP50": 1, "mAP50_95": 10}  # how many of the ten IoU thresholds count
+_THRESHOLDS = {"mAP50": 1, "AP50": 1, "mAP50_95": 10, "AP50_95": 10}  # how many of the ten IoU thresholds count
 
 
 def read(study: Study) -> dict[tuple[str, int], pd.DataFrame]:
@@ -74,12 +74,12 @@ def scorer(images: pd.DataFrame, metric: str) -> Scorer | None:
     match = _SCORED.fullmatch(metric)
     if match is None:
         return None
-    detected = "objects" in images
-    if match["name"] in _THRESHOLDS:
-        return _mean_average_precision(images, _THRESHOLDS[match["name"]]) if "matched" in images else None
-    if detected:
+    name = match["of"] or match["name"]
+    if name in _THRESHOLDS:
+        return _average_precision(images, _THRESHOLDS[name], match["label"]) if "matched" in images else None
+    if "objects" in images:  # of detection nothing else follows from the images
         return None
-    if match["name"] == "accuracy":
+    if name == "accuracy":
         correct = images["correct"].to_numpy(float)
         return lambda weights: correct @ weights / weights.sum(0)
     return _by_class(images, match["of"] or "f1", match["label"])
@@ -136,22 +136,22 @@ def _by_class(images: pd.DataFrame, what: str, label: str | None) -> Scorer:
     return score
 
 
-def _mean_average_precision(images: pd.DataFrame, thresholds: int) -> Scorer:
-    """Average precision at the first IoU thresholds, over the classes that the images have, as Ultralytics computes it."""
+def _average_precision(images: pd.DataFrame, thresholds: int, label: str | None) -> Scorer:
+    """Average precision at the first IoU thresholds, of one class or over those that the images have, as Ultralytics'."""
     import numpy as np
 
-    def flat(column: str) -> np.ndarray:
-        return np.concatenate([np.asarray(values, float) for values in images[column]])
+    def flat(column: str, kind: type) -> np.ndarray:
+        return np.concatenate([np.asarray(values).astype(kind) for values in images[column]])
 
     def owner(column: str) -> np.ndarray:
         return np.repeat(np.arange(len(images)), [len(values) for values in images[column]])
 
-    best_first = np.argsort(-flat("confidence"))
-    label, image = flat("predicted")[best_first], owner("predicted")[best_first]
-    matched, truth, of = flat("matched").astype(int)[best_first], flat("actual"), owner("actual")
+    best_first = np.argsort(-flat("confidence", float))
+    said, image = flat("predicted", str)[best_first], owner("predicted")[best_first]
+    matched, truth, of = flat("matched", int)[best_first], flat("actual", str), owner("actual")
     classes = []
-    for each in np.unique(truth):
-        own = label == each
+    for each in np.unique(truth) if label is None else [label]:
+        own = said == each
         hits = [(matched[own] // 2**t % 2).astype(bool) for t in range(thresholds)]
         curves = [_Curve(image[own], hit, len(images)) for hit in hits]
         classes.append((np.bincount(of[truth == each], minlength=len(images)).astype(float), curves))

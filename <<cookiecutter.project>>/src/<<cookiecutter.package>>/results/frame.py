@@ -12,16 +12,14 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..design.models import Design
 from ..errors import UserError, nearest
 from .records import Record
-from .study import Row, Study
+from .study import Row, Study, minimized
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FIRST = ("arm", "seed", "status")
-SMALLER_IS_BETTER = ("loss", "latency", "size", "seconds", "drop")
 
 
 def frame(study: Study) -> pd.DataFrame:
@@ -113,13 +111,6 @@ def metric(study: Study, name: str) -> str:
         hint = nearest(name, known) or (f" There are {', '.join(list(known)[:8])}, …" if known else "")
         raise UserError(f"no run of {study.design.name} has a metric {name}.{hint}")
     return (own or found)[0]
-
-
-def minimized(design: Design, name: str) -> bool:
-    """Whether less of a metric is better: as the hypothesis says; otherwise by its name."""
-    if design.hypothesis and design.hypothesis.metric == name:
-        return design.hypothesis.direction == "minimize"
-    return any(word in name for word in SMALLER_IS_BETTER)
 
 
 def markdown(study: Study, sort: str | None = None) -> str:

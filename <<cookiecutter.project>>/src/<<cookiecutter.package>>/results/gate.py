@@ -1,28 +1,28 @@
 """Whether a run may become the champion: measured by its design's own rule against the champion of now.
 
-Both on the same data, by the same code and with the same seeds. Each objection is a sentence with its numbers.
+Both on the same test images, by the same code and with the same seeds. Each objection is a sentence with its numbers.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..design.models import ComparisonConfig, ComparisonDesign, Hypothesis
 from ..design.plan import run_key
 from ..design.power import ALPHA
 from . import checkout, examples, planning, records, statistics, verdict
 from .decisions import INVALID, SUPPORTED
-from .estimates import arm_mean, interval, measured, oriented
+from .estimates import difference, interval, measured, resolution
 from .records import FINISHED, Record
-from .study import Row, Study
+from .study import Row, Study, minimized
 
 if TYPE_CHECKING:
     from .champion import Champion
+    from .statistics import Estimate
     from .verdict import Verdict
 
 NAME = "champion"  # the arm that the candidate is measured against
@@ -57,21 +57,30 @@ def stale(study: Study) -> Iterator[str]:
 
 
 def lucky(study: Study, found: Verdict, row: Row) -> Iterator[str]:
-    """A run that does not stand for its arm."""
+    """A run that does not stand for its arm: better than its other seeds by more than chance, as far as they can tell."""
     metric = found.metric
     values = measured(study.arms[row.arm], metric)
-    own = values.get(row.seed)
+    own = values.pop(row.seed, None)
     if metric is None or own is None:
         return
-    if len(values) < LEAST_SEEDS:
+    others = list(values.values())
+    if not others:
         yield f"a lucky seed can't be told: {row.arm} has one seed, {row.seed}, with {own:.4g} in {metric}"
         return
-    arm = arm_mean(study, metric, values)
-    ends = oriented(arm, _sign(found)).high
-    if ends is not None and _sign(found) * own > ends:
+    sign = -1 if minimized(study.design, metric) else 1
+    if sign * (own - mean(others)) <= 0:
+        return
+    told = f"{row.arm} with seed {row.seed} has {own:.4g} in {metric}"
+    if len(others) == 1:
+        (seed, other) = next(iter(values.items()))
+        yield f"a lucky seed can't be told of two: {told}, with seed {seed} {other:.4g}. Promote that run, or add a seed"
+        return
+    p = statistics.outlier(sign * own, [sign * value for value in others], resolution(study, metric))
+    if p < ALPHA:
+        nearest = max(others) if sign > 0 else min(others)
         yield (
-            f"a lucky seed: {row.arm} with seed {row.seed} has {own:.4g} in {metric}, beyond what {arm.n} seeds show: "
-            f"{arm.value:.4g} on the mean, 95 % interval {arm.low:.4g} to {arm.high:.4g}"
+            f"a lucky seed: {told}, where its other {len(others)} have {mean(others):.4g} on the mean and {nearest:.4g} "
+            f"at best (Grubbs' test, p = {p:.2g})"
         )
 
 
@@ -79,9 +88,9 @@ def against(study: Study, found: Verdict, row: Row, champion: Champion) -> Itera
     """What speaks for the champion: the design's rule, its guardrails, or a class or a site that got worse."""
     assert row.record is not None
     rows = [other for other in study.arms[row.arm] if other.record and other.status == FINISHED]
-    others = measured_alike(study.root, champion, rows)
+    others = measured_alike(study.root, champion, rows, study.design.target)
     if len(others) < LEAST_SEEDS:
-        yield unmeasured(study.root, champion, row.record, sorted(others))
+        yield unmeasured(study, champion, row.record, sorted(others))
         return
     pairs = duel(study, row.arm, found, [other for other in rows if other.seed in others], others)
     seen = examples.read(pairs)
@@ -94,13 +103,14 @@ def against(study: Study, found: Verdict, row: Row, champion: Champion) -> Itera
 
 def duel(study: Study, arm: str, found: Verdict, rows: list[Row], others: dict[int, Record]) -> Study:
     """A study of its own: the arm against the champion, by the design's metric, smallest effect and guardrails."""
+    direction = "minimize" if minimized(study.design, found.metric or "") else "maximize"
     asked = study.design.hypothesis or Hypothesis(claim=study.design.title, metric=found.metric or "")
     design = ComparisonDesign.model_construct(
         kind="comparison",
         name=study.design.name,
         type=study.design.type,
         title=study.design.title,
-        hypothesis=asked.model_copy(update={"arm": arm, "versus": NAME, "expected": None}),
+        hypothesis=asked.model_copy(update={"arm": arm, "versus": NAME, "expected": None, "direction": direction}),
         seeds=sorted(others),
         comparison=ComparisonConfig.model_construct(values=[arm, NAME], versus=NAME),
     )
@@ -115,8 +125,11 @@ def duel(study: Study, arm: str, found: Verdict, rows: list[Row], others: dict[i
     )
 
 
-def measured_alike(root: Path, champion: Champion, rows: Iterable[Row]) -> dict[int, Record]:
-    """The champion's runs with the seeds of `rows`, by their code and on their data: its own, or run again."""
+def measured_alike(root: Path, champion: Champion, rows: Iterable[Row], target: str) -> dict[int, Record]:
+    """The champion's runs with the seeds of `rows`, by their code and on their images, up to the stage `target`.
+
+    They are its own, or its settings run again.
+    """
     known = [record for record in records.read(root) if record.status == FINISHED]
     groups, by_commit = records.by_key(known), {record.commit: record for record in known}
     found = {}
@@ -124,14 +137,26 @@ def measured_alike(root: Path, champion: Champion, rows: Iterable[Row]) -> dict[
         assert row.record is not None
         own = by_commit.get(champion.runs.get(row.seed, ""))
         again = groups.get(run_key({**champion.params(root), "seed": row.seed}), [])
-        alike = [r for r in (*again, own) if r and (r.code, r.data) == (row.record.code, row.record.data)]
+        alike = [r for r in (*again, own) if r and comparable(r) == comparable(row.record) and r.reaches(target)]
         if alike and row.record.data is not None:
             found[row.seed] = alike[-1]
     return found
 
 
-def unmeasured(root: Path, champion: Champion, record: Record, seeds: list[int]) -> str:
-    """Why the champion can't be compared with: other data, other code, other seeds, or it is not here."""
+def comparable(record: Record) -> tuple[Any, ...]:
+    """What two runs need to have in common: the code, the data, and which of it are test images."""
+    return record.code, record.data, test_images(record)
+
+
+def test_images(record: Record) -> tuple[Any, Any]:
+    """Which images a run was measured on: the site, and how the data is split."""
+    params = record.params
+    return (params.get("infer") or {}).get("site"), (params.get("data") or {}).get("source")
+
+
+def unmeasured(study: Study, champion: Champion, record: Record, seeds: list[int]) -> str:
+    """Why the champion can't be compared with: other data, code, test images or seeds, too early an end; or it is not here."""
+    root, target = study.root, study.design.target
     advice = f"Run the champion's design ({champion.design}) again on this commit, with the same seeds"
     if champion.data != record.data:
         return (
@@ -147,11 +172,23 @@ def unmeasured(root: Path, champion: Champion, record: Record, seeds: list[int])
             f"a stale baseline: the champion was made by the code {champion.code}, these runs by "
             f"{record.code}. {advice}"
         )
-    absent = [commit for commit in champion.runs.values() if commit not in checkout.repository(root)]
+    own = {each.commit: each for each in records.read(root) if each.commit in champion.runs.values()}
+    absent = len(champion.runs) - len(own)
     if absent:
         return (
-            f"{len(absent)} of the champion's {len(champion.runs)} runs are not in this clone: "
+            f"{absent} of the champion's {len(champion.runs)} runs are not in this clone: "
             "git fetch origin 'refs/exps/*:refs/exps/*'"
+        )
+    (site, _), (tested, _) = test_images(record), test_images(next(iter(own.values())))
+    if any(test_images(each) != test_images(record) for each in own.values()):
+        return (
+            f"measured on other test images: these runs on those of site {site}, the champion on those of site {tested}"
+            + (", split in another way" if site == tested else "")
+        )
+    if not all(each.reaches(target) for each in own.values()):
+        return (
+            f"the champion's runs ended before the stage {target}, which {study.design.name} is about: a design of type "
+            f"{study.design.type} with the settings of its arm {champion.arm} ({champion.design}) measures it"
         )
     return (
         f"the champion was measured with the seeds {sorted(champion.runs)}: {len(seeds)} of them in common, and "
@@ -160,13 +197,11 @@ def unmeasured(root: Path, champion: Champion, record: Record, seeds: list[int])
 
 
 def hidden(pairs: Study, arm: str, result: Verdict, seen: examples.Examples) -> Iterator[str]:
-    """Classes and sites that got significantly worse, whatever the mean did: paired over seeds, with Holm."""
-    estimates = {
-        name: statistics.mean(values, resolution=step(pairs, len(parts)))
-        for parts in (by_class(pairs, arm), by_site(seen, arm, pairs.design.seeds, result) if result.metric else {})
-        for name, values in parts.items()
-        if len(values) >= LEAST_SEEDS
-    }
+    """Classes and sites that got significantly worse, whatever the mean did, with Holm.
+
+    Paired over test images, since it is about these models; over seeds where nobody knows what was said of the images.
+    """
+    estimates = dict([*by_class(pairs, arm, seen), *by_site(pairs, arm, result, seen)])
     ps = statistics.holm([1.0 if each.p is None else each.p for each in estimates.values()])
     whole = next((str(each.difference) for each in result.comparisons), "")
     for (name, each), p in zip(estimates.items(), ps, strict=True):
@@ -177,70 +212,41 @@ def hidden(pairs: Study, arm: str, result: Verdict, seen: examples.Examples) -> 
             )
 
 
-def step(pairs: Study, parts: int) -> float:
-    """By how much one object, or one image, of one of so many parts of the test data moves that part's metric."""
-    finished = [row.record for row in pairs.rows if row.record]
-    numbers = [record.value(f"{pairs.design.target}.{of}") for record in finished for of in ("objects", "images")]
-    return next((parts / number for number in numbers if number), 0.0)
-
-
-def by_class(pairs: Study, arm: str) -> dict[str, list[float]]:
-    """The differences, seed by seed, of each class's own metric."""
+def by_class(pairs: Study, arm: str, seen: examples.Examples) -> Iterator[tuple[str, Estimate]]:
+    """The difference in each class's own metric."""
     stage = pairs.design.target
-    found: dict[str, list[float]] = {}
-    for seed in pairs.design.seeds:
-        mine, theirs = (_classes(pairs, name, seed, stage) for name in (arm, NAME))
-        for name in mine.keys() & theirs.keys():
-            found.setdefault(name, []).append(mine[name] - theirs[name])
-    return dict(sorted(found.items()))
+    classes = {name: None for record in pairs.finished for name in record.metrics.get(stage, {}).get("classes", {})}
+    for metric in (f"{stage}.classes.{name}.{of}" for name in sorted(classes) for of in OF_A_CLASS):
+        found = difference(pairs, arm, NAME, metric, seen)
+        if found.images:
+            yield metric, found.images
+        elif len(found.values) >= LEAST_SEEDS:
+            yield metric, statistics.mean([*found.values.values()], resolution=len(classes) * resolution(pairs, metric))
 
 
-def _classes(pairs: Study, arm: str, seed: int, stage: str) -> dict[str, float]:
-    row = next((row for row in pairs.arms[arm] if row.seed == seed), None)
-    classes = row.record.metrics.get(stage, {}).get("classes", {}) if row and row.record else {}
-    return {
-        f"{stage}.classes.{name}.{metric}": float(values[metric])
-        for name, values in classes.items()
-        for metric in OF_A_CLASS
-        if math.isfinite(values.get(metric, math.nan))
-    }
+def by_site(pairs: Study, arm: str, result: Verdict, seen: examples.Examples) -> Iterator[tuple[str, Estimate]]:
+    """The difference in the metric on the images of each site, where there are several."""
+    mine, theirs = ([seen[key] for key in seen if key[0] == name] for name in (arm, NAME))
+    sites = sorted({site for frame in (*mine, *theirs) for site in frame["site"]})
+    for site in sites if len(sites) > 1 and result.metric else []:
+        there = [[frame[frame["site"] == site] for frame in frames] for frames in (mine, theirs)]
+        scored = examples.difference(*there, str(result.metric))
+        if scored:
+            yield f"{result.metric} of site {site}", statistics.bootstrap(*scored)
 
 
-def by_site(seen: examples.Examples, arm: str, seeds: Iterable[int], result: Verdict) -> dict[str, list[float]]:
-    """The differences, seed by seed, of the metric on the images of each site, where there are several."""
-    assert result.metric is not None
-    found: dict[str, list[float]] = {}
-    for seed in seeds:
-        frames = [seen.get((name, seed)) for name in (arm, NAME)]
-        scorers = [examples.scorer(frame, result.metric) for frame in frames if frame is not None]
-        sites = sorted({site for frame in frames if frame is not None for site in frame["site"]})
-        if len(sites) < 2 or len(scorers) < 2 or None in scorers:
-            continue
-        for site in sites:
-            scores = [
-                float(score((frame["site"] == site).to_numpy(float)[:, None])[0])
-                for score, frame in zip(scorers, frames, strict=True)
-                if score and frame is not None
-            ]
-            found.setdefault(f"{result.metric} of site {site}", []).append(_sign(result) * (scores[0] - scores[1]))
-    return found
-
-
-def typical(rows: Iterable[Row], metric: str | None) -> Row | None:
-    """The finished run that is nearest to the mean of its arm: what the arm delivers, not its luckiest seed."""
-    finished = [row for row in rows if row.status == FINISHED]
+def typical(study: Study, arm: str | None, metric: str | None) -> Row | None:
+    """The finished run of an arm that is nearest to its mean: what the arm delivers, not its luckiest seed."""
+    finished = [row for row in study.arms.get(arm or "", []) if row.status == FINISHED]
     values = measured(finished, metric)
-    if not values:
+    if metric is None or not values:
         return next(iter(finished), None)
-    middle = mean(values.values())
-    # Rounded, so that of two that are as near the first is taken on every machine.
+    middle, sign = mean(values.values()), -1 if minimized(study.design, metric) else 1
+    # Of two that are as near the worse; rounded, so that it is the same on every machine.
     return min(
-        (row for row in finished if row.seed in values), key=lambda row: round(abs(values[row.seed] - middle), 9)
+        (row for row in finished if row.seed in values),
+        key=lambda row: (round(abs(values[row.seed] - middle), 9), sign * values[row.seed]),
     )
-
-
-def _sign(found: Verdict) -> int:
-    return 1 if found.direction == "maximize" else -1
 
 
 def _short(data: str | None) -> str:

@@ -22,13 +22,15 @@ p.caption { margin: 0 0 1.6rem; color: #555; font-size: .9rem; }
 code { font: .87em ui-monospace, "DejaVu Sans Mono", "Liberation Mono", monospace; background: #f4f4f4; padding: .1em .25em;
   border-radius: 3px; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: .8rem 1rem; border-radius: 4px; overflow-x: auto; } pre code { padding: 0; }
-table { display: block; overflow-x: auto; border-collapse: collapse; font-size: .83rem; margin: 1rem 0;
+/* A wide table may go on to the window's right edge. */
+table { display: block; width: fit-content; max-width: min(50vw + 25.5rem, 100vw - 3rem); overflow-x: auto;
+  border-collapse: collapse; font-size: .83rem; margin: 1rem 0;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap; text-align: left; }
 th { border-bottom: 2px solid #bbb; vertical-align: bottom; white-space: normal; }
 summary { cursor: pointer; margin: 1rem 0; }
 a { color: #0072b2; }
-@media print { body { padding: 0; max-width: none; } h2, img { break-after: avoid; } }
+@media print { body { padding: 0; max-width: none; } table { max-width: 100%; } h2, img { break-after: avoid; } }
 """
 
 

@@ -64,8 +64,8 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
     stem = verdict.metric.partition(".")[0]
     names = dict.fromkeys([verdict.metric, *(f"{stem}.{key}" for key in ("f1_macro", "mAP50", "mAP50_95", "accuracy"))])
     said = [(each, tables.mean(study, arm, each)) for each in names]
-    values = ", ".join(f"{title(each)} {number(value)}" for each, value in said if value is not None)
-    yield f"**{arm}**: {values}"
+    values = ", ".join(f"{title(each)} {estimate(found.value, found.low, found.high)}" for each, found in said if found)
+    yield f"**{arm}**: {values or 'no run has finished'}"
     epochs = tables.by_seed(study.arms[arm], "train.best_epoch")
     if epochs and study.design.type == "train":
         listed = ", ".join(f"{epoch:g} (seed {seed})" for seed, epoch in epochs.items())
@@ -94,7 +94,7 @@ def table(study: Study, verdict: Verdict) -> str:
         if has_change:
             line.append(estimate(row["change"], row.get("change_low"), row.get("change_high"), "+"))
         line += ["" if row[each] is None else number(row[each]) if each == "p" else row[each] for each in judged]
-        rows.append(line + ["" if row[each] is None else number(row[each]) for each in others])
+        rows.append(line + [compact(row[each], row.get(f"{each}_low"), row.get(f"{each}_high")) for each in others])
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in (head, rule, *rows))
 
@@ -102,9 +102,10 @@ def table(study: Study, verdict: Verdict) -> str:
 def legend(study: Study, verdict: Verdict) -> str:
     """What the table's numbers are."""
     seeds = len(study.design.seeds)
-    parts = [
-        f"Means over {seeds} seeds with their 95 % intervals." if seeds > 1 else "One seed: there are no intervals."
-    ]
+    beside = verdict.metric is not None and tables.beside(study, verdict.metric)
+    compactly = ", or ± half of one (a share's ends at 0 and 1)" if beside else ""
+    intervals = f"Means over {seeds} seeds with their 95 % intervals{compactly}."
+    parts = [intervals if seeds > 1 else "One seed: there are no intervals."]
     bases = {each.difference.basis for each in verdict.comparisons if each.difference.estimate}
     ways = {SEEDS: "in pairs over seeds", IMAGES: "in pairs over test images", COUNTED: "as it is counted"}
     if bases and study.reference:
@@ -113,6 +114,19 @@ def legend(study: Study, verdict: Verdict) -> str:
     if len([each for each in verdict.comparisons if tables.tested(each)]) > 1:
         parts.append("p is corrected by Holm.")
     return " ".join(parts)
+
+
+def reasons(verdict: Verdict) -> Iterator[str]:
+    """Why the verdict is what it is, each arm's with its effect size."""
+    effects = {each.because: each.effect for each in verdict.comparisons if each.effect}
+    for reason in verdict.reasons:
+        effect = effects.get(reason)
+        yield f"{reason}; d = {estimate(effect.value, effect.low, effect.high, '+')}" if effect else reason
+    if any(reason in effects for reason in verdict.reasons):
+        yield (
+            "d is Cohen's d_z: the mean difference over the seeds, in standard deviations of the seeds' differences, with "
+            "Hedges' correction for few of them"
+        )
 
 
 def shown(picture: Picture, place: str) -> str:
@@ -232,12 +246,19 @@ def number(value: float) -> str:
 
 
 def estimate(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
-    """`0.903 [0.887, 0.917]`."""
+    """`0.903 [0.887, 0.917]`; without ends that read the same, as those of a file's size."""
     if value is None:
         return ""
-    digits = 3 if sign else 4
-    ends = "" if low is None or high is None or low == high else f" [{low:{sign}.{digits}g}, {high:{sign}.{digits}g}]"
-    return f"{value:{sign}.{digits}g}{ends}"
+    ends = [] if low is None or high is None else [f"{end:{sign}.{3 if sign else 4}g}" for end in (low, high)]
+    return f"{value:{sign}.{3 if sign else 4}g}" + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
+
+
+def compact(value: float | None, low: float | None, high: float | None) -> str:
+    """`0.903 ± 0.015`: what is read at a glance, and leaves room for more columns."""
+    if value is None:
+        return ""
+    half = tables.half(value, low, high)
+    return number(value) + ("" if half is None else f" ± {number(float(f'{half:.2g}'))}")
 
 
 def told(mark: Mark) -> str:

@@ -2,30 +2,39 @@
 
 It runs where the branch is checked out, on any machine: what it needs lies in git. What was said of each test image comes
 with the branch where the verdict rests on it, or from DVC's remote where that is too large. What only the machine that ran
-the experiments knows (why a run failed), and what a person has written, is taken as it stands in the report.
+the experiments knows (why a run failed), what a person has written, and how test images look where the prepared data is
+not here, is taken as it stands in the report.
 """
 
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from . import checkout, evidence, examples, paragraphs, planning, report, study, verdict
+from . import checkout, evidence, examples, paragraphs, planning, report, study, tables, verdict
 from .records import FAILED, Record
 from .review import PREFIX, REMOTE, remote_url
 from .study import MISSING, Study
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .figures import Picture
+
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 MOST = 20  # disagreements that are told
+# Two drawings of the same figure: what another machine's rounding may change in a square of so many pixels, on its mean.
+# With all places off by 1e-7 of themselves it is below 0.002; another digit, or a mark moved by two pixels, gives 0.08 up.
+SQUARE, ALIKE = 8, 0.06
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,12 @@ def check(root: Path, name: str | None = None) -> Result:
             f"cache or on its remote: lab review {name} --push where the runs are, and access to the remote here"
         )
     result = verdict.judge(found, examples.read(found))
-    problems = [*applied(found), *swapped(found, path.with_suffix("")), *compare(found, result, path, has_images)]
+    problems = [
+        *edited(found),
+        *applied(found),
+        *swapped(found, path.with_suffix("")),
+        *compare(found, result, path, has_images),
+    ]
     return Result(problems, summary(found, result, problems, has_images))
 
 
@@ -99,6 +113,30 @@ def present(found: Study) -> None:
         )
 
 
+def edited(found: Study) -> Iterator[str]:
+    """Code that is neither the baseline's nor the default branch's, which may have been merged: so the check would be its own."""
+    root, main = found.root, upstream(found.root)
+    if main is None:
+        return
+
+    def changed(since: str) -> set[str]:
+        paths = _output(root, "git", "diff", "--name-only", "--relative", "--no-renames", since, "HEAD", "src")
+        return {*paths.splitlines()}
+
+    for path in sorted(changed(found.commit) & changed(_output(root, "git", "merge-base", "HEAD", main) or main)):
+        yield f"{path} is not as the baseline has it, nor the default branch of {REMOTE}: a review branch brings results alone"
+
+
+def upstream(root: Path) -> str | None:
+    """The commit of the remote's default branch: as it is now, or as it was last fetched; None where there is none."""
+    names = [f"refs/remotes/{REMOTE}/{name}" for name in ("HEAD", "main", "master")]
+    if remote_url(root):
+        done = subprocess.run(["git", "fetch", "--quiet", REMOTE, "HEAD"], cwd=root, capture_output=True)
+        names = [*(["FETCH_HEAD"] if done.returncode == 0 else []), *names]
+    commits = (_output(root, "git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") for name in names)
+    return next((commit for commit in commits if commit), None)
+
+
 def swapped(found: Study, folder: Path) -> Iterator[str]:
     """Files of the branch that are not what the runs said of the test images."""
     for record, path, as_said in evidence.lying(found, folder):
@@ -125,23 +163,63 @@ def applied(found: Study) -> Iterator[str]:
 
 def compare(found: Study, result: verdict.Verdict, path: Path, has_images: bool) -> Iterator[str]:
     """Where the committed report and what the records give disagree; without `has_images`, all but the images' say."""
+    from .figures import pictures
+
+    drawn = pictures(found, result)
     committed = path.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as place:
-        again = Path(place) / path.name
-        again.write_text(committed, encoding="utf-8")
-        report.write(found, result, Path(place))
-        mine, theirs = again.with_suffix(""), path.with_suffix("")
-        yield from lines(path.name, report.outside(committed), report.outside(again.read_text(encoding="utf-8")))
-        for file in sorted(mine.glob("*.csv")) + [mine / "verdict.json"]:
-            other = theirs / file.name
-            where = f"{path.stem}/{file.name}"
-            if not other.exists():
-                yield f"{where} is not there"
-            elif file.suffix == ".json":
-                said, right = (json.loads(each.read_text("utf-8")) for each in (other, file))
-                yield from values(where, said, right, () if has_images else ("images",))
-            else:
-                yield from lines(where, other.read_text("utf-8"), file.read_text("utf-8"))
+    again = report.markdown(found, result, drawn, committed)
+    yield from lines(path.name, report.outside(committed), report.outside(again))
+    checked = [picture for picture in drawn if has_images or not picture.local]
+    if has_images:
+        said = report.inside(committed, "images")
+        yield from lines(path.name, said, images(found, checked, said))
+
+    beside = path.with_suffix("")
+    files = {"table.csv": report.as_csv(tables.table(found, result)), "verdict.json": report.numbers(found, result)}
+    for picture in checked:
+        if picture.data is not None and (picture.png or (beside / f"{picture.name}.csv").exists()):
+            files[f"{picture.name}.csv"] = report.as_csv(picture.data)
+    for name, right in sorted(files.items()):
+        where = f"{path.stem}/{name}"
+        if not (beside / name).exists():
+            yield f"{where} is not there"
+        elif name.endswith(".json"):
+            numbers = (json.loads(text) for text in ((beside / name).read_text("utf-8"), right))
+            yield from values(where, *numbers, () if has_images else ("images",))
+        else:
+            yield from lines(where, (beside / name).read_text("utf-8"), right)
+    for picture in checked:
+        if picture.png and not (beside / f"{picture.name}.png").exists():
+            yield f"{path.stem}/{picture.name}.png is not there"
+        elif picture.png and not alike((beside / f"{picture.name}.png").read_bytes(), picture.png):
+            yield f"{path.stem}/{picture.name}.png is not the figure that the records give"
+
+
+def images(found: Study, drawn: Sequence[Picture], said: str) -> str:
+    """What the report has to say of the test images; as it stands there (`said`) of a picture that can't be drawn here.
+
+    Which images such a picture shows is known (`data`), but not what they look like.
+    """
+
+    def text(picture: Picture) -> str:
+        lacking = picture.png is None and picture.data is not None
+        there = re.search(rf"!\[{re.escape(picture.name)}\].*\n\n.*", said) if lacking else None
+        return there[0] if there else paragraphs.shown(picture, report.name(found))
+
+    return "\n\n".join(text(picture) for picture in drawn if picture.local)
+
+
+def alike(committed: bytes, recomputed: bytes) -> bool:
+    """Whether two PNG files show the same figure, whatever machine has drawn it."""
+    import numpy as np
+    from scipy.ndimage import uniform_filter
+
+    if committed == recomputed:
+        return True
+    said, right = _pixels(committed), _pixels(recomputed)
+    if said is None or right is None or said.shape != right.shape:
+        return False
+    return bool(np.abs(uniform_filter(said - right, (SQUARE, SQUARE, 1))).max() <= ALIKE)
 
 
 def lines(where: str, committed: str, recomputed: str) -> Iterator[str]:
@@ -179,7 +257,7 @@ def values(where: str, committed: Any, recomputed: Any, without: Sequence[str] =
 def summary(found: Study, result: verdict.Verdict, problems: list[str], has_images: bool) -> str:
     """A comment for the pull request: question, verdict, what the check found, and what differs from the baseline."""
     checked = (
-        ["**The report disagrees with the records:**", "", *(f"- {each}" for each in problems[:MOST])]
+        ["**The branch does not hold what the records give:**", "", *(f"- {each}" for each in problems[:MOST])]
         if problems
         else [f"Recomputed from {len(found.records)} records: every number of the report agrees."]
     )
@@ -216,6 +294,16 @@ def _first_change(right: str, said: str) -> str:
     """`: 0.9, where the records give 0.8`, of the first numbers that differ in two texts."""
     pairs = zip(NUMBER.findall(said), NUMBER.findall(right), strict=False)
     return next((f": it says {x}, where the records give {y}" for x, y in pairs if x != y), "")
+
+
+def _pixels(png: bytes) -> np.ndarray | None:
+    """The pixels (height, width, channels), from 0 to 1; None where it is no such file."""
+    from matplotlib.image import imread
+
+    try:
+        return imread(io.BytesIO(png), format="png")
+    except Exception:  # Pillow has one of its own for each kind of damage
+        return None
 
 
 def _output(root: Path, *command: str) -> str:

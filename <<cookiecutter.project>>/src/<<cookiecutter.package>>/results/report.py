@@ -115,6 +115,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         ),
         checklist=list(paragraphs.checklist(study, verdict)),
         provenance=list(paragraphs.provenance(study)),
+        reasons=list(paragraphs.reasons(verdict)),
         runs=[paragraphs.run_line(row, verdict.metric) for row in study.rows],
     )
 

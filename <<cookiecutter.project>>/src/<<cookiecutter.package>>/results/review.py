@@ -54,7 +54,7 @@ def chosen(study: Study, verdict: Verdict, arm: str | None = None, best: bool = 
         )
     alone = study.design.hypothesis is None
     name = arm or (verdict.best if best or alone else verdict.winner)
-    row = gate.typical(study.arms.get(name or "", []), verdict.metric)
+    row = gate.typical(study, name, verdict.metric)
     if row is None and (arm or best):
         raise UserError(f"no run of {arm or study.design.name} has finished: lab run {study.path} first")
     return row

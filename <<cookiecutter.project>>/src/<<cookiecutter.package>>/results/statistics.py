@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 DRAWS = 2000  # of a bootstrap
+MANY = 2000  # images: a difference of a hundredth is made by more than 20 of them
 WEIGHTS = 4_000_000  # how many weights of a bootstrap are in memory at a time
 TINY = 1e-12  # what rounding leaves of a difference
 Statistic = Callable[["np.ndarray"], "np.ndarray"]
@@ -36,7 +37,8 @@ class Estimate:
         value: the estimate.
         low, high: the 95 % interval; None where there is none, as with one seed.
         n: how many seeds, or how many test images, it rests on.
-        deviation: the standard deviation of one of them: that of the estimate is deviation / √n. None with one.
+        deviation: the standard deviation of one of them, as the test of equivalence takes it: that of the estimate is
+            deviation / √n. None with one.
         p: two-sided, of the true value being 0; None without a test.
         p_equivalent: of the true value being further from 0 than the margin (TOST); None without a margin.
     """
@@ -114,19 +116,19 @@ def without_spread(values: Sequence[float]) -> bool:
 
 
 def effect_size(differences: Sequence[float], resolution: float = 0.0) -> EffectSize | None:
-    """How large a paired difference is beside its own spread over the pairs; None below two pairs, or without spread.
+    """How large a paired difference is beside its own spread over the pairs; None below three pairs, or without spread.
 
-    Cohen's d_z with Hedges' correction for few pairs (Hedges, J. Educational Statistics 6, 1981), which starts with three;
+    Cohen's d_z with Hedges' correction for few pairs (Hedges, J. Educational Statistics 6, 1981), which two can't have;
     the interval by the noncentral t distribution (Cumming and Finch, Educational and Psychological Measurement 61, 2001).
     """
     from scipy.special import gammaln, nctdtrinc
 
     estimate = mean(differences, resolution=resolution)
-    if not estimate.deviation:
+    if estimate.n < 3 or not estimate.deviation:
         return None
     n, d = estimate.n, estimate.value / estimate.deviation
     degrees = n - 1
-    correction = math.exp(gammaln(degrees / 2) - gammaln((degrees - 1) / 2)) / math.sqrt(degrees / 2) if n > 2 else 1.0
+    correction = math.exp(gammaln(degrees / 2) - gammaln((degrees - 1) / 2)) / math.sqrt(degrees / 2)
     low, high = (float(nctdtrinc(degrees, q, d * math.sqrt(n))) / math.sqrt(n) for q in (1 - ALPHA / 2, ALPHA / 2))
     return EffectSize(correction * d, correction * low, correction * high)
 
@@ -143,20 +145,23 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected
 
 
-def bootstrap(statistic: Statistic, n: int, margin: float = 0.0, draws: int = DRAWS, seed: int = 0) -> Estimate:
-    """A statistic of `n` test images, with its standard error over images drawn with replacement.
+def bootstrap(
+    statistic: Statistic, n: int, margin: float = 0.0, offset: float = 0.0, draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """A statistic of `n` test images minus `offset`, with its standard error over images drawn with replacement.
 
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.2. Two models are compared in pairs by
     a statistic that is their difference on the same draws. The same `seed` gives the same interval.
 
-    Where no draw changes anything, since not one image speaks for a difference, a share of up to 1 - α^(1/n) of all
-    images may do so nonetheless (Hanley and Lippman-Hand, JAMA 249, 1983): that is the interval then, for metrics from
-    0 to 1.
+    Where few images make the whole difference, their draws show too little of what others might, and nothing at all where
+    none does. So the interval is no shorter than the score interval of a share, and a test of equivalence takes for the
+    spread at least what a true difference of that size has.
 
     Args:
         statistic: of weights (n, b), how often each image is in each of b draws, to the values (b,).
         n: how many images.
         margin: as for `mean`.
+        offset: what the statistic is held against.
         draws: how many.
         seed: of the drawing.
     """
@@ -167,11 +172,53 @@ def bootstrap(statistic: Statistic, n: int, margin: float = 0.0, draws: int = DR
     most = max(1, WEIGHTS // n)
     sizes = [min(most, draws - start) for start in range(0, draws, most)]
     drawn = np.concatenate([statistic(generator.multinomial(n, np.full(n, 1 / n), size).T) for size in sizes])
-    if without_spread(drawn.tolist()):
-        half = 1 - ALPHA ** (1 / n)
-        differs, inside = abs(value) > half, abs(value) + half < margin
-        return Estimate(value, value - half, value + half, n, 0.0, float(not differs), float(not inside))
-    return student(value, float(drawn.std(ddof=1)) * math.sqrt(n), n, margin)
+    spread = 0.0 if without_spread(drawn.tolist()) else float(drawn.std(ddof=1)) * math.sqrt(n)
+    of_one = reach(statistic, n, value) if spread else 1.0  # where no image makes a difference, any may
+    ends = list(score_interval(value, of_one, n))
+    p = float(ends[0] <= offset <= ends[1])
+    if spread:
+        found = student(value - offset, spread, n)
+        p, half = found.p, value - offset - found.low
+        ends += [value - half, value + half]
+    at_margin = max(spread, *(share_spread(offset + side, of_one) for side in (-margin, margin)), TINY)
+    equivalent = student(value - offset, at_margin, n, margin).p_equivalent
+    return Estimate(value - offset, min(ends) - offset, max(ends) - offset, n, at_margin, p, equivalent)
+
+
+def reach(statistic: Statistic, n: int, value: float) -> float:
+    """How far one image moves the sum of all: 1 where a metric counts images right or wrong, less where each adds a little.
+
+    The root mean square of the jackknife's pseudo-values (Efron and Tibshirani, chapter 11), the larger ones counting more.
+    Of more images than MANY no few make a difference that matters: 0.
+    """
+    import numpy as np
+
+    if n > MANY:
+        return 0.0
+    squares = (n * value - (n - 1) * statistic(np.ones((n, n)) - np.eye(n))) ** 2
+    return float(np.sqrt((squares**2).sum() / squares.sum()))
+
+
+def share_spread(share: float, reach: float) -> float:
+    """The least standard deviation over images that have `share` on the mean, where each has nothing or ± `reach`."""
+    return math.sqrt(abs(share) * max(0.0, reach - abs(share)))
+
+
+def score_interval(value: float, reach: float, n: int) -> tuple[float, float]:
+    """The smallest and the largest share that `value` over n images may come from, each with the spread that it has itself.
+
+    Wilson, J. American Statistical Association 22, 1927, for what an image has of nothing or ± `reach`.
+    """
+    from scipy.special import stdtrit
+
+    c = float(stdtrit(n - 1, 1 - ALPHA / 2)) ** 2 / n
+    ends = [value]
+    for sign in (1, -1):
+        middle = (sign * value + c * reach / 2) / (1 + c)
+        square = middle**2 - value**2 / (1 + c)
+        roots = (middle - math.sqrt(square), middle + math.sqrt(square)) if square > 0 else ()
+        ends += [sign * root for root in roots if 0 <= root <= reach]
+    return min(ends), max(ends)
 
 
 @dataclass(frozen=True)
@@ -206,7 +253,7 @@ class Effect:
 
 
 def factorial_effects(
-    levels: Sequence[dict[str, bool]], values: Sequence[float], blocks: Sequence[Any]
+    levels: Sequence[dict[str, bool]], values: Sequence[float], blocks: Sequence[Any], resolution: float = 0.0
 ) -> list[Effect]:
     """Main effects and two-way interactions of a factorial design, by the analysis of variance with seeds as blocks.
 
@@ -218,8 +265,10 @@ def factorial_effects(
         levels: for each run which components were in place.
         values: its metric.
         blocks: its seed.
+        resolution: as for `mean`: what is left unexplained is taken for no less.
     """
     import numpy as np
+    from scipy.special import stdtr, stdtrit
     from statsmodels.regression.linear_model import OLS
 
     names = list(levels[0])
@@ -230,13 +279,30 @@ def factorial_effects(
     matrix = np.column_stack([*terms.values(), *seeds])
     fitted = OLS(np.array(values, float), matrix).fit()
     k, n, effects = len(terms), len(values), [float(value) for value in fitted.params]
-    if fitted.df_resid == 0 or fitted.scale < TINY**2:  # as many effects as runs, or no noise: there is no test
+    free, noise = fitted.df_resid, max(math.sqrt(fitted.scale), resolution)
+    if free == 0 or noise < TINY:  # as many effects as runs, or no noise: there is no test
         return [Effect(term, Estimate(value, n=n), None) for term, value in zip(terms, effects[:k], strict=True)]
-    ps, ends = [float(p) for p in fitted.pvalues[:k]], fitted.conf_int(ALPHA)[:k]
+    errors = [noise * math.sqrt(each) for each in np.diag(fitted.normalized_cov_params)[:k]]
+    ps = [2 * float(stdtr(free, -abs(value) / error)) for value, error in zip(effects, errors, strict=False)]
+    width = float(stdtrit(free, 1 - ALPHA / 2))
     return [
-        Effect(term, Estimate(value, float(low), float(high), n, p=p), p_holm)
-        for term, value, (low, high), p, p_holm in zip(terms, effects[:k], ends, ps, holm(ps), strict=True)
+        Effect(term, Estimate(value, value - width * error, value + width * error, n, p=p), p_holm)
+        for term, value, error, p, p_holm in zip(terms, effects[:k], errors, ps, holm(ps), strict=True)
     ]
+
+
+def outlier(value: float, others: Sequence[float], resolution: float = 0.0) -> float:
+    """How probable it is that the largest of some seeds is as far above the others as `value`: p, of two others or more.
+
+    Grubbs, Technometrics 11, 1969, one-sided: Student's t of what a further seed would give, for as many as there are. As
+    for `mean`, a spread below the `resolution` is taken for as much.
+    """
+    from scipy.special import stdtr
+
+    n = len(others)
+    spread = max(stdev(others), resolution, TINY)
+    t = (value - math.fsum(others) / n) / (spread * math.sqrt(1 + 1 / n))
+    return min(1.0, (n + 1) * float(stdtr(n - 1, -t)))
 
 
 def pareto(points: Iterable[Sequence[float]], maximize: Sequence[bool]) -> list[bool]:

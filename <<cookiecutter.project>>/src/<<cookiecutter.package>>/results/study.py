@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from statistics import mean
@@ -27,6 +27,8 @@ from .records import FAILED, FINISHED, QUEUED, RUNNING, Record
 
 MISSING = "not queued"
 MAIN_METRICS = ("mAP50_95", "mAP50", "f1_macro")  # the first that a run has, where the design names none
+SHARES = ("f1", "f1_macro", "accuracy", "precision", "recall", "AP50", "AP50_95", "mAP50", "mAP50_95")
+SMALLER_IS_BETTER = ("loss", "latency", "size", "seconds", "drop")
 ORDER = (MISSING, FAILED, QUEUED, RUNNING, FINISHED)  # a record further on answers better
 
 
@@ -34,7 +36,8 @@ ORDER = (MISSING, FAILED, QUEUED, RUNNING, FINISHED)  # a record further on answ
 class Row:
     """An arm with one of its seeds, and the record that answers it.
 
-    `reused` tells that the record is another design's, with the same config, code and data.
+    `reused` tells that the record is another design's, with the same config, code and data. `stated` tells that the design
+    as it reads was there before: it is in the commit that the run started from.
     """
 
     arm: str
@@ -42,6 +45,7 @@ class Row:
     seed: int
     record: Record | None
     reused: bool = False
+    stated: bool = True
 
     @property
     def status(self) -> str:
@@ -133,6 +137,19 @@ def metric_names(design: Design, found: Iterable[Record | None]) -> list[str]:
     return next(([name] for name in names if any(record.value(name) is not None for record in there)), [])
 
 
+def minimized(design: Design, metric: str) -> bool:
+    """Whether less of a metric makes the better model.
+
+    Never of F1 and its like, also where a design claims that something lowers them. Of others the hypothesis tells it;
+    otherwise their name.
+    """
+    if metric.rpartition(".")[2].removeprefix("val_") in SHARES and ".drop." not in metric:
+        return False
+    if design.hypothesis and design.hypothesis.metric == metric:
+        return design.hypothesis.direction == "minimize"
+    return any(word in metric for word in SMALLER_IS_BETTER)
+
+
 def outcomes(design: Design, found: Sequence[Record | None]) -> list[float | None]:
     """The metric of each combination, averaged over its seeds; None where one of them failed.
 
@@ -157,7 +174,22 @@ def _study(root: Path, known: list[Record], name: str) -> Study | None:
         return None
     path, text, design = found
     own = [record for record in own if record.baseline == commit]
-    return Study(root, design, commit, path, text, _rows(root, commit, text, design, own, known))
+    rows = [
+        replace(row, stated=_stated(root, design, row.record)) if row.record else row
+        for row in _rows(root, commit, text, design, own, known)
+    ]
+    return Study(root, design, commit, path, text, rows)
+
+
+def _stated(root: Path, design: Design, record: Record) -> bool:
+    """Whether the commit that a run started from has the design as it reads now: its own runs carry its digest."""
+    if record.experiment.get("design") == design.name:
+        return record.experiment.get("digest") in (None, digest(design))
+    start = checkout.repository(root)[record.baseline].peel(pygit2.Commit)
+    if record.commit == record.baseline and start.parents:  # of git's history: its own commit has brought it
+        start = start.parents[0]
+    found = _file(root, str(start.id), design.name)
+    return found is not None and digest(found[2]) == digest(design)
 
 
 def _baseline(root: Path, head: str, own: list[Record]) -> str:

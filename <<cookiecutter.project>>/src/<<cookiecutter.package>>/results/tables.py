@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .comparisons import Comparison
+    from .statistics import EffectSize, Estimate
     from .study import Row, Study
     from .verdict import Verdict
 
@@ -91,8 +92,9 @@ def table(study: Study, verdict: Verdict) -> pd.DataFrame:
     """The table of a study, in the order of its design.
 
     Columns: arm, seeds (how many finished), the metric's mean with its 95 % interval (`low`, `high`), the change against
-    the reference with its own (`change`, `change_low`, `change_high`, `basis`), `p` after Holm, `outcome`; then the means
-    of the other metrics that belong to the question, and the levels where arms are told by them.
+    the reference with its own (`change`, `change_low`, `change_high`, `basis`), `p` after Holm, the standardized change
+    over seeds (`d`, `d_low`, `d_high`), `outcome`; then the means of the other metrics that belong to the question, each
+    with its interval (`<metric>_low`, `<metric>_high`), and the levels where arms are told by them.
     """
     import pandas as pd
 
@@ -101,9 +103,11 @@ def table(study: Study, verdict: Verdict) -> pd.DataFrame:
     rows = []
     for arm in arms(study, verdict, verdict.metric):
         comparison = compared(verdict, arm["arm"])
-        judged = {"p": tested(comparison), "outcome": comparison.outcome if comparison else None}
-        others = {name: mean(study, arm["arm"], name) for name in beside(study, verdict.metric)}
-        rows.append(arm | judged | others | _levels(study, arm["arm"]))
+        row = arm | {"p": tested(comparison)} | ends("d", comparison and comparison.effect)
+        row["outcome"] = comparison and comparison.outcome
+        for name in beside(study, verdict.metric):
+            row |= ends(name, mean(study, arm["arm"], name))
+        rows.append(row | _levels(study, arm["arm"]))
     frame = pd.DataFrame(rows).rename(columns={"mean": verdict.metric})
     return frame.dropna(axis="columns", how="all")
 
@@ -112,24 +116,27 @@ def arms(study: Study, verdict: Verdict, metric: str) -> list[dict[str, Any]]:
     """What was measured of each arm, and how it differs from the reference: the verdict's own numbers where it has them."""
     found = []
     for name, rows in study.arms.items():
-        values = measured(rows, metric)
-        estimate = arm_mean(study, metric, values) if values else None
+        estimate = mean(study, name, metric)
         change = changed(study, verdict, name, metric)
         by = change.estimate if change else None
         found.append(
             {
                 "arm": name,
-                "seeds": len(values),
+                "seeds": len(measured(rows, metric)),
                 "mean": estimate and estimate.value,
                 "low": estimate and estimate.low,
                 "high": estimate and estimate.high,
-                "change": by and by.value,
-                "change_low": by and by.low,
-                "change_high": by and by.high,
+                **ends("change", by),
                 "basis": change.basis if change and by else None,
             }
         )
     return found
+
+
+def ends(name: str, estimate: Estimate | EffectSize | None) -> dict[str, float | None]:
+    """An estimate as columns: `name`, and the ends of its interval."""
+    value, low, high = (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def changed(study: Study, verdict: Verdict, arm: str, metric: str) -> Difference | None:
@@ -155,10 +162,15 @@ def tested(comparison: Comparison | None) -> float | None:
     return None if comparison is None or comparison.difference.basis == COUNTED else comparison.p
 
 
-def mean(study: Study, arm: str, metric: str) -> float | None:
+def mean(study: Study, arm: str, metric: str) -> Estimate | None:
     """An arm's mean in any metric, or in `seconds.<stage>`: how long a stage took."""
-    values = [*by_seed(study.arms[arm], metric).values()]
-    return sum(values) / len(values) if values else None
+    values = by_seed(study.arms[arm], metric)
+    return arm_mean(study, metric, values) if values else None
+
+
+def half(value: float, low: float | None, high: float | None) -> float | None:
+    """Half an interval's width, or its longer side where a share's ends at 0 or 1; None where there is none."""
+    return None if low is None or high is None or low == high else max(value - low, high - value)
 
 
 def by_seed(rows: Iterable[Row], metric: str) -> dict[int, float]:

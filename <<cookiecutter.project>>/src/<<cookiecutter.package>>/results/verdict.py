@@ -21,8 +21,9 @@ from ..design.models import AblationDesign
 from . import fidelity, statistics
 from .comparisons import compare
 from .decisions import INCONCLUSIVE, INVALID, SUPPORTED, overall
-from .estimates import IMAGES, arm_result, best_of, measured, oriented
+from .estimates import IMAGES, arm_result, best_of, measured, oriented, resolution, unmeasured
 from .records import FAILED, FINISHED
+from .study import minimized
 
 if TYPE_CHECKING:
     from .comparisons import Comparison, Guard
@@ -56,8 +57,9 @@ class Verdict:
         exploratory: the design was not the same before the runs.
         complete: no run is still to come.
         metric, direction: what was asked for; no metric where nothing was measured.
-        winner: where the claim is supported, the best of all arms that are shown to be better; else None.
-        best: the arm with the best mean, whatever that is worth; None where nothing has finished.
+        winner: where the claim is supported, the best of all arms that are shown to be better; else None, also where the
+            claim is that models get worse.
+        best: the arm with the best models on the mean, whatever that is worth; None where nothing has finished.
         reasons: sentences for people.
         arms: every arm's results.
         comparisons: of every arm but the reference.
@@ -97,34 +99,36 @@ def judge(study: Study, examples: Examples | None = None, exploratory: bool = Fa
     Args:
         study: the design and its records.
         examples: what was said of each test image, by arm and seed, as `examples.read` finds it.
-        exploratory: git knows that the design was changed after its runs. What the records know of that is added.
+        exploratory: git knows that the design was changed after its runs. What the rows know of that is added.
     """
     hypothesis = study.design.hypothesis
     metric = next(iter(study.metrics), None)
     direction = hypothesis.direction if hypothesis else "maximize"
     sign = 1 if direction == "maximize" else -1
     arms = [arm_result(study, name, metric) for name in study.arms]
-    best = best_of(arms, sign)
+    merit = -1 if metric and minimized(study.design, metric) else 1
+    best = best_of(arms, merit)
     comparisons = compare(study, metric, examples or {}) if metric else []
     claimed = [each for each in comparisons if each.claimed]
     faults = [*fidelity.other_configs(study), *fidelity.no_op_arms(study)]
     coming = [row for row in relevant(study) if row.status not in (FINISHED, FAILED)]
     outcome = INVALID if faults else INCONCLUSIVE if coming else overall({each.outcome for each in claimed})
     supported = {each.arm for each in comparisons if each.outcome == SUPPORTED}
-    winner = best_of((arm for arm in arms if arm.arm in supported), sign) if outcome == SUPPORTED else None
-    exploratory = exploratory or changed(study)
+    wins = outcome == SUPPORTED and sign == merit
+    winner = best_of((arm for arm in arms if arm.arm in supported), sign) if wins else None
+    seen = [] if exploratory else list(seen_before(study, claimed, outcome))
     subject = next((arm for arm in arms if arm.arm == study.design.claimed_arm), winner or best)
     marks = {"expected": hypothesis.expected} if hypothesis and hypothesis.expected is not None else {}
     targets = sorted(study.design.targets.items(), key=lambda item: sign * item[1])
     return Verdict(
         outcome=outcome,
-        exploratory=exploratory,
+        exploratory=exploratory or bool(seen),
         complete=all(row.status in (FINISHED, FAILED) for row in study.rows),
         metric=metric,
         direction=direction,
         winner=winner.arm if winner else None,
         best=best.arm if best else None,
-        reasons=[*faults, *reasons(study, comparisons, coming, best, exploratory)],
+        reasons=[*faults, *reasons(study, comparisons, coming, best if sign == merit else None), *seen],
         arms=arms,
         comparisons=comparisons,
         effects=factorial(study, metric),
@@ -139,10 +143,23 @@ def relevant(study: Study) -> list[Row]:
     return [row for row in study.rows if arm is None or row.arm in (arm, study.reference)]
 
 
-def changed(study: Study) -> bool:
-    """Whether a run was made for another wording of the design than the one in its baseline."""
-    blocks = [row.record.experiment for row in study.rows if row.record and not row.reused]
-    return any(block.get("digest") not in (None, study.digest) for block in blocks)
+def seen_before(study: Study, claimed: Sequence[Comparison], outcome: str) -> Iterator[str]:
+    """What of the results could be known when the design was written as it reads now.
+
+    Runs of this design with other words; or of others, where all that decides has a pair that was there before.
+    """
+    name = study.design.name
+    if any(row.record and row.record.experiment.get("design") == name and not row.stated for row in study.rows):
+        yield "exploratory: the design was not the same before the runs"
+        return
+    later = {(row.arm, row.seed) for row in study.rows if row.record is None or row.stated}
+    deciding = [each.difference for each in claimed if each.outcome == outcome] or [each.difference for each in claimed]
+    known = [
+        any(not later & {(found.arm, seed), (found.versus or found.arm, seed)} for seed in found.values)
+        for found in deciding
+    ]
+    if known and all(known):
+        yield "exploratory: the design as it reads was committed after runs that decide"
 
 
 def factorial(study: Study, metric: str | None) -> list[Effect]:
@@ -158,7 +175,7 @@ def factorial(study: Study, metric: str | None) -> list[Effect]:
         for seed, value in measured(rows, metric).items()
     ]
     levels, values, seeds = zip(*found, strict=True)
-    return statistics.factorial_effects(levels, values, seeds)
+    return statistics.factorial_effects(levels, values, seeds, resolution(study, metric))
 
 
 def reached(marks: Iterable[tuple[str, float]], subject: ArmResult | None, sign: int) -> Iterator[Mark]:
@@ -171,9 +188,9 @@ def reached(marks: Iterable[tuple[str, float]], subject: ArmResult | None, sign:
 
 
 def reasons(
-    study: Study, comparisons: Sequence[Comparison], coming: Sequence[Row], best: ArmResult | None, exploratory: bool
+    study: Study, comparisons: Sequence[Comparison], coming: Sequence[Row], best: ArmResult | None
 ) -> Iterator[str]:
-    """Why, and what else a reader should know."""
+    """Why, and what else a reader should know; `best` is the arm that may be so by luck."""
     if coming:
         yield f"{len(coming)} of the runs that decide are still to come: until then the verdict is open"
     if study.design.hypothesis is None:
@@ -198,13 +215,18 @@ def reasons(
     failed = [f"{row.arm} with seed {row.seed}" for row in study.rows if row.status == FAILED]
     if failed:
         yield f"{len(failed)} of {len(study.rows)} runs failed and are left out, with their pairs: {', '.join(failed)}"
+    deciding = {each.arm for each in claimed} | {study.reference}
+    for name in study.metrics:
+        odd = [
+            f"{arm} with seed {seed}" for arm in study.arms if arm in deciding for seed in unmeasured(study, arm, name)
+        ]
+        if odd:
+            yield f"without a finite {name}, and so left out with their pairs: {', '.join(odd)}"
     finished = study.finished
     if finished and not any(record.effective for record in finished):
         yield "what the stages were run with is not recorded: nobody can tell whether they did what the plan says"
     if any(record.experiment.get("forced") for record in finished):
         yield "the runs were queued against the objections of the pre-flight (--force)"
-    if exploratory:
-        yield "exploratory: the design was not the same before the runs"
 
 
 def rank(found: Comparison, sign: int) -> tuple[bool, float]:

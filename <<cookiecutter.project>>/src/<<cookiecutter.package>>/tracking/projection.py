@@ -25,7 +25,7 @@ from ..design.models import AblationDesign, ComparisonDesign, SweepDesign
 from ..results import dotted, examples, frame, report, tables, verdict
 from ..results.figures import pictures
 from ..results.records import FAILED, FINISHED, QUEUED, RUNNING, Record
-from ..results.study import Row, Study
+from ..results.study import Row, Study, minimized
 from . import outputs, text
 
 VERSION = 1  # of this projection: what an older one has sent is sent again
@@ -292,7 +292,7 @@ class Projection:
             for member in self.members
             if not member.superseded and (value := member.record.value(metric)) is not None and math.isfinite(value)
         ]
-        sign = -1 if frame.minimized(self.study.design, metric) else 1
+        sign = -1 if minimized(self.study.design, metric) else 1
         return max(found, key=lambda item: sign * item[0], default=(None, None))[1]
 
     def parent(self, ids: Mapping[str, str]) -> Run:
@@ -354,7 +354,7 @@ class Projection:
             source=self.around.source,
             metrics=list(text.names(study.metrics).values()),
             factors=[name for name in design.factors() if "." in name or name in ("lr", "seed")],
-            ascending=frame.minimized(design, next(iter(study.metrics), "")),
+            ascending=minimized(design, next(iter(study.metrics), "")),
         )
 
     def _scrubbed(self, path: str, content: bytes | Path) -> bytes | Path:

@@ -161,8 +161,8 @@ def score_detection(items: list[Item], results: list[np.ndarray], classes: list[
                 "site": item.site,
                 "objects": len(truth),
                 "f1": 2 * hits / (int(shown.sum()) + len(truth)) if shown.sum() + len(truth) else 1.0,
-                "actual": truth[:, 0].astype(int),
-                "predicted": found[:, 5].astype(int),
+                "actual": [classes[int(c)] for c in truth[:, 0]],
+                "predicted": [classes[int(c)] for c in found[:, 5]],
                 "confidence": found[:, 4],
                 "correct": matched.sum(1),  # at how many of the ten IoU thresholds
                 "matched": matched @ 2 ** np.arange(len(IOU_THRESHOLDS)),  # at which, a bit each

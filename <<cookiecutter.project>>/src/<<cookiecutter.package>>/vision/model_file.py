@@ -87,14 +87,12 @@ def load_weights(network: Any, weights: dict[str, Any], source: str, strict: boo
     missing = sorted(own.keys() - weights.keys())
     unexpected = sorted(weights.keys() - own.keys())
     reshaped = sorted(k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape)
-    problems = [
-        f"{len(names)} {what}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
-        if names
-    ]
+    groups = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    problems = {f"{len(names)} {what}": names for what, names in groups.items() if names}
     if problems and strict:
+        some = (f"{what}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}" for what, names in problems.items())
         raise UserError(
-            f"{source} does not fit the model ({'; '.join(problems)}). "
+            f"{source} does not fit the model ({'; '.join(some)}). "
             "Choose the architecture that it was trained with, or load what fits by model.strict=false"
         )
     fitting = {k: v for k, v in weights.items() if k in own and k not in reshaped}
@@ -102,4 +100,6 @@ def load_weights(network: Any, weights: dict[str, Any], source: str, strict: boo
         raise UserError(f"{source} has no weight that fits the model: it belongs to another architecture")
     network.load_state_dict(fitting, strict=False)
     if problems:
-        print(f"Loaded {len(fitting)} of {len(own)} weights from {source}; {'; '.join(problems)}")
+        print(f"Loaded {len(fitting)} of {len(own)} weights from {source}")
+    for what, names in problems.items():
+        print(f"{what}:", *names, sep="\n    ")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...design.models import AblationDesign
 from .. import tables
-from ..estimates import IMAGES, SEEDS, measured
+from ..estimates import IMAGES, SEEDS, arm_mean, measured
 from ..tables import Shape
 from .drawing import (
     BLUE,
@@ -19,6 +19,7 @@ from .drawing import (
     ORANGE,
     VERMILION,
     Picture,
+    bar,
     canvas,
     interval,
     key,
@@ -93,8 +94,13 @@ def arms(study: Study, verdict: Verdict, metrics: Sequence[str], more: Iterable[
                 over |= {OVER[arm["basis"]]} if arm["change_low"] is not None and arm["basis"] in OVER else set()
         extra = more if metric == metrics[0] else []
         for y, each in enumerate(extra, start=len(found)):
+            alone = arm_mean(study, metric, each["values"])
             points(left, each["values"], seeds, y, ORANGE)
-            rows += [{"metric": metric, "arm": each["arm"], "seed": s, "value": v} for s, v in each["values"].items()]
+            interval(left, alone.value, alone.low, alone.high, y, ORANGE)
+            told = {"metric": metric, "arm": each["arm"], "seeds": len(each["values"])}
+            told |= {"mean": alone.value, "low": alone.low, "high": alone.high}
+            rows += [told | {"seed": seed, "value": value} for seed, value in each["values"].items()]
+            over |= {"seeds"} if alone.low is not None else set()
         labels = wrapped([*names, *(each["arm"] for each in extra)])
         left.set(yticks=range(len(labels)), yticklabels=labels, xlabel=tables.title(metric))
         left.set_ylim(len(labels) - 0.5, -0.5)
@@ -202,13 +208,19 @@ def interactions(study: Study, verdict: Verdict) -> Picture:
     figure, grid = canvas(0.6 + 2.5 * lines, lines, min(3, max(len(pairs), 1)), squeeze=False, sharey=True)
     rows = []
     for axes, (a, b) in zip(grid.flat, pairs, strict=False):
-        for there, colour, name in ((True, COLOURS[0], f"with {b}"), (False, COLOURS[1], f"without {b}")):
-            cell: Any = frame[frame[b] == there].groupby(a)["value"].mean()
-            axes.plot([0, 1], [cell[False], cell[True]], "o-", color=colour, label=name)
-            rows += [
-                {"component": a, "in place": at, "other": b, "other in place": there, "mean": cell[at]}
-                for at in cell.index
-            ]
+        sides = ((True, COLOURS[0], f"with {b}", -0.03), (False, COLOURS[1], f"without {b}", 0.03))
+        for there, colour, name, shift in sides:
+            means = []
+            for at in (False, True):
+                by_seed: Any = frame[(frame[a] == at) & (frame[b] == there)].groupby("seed")["value"].mean()
+                found = arm_mean(study, verdict.metric, by_seed.to_dict())
+                place = {"component": a, "in place": at, "other": b, "other in place": there}
+                rows.append(place | {"mean": found.value, "low": found.low, "high": found.high})
+                means.append(found)
+            x = [shift, 1 + shift]  # so that the bars of both lines are seen
+            axes.plot(x, [found.value for found in means], "o-", color=colour, label=name)
+            for at, found in zip(x, means, strict=True):
+                bar(axes, (at, at), (found.low, found.high), colour, 1.4)
         axes.set(xticks=[0, 1], xticklabels=[f"without {a}", f"with {a}"], xlim=(-0.35, 1.35))
         axes.set_title(f"{a} by {b}")
         axes.grid(axis="y")
@@ -223,7 +235,8 @@ def interactions(study: Study, verdict: Verdict) -> Picture:
         if len(components) * (len(components) - 1) // 2 > MOST_PAIRS
         else ""
     )
-    caption = f"Parallel lines: the components work independently of each other.{most}"
+    bars = " Bars are 95 % intervals over the seeds." if any(row["low"] is not None for row in rows) else ""
+    caption = f"Parallel lines: the components work independently of each other.{bars}{most}"
     return Picture("interactions", caption, pd.DataFrame(rows), png(figure))
 
 
@@ -232,5 +245,7 @@ def _cells(study: Study, metric: str) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
-        {**rows[0].levels, "value": value} for rows in study.arms.values() for value in measured(rows, metric).values()
+        {**rows[0].levels, "seed": seed, "value": value}
+        for rows in study.arms.values()
+        for seed, value in measured(rows, metric).items()
     )

@@ -6,8 +6,22 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .. import statistics, tables
-from ..estimates import measured
-from .drawing import BLUE, COLOURS, DASHED, GREY, VERMILION, Picture, canvas, interval, key, png, points, ruled, wrapped
+from .drawing import (
+    BLUE,
+    COLOURS,
+    DASHED,
+    GREY,
+    VERMILION,
+    Picture,
+    bar,
+    canvas,
+    interval,
+    key,
+    png,
+    points,
+    ruled,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,9 +45,12 @@ def pareto(study: Study, metric: str) -> Picture:
     import pandas as pd
 
     costs = ["quant.size_mb", tables.latency(study.design)]
-    frame: Any = pd.DataFrame(
-        {"arm": arm} | {name: tables.mean(study, arm, name) for name in (metric, *costs)} for arm in study.arms
-    ).dropna()
+    rows = []
+    for arm in study.arms:
+        rows.append({"arm": arm})
+        for name in (metric, *costs):
+            rows[-1] |= tables.ends(name, tables.mean(study, arm, name))
+    frame: Any = pd.DataFrame(rows).dropna(subset=[metric, *costs])
     if frame.empty:
         return Picture("pareto", "Accuracy against size and speed is not shown: no run has measured them all.")
     figure, grid = canvas(3.6, 1, 2, sharey=True)
@@ -50,6 +67,10 @@ def pareto(study: Study, metric: str) -> Picture:
             both = [(pairs[0][seed], pairs[1][seed]) for seed in pairs[0] if seed in pairs[1]]
             axes.plot(*zip(*both, strict=True), marker, ms=4, mfc="white", mec=colour, mew=1) if len(both) > 1 else None
             axes.plot(here[cost], here[metric], marker, ms=8, color=colour, label=arm)
+            x, y = (tables.mean(study, arm, name) for name in (cost, metric))
+            if x and y:
+                bar(axes, (x.low, x.high), (y.value, y.value), colour, 1.2)
+                bar(axes, (x.value, x.value), (y.low, y.high), colour, 1.2)
         axes.set(xlabel=tables.title(cost))
         axes.set_xlim(left=0, right=max([*axes.get_xlim(), *(frame[cost] * 1.08)]))
         axes.grid(True)
@@ -62,7 +83,8 @@ def pareto(study: Study, metric: str) -> Picture:
     caption = "The dashed line joins those that no other beats in both. " + (
         f"Beaten in every respect: {', '.join(beaten)}." if beaten else "Each variant is the best choice for someone."
     )
-    seeds = " Small marks are single seeds." if len(study.design.seeds) > 1 else ""
+    several = len(study.design.seeds) > 1
+    seeds = " Small marks are single seeds, thin lines the 95 % intervals of their means." if several else ""
     return Picture("pareto", caption + seeds, frame, png(figure))
 
 
@@ -78,11 +100,10 @@ def loss(study: Study, metric: str) -> Picture:
     for axes, name, neutral in zip(grid, names, (0, 1), strict=True):
         axes.axvline(neutral, color=GREY, lw=1)
         for y, arm in enumerate(study.arms):
-            values = measured(study.arms[arm], name)
-            if not values:
+            found = tables.mean(study, arm, name)
+            if found is None:
                 continue
-            found = statistics.mean([*values.values()])
-            points(axes, values, seeds, y, BLUE)
+            points(axes, tables.by_seed(study.arms[arm], name), seeds, y, BLUE)
             interval(axes, found.value, found.low, found.high, y, BLUE)
             has_interval |= found.low is not None
             rows.append({"arm": arm, "metric": name, "mean": found.value, "low": found.low, "high": found.high})
@@ -124,10 +145,9 @@ def _curve(axes: Axes, study: Study, metric: str, colour: str) -> list[dict[str,
     """A metric over the image size, with its points, mean and intervals."""
     rows: list[dict[str, Any]] = []
     for arm, own in study.arms.items():
-        size, values = next((tables.param(row, "data.image_size") for row in own if row.record), ""), {}
-        values = tables.by_seed(own, metric)
-        if size and values:
-            found = statistics.mean([*values.values()])
+        size = next((tables.param(row, "data.image_size") for row in own if row.record), "")
+        values, found = tables.by_seed(own, metric), tables.mean(study, arm, metric)
+        if size and found:
             rows.append(
                 {
                     "arm": arm,
@@ -143,8 +163,7 @@ def _curve(axes: Axes, study: Study, metric: str, colour: str) -> list[dict[str,
     sizes, means = [row["image_size"] for row in rows], [row["mean"] for row in rows]
     axes.plot(sizes, means, "D-", color=colour, ms=5.5, lw=1.5)
     for row in rows:
-        if row["low"] is not None and row["high"] is not None:
-            axes.plot([row["image_size"]] * 2, [row["low"], row["high"]], color=colour, lw=2.4, alpha=0.6)
+        bar(axes, (row["image_size"], row["image_size"]), (row["low"], row["high"]), colour)
     if sizes:
         axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     return rows

@@ -95,10 +95,15 @@ def points(axes: Axes, values: dict[int, float], seeds: Sequence[int], y: float,
     axes.plot([*values.values()], [at[seed] for seed in values], "o", ms=4.5, mfc="white", mec=colour, mew=1, zorder=3)
 
 
+def bar(axes: Axes, x: Sequence[Any], y: Sequence[Any], colour: str, width: float = 2.4) -> None:
+    """A bar from one end of an interval to the other, along x or y; none where an end is None."""
+    if None not in (*x, *y):
+        axes.plot(x, y, color=colour, lw=width, solid_capstyle="butt", zorder=2, alpha=0.75)
+
+
 def interval(axes: Axes, value: float, low: float | None, high: float | None, y: float, colour: str) -> None:
     """A diamond for an estimate, and a bar for its interval where it has one."""
-    if low is not None and high is not None:
-        axes.plot([low, high], [y, y], color=colour, lw=2.4, solid_capstyle="butt", zorder=2, alpha=0.75)
+    bar(axes, (low, high), (y, y), colour)
     axes.plot([value], [y], "D", ms=6.5, color=colour, zorder=4)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import tables
-from ..estimates import measured
+from .. import estimates, tables
+from ..estimates import arm_mean, measured, over_seeds
 from .arms import MOST_METRICS, arms
 from .drawing import BLUE, GREY, Picture, canvas, interval, key, png, points, ruled, wrapped
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..study import Study
     from ..verdict import Verdict
 
@@ -24,33 +22,35 @@ def ensemble(study: Study, verdict: Verdict) -> Iterator[Picture]:
     assert verdict.metric is not None
     found = tables.members(study, verdict.metric)
     alone: dict[str, dict[int, float]] = {}
-    for row in found.itertuples():
+    for row in found.drop_duplicates(["member", "commit"]).itertuples():  # the same model is no replicate
         alone.setdefault(str(row.member), {})[int(row.seed)] = float(row.value)  # type: ignore[arg-type]
     lines = [{"arm": f"{name} alone", "values": values} for name, values in alone.items()]
     picture = arms(study, verdict, [verdict.metric, *study.metrics[1:]][:MOST_METRICS], lines)
     sentence = best_member(study, verdict, alone)
     yield Picture(picture.name, f"{picture.caption} {sentence}".strip(), picture.data, picture.png)
-    parts: Any = without_one(study, verdict.metric)
-    if parts.empty:
+    parts = without_one(study, verdict.metric)
+    if not parts:
         yield Picture(
             "members",
             "What each member contributes is not shown: no arm leaves one of four or more members out. "
             "Arms such as `all: infer.members=[a,b,c,d]` and `without_d: infer.members=[a,b,c]` would tell.",
         )
         return
-    figure, axes = canvas(1.1 + 0.34 * parts["member"].nunique())
-    names = list(dict.fromkeys(parts["member"]))
-    for y, name in enumerate(names):
-        own: Any = parts[parts["member"] == name]
-        points(axes, dict(zip(own["seed"], own["change"], strict=True)), study.design.seeds, y, BLUE)
-        interval(axes, own["change"].mean(), None, None, y, BLUE)
+    figure, axes = canvas(1.1 + 0.34 * len(parts))
+    rows: list[dict[str, Any]] = []
+    for y, (name, changes) in enumerate(parts.items()):
+        mean = over_seeds(study, verdict.metric, changes)
+        points(axes, changes, study.design.seeds, y, BLUE)
+        interval(axes, mean.value, mean.low, mean.high, y, BLUE)
+        told = {"mean": mean.value, "low": mean.low, "high": mean.high}
+        rows += [{"member": name, "seed": seed, "change": value} | told for seed, value in changes.items()]
     axes.axvline(0, color=GREY, lw=1)
-    axes.set(yticks=range(len(names)), yticklabels=wrapped(names), xlabel=f"change in {tables.title(verdict.metric)}")
+    axes.set(yticks=range(len(parts)), yticklabels=wrapped(parts), xlabel=f"change in {tables.title(verdict.metric)}")
     axes.set_title("what changes when one member is left out")
-    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_ylim(len(parts) - 0.5, -0.5)
     ruled(axes)
-    key(figure, False)
-    yield Picture("members", "A change below zero: the member is missed.", pd.DataFrame(parts), png(figure))
+    key(figure, any(row["low"] is not None for row in rows))
+    yield Picture("members", "A change below zero: the member is missed.", pd.DataFrame(rows), png(figure))
 
 
 def best_member(study: Study, verdict: Verdict, alone: dict[str, dict[int, float]]) -> str:
@@ -59,32 +59,33 @@ def best_member(study: Study, verdict: Verdict, alone: dict[str, dict[int, float
     sign = 1 if verdict.direction == "maximize" else -1
     if not alone:
         return "The members' own results are not in this repository's history."
-    means = {name: sum(values.values()) / len(values) for name, values in alone.items()}
-    best = max(means, key=lambda name: sign * means[name])
+    means = {name: arm_mean(study, verdict.metric, values) for name, values in alone.items()}
+    best = max(means, key=lambda name: sign * means[name].value)
     parts = []
     for arm, rows in study.arms.items():
         if not any(tables.param(row, "infer.members") not in ("", "[]") for row in rows):
             continue
         values = measured(rows, verdict.metric)
-        pairs = [value - alone[best][seed] for seed, value in values.items() if seed in alone[best]]
+        pairs = {seed: value - alone[best][seed] for seed, value in values.items() if seed in alone[best]}
         if pairs:
-            parts.append(f"{arm} {sum(pairs) / len(pairs):+.3g}")
-    return f"The best member is {best} with {means[best]:.3g}; against it: {', '.join(parts)}." if parts else ""
+            change = over_seeds(study, verdict.metric, pairs)
+            parts.append(f"{arm} {change.value:+.3g}{estimates.interval(change)}")
+    half = tables.half(means[best].value, means[best].low, means[best].high)
+    value = f"{means[best].value:.3g}" + ("" if half is None else f" ± {half:.2g}")
+    return f"The best member is {best} with {value}; against it, over the seeds: {', '.join(parts)}." if parts else ""
 
 
-def without_one(study: Study, metric: str) -> pd.DataFrame:
-    """The change of an ensemble when one member is left out, where the design has such arms: member, seed, change."""
-    import pandas as pd
-
+def without_one(study: Study, metric: str) -> dict[str, dict[int, float]]:
+    """The change of an ensemble by seed when one member is left out, by the arms of the design that do so."""
     teams = {}
     for row in study.rows:
         value = row.value(metric)
         members = row.record.params.get("infer", {}).get("members") if row.record else None
         if members and value is not None and row.record:
             teams[row.arm, row.seed] = (frozenset(members), row.record.params["infer"].get("voting"), value)
-    found = []
+    found: dict[str, dict[int, float]] = {}
     for (_, seed), (whole, voting, value) in teams.items():
         for (arm, other), (part, way, less) in teams.items():
             if other == seed and way == voting and part < whole and len(whole - part) == 1:
-                found.append({"member": arm, "seed": seed, "change": less - value})
-    return pd.DataFrame(found, columns=["member", "seed", "change"])
+                found.setdefault(arm, {})[seed] = less - value
+    return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import examples, statistics, tables
-from ..estimates import measured
+from ..estimates import measured, over_seeds
 from ..records import FINISHED
 from .arms import comparison
 from .drawing import (
@@ -63,7 +63,7 @@ def by_class(study: Study, old: str, new: str) -> Picture:
         before, after = (measured(study.arms[arm], metric) for arm in (old, new))
         changes = {seed: after[seed] - before[seed] for seed in after if seed in before}
         if changes:
-            estimate = statistics.mean([*changes.values()])
+            estimate = over_seeds(study, metric, changes)
             found.append((metric.split(".", 2)[2].rpartition(".")[0], changes, estimate))
     if not found:
         return Picture("classes", "Differences by class are not shown: the runs have no metrics by class.")
@@ -73,15 +73,15 @@ def by_class(study: Study, old: str, new: str) -> Picture:
     for y, (_, changes, estimate) in enumerate(shown):
         colour = BLUE if estimate.value >= 0 else VERMILION
         points(axes, changes, study.design.seeds, y, colour)
-        interval(axes, estimate.value, None, None, y, colour)
+        interval(axes, estimate.value, estimate.low, estimate.high, y, colour)
     axes.axvline(0, color=GREY, lw=1)
     axes.set(yticks=range(len(shown)), yticklabels=wrapped(name for name, _, _ in shown), ylabel="class")
     axes.set_ylim(-0.5, len(shown) - 0.5)
     axes.set(xlabel=f"change in {tables.title(names[0].rpartition('.')[2])}, {new} minus {old}")
     axes.set_title("what changes for each class")
     ruled(axes)
-    key(figure, False)
     rows = [{"class": name, "change": e.value, "low": e.low, "high": e.high} for name, _, e in found]
+    key(figure, any(row["low"] is not None for row in rows))
     most = f"The {CLASSES} classes of {len(found)} that change most. " if len(found) > CLASSES else ""
     return Picture("classes", f"{most}Red: worse with {new}.", pd.DataFrame(rows), png(figure))
 

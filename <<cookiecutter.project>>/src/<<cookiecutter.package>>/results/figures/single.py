@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import tables
+from .. import statistics, tables
 from ..records import FINISHED
 from .arms import comparison
 from .drawing import BLUE, COLOURS, GREY, VERMILION, Picture, canvas, on, png, wrapped
@@ -135,7 +135,7 @@ def precision_recall(texts: list[str]) -> Picture:
     frames = [pd.read_csv(io.StringIO(text), dtype={"class": str}) for text in texts if text]
     if not frames:
         return Picture("curve", "The precision-recall curve is not shown: no run has recorded one.")
-    everything: Any = pd.concat(frames)
+    everything: Any = pd.concat(frames, keys=range(len(frames)), names=["run"]).reset_index("run")
     mean = everything.groupby(["class", "recall"], sort=True)["precision"].mean().reset_index()
     classes = list(dict.fromkeys(mean["class"]))
     figure, axes = canvas(4.2)
@@ -144,11 +144,22 @@ def precision_recall(texts: list[str]) -> Picture:
         own = mean[mean["class"] == name]
         style = {"color": COLOURS[i], "lw": 1.6, "label": name} if few else {"color": GREY, "lw": 0.7, "alpha": 0.6}
         axes.plot(own["recall"], own["precision"], **style)
-    overall = mean.groupby("recall")["precision"].mean()
-    axes.plot(overall.index, overall, color="black", lw=2.4, label="mean of the classes")
+    by_run = everything.groupby(["recall", "run"], sort=True)["precision"].mean()
+    overall = pd.DataFrame(_share(recall, own.tolist()) for recall, own in by_run.groupby("recall"))
+    axes.plot(overall["recall"], overall["precision"], color="black", lw=2.4, label="mean of the classes")
+    if len(frames) > 1:
+        axes.fill_between(overall["recall"], overall["low"], overall["high"], color="black", lw=0, alpha=0.15)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(True)
     axes.legend(loc="lower left")
     axes.set_title("precision over recall at IoU 0.5")
-    over = f"The mean over {len(frames)} seeds." if len(frames) > 1 else "One seed."
-    return Picture("curve", over, mean, png(figure))
+    band = f"The mean over {len(frames)} seeds. Grey: the 95 % interval of the mean of the classes, at each recall."
+    data = pd.concat([mean, overall.assign(**{"class": "mean of the classes"})])
+    return Picture("curve", band if len(frames) > 1 else "One seed.", data, png(figure))
+
+
+def _share(recall: Any, precisions: list[float]) -> dict[str, float]:
+    """The mean of a share over the seeds with its interval, which is a point where all seeds agree."""
+    found = statistics.mean(precisions)
+    low, high = (found.value if end is None else end for end in (found.low, found.high))
+    return {"recall": recall, "precision": found.value, "low": max(low, 0.0), "high": min(high, 1.0)}

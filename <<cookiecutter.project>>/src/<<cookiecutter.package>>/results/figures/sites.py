@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .. import statistics, tables
+from .. import tables
+from ..estimates import arm_mean, over_seeds
 from .drawing import BLUE, GREY, Picture, canvas, interval, key, number, on, png, points, ruled, wrapped
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def matrix(study: Study, metric: str) -> Picture:
     rows: list[dict[str, Any]] = []
     grid = np.full((len(train), len(test)), np.nan)
     for (a, b), own in frame.groupby(["train", "test"]):
-        found = statistics.mean(own["value"].tolist())
+        found = arm_mean(study, metric, dict(zip(own["seed"], own["value"], strict=True)))
         grid[train.index(str(a)), test.index(str(b))] = found.value
         rows.append(
             {"train": a, "test": b, "mean": found.value, "low": found.low, "high": found.high, "seeds": len(own)}
@@ -61,8 +62,8 @@ def matrix(study: Study, metric: str) -> Picture:
     for row in rows:
         share = (row["mean"] - low) / (high - low) if high > low else 0.5
         text = number(row["mean"])
-        if row["low"] is not None and row["high"] is not None:
-            text += f"\n± {number((row['high'] - row['low']) / 2)}"
+        half = tables.half(row["mean"], row["low"], row["high"])
+        text += "" if half is None else f"\n± {number(half)}"
         at = (test.index(str(row["test"])), train.index(str(row["train"])))
         axes.text(
             *at, text, ha="center", va="center", color=on(matplotlib.colormaps["cividis"], share), linespacing=1.5
@@ -74,7 +75,7 @@ def matrix(study: Study, metric: str) -> Picture:
     axes.set_title(f"{tables.title(metric)} of each site's model at each site")
     figure.colorbar(image, ax=axes, label=tables.title(metric))
     caption = "Means over the seeds" + (
-        ", ± half of the 95 % interval."
+        ", ± half of the 95 % interval, which for a share ends at 0 and 1."
         if any(row["low"] is not None for row in rows)
         else "; one seed has no interval."
     )
@@ -97,7 +98,7 @@ def gap(study: Study, metric: str) -> Picture:
             if (a, a, seed) in value and (a, b, seed) in value
         }
         if gaps:
-            found = statistics.mean([*gaps.values()])
+            found = over_seeds(study, metric, gaps)
             drawn.append((f"{a} → {b}", gaps, found))
             rows.append({"train": a, "test": b, "gap": found.value, "low": found.low, "high": found.high})
     if not rows:

@@ -10,8 +10,8 @@ from ...design.expansion import short_names
 from ...design.levels import label
 from ...design.models import Range, SweepDesign
 from .. import tables
-from ..estimates import measured
-from .drawing import BLUE, GREY, VERMILION, Picture, canvas, number, on, png, wrapped
+from ..estimates import arm_mean, measured
+from .drawing import BLUE, GREY, VERMILION, Picture, bar, canvas, number, on, png, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,14 +47,19 @@ def sweep(study: Study, verdict: Verdict) -> Iterator[Picture]:
 
 
 def settings(study: Study, metric: str) -> pd.DataFrame:
-    """A row a combination that has finished with a seed or more: its levels, the `mean`, and the `values` by seed."""
+    """A row a combination that has finished with a seed or more.
+
+    Its levels, the `mean` with its 95 % interval (`low`, `high`), and the `values` by seed.
+    """
     import pandas as pd
 
     found = []
     for rows in study.arms.values():
         values = measured(rows, metric)
         if values:
-            found.append({**rows[0].levels, "mean": sum(values.values()) / len(values), "values": values})
+            mean = arm_mean(study, metric, values)
+            ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
+            found.append({**rows[0].levels, **ends, "values": values})
     return pd.DataFrame(found)
 
 
@@ -65,9 +70,11 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
 
     (a, first), (b, second) = design.sweep.parameters.items()
     assert isinstance(first, list) and isinstance(second, list)
-    means = {(label(row[a]), label(row[b])): row["mean"] for _, row in frame.iterrows()}
+    told = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    means = {(label(row[a]), label(row[b])): row["mean"] for row in told}
+    halves = {(label(row[a]), label(row[b])): tables.half(row["mean"], row["low"], row["high"]) for row in told}
     grid = np.array([[means.get((label(x), label(y)), math.nan) for x in first] for y in second])
-    figure, axes = canvas(1.1 + 0.55 * max(2, len(second)))
+    figure, axes = canvas(1.1 + 0.62 * max(2, len(second)))
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
     low, high = np.nanmin(grid), np.nanmax(grid)
     best = max(means, key=lambda at: _sign(verdict) * means[at])
@@ -76,7 +83,12 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
         share = (value - low) / (high - low) if high > low else 0.5
         colour = GREY if math.isnan(value) else on(matplotlib.colormaps[COLOURS], share)
         text = "not run" if math.isnan(value) else number(value) + (" ★" if at == best else "")
-        axes.text(x, y, text, ha="center", va="center", color=colour, weight="bold" if at == best else "normal")
+        half = halves.get(at)
+        weight, raised = "bold" if at == best else "normal", 0 if half is None else 1
+        lines = {"ha": "center", "color": colour, "textcoords": "offset points"}
+        axes.annotate(text, (x, y), (0, 5 * raised), va="center", weight=weight, **lines)
+        if half is not None:
+            axes.annotate(f"± {number(half)}", (x, y), (0, -8), va="center", fontsize=7.5, **lines)
     names = short_names([a, b])
     axes.set(xticks=range(len(first)), xticklabels=wrapped(map(label, first)), xlabel=names[a])
     axes.set(yticks=range(len(second)), yticklabels=wrapped(map(label, second)), ylabel=names[b])
@@ -85,28 +97,27 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     metric = tables.title(str(verdict.metric))
     axes.set_title(f"{metric} by {names[a]} and {names[b]}{_over(design)}")
     figure.colorbar(image, ax=axes, label=metric)
-    return Picture(
-        "response", f"★ marks the best. {_luck(len(frame))}".strip(), frame.drop(columns="values"), png(figure)
-    )
+    small = " Below each mean, half of its 95 % interval." if any(halves.values()) else ""
+    caption = f"★ marks the best.{small} {_luck(len(frame))}".strip()
+    return Picture("response", caption, frame.drop(columns="values"), png(figure))
 
 
 def slices(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     """The metric over each parameter, all the others varying as well."""
-    import pandas as pd
-
     factors = design.factors()
     lines, columns = (len(factors) + 2) // 3, min(3, len(factors))
     figure, grid = canvas(0.6 + 2.5 * lines, lines, columns, squeeze=False, sharey=True)
     names, metric = short_names(factors), tables.title(str(verdict.metric))
-    best = frame["mean"].mul(_sign(verdict)).idxmax() if len(frame) else None
+    best = frame["mean"].mul(_sign(verdict)).idxmax()
     for axes, factor in zip(grid.flat, factors, strict=False):
         scale = Scale(design, factor)
-        at = [scale.place(level) for level in frame[factor]] if len(frame) else []
-        for x, values in zip(at, frame["values"] if len(frame) else [], strict=True):
+        at = [scale.place(level) for level in frame[factor]]
+        for x, values in zip(at, frame["values"], strict=True):
             axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=BLUE, mew=1)
-        axes.plot(at, frame["mean"] if len(frame) else [], "D", ms=5.5, color=BLUE)
-        if best is not None:
-            axes.plot([at[best]], [frame["mean"][best]], "D", ms=8, color=VERMILION, zorder=5)
+        for x, low, high in zip(at, frame["low"], frame["high"], strict=True):
+            bar(axes, (x, x), (low, high), BLUE, 1)
+        axes.plot(at, frame["mean"], "D", ms=5.5, color=BLUE)
+        axes.plot([at[best]], [frame["mean"][best]], "D", ms=8, color=VERMILION, zorder=5)
         scale.axis(axes, names[factor])
         axes.grid(axis="y")
     for axes in list(grid.flat)[len(factors) :]:
@@ -114,8 +125,9 @@ def slices(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     for line in grid:
         line[0].set_ylabel(metric)
     grid[0][0].set_title(f"{metric} over each parameter")
-    seeds = " Small circles are single seeds, diamonds their means." if len(design.seeds) > 1 else ""
-    data = frame.drop(columns="values") if len(frame) else pd.DataFrame(columns=[*factors, "mean"])
+    several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
+    seeds = several if len(design.seeds) > 1 else ""
+    data = frame.drop(columns="values")
     return Picture("response", f"The best setting is red.{seeds} {_luck(len(frame))}".strip(), data, png(figure))
 
 
