@@ -203,7 +203,7 @@ def test_the_outlier_of_grubbs() -> None:
 
         def excess(value: float, others: np.ndarray = others, critical: float = critical) -> float:
             together = [*others, value]
-            return (value - np.mean(together)) / np.std(together, ddof=1) - critical
+            return float((value - np.mean(together)) / np.std(together, ddof=1)) - critical
 
         assert statistics.outlier(optimize.brentq(excess, 1, 1e4), others.tolist()) == pytest.approx(0.05, rel=0.05)
     assert statistics.outlier(0.81, [0.8, 0.8]) < 0.001 < 0.05 < statistics.outlier(0.81, [0.8, 0.8], resolution=0.01)

@@ -229,8 +229,8 @@ def by_site(pairs: Study, arm: str, result: Verdict, seen: examples.Examples) ->
     mine, theirs = ([seen[key] for key in seen if key[0] == name] for name in (arm, NAME))
     sites = sorted({site for frame in (*mine, *theirs) for site in frame["site"]})
     for site in sites if len(sites) > 1 and result.metric else []:
-        there = [[frame[frame["site"] == site] for frame in frames] for frames in (mine, theirs)]
-        scored = examples.difference(*there, str(result.metric))
+        ours, others = ([frame.loc[frame["site"] == site, :] for frame in frames] for frames in (mine, theirs))
+        scored = examples.difference(ours, others, str(result.metric))
         if scored:
             yield f"{result.metric} of site {site}", statistics.bootstrap(*scored)
 

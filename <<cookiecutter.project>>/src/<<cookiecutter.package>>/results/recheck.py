@@ -184,8 +184,8 @@ def compare(found: Study, result: verdict.Verdict, path: Path, has_images: bool)
         if not (beside / name).exists():
             yield f"{where} is not there"
         elif name.endswith(".json"):
-            numbers = (json.loads(text) for text in ((beside / name).read_text("utf-8"), right))
-            yield from values(where, *numbers, () if has_images else ("images",))
+            there = json.loads((beside / name).read_text("utf-8"))
+            yield from values(where, there, json.loads(right), () if has_images else ("images",))
         else:
             yield from lines(where, (beside / name).read_text("utf-8"), right)
     for picture in checked:
@@ -219,7 +219,7 @@ def alike(committed: bytes, recomputed: bytes) -> bool:
     said, right = _pixels(committed), _pixels(recomputed)
     if said is None or right is None or said.shape != right.shape:
         return False
-    return bool(np.abs(uniform_filter(said - right, (SQUARE, SQUARE, 1))).max() <= ALIKE)
+    return bool(np.abs(uniform_filter(said - right, SQUARE, axes=(0, 1))).max() <= ALIKE)
 
 
 def lines(where: str, committed: str, recomputed: str) -> Iterator[str]:

@@ -174,12 +174,12 @@ def bootstrap(
     drawn = np.concatenate([statistic(generator.multinomial(n, np.full(n, 1 / n), size).T) for size in sizes])
     spread = 0.0 if without_spread(drawn.tolist()) else float(drawn.std(ddof=1)) * math.sqrt(n)
     of_one = reach(statistic, n, value) if spread else 1.0  # where no image makes a difference, any may
-    ends = list(score_interval(value, of_one, n))
+    ends = [*score_interval(value, of_one, n)]
     p = float(ends[0] <= offset <= ends[1])
     if spread:
         found = student(value - offset, spread, n)
-        p, half = found.p, value - offset - found.low
-        ends += [value - half, value + half]
+        assert found.p is not None and found.low is not None and found.high is not None
+        p, ends = found.p, [*ends, found.low + offset, found.high + offset]
     at_margin = max(spread, *(share_spread(offset + side, of_one) for side in (-margin, margin)), TINY)
     equivalent = student(value - offset, at_margin, n, margin).p_equivalent
     return Estimate(value - offset, min(ends) - offset, max(ends) - offset, n, at_margin, p, equivalent)
