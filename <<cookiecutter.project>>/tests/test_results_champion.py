@@ -296,6 +296,11 @@ def test_what_has_no_files_is_refused_and_leaves_nothing(project: Trivial) -> No
     assert not (project.root / "models/champion").exists()
 
 
+def test_a_commit_that_no_branch_would_have_is_refused(project: Trivial) -> None:
+    project.call("git", "switch", "-q", "--detach")
+    assert "HEAD is detached" in refusal(project, "small") and "HEAD is detached" in refusal(project, "--rollback")
+
+
 def test_names_are_told(project: Trivial) -> None:
     assert "Did you mean 'small'?" in refusal(project, "smal")
     assert "expected a design or an experiment" in refusal(project, "small", "--rollback")

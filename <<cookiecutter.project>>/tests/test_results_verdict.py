@@ -132,9 +132,9 @@ def test_without_min_effect_any_certain_improvement_is_enough_and_nothing_is_equ
 
 def test_refuted_where_worse_and_where_the_improvement_is_excluded() -> None:
     worse = judge({"old": arm(0.90), "new": arm(0.85)}, **claim())
-    assert worse.outcome == "REFUTED" and worse.reasons[0].endswith("worse")
+    assert worse.outcome == "REFUTED" and worse.reasons[0].endswith("lower")
     excluded = judge({"old": arm(0.90, 0.005), "new": arm(0.893, 0.005)}, **claim())
-    assert excluded.outcome == "REFUTED" and excluded.reasons[0].endswith("an improvement of 0.01 is excluded")
+    assert excluded.outcome == "REFUTED" and excluded.reasons[0].endswith("an increase of 0.01 is excluded")
     assert excluded.comparisons[0].p > 0.05  # not significantly worse
 
 

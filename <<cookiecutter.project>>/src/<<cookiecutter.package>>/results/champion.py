@@ -150,6 +150,7 @@ def promote(root: Path, name: str, reason: str = "") -> tuple[Champion, list[str
     Raises:
         UserError: the gate objects and no `reason` is given; the files are neither in DVC's cache nor on its remote.
     """
+    on_branch(root)
     found, result, row = candidate(root, name)
     before = current(root)
     assert row.record is not None
@@ -189,6 +190,7 @@ def promote(root: Path, name: str, reason: str = "") -> tuple[Champion, list[str
 
 def rollback(root: Path) -> Champion:
     """Make the champion before this one the champion again, in a new commit. Raises UserError where there was none."""
+    on_branch(root)
     versions = _history(root)
     if not versions:
         raise UserError("there is no champion yet: lab promote DESIGN")
@@ -242,6 +244,14 @@ def _revision(record: Record, name: str) -> str:
         raise UserError(
             f"{record.name} has measured the model {name}, not in this clone: git fetch origin 'refs/exps/*:refs/exps/*'"
         ) from error
+
+
+def on_branch(root: Path) -> None:
+    """Raises UserError where a commit would be on no branch."""
+    if checkout.repository(root).head_is_detached:
+        raise UserError(
+            "git's HEAD is detached, so that the champion's commit would be lost: git switch to a branch first"
+        )
 
 
 def install(root: Path, texts: dict[Path, str]) -> None:

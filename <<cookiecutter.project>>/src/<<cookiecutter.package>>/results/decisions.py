@@ -1,6 +1,6 @@
 """The decision rule: what the difference of one arm comes to, and several of them together.
 
-For an improvement in the hypothesis' direction and its `min_effect`:
+For a change in the hypothesis' direction, which is called an improvement here, and its `min_effect`:
 
     SUPPORTED      it is significant (p < 0.05 after Holm), and on the mean no smaller than min_effect
     EQUIVALENT     it is shown to lie within ±min_effect (two one-sided tests, p < 0.05)
@@ -48,9 +48,10 @@ def decide(found: Difference, p: float | None, sign: int, least: float, margin: 
     if found.estimate is None:
         return INCONCLUSIVE, "there is nothing to compare"
     gain = oriented(found.estimate, sign)
+    claimed, opposite, change = ("higher", "lower", "an increase") if sign > 0 else ("lower", "higher", "a decrease")
     significant = p is not None and p < power.ALPHA
     if significant and gain.value > 0 and gain.value >= least - statistics.TINY:
-        return SUPPORTED, f"better, and on the mean by no less than {least:g}" if least else "better"
+        return SUPPORTED, f"{claimed}, and on the mean by no less than {least:g}" if least else claimed
     if gain.p_equivalent is not None and gain.p_equivalent < power.ALPHA:
         limits = (
             f"within ±{margin:g} (two one-sided tests at 5 %, p = {gain.p_equivalent:.2g})"
@@ -59,9 +60,9 @@ def decide(found: Difference, p: float | None, sign: int, least: float, margin: 
         )
         return EQUIVALENT, limits
     if significant and gain.value < 0:
-        return REFUTED, "worse"
+        return REFUTED, opposite
     if gain.high is not None and gain.high < least:
-        return REFUTED, f"an improvement of {least:g} is excluded" if least else "an improvement is excluded"
+        return REFUTED, f"{change}{f' of {least:g}' if least else ''} is excluded"
     if found.basis == SEEDS and gain.n == 1:
         return UNDERPOWERED, ONE_SEED
     return undecided(found, gain, margin, family)

@@ -69,6 +69,8 @@ def make(study: Study, verdict: Verdict, row: Row | None) -> Branch:
     source = row.record.commit if row and row.record else study.commit
     for path in {*_written(study.root, study.commit), *_written(study.root, source)}:
         _put(git, index, study.root, path, checkout.commit(study.root, source).object(path))
+    # Where the data lies is asked of now: a remote may have been named after the runs.
+    _put(git, index, study.root, ".dvc/config", checkout.commit(study.root, str(git.head.target)).object(".dvc/config"))
     # The design as it is judged: changed since the runs, the report says that it is exploratory, here as there.
     _add(git, index, study.root, study.path, study.text.encode())
     with tempfile.TemporaryDirectory() as place:
