@@ -89,3 +89,19 @@ def test_from_a_question_to_a_table(bake, environment, task):
     assert len(lines) == 5
     said = [project.run("bash", "-c", line).stdout for line in lines]
     assert "finished" in said[2] or "3 of 3" in said[2], said[2]
+
+
+@pytest.mark.slow
+def test_the_projects_lines_of_python_run_at_its_root(bake, environment):
+    """Those that use the project's own package; those of MLflow want a server."""
+    project = bake(environment, project="notebook")
+    blocks = [
+        block
+        for page in ("README.md", "docs/tracking.md")
+        for block in re.findall(r"^```python\n(.*?)^```", project.read(page), re.MULTILINE | re.DOTALL)
+        if "sys.path" in block
+    ]
+    assert len(blocks) == 2
+    for block in blocks:
+        project.run("python", "-c", block)
+    assert "6 runs" in project.run("python", "src/lab.py", "plan", "rates").stdout

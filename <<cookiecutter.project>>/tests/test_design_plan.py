@@ -341,6 +341,27 @@ def test_models_of_other_experiments_become_commits() -> None:
     assert runs[0].levels == {"arm": "old"}
 
 
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ("infer.model=some_sweep:lr=0.01,batch_size=16", "some_sweep:lr=0.01,batch_size=16"),
+        ("infer.model='some_sweep:lr=0.01,batch_size=16'", "some_sweep:lr=0.01,batch_size=16"),
+        ("infer.members=[s:lr=0.1,b=2@3, s:lr=0.2,b=2, v1]", ["s:lr=0.1,b=2@3", "s:lr=0.2,b=2", "v1"]),
+    ],
+)
+def test_a_sweep_s_arm_needs_no_quotes(written: str, names: str | list[str]) -> None:
+    resolved: list[str] = []
+
+    def resolve(name: str, seed: int) -> str:
+        resolved.append(name)
+        return "0" * 40
+
+    made = design("comparison", "infer", {"values": {"old": written, "new": "lr=0.1"}})
+    runs = planning.plan(made, COMPOSER, PIPELINE, DATE, resolve=resolve).runs
+    assert resolved == ([names] if isinstance(names, str) else names)
+    assert COMPOSER.compose(runs[0].overrides)["infer"] == runs[0].params["infer"]
+
+
 # The shipped designs, and speed
 
 

@@ -94,6 +94,7 @@ def test_a_design_that_is_ready() -> None:
         ({"data": "datasets/x is not there"}, "data"),
         ({"measured": False}, "baseline"),
         ({"metrics": {"infer.mAP50", "infer.images"}}, "metric"),
+        ({"settings": "b: training.optimizer=adamm is not one of adamw, adam, sgd."}, "configs"),
     ],
 )
 def test_what_blocks(facts: dict[str, Any], name: str) -> None:
@@ -111,6 +112,31 @@ def test_a_question_without_an_expectation_blocks() -> None:
         assert [check.name for check in found if not check.ok and check.blocks] == names
 
 
+def test_a_share_lies_between_0_and_1() -> None:
+    made = design(hypothesis=HYPOTHESIS | {"expected": 95, "min_effect": 2}, targets={"target": 0.9, "stretch": 1.5})
+    found = preflight.checks(made, plan(made), Facts(**READY, shares={"infer.f1_macro"}))
+    objections = [(check.name, check.message) for check in found if not check.ok and check.blocks]
+    assert [name for name, _ in objections] == ["expected", "min_effect", "targets.stretch"]
+    assert objections[0][1] == "95, but infer.f1_macro lies between 0 and 1"
+    assert not preflight.blocked(preflight.checks(made, plan(made), Facts(**READY))), "of seconds, 95 is a good number"
+
+
+@pytest.mark.parametrize(("basis", "words"), [("images", "over test images"), ("counted", "is counted")])
+def test_where_seeds_decide_nothing_none_are_asked_for(basis: str, words: str) -> None:
+    made = design(type="infer", hypothesis=HYPOTHESIS)
+    found = preflight.checks(made, plan(made), Facts(**READY, baseline=[0.88, 0.90, 0.92], basis=basis))
+    told = {check.name: check.message for check in found}
+    assert "seeds" not in told
+    assert words in told["power"]
+    assert "paired t" not in told["power"]
+
+
+def test_a_missing_baseline_is_named_after_the_task() -> None:
+    made = design("sweep", hypothesis=HYPOTHESIS)
+    facts = Facts(**(READY | {"measured": False, "task": "detection"}))
+    assert "lab run designs/detection_baseline.yaml" in line("baseline", made, facts).message
+
+
 def test_a_plan_that_can_not_be_made_blocks() -> None:
     found = preflight.checks(design(hypothesis=HYPOTHESIS), "lrr is no key", Facts(**READY))
     assert [(c.name, c.message) for c in found if not c.ok and c.blocks] == [("runs", "lrr is no key")]
@@ -126,6 +152,7 @@ def test_power_is_judged_by_the_baselines_replicates() -> None:
     made = design(hypothesis=HYPOTHESIS, seeds=[0, 1, 2])
     weak = line("power", made, Facts(**READY, baseline=[0.88, 0.90, 0.92]))
     assert not weak.ok
+    assert "by the spread of the baseline's 3 runs: 0.02" in weak.message
     assert "an effect of 0.01 needs 79 seeds" in weak.message
     assert "3 show" in weak.message
     strong = line("power", made, Facts(**READY, baseline=[0.9, 0.9001, 0.8999]))

@@ -75,8 +75,19 @@ def test_a_failure_is_told(project: Trivial) -> None:
     assert done.returncode == 1
     assert "train ended with 1: lr=-1.0 should be above 0" in done.stdout
     assert "1 failed" in done.stdout
-    assert lab(project, "run", "designs/failing.yaml").returncode == 1
+    done = lab(project, "run", "designs/failing.yaml")
+    assert done.returncode == 1
+    assert "Once the cause is mended: lab run designs/failing.yaml --again" in done.stdout
     assert len(project.calls("train")) == 1
+
+
+def test_a_report_is_about_what_is_committed(answers: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(answers, tmp_path / "project")
+    path = next((project.root / "designs").glob("*.yaml"))
+    assert "not committed" not in lab(project, "report", path.stem).stderr
+    path.write_text(path.read_text() + "# changed\n")
+    done = lab(project, "report", path.stem)
+    assert f"designs/{path.name} has changes that are not committed: this is about what HEAD has" in done.stderr
 
 
 def test_what_the_preflight_finds_has_to_be_forced(project: Trivial) -> None:

@@ -1,5 +1,6 @@
 """`lab check`, `lab plan` and `lab schema` as a person runs them, in a repository of their own."""
 
+import io
 import json
 import os
 import shutil
@@ -8,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import workspace
+from project import load
+from studies import MadeUp
 from workspace import PROJECT, Workspace
 
 SWEEP = "designs/classification_lr_sweep.yaml"
@@ -165,10 +169,79 @@ def test_bad_designs_are_one_message(committed: Workspace, tmp_path: Path, chang
     assert words in refused(committed, "plan", str(path))
 
 
+def test_settings_that_no_stage_takes_are_told_before_anything_runs(project: Workspace) -> None:
+    path = project.root / "designs" / "bad.yaml"
+    text = "kind: comparison\ntype: train\ntitle: What?\nhypothesis: {claim: c, metric: infer.f1_macro, expected: 95}\n"
+    varied = text + "comparison: {variable: training.optimizer, values: [adamw, adamm]}\n"
+    common = text.replace("comparison", "single") + "base: [training.max_epochs=three]\n"
+    for content, words in (
+        (varied, "configs: adamm: training.optimizer=adamm is not one of adamw, adam, sgd"),
+        (common, "configs: baseline: training.max_epochs=three should be a whole number"),
+    ):
+        path.write_text(content)
+        git(project, "add", "-A")
+        git(project, "commit", "-qm", "bad")
+        told = refused(project, "queue", "bad")
+        assert words in told
+        assert "expected: 95, but infer.f1_macro lies between 0 and 1" in told
+
+
+@pytest.mark.parametrize(
+    ("said", "basis"),
+    [
+        (("infer", "infer.f1_macro"), "images"),
+        (("quant", "quant.accuracy"), "images"),
+        (("quant", "quant.size_mb"), "counted"),
+        (("quant", "quant_speed.speedup"), "seeds"),
+        (("train", "infer.f1_macro"), "seeds"),
+    ],
+)
+def test_what_is_going_to_decide(said: tuple[str, str], basis: str) -> None:
+    kind, metric = said
+    content = {"kind": "single", "type": kind, "title": "What?", "hypothesis": {"claim": "c", "metric": metric}}
+    assert load("execution.facts").basis(load("design.schema").parse(content)) == basis
+
+
+def test_lab_is_about_its_own_project(committed: Workspace, project: Workspace, tmp_path: Path) -> None:
+    """In a colleague's clone it would read the clone's designs against the records of the first."""
+    foreign = [sys.executable, str(committed.root / "src" / "lab.py"), "plan", "classification_lr_sweep"]
+    for folder in (project.root, project.root / "designs"):
+        done = subprocess.run(foreign, cwd=folder, capture_output=True, text=True, env=project.environment())
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"belongs to {committed.root}, but you are in {project.root}" in done.stderr
+        assert f"source {project.root}/.venv/bin/activate" in done.stderr
+    outside = subprocess.run(foreign, cwd=tmp_path, capture_output=True, text=True, env=project.environment())
+    assert "18 runs" in outside.stdout, outside.stderr
+
+
+def test_what_runs_is_told_by_arm_and_seed() -> None:
+    view, status, records = load("execution.view"), load("execution.status"), load("results.records")
+    arms = [f"lr={rate},batch_size={size}" for rate in (0.001, 0.01) for size in (16, 32)]
+    rows = []
+    for arm in arms:
+        name = f"20261122_tiny_64_none_classification_lr_sweep_with_a_long_name_{arm}_s1"
+        run = load("design.plan").Run(name, arm, {}, 1, 0, 0, [], {}, "infer", "")
+        rows.append(status.Standing(run, MadeUp(Path("."), name, "", "b" * 40, records.RUNNING)))
+    place = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
+    with view.Watch(place, 2) as watch:
+        watch(rows)
+    shown = place.file.getvalue()  # type: ignore[attr-defined]
+    for arm in arms:
+        assert any(arm in line and "seed 1" in line and "starting" in line for line in shown.splitlines()), shown
+
+
+def test_git_sees_no_page_of_curves(committed: Workspace) -> None:
+    """`dvc plots show` writes it anew each time."""
+    subprocess.run(["git", "check-ignore", "-q", "dvc_plots/index.html"], cwd=committed.root, check=True)
+
+
 def test_what_is_no_design_is_one_message(committed: Workspace) -> None:
     assert "no such file. Did you mean 'designs/classification_lr_sweep.yaml'?" in refused(
         committed, "plan", "designs/classification_lr_swep.yaml"
     )
+    similar = "Did you mean 'classification_lr_sweep' or 'detection_lr_sweep'?"
+    assert f"designs/ has no lr_sweep.yaml. {similar}" in refused(committed, "check", "lr_sweep")
+    assert similar in refused(committed, "report", "lr_sweep")
     assert "not a design: it has no kind" in refused(committed, "check", "params.yaml")
     assert "is taken by" in refused(taken(committed), "plan", "designs/twin.yaml")
     assert "lab run designs/classification_augmentation.yaml first" in refused(

@@ -85,7 +85,9 @@ def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_
     assert [path.name for path in tmp_path.glob("*.md")] == [f"{day}_rates.md"]
     assert re.findall("^## (.+)$", text, re.M) == [*SECTIONS, "Failed runs", "Provenance"]
     assert text.startswith(f"# {DESIGN['title']}\n\n**{found.outcome}**: {found.comparisons[0].difference}\n")
+    author = ran.call("git", "show", "-s", "--format=%an", study.commit).stdout.strip()
     for said in (
+        f"on commit `{study.commit[:12]}` by {author}\n",
         "4 of 6 finished; seeds 0, 1",
         "The larger one is better.",
         "- macro-F1: 0.45 or more",
@@ -128,6 +130,95 @@ def test_the_columns_beside_have_half_of_their_intervals() -> None:
     assert re.search(r"macro-F1 0\.\d+ \[0\.\d+, 0\.\d+\]", "".join(paragraphs.actual(study, judge(study))))
     one = studies.made("quantization", design=studies.DESIGNS["quantization"] | {"seeds": [0]})
     assert "±" not in paragraphs.table(one, judge(one)) and "no intervals" in paragraphs.legend(one, judge(one))
+
+
+def test_the_legend_tells_what_was_corrected_what_was_floored_and_what_underpowered_means() -> None:
+    paragraphs = load("results.paragraphs")
+
+    def legend(name: str, design: dict[str, Any] | None = None, values: Any = None) -> str:
+        study = studies.made(name, values, design)
+        return paragraphs.legend(study, judge(study))
+
+    named = legend("augmentation")
+    assert "p of cutout, which the hypothesis names, stands alone; that of the 2 others is corrected by Holm." in named
+    everyone = studies.DESIGNS["augmentation"] | {"hypothesis": studies.hypothesis(min_effect=0.01)}
+    assert "p is corrected by Holm over the 3 arms." in legend("augmentation", everyone)
+    assert "Holm" not in legend("ab"), "one pair is one test"
+    assert "Holm" not in legend("ablation"), "a design without a hypothesis shows no p"
+
+    def noisy(spread: float) -> Any:
+        return lambda arm, seed: {"infer": {"f1_macro": 0.9 + spread * seed * (arm == "cutout"), "images": 300}}
+
+    assert "below one test image or object (1/300)" in legend("augmentation", values=noisy(1e-4))
+    assert "UNDERPOWERED: neither shown nor excluded" in legend("augmentation", values=noisy(0.05))
+    clear = legend("augmentation", values=lambda arm, seed: {"infer": {"f1_macro": 0.5 + 0.2 * (arm == "cutout")}})
+    assert "1/" not in clear
+    assert "UNDERPOWERED" not in legend("single")
+
+
+def test_the_question_tells_the_claims_direction_and_the_metrics() -> None:
+    paragraphs = load("results.paragraphs")
+    said = list(paragraphs.question(studies.made("cross_site")))
+    assert said[0] == "measured by macro-F1 (`infer.f1_macro`): more is better"
+    assert said[1].endswith("is compared with **data.site=A,infer.site=A**, and claimed to be lower")
+    assert list(paragraphs.question(studies.made("quantization")))[0].endswith("less is better")
+
+
+def test_the_speed_is_told_in_words() -> None:
+    paragraphs, tables = load("results.paragraphs"), load("results.tables")
+    study = studies.made("quantization")
+    said = "\n".join(paragraphs.actual(study, judge(study)))
+    latency, gain = (
+        tables.mean(study, "openvino_int8", f"quant_speed.{name}") for name in ("latency_ms.p50", "speedup")
+    )
+    assert f"the median latency of one image: {latency.value:.4g} [{latency.low:.4g}, {latency.high:.4g}] ms" in said
+    assert " ms with openvino_fp32" in said
+    assert f"its speed-up over PyTorch is {gain.value:.4g} [{gain.low:.4g}, {gain.high:.4g}]" in said
+    wide = studies.made(
+        "single", lambda arm, seed: {"infer_speed": {"batch_1": {"latency_ms": {"p50": 1 + 9.0 * (seed == 2)}}}}
+    )
+    assert ": 4 [0, 16.91] ms with baseline" in "".join(paragraphs.speed(wide, "baseline", "infer.f1_macro")), (
+        "a time is not negative: t(0.975, 2) = 4.3027 times √27 / √3"
+    )
+
+
+def test_the_data_is_told_with_its_sites_and_images() -> None:
+    data = load("results.paragraphs").data
+    study = studies.made("cross_site", lambda arm, seed: {"infer": {"f1_macro": 0.5, "images": 300}})
+    for row in study.rows:
+        row.record.content["params"]["data"] |= {"name": "plates", "source": {"kind": "image_folder"}}
+    told = "plates (image_folder), trained on site A and B, tested on site A and B, 300 test images"
+    assert data(study) == told
+    for row in study.rows:
+        row.record.content["params"]["infer"]["model"] = "a" * 40
+    assert data(study) == told.replace("trained on site A and B, ", ""), "another run has trained them"
+    assert data(studies.made("cross_site", lambda arm, seed: None)) == ""
+
+
+def test_one_seed_has_neither_means_nor_half_reached_values() -> None:
+    study = studies.made("single", design=studies.DESIGNS["single"] | {"seeds": [0]})
+    paragraphs, found = load("results.paragraphs"), judge(study)
+    said = " ".join([paragraphs.legend(study, found), *paragraphs.actual(study, found)])
+    assert found.expected.sure is None
+    assert "Means over" not in said and "on the mean" not in said and "[" not in said
+
+
+def test_a_model_is_told_by_its_name_and_its_commit() -> None:
+    record = studies.made("ab").rows[0].record
+    record.content["params"]["infer"] = {"model": "a678550" + "0" * 33}
+    told = differences.told_with_commit
+    assert told(record, {"infer.model": "champion"}) == {"infer.model": "champion (a678550)"}
+    assert told(record, {"infer.model": "a678550"}) == {"infer.model": "a678550"}, "it is its commit"
+    assert told(record, {"infer.members": "[a,b,c]"}) == {"infer.members": "[a,b,c]"}
+    record.content["params"]["infer"] = {"model": "models/best.pt"}
+    assert told(record, {"infer.model": "models/best.pt"}) == {"infer.model": "models/best.pt"}
+
+
+def test_the_versions_are_those_of_what_the_task_uses() -> None:
+    study = studies.made("comparison", design=studies.DESIGNS["comparison"] | {"task": "classification"})
+    for row in study.rows:
+        row.record.content["effective"]["train"]["machine"]["versions"] |= {"timm": "1", "ultralytics": "8"}
+    assert dict(load("results.paragraphs").provenance(study))["versions"] == "Python 3.11, torch 2, timm 1"
 
 
 def test_a_compact_interval_is_true_and_short() -> None:

@@ -103,6 +103,22 @@ def test_a_hypothesis_that_was_changed_afterwards_is_the_one_that_is_judged_and_
     assert verdict.judge(found).exploratory
 
 
+def test_what_was_known_when_a_design_was_written_is_told(ran: Trivial, tmp_path: Path) -> None:
+    """Both designs were committed before the first of their runs; those that come later know what has come out."""
+    judge = load("results.verdict").judge
+    assert {row.stated for row in study.read(ran.root, "second").rows} == {True}
+    project = trivial.copied(ran, tmp_path / "known")
+    design(project, "copied")
+    found = study.read(project.root, "copied")
+    assert [(row.reused, row.stated) for row in found.rows] == [(True, False)] * 4
+    assert any("committed after runs that decide" in reason for reason in judge(found).reasons)
+    design(project, "first", seeds=[0, 1, 2])  # one seed more, in the hope of a better p
+    lab(project, "run", "designs/first.yaml", "-j", "2", "--force")
+    found = study.read(project.root, "first")
+    assert [row.stated for row in found.rows] == [False, False, True] * 2
+    assert "exploratory: the design was not the same before the runs" in judge(found).reasons
+
+
 def test_a_clone_reads_the_same(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "clone")
     for folder in (".dvc/cache", ".dvc/tmp", ".cache"):

@@ -294,6 +294,78 @@ def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyP
     assert members.values.tolist() == [["without_d", -0.01, -0.01, -0.0183, -0.0017]]
 
 
+def test_an_ensemble_whose_best_member_is_the_reference_leaves_the_differences_to_the_table() -> None:
+    ensemble = load("results.figures.ensemble")
+    study = studies.made("ensemble")
+    single = {row.seed: row.value(F1) for row in study.arms["single"]}
+    for row in study.rows:
+        row.record.content["params"]["infer"] = {"members": [] if row.arm == "single" else ["a", "b", "c"]}
+    same = ensemble.best_member(study, F1, {"aug:none": single})
+    assert same.endswith(", the same as single.") and same.startswith("The best member is aug:none with 0.8")
+    other = ensemble.best_member(study, F1, {"aug:cutout": {seed: value + 0.1 for seed, value in single.items()}})
+    assert "; against it, over the seeds: hard -0.0" in other
+
+
+CLAIMED_TO_FALL = studies.hypothesis(direction="minimize", arm="no_ema", versus="baseline")
+
+
+def test_captions_tell_what_makes_a_better_model_and_not_which_way_the_claim_goes() -> None:
+    ablation = studies.made("ablation", design=studies.DESIGNS["ablation"] | {"hypothesis": CLAIMED_TO_FALL})
+    assert pictures(ablation)["arms"].caption == "More is better in macro-F1."
+    assert pictures(studies.made("quantization"))["arms"].caption == "More is better in macro-F1, less in size."
+    latency = pictures(studies.made("comparison"))["arms"].caption
+    assert latency == "More is better in macro-F1, less in median latency."
+
+
+def test_the_best_setting_is_the_best_model_whichever_way_the_claim_goes() -> None:
+    lower = studies.hypothesis(direction="minimize", arm="lr=0.003,batch_size=16", versus="lr=0.01,batch_size=16")
+    study = studies.made("sweep", design=studies.DESIGNS["sweep"] | {"hypothesis": lower})
+    ordered = pictures(study)["parallel"].data["mean"]  # the best is drawn last
+    assert ordered.is_monotonic_increasing and ordered.nunique() > 1
+
+
+@pytest.mark.parametrize(
+    ("latencies", "words"),
+    [((0.24, 0.25, 0.40), "none is beaten"), ((0.24, 0.25, 0.20), "than openvino_fp32 or openvino_fp16.")],
+)
+def test_a_variant_is_beaten_where_another_is_no_worse_in_all_three(latencies: tuple[float, ...], words: str) -> None:
+    """FP16 of the first: INT8 is smaller and as accurate, but slower; FP32 is faster, but larger."""
+
+    def run(arm: str, seed: int) -> dict[str, Any]:
+        i = studies.VARIANTS.index(arm)
+        found = {"f1_macro": (0.983, 0.983, 0.985)[i], "size_mb": studies.SIZES[i], "drop": {"f1_macro": 0.0}}
+        return {"quant": found, "quant_speed": {"latency_ms": {"p50": latencies[i]}, "speedup": 2.0}}
+
+    assert words in pictures(studies.made("quantization", run))["pareto"].caption
+
+
+def test_only_a_class_that_changed_for_certain_has_a_colour(canvases: list[Any]) -> None:
+    changes = {"better": (0.10, 0.11, 0.10), "worse": (-0.1, -0.11, -0.1), "perhaps": (-0.1, 0.05, 0.0)}
+
+    def run(arm: str, seed: int) -> dict[str, Any]:
+        f1 = {name: {"f1": 0.5 + (change[seed] if arm == "new" else 0)} for name, change in changes.items()}
+        return {"infer": {"f1_macro": 0.5 + seed / 100, "classes": f1}}
+
+    picture = pictures(studies.made("ab", run))["classes"]
+    axes = next(axes for canvas in canvases for axes in canvas.axes if axes.get_ylabel() == "class")
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    colours = {names[round(line.get_ydata()[0])]: line.get_color() for line in axes.lines if line.get_marker() == "D"}
+    drawing = load("results.figures.drawing")
+    assert colours == {"better": drawing.BLUE, "worse": drawing.VERMILION, "perhaps": drawing.GREY}
+    assert "orange: worse" in picture.caption
+
+
+def test_a_spread_below_one_test_image_is_told() -> None:
+    def run(step: float) -> Any:
+        def values(arm: str, seed: int) -> dict[str, Any]:
+            return {"infer": {"f1_macro": 0.5 + step * seed * len(arm), "images": 300}}
+
+        study = studies.made("augmentation", values)
+        return tables.floor(study, verdict.judge(study))
+
+    assert run(1e-4) == 1 / 300 and run(0.01) == 0
+
+
 @pytest.mark.parametrize("task", ["classification", "detection"])
 def test_the_images_of_most_disagreement_are_shown(task: str, tmp_path: Path) -> None:
     study = studies.made("ab")

@@ -504,6 +504,14 @@ def older(found: Any, known: set[tuple[str, int]], design: str) -> Any:
     return replace(found, rows=rows)
 
 
+def test_one_model_with_several_seeds_counts_once() -> None:
+    """As a design on the champion measures it."""
+    same = [Run({F1: 0.9}, outputs={"results/infer/predictions.parquet": {"md5": "same"}}) for _ in range(3)]
+    found = judge({"old": same, "new": arm(0.95, n=3)}, type="infer", **claim())
+    old, new = found.arms
+    assert (old.mean.n, old.mean.low, new.mean.n) == (1, None, 3)
+
+
 def test_what_has_no_finite_value_is_named() -> None:
     values = {"old": arm(0.90), "new": [Run({F1: math.nan}), *arm(0.95)[1:]]}
     found = judge(values, **claim())

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .errors import UserError
+from .errors import UserError, nearest
 
 if TYPE_CHECKING:
     from .design.plan import Plan
@@ -35,11 +35,14 @@ app = typer.Typer(
 
 
 def design_file(design: Path | None) -> Path | None:
-    """The file, where the design is given by its name."""
-    if design is None:
-        return None
+    """The file, where the design is given by its name. Raises UserError: no such name."""
+    if design is None or design.exists() or design.suffix or len(design.parts) > 1:
+        return design
     named = ROOT / "designs" / f"{design}.yaml"
-    return Path(os.path.relpath(named)) if named.is_file() and not design.exists() else design
+    if not named.is_file():
+        names = sorted(path.stem for path in named.parent.glob("*.yaml"))
+        raise UserError(f"designs/ has no {named.name}.{nearest(str(design), names)}")
+    return Path(os.path.relpath(named))
 
 
 DesignFile = Annotated[
@@ -50,6 +53,7 @@ DesignFile = Annotated[
 def main() -> None:
     """Run `lab`; what a user can put right is one message and exit code 2."""
     try:
+        check_place(Path.cwd())
         app(prog_name="lab")
     except UserError as error:
         print(f"lab: {error}", file=sys.stderr)
@@ -57,6 +61,18 @@ def main() -> None:
     except BrokenPipeError:  # lab plan … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def check_place(folder: Path) -> None:
+    """Raises UserError in another project of this kind, such as a colleague's clone: this `lab` is about its own."""
+    for place in (folder, *folder.parents):
+        if (place / "dvc.yaml").is_file() and (place / "src" / "lab.py").is_file():
+            if place.resolve() != ROOT:
+                raise UserError(
+                    f"this lab belongs to {ROOT}, but you are in {place}: source {place}/.venv/bin/activate "
+                    f"(make setup makes it), or python {os.path.relpath(place / 'src' / 'lab.py', folder)}"
+                )
+            return
 
 
 def planner_of(design: Path) -> Planner:
@@ -183,6 +199,7 @@ def run(
     from .design.schema import read
     from .execution import designs, view
     from .execution.run import Stopped, succeeded
+    from .results.records import FAILED
     from .tracking import background
 
     console = view.console()
@@ -199,6 +216,12 @@ def run(
         console.print(f"{told}. lab run {design} takes it up where it is.", soft_wrap=True)
         raise typer.Exit(130) from None
     console.print(view.results(read(design), rows), view.summary(rows), *view.logs(rows), sep="\n")
+    if any(row.status == FAILED for row in rows):
+        told = (
+            f"What failed is not tried again by itself. Once the cause is mended: lab run {design} --again, "
+            "or without --again where a commit of code, config or data mends it"
+        )
+        console.print(Text(told), soft_wrap=True)
     if mirror.told():
         console.print(Text(mirror.told()), soft_wrap=True)
     raise typer.Exit(0 if succeeded(rows) else 1)
@@ -310,9 +333,13 @@ def results(
 
 def judge(design: str) -> tuple[Study, Verdict]:
     """A design's study and its verdict, with what was said of each test image, from wherever that can be had."""
+    from .execution.facts import is_committed
     from .results import evidence, examples, report, study, verdict
 
     found = study.read(ROOT, design)
+    if (ROOT / found.path).is_file() and not is_committed(ROOT, ROOT / found.path):
+        told = f"lab: {found.path} has changes that are not committed: this is about what HEAD has"
+        print(told, file=sys.stderr)
     if not found.records:
         raise UserError(
             f"no run of {found.design.name} is here: lab run {found.path}, or dvc exp pull what has run elsewhere"

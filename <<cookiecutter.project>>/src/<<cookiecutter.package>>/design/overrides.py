@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # what Hydra reads as a text without quotes…
+MODELS = re.compile(r"(infer\.model|infer\.members(?:\.\d+)?)=([^'\"]*=[^'\"]*)")  # that name an arm with `=` in it
+NEXT = re.compile(r",\s*(?=\w[\w-]*:|[^=,]*(?:,|$))")  # between two of them: an arm's name has commas of its own
 RESERVED = re.compile(r"true|false|null|nan|inf", re.IGNORECASE)  # …unless it is one of these
 
 
@@ -39,6 +41,16 @@ def quote(value: Any) -> str:
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", literal)  # Hydra's: backslashes count only before a quote
     trailing = len(escaped) - len(escaped.rstrip("\\"))
     return f"'{escaped}{trailing * chr(92)}'"
+
+
+def written_out(text: str) -> str:
+    """The override with the quotes that Hydra wants around models such as `lr_sweep:lr=0.01,batch_size=16`."""
+    match = MODELS.fullmatch(text)
+    if match is None:
+        return text
+    key, value = match[1], match[2].strip()
+    listed = value.startswith("[") and value.endswith("]")
+    return override(key, [name.strip() for name in NEXT.split(value[1:-1])] if listed else value)
 
 
 @lru_cache(maxsize=16_384)

@@ -14,7 +14,7 @@ from .expansion import Arm, Levels, arms, check_reference, is_bayesian
 from .levels import Level
 from .models import Design, digest
 from .names import run_names
-from .overrides import last_of_each, override
+from .overrides import last_of_each, override, written_out
 from .pipeline import Pipeline, waves
 from .revisions import Resolve, pinned
 
@@ -145,8 +145,9 @@ def compose(
 ) -> tuple[list[str], dict[str, Any]]:
     """A run's overrides and config. Raises UserError, with the arm's name."""
     task = [override("task", design.task)] if design.task else []
-    overrides = last_of_each([*task, *design.base, *arm.overrides, override("seed", seed)])
     try:
+        said = map(written_out, [*task, *design.base, *arm.overrides])
+        overrides = last_of_each([*said, override("seed", seed)])
         params = composer.compose(overrides)
         for group in ("data", "model"):
             if params[group]["task"] != params["task"]:

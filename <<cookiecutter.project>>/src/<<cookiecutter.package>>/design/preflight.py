@@ -12,6 +12,11 @@ from .expansion import is_bayesian
 from .models import ComparisonDesign, Design, SweepDesign
 from .plan import Plan
 
+DECIDED = {
+    "images": "{metric} is decided over test images, in pairs: more of them show smaller effects, not more seeds",
+    "counted": "{metric} is counted: neither seeds nor test images change it by chance",
+}
+
 
 @dataclass(frozen=True)
 class Check:
@@ -29,28 +34,36 @@ class Facts:
 
     Attributes:
         path: the design's file, as it was given.
+        task: the project's, for a design that names none.
         git: why runs can't start from the repository as it is (no git, no commit, changes); empty where they can.
         committed: whether the design file is in HEAD as it stands.
         secrets: what is wrong with .env (tracked, or not ignored); empty where nothing is.
         tracking: where runs are shown; empty where that is not configured.
+        settings: the arm whose settings the stages would refuse, and why; empty where they take all.
         data: why the data is not there; empty where it is.
         baseline: the metric's values over the seeds of the task's baselines (designs of kind single), as this commit has them.
         measured: whether there is such a baseline at all.
         metrics: the names of those that the code of this commit has measured; empty where it has not run yet.
+        shares: the design's metrics that lie between 0 and 1.
+        basis: what is going to decide: `seeds`, `images` (of the test set), or `counted` where chance has no part in it.
         done: how many of the plan's runs are finished.
         seconds: what a run took in the past on average; None where nobody knows.
         jobs: how many run at a time.
     """
 
     path: str
+    task: str = ""
     git: str = ""
     committed: bool = True
     secrets: str = ""
     tracking: str = ""
+    settings: str = ""
     data: str = ""
     baseline: Sequence[float] = field(default_factory=list)
     metrics: Set[str] = frozenset()
     measured: bool = False
+    shares: Set[str] = frozenset()
+    basis: str = "seeds"
     done: int = 0
     seconds: float | None = None
     jobs: int = 1
@@ -58,7 +71,7 @@ class Facts:
 
 def checks(design: Design, plan: Plan | str, facts: Facts) -> list[Check]:
     """The whole list; `plan` is the plan, or the message that says why there is none."""
-    return [*question(design), *runs(design, plan, facts), *project(facts), *decision(design, plan, facts)]
+    return [*question(design, facts), *runs(design, plan, facts), *project(facts), *decision(design, plan, facts)]
 
 
 def blocked(found: list[Check]) -> bool:
@@ -66,7 +79,7 @@ def blocked(found: list[Check]) -> bool:
     return any(not check.ok and check.blocks for check in found)
 
 
-def question(design: Design) -> Iterator[Check]:
+def question(design: Design, facts: Facts) -> Iterator[Check]:
     """Is it said what is asked and expected?"""
     hypothesis = design.hypothesis
     yield Check(
@@ -77,6 +90,12 @@ def question(design: Design) -> Iterator[Check]:
     yield Check(
         "expected result", expected is not None, metric or "write hypothesis.expected: a number to be proved wrong"
     )
+    if hypothesis and hypothesis.metric in facts.shares:
+        stated = {"expected": expected, "min_effect": hypothesis.min_effect}
+        stated |= {f"targets.{name}": value for name, value in design.targets.items()}
+        for key, value in stated.items():
+            if value is not None and not 0 <= value <= 1:
+                yield Check(key, False, f"{value:g}, but {hypothesis.metric} lies between 0 and 1")
     if hypothesis and hypothesis.guardrails and design.reference is None and not isinstance(design, ComparisonDesign):
         yield Check("guardrails", False, "write hypothesis.versus: the arm that they are measured against")
 
@@ -89,7 +108,8 @@ def runs(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
     if isinstance(design, SweepDesign):
         shown = ", ".join(f"{name} ({count(design, name)})" for name in design.factors())
         yield Check("ranges", True, shown)
-    yield Check("configs", True, f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen")
+    composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
+    yield Check("configs", not facts.settings, facts.settings or composed)
     seeds = len(design.seeds)
     number = len(plan.runs) + plan.undecided * seeds
     arms = len({run.arm for run in plan.runs}) + plan.undecided
@@ -144,6 +164,9 @@ def decision(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
     for name in (hypothesis.metric, *(rail.metric for rail in hypothesis.guardrails)):
         if facts.metrics and name not in facts.metrics:
             yield Check("metric", False, f"no run has measured {name}.{nearest(name, facts.metrics)}")
+    if facts.basis != "seeds":
+        yield Check("power", True, DECIDED[facts.basis].format(metric=hypothesis.metric))
+        return
     n = len(design.seeds)
     comparisons = 1 if isinstance(plan, str) else max(1, compared(design, plan) - 1)
     yield Check("seeds", power.smallest_p(n, comparisons) <= power.ALPHA, seeds_message(n, comparisons), blocks=False)
@@ -163,7 +186,8 @@ def reference(design: Design, plan: Plan | str) -> str:
 
 def no_baseline(design: Design, facts: Facts) -> str:
     """What to do about a baseline that is missing."""
-    name = f"{design.task}_baseline" if design.task else "baseline"
+    task = design.task or facts.task
+    name = f"{task}_baseline" if task else "baseline"
     folder = facts.path.rpartition("/")[0] or "."
     return f"not measured on this commit: lab run {folder}/{name}.yaml"
 
@@ -202,7 +226,7 @@ def power_check(metric: str, noise: float, baseline: Sequence[float], effect: fl
     deviation = power.pair_deviation(noise)
     needed = power.seeds_needed(effect, deviation, comparisons)
     found = power.detectable(deviation, n, comparisons)
-    text = f"noise of {metric} over {len(baseline)} seeds: {noise:.2g}; "
+    text = f"noise of {metric}, by the spread of the baseline's {len(baseline)} runs: {noise:.2g}; "
     if effect == 0:
         text += "state hypothesis.min_effect or expected"
     elif needed is None:

@@ -1,7 +1,10 @@
 """Designs in Python, for notebooks: the same objects that files give.
 
+import sys; sys.path.append("src")
+from project import load
+TrainingScenario = load("design.scenarios").TrainingScenario
 design = TrainingScenario("lr_sweep", title="Which learning rate?").with_sweep({"lr": [0.001, 0.01]})
-schema.write(design, "designs/lr_sweep.yaml")
+load("design.schema").write(design, "designs/lr_sweep.yaml")
 """
 
 from __future__ import annotations

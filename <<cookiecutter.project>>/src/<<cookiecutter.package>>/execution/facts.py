@@ -13,11 +13,15 @@ from dotenv import dotenv_values
 
 from ..design import schema
 from ..design.models import Design
-from ..design.plan import Plan
+from ..design.plan import Plan, metrics
 from ..design.preflight import Facts
 from ..errors import UserError
 from ..results import checkout, dotted, planning, records
+from ..results.estimates import COUNTED, COUNTS, IMAGES, SEEDS
+from ..results.examples import is_scored
 from ..results.records import FINISHED, Record
+from ..results.study import is_share
+from ..vision import config
 from . import queue, status
 
 
@@ -36,14 +40,18 @@ def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int 
         done = sum(row.status == FINISHED for row in status.standings(root, head, plan.runs))
     return Facts(
         path=str(path),
+        task=task,
         git=unready(root),
         committed=bool(head) and is_committed(root, path),
         secrets=secrets(root) if head else "",
         tracking=tracking(root),
+        settings=unusable(plan) if plan is not None else "",
         data=missing_data(root, head, plan) if plan is not None and head else "",
         baseline=values,
         measured=bool(measured),
         metrics=known_metrics(root, head, alike) if head else set(),
+        shares={name for name in metrics(design).values() if is_share(name)},
+        basis=basis(design),
         done=done,
         seconds=seconds(alike),
         jobs=jobs,
@@ -68,6 +76,24 @@ def known_metrics(root: Path, head: str, alike: list[Record]) -> set[str]:
     """The metrics that runs of this commit's code have measured."""
     code = checkout.commit(root, head).code
     return {name for record in alike if record.code == code for name in dotted.flat(record.metrics)}
+
+
+def basis(design: Design) -> str:
+    """What the verdict on a design is going to be decided by, as far as its metric tells: seeds, images, or a count."""
+    metric = design.hypothesis.metric if design.hypothesis else ""
+    if metric in COUNTS:
+        return COUNTED
+    return IMAGES if design.type != "train" and is_scored(metric) else SEEDS
+
+
+def unusable(plan: Plan) -> str:
+    """Which of the plan's arms has settings that the stages would refuse, and why; empty where they would take all."""
+    for run in plan.runs:
+        try:
+            config.check(run.params)
+        except UserError as error:
+            return f"{run.arm}: {error}"
+    return ""
 
 
 def default_task(root: Path) -> str:

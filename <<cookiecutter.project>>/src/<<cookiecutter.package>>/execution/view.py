@@ -126,9 +126,12 @@ class Watch:
     def _lines(self, rows: list[Standing]) -> Iterable[RenderableType]:
         """The running experiments, then how many runs stand how, wave by wave, and when it will be over."""
         table = Table(box=None, show_header=False)
+        for fixed in (False, True, True):  # where the terminal is narrow, the arm's name alone is wrapped
+            table.add_column(no_wrap=fixed)
         for row in rows:
             if row.record is not None and row.status == RUNNING:
-                table.add_row(Text(row.record.name, style="cyan"), Text(str(progress(row.record))))
+                arm, seed = Text(row.run.arm, style="cyan", overflow="fold"), f"seed {row.run.seed}"
+                table.add_row(arm, seed, Text(str(progress(row.record))))
         yield table
         waves = sorted({row.run.wave for row in rows})
         for wave in waves:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,11 @@ def settings(study: Study) -> tuple[str, str]:
     """What all runs have in common and the baseline has not, and what differs from arm to arm; both as YAML."""
     base, models = flat(checkout.commit(study.root, study.commit).params), models_of(study)
     runs = {
-        arm: [settings_of(row.record) | models.get(arm, {}) for row in rows if row.record and row.status == FINISHED]
+        arm: [
+            settings_of(row.record) | told_with_commit(row.record, models.get(arm, {}))
+            for row in rows
+            if row.record and row.status == FINISHED
+        ]
         for arm, rows in study.arms.items()
     }
     everything = [run for arm in runs.values() for run in arm]
@@ -61,8 +66,15 @@ def models_of(study: Study) -> dict[str, dict[str, str]]:
     named = {}
     for arm in arms(design):
         pairs = (each.partition("=") for each in (*design.base, *arm.overrides))
-        named[arm.name] = {key: value for key, _, value in pairs if key in MODELS}
+        named[arm.name] = {key: value.strip("'") for key, _, value in pairs if key in MODELS}
     return named
+
+
+def told_with_commit(record: Record, named: dict[str, str]) -> dict[str, str]:
+    """A run's models as its design names them, a single one with the commit that it was: `champion (a678550)`."""
+    commit = str((record.params.get("infer") or {}).get("model") or "")
+    is_other = re.fullmatch("[0-9a-f]{40}", commit) and not commit.startswith(named.get("infer.model", commit))
+    return named | ({"infer.model": f"{named['infer.model']} ({commit[:7]})"} if is_other else {})
 
 
 def settings_of(record: Record) -> dict[str, Any]:

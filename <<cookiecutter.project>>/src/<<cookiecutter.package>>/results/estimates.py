@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SEEDS, IMAGES, COUNTED = "seeds", "images", "counted"  # what a difference is decided by
 COUNTS = ("quant.size_mb", "quant.torch_size_mb")  # metrics that no seed and no image changes by chance
+NEVER_BELOW_0 = ("latency", "seconds", "size", "speedup", "throughput")
 SAME = 1e-4  # by how much a metric and what the images say of it may differ: equal confidences have no order
 
 
@@ -96,16 +97,28 @@ def arm_result(study: Study, arm: str, metric: str | None) -> ArmResult:
     """An arm's values and their mean, which is tested against nothing."""
     rows = study.arms[arm]
     values = measured(rows, metric)
-    mean = arm_mean(study, metric, values) if metric and values else None
+    mean = arm_mean(study, metric, replicates(study, arm, metric)) if metric and values else None
     return ArmResult(arm, dict(rows[0].levels), values, mean)
 
 
+def replicates(study: Study, arm: str, metric: str) -> dict[int, float]:
+    """A metric of an arm by seed, each model once: the champion, say, is the same one with every seed."""
+    values = measured(study.arms[arm], metric)
+    again = repeated(study, [arm], values) if images.is_scored(metric) else []
+    return {seed: value for seed, value in values.items() if seed not in again}
+
+
 def arm_mean(study: Study, metric: str, values: dict[int, float]) -> Estimate:
-    """The mean over an arm's seeds, tested against nothing. A share's interval ends at 0 and 1, and so covers as often."""
+    """The mean over an arm's seeds, tested against nothing.
+
+    The interval ends where a metric does: a share's at 0 and 1, a time's or a size's at 0. So it covers as often.
+    """
     found = replace(over_seeds(study, metric, values), p=None, p_equivalent=None)
-    if found.low is None or found.high is None or not images.is_scored(metric):
+    if found.low is None or found.high is None:
         return found
-    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+    if images.is_scored(metric):
+        return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+    return replace(found, low=max(found.low, 0.0)) if any(part in metric for part in NEVER_BELOW_0) else found
 
 
 def best_of(arms: Iterable[ArmResult], sign: int) -> ArmResult | None:
@@ -218,5 +231,6 @@ def oriented(estimate: Estimate, sign: int) -> Estimate:
 
 
 def interval(estimate: Estimate) -> str:
-    """` [+0.003, +0.021]`, or nothing where there is none."""
-    return "" if estimate.low is None or estimate.high is None else f" [{estimate.low:+.3g}, {estimate.high:+.3g}]"
+    """` [+0.003, +0.021]`, or nothing where there is none, or none that can be read."""
+    ends = [] if estimate.low is None or estimate.high is None else [f"{estimate.low:+.3g}", f"{estimate.high:+.3g}"]
+    return f" [{', '.join(ends)}]" if len(set(ends)) > 1 else ""

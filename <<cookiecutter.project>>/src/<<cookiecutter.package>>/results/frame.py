@@ -1,5 +1,7 @@
 """A design's runs as a table: in Python a pandas frame, elsewhere CSV, JSON or Markdown. From git alone.
 
+import sys; sys.path.append("src")
+from pathlib import Path
 from project import load
 study = load("results.study").read(Path("."), "detection_baseline")
 load("results.frame").frame(study).groupby("arm")["infer.mAP50"].agg(["mean", "std"])

@@ -23,7 +23,7 @@ code { font: .87em ui-monospace, "DejaVu Sans Mono", "Liberation Mono", monospac
   border-radius: 3px; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: .8rem 1rem; border-radius: 4px; overflow-x: auto; } pre code { padding: 0; }
 /* A wide table may go on to the window's right edge. */
-table { display: block; width: fit-content; max-width: min(50vw + 25.5rem, 100vw - 3rem); overflow-x: auto;
+table { display: block; width: fit-content; max-width: min(50vw + 24.5rem, 100vw - 3rem); overflow-x: auto;
   border-collapse: collapse; font-size: .83rem; margin: 1rem 0;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .5rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap; text-align: left; }

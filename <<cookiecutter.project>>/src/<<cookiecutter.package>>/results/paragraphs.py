@@ -6,16 +6,40 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import tables
-from .decisions import INVALID
+from .decisions import INVALID, UNDERPOWERED
 from .estimates import COUNTED, IMAGES, SEEDS
 from .records import FAILED, FINISHED
+from .study import minimized
 from .tables import Shape, shape, title
 
 if TYPE_CHECKING:
     from .figures import Picture
     from .records import Record
+    from .statistics import Estimate
     from .study import Row, Study
     from .verdict import Mark, Verdict
+
+
+def data(study: Study) -> str:
+    """The data that the runs saw: its name and kind, its sites, and how many test images; empty before the first result."""
+    finished = [row for row in study.rows if row.status == FINISHED]
+
+    def told(rows: Sequence[Row], key: str) -> str:
+        return " and ".join(dict.fromkeys(filter(None, (tables.param(row, key) for row in rows))))
+
+    # Where the models come from other runs, those know what they were trained on.
+    own = [row for row in finished if not tables.param(row, "infer.model")]
+    own = [row for row in own if tables.param(row, "infer.members") in ("", "[]")]
+    name, kind = told(finished, "data.name"), told(finished, "data.source.kind")
+    train, test = told(own, "data.site"), told(finished, "infer.site")
+    counts = sorted({int(count) for row in finished if (count := row.value(f"{study.design.target}.images"))})
+    parts = [
+        f"{name} ({kind})" if kind not in ("", name) else name,
+        f"trained on site {train}" if train else "",
+        f"tested on site {test}" if test else "",
+        f"{' and '.join(map(str, counts))} test images" if counts else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def headline(verdict: Verdict) -> str:
@@ -30,13 +54,14 @@ def question(study: Study) -> Iterator[str]:
     hypothesis = study.design.hypothesis
     if hypothesis is None:
         return
-    more = "less is better" if hypothesis.direction == "minimize" else "more is better"
-    yield f"measured by {title(hypothesis.metric)} (`{hypothesis.metric}`): {more}"
-    arm = study.design.claimed_arm
+    better = "less is better" if minimized(study.design, hypothesis.metric) else "more is better"
+    yield f"measured by {title(hypothesis.metric)} (`{hypothesis.metric}`): {better}"
+    arm, way = study.design.claimed_arm, "lower" if hypothesis.direction == "minimize" else "higher"
     if study.reference is not None:
-        yield f"{f'**{arm}**' if arm else 'every arm'} is compared with **{study.reference}**"
+        compared = f"{f'**{arm}**' if arm else 'every arm'} is compared with **{study.reference}**"
+        yield f"{compared}, and claimed to be {way}" if arm else f"{compared}; one or more are claimed to be {way}"
     if hypothesis.min_effect:
-        yield f"the smallest difference worth having is {hypothesis.min_effect:g}"
+        yield f"the smallest difference that counts is {hypothesis.min_effect:g}"
     for rail in hypothesis.guardrails:
         limit = rail.max_increase if rail.max_increase is not None else rail.max_decrease
         way = "rise" if rail.max_increase is not None else "fall"
@@ -57,7 +82,7 @@ def expected(study: Study) -> Iterator[str]:
 
 
 def actual(study: Study, verdict: Verdict) -> Iterator[str]:
-    """What the arm in question measured: its main metrics, and its best epochs."""
+    """What the arm in question measured: its main metrics, its speed, and its best epochs."""
     arm = study.design.claimed_arm or verdict.winner or verdict.best
     if arm is None or arm not in study.arms or verdict.metric is None:
         return
@@ -66,6 +91,7 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
     said = [(each, tables.mean(study, arm, each)) for each in names]
     values = ", ".join(f"{title(each)} {estimate(found.value, found.low, found.high)}" for each, found in said if found)
     yield f"**{arm}**: {values or 'no run has finished'}"
+    yield from speed(study, arm, verdict.metric)
     epochs = tables.by_seed(study.arms[arm], "train.best_epoch")
     if epochs and study.design.type == "train":
         listed = ", ".join(f"{epoch:g} (seed {seed})" for seed, epoch in epochs.items())
@@ -76,6 +102,18 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
         yield f"tier: {verdict.tier or 'none of them'}"
 
 
+def speed(study: Study, arm: str, metric: str) -> Iterator[str]:
+    """How long an arm takes for one image, and how much faster a quantized model is than PyTorch."""
+    latency = tables.latency(study.design)
+    names = {name: tables.mean(study, name, latency) for name in dict.fromkeys([arm, study.reference]) if name}
+    told = [f"{positive(found)} ms with {name}" for name, found in names.items() if found]
+    if told and latency != metric:
+        yield f"the median latency of one image: {', '.join(told)}"
+    gain = tables.mean(study, arm, "quant_speed.speedup")
+    if gain and study.design.type == "quant":
+        yield f"its speed-up over PyTorch is {positive(gain)}"
+
+
 def table(study: Study, verdict: Verdict) -> str:
     """The arms as a Markdown table; the best setting of a sweep first."""
     metric = verdict.metric
@@ -83,7 +121,7 @@ def table(study: Study, verdict: Verdict) -> str:
     if metric is None or metric not in found:
         return ""
     if shape(study.design) is Shape.SWEEP:
-        found = found.sort_values(metric, ascending=verdict.direction == "minimize", kind="stable")
+        found = found.sort_values(metric, ascending=minimized(study.design, metric), kind="stable")
     has_change, change = "change" in found, "change" if study.reference else "minus expected"
     others = [each for each in tables.beside(study, metric) if each in found]
     judged = [each for each in ("p", "outcome") if each in found] if study.design.hypothesis else []
@@ -105,15 +143,33 @@ def legend(study: Study, verdict: Verdict) -> str:
     beside = verdict.metric is not None and tables.beside(study, verdict.metric)
     compactly = ", or ± half of one (a share's ends at 0 and 1)" if beside else ""
     intervals = f"Means over {seeds} seeds with their 95 % intervals{compactly}."
-    parts = [intervals if seeds > 1 else "One seed: there are no intervals."]
+    parts = [intervals if seeds > 1 else "One seed: means have no intervals."]
+    least = tables.floor(study, verdict) if verdict.metric else 0.0
+    if least:
+        parts.append(f"A spread over seeds below one test image or object (1/{1 / least:.0f}) is taken for as much.")
     bases = {each.difference.basis for each in verdict.comparisons if each.difference.estimate}
     ways = {SEEDS: "in pairs over seeds", IMAGES: "in pairs over test images", COUNTED: "as it is counted"}
     if bases and study.reference:
         by = " or ".join(way for base, way in ways.items() if base in bases)
         parts.append(f"The change is against {study.reference}, {by}.")
-    if len([each for each in verdict.comparisons if tables.tested(each)]) > 1:
-        parts.append("p is corrected by Holm.")
-    return " ".join(parts)
+    parts += [holm(verdict)] if study.design.hypothesis else []
+    if any(each.outcome == UNDERPOWERED for each in verdict.comparisons):
+        parts.append(
+            f"{UNDERPOWERED}: neither shown nor excluded, as was to be expected with so few seeds or test images."
+        )
+    return " ".join(filter(None, parts))
+
+
+def holm(verdict: Verdict) -> str:
+    """Over which arms p is corrected: those of the hypothesis are one family, the others another."""
+    if not any(tables.tested(each) is not None for each in verdict.comparisons):
+        return ""
+    claimed = [each.arm for each in verdict.comparisons if each.claimed]
+    others = len(verdict.comparisons) - len(claimed)
+    if len(claimed) > 1:
+        return f"p is corrected by Holm over the {len(claimed)} arms."
+    alone = f"p of {claimed[0]}, which the hypothesis names, stands alone; that of" if claimed else "p of"
+    return f"{alone} the {others} others is corrected by Holm." if others > 1 else ""
 
 
 def reasons(verdict: Verdict) -> Iterator[str]:
@@ -181,10 +237,11 @@ def provenance(study: Study) -> Iterator[tuple[str, str]]:
         yield "prepared data", ", ".join(f"`{md5}`" for md5 in data)
     stages = ran(found)
     machines = [stage["machine"] for stage in stages if stage.get("machine")]
+    unused = "timm" if study.design.task == "detection" else "ultralytics" if study.design.task else None
     hardware = dict.fromkeys(hardware_of(machine) for machine in machines)
     if hardware:
         yield "hardware", "; ".join(hardware)
-    versions = dict.fromkeys(versions_of(machine) for machine in machines)
+    versions = dict.fromkeys(versions_of(machine, unused) for machine in machines)
     if versions:
         yield "versions", "; ".join(versions)
     times = [(record.started, record.ended) for record in found]
@@ -210,10 +267,10 @@ def hardware_of(machine: dict[str, Any]) -> str:
     return ", ".join(parts + [f"{gpus.count(gpu)} × {gpu}" for gpu in dict.fromkeys(gpus)])
 
 
-def versions_of(machine: dict[str, Any]) -> str:
-    """`Python 3.11.7, torch 2.15.0, …`."""
+def versions_of(machine: dict[str, Any], unused: str | None = None) -> str:
+    """`Python 3.11.7, torch 2.15.0, …`, without a package of the other task's."""
     names = {"Python": machine.get("python"), **(machine.get("versions") or {})}
-    return ", ".join(f"{each} {version}" for each, version in names.items() if version)
+    return ", ".join(f"{each} {version}" for each, version in names.items() if version and each != unused)
 
 
 def cost(stages: Sequence[dict[str, Any]]) -> str:
@@ -253,6 +310,11 @@ def estimate(value: float | None, low: float | None, high: float | None, sign: s
     return f"{value:{sign}.{3 if sign else 4}g}" + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
 
 
+def positive(found: Estimate) -> str:
+    """The same for what can't be below 0, as a time."""
+    return estimate(found.value, None if found.low is None else max(found.low, 0.0), found.high)
+
+
 def compact(value: float | None, low: float | None, high: float | None) -> str:
     """`0.903 ± 0.015`: what is read at a glance, and leaves room for more columns."""
     if value is None:
@@ -266,7 +328,7 @@ def told(mark: Mark) -> str:
     if not mark.reached:
         return "not reached"
     if mark.sure is None:
-        return "reached with one seed, which shows no interval"
+        return "reached, but without an interval"
     return "reached" if mark.sure else "reached on the mean, but not by the whole interval"
 
 

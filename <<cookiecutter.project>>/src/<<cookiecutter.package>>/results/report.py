@@ -21,6 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pygit2
+
 from . import checkout, differences, paragraphs, tables
 from .records import FAILED, FINISHED
 from .tables import shape, title
@@ -80,6 +82,11 @@ def day(study: Study) -> str:
     return datetime.fromtimestamp(commit.commit_time, zone).date().isoformat()  # type: ignore[attr-defined]
 
 
+def author(study: Study) -> str:
+    """Who made the commit that the runs started from, by name."""
+    return " ".join(checkout.repository(study.root)[study.commit].peel(pygit2.Commit).author.name.split())
+
+
 def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former: str = "") -> str:
     """The report's text; `former` is the one that there is, whose blocks are kept."""
     rows = [row for row in study.rows if row.record and row.status == FINISHED]
@@ -94,6 +101,8 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         verdict=verdict,
         name=place,
         date=day(study),
+        author=author(study),
+        data=paragraphs.data(study),
         shape=shape(study.design).value,
         metric=title(verdict.metric) if verdict.metric else "",
         headline=paragraphs.headline(verdict),

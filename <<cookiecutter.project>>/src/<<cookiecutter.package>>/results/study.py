@@ -137,16 +137,24 @@ def metric_names(design: Design, found: Iterable[Record | None]) -> list[str]:
     return next(([name] for name in names if any(record.value(name) is not None for record in there)), [])
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric is F1 or its like: between 0 and 1, and the more the better."""
+    return metric.rpartition(".")[2].removeprefix("val_") in SHARES and ".drop." not in metric
+
+
 def minimized(design: Design, metric: str) -> bool:
     """Whether less of a metric makes the better model.
 
-    Never of F1 and its like, also where a design claims that something lowers them. Of others the hypothesis tells it;
-    otherwise their name.
+    Never of F1 and its like, also where a design claims that something lowers them. Of others the hypothesis and its
+    guardrails tell it; otherwise their name.
     """
-    if metric.rpartition(".")[2].removeprefix("val_") in SHARES and ".drop." not in metric:
+    if is_share(metric):
         return False
     if design.hypothesis and design.hypothesis.metric == metric:
         return design.hypothesis.direction == "minimize"
+    for guardrail in design.hypothesis.guardrails if design.hypothesis else ():
+        if guardrail.metric == metric:
+            return guardrail.max_increase is not None
     return any(word in metric for word in SMALLER_IS_BETTER)
 
 

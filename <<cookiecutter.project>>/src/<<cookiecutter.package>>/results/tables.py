@@ -14,7 +14,7 @@ import pygit2
 from ..design.levels import label
 from ..design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign
 from . import checkout
-from .estimates import COUNTED, Difference, arm_mean, difference, measured
+from .estimates import COUNTED, Difference, arm_mean, difference, measured, replicates, resolution
 from .records import FINISHED
 from .study import MAIN_METRICS
 
@@ -115,14 +115,14 @@ def table(study: Study, verdict: Verdict) -> pd.DataFrame:
 def arms(study: Study, verdict: Verdict, metric: str) -> list[dict[str, Any]]:
     """What was measured of each arm, and how it differs from the reference: the verdict's own numbers where it has them."""
     found = []
-    for name, rows in study.arms.items():
+    for name in study.arms:
         estimate = mean(study, name, metric)
         change = changed(study, verdict, name, metric)
         by = change.estimate if change else None
         found.append(
             {
                 "arm": name,
-                "seeds": len(measured(rows, metric)),
+                "seeds": len(replicates(study, name, metric)),
                 "mean": estimate and estimate.value,
                 "low": estimate and estimate.low,
                 "high": estimate and estimate.high,
@@ -164,7 +164,8 @@ def tested(comparison: Comparison | None) -> float | None:
 
 def mean(study: Study, arm: str, metric: str) -> Estimate | None:
     """An arm's mean in any metric, or in `seconds.<stage>`: how long a stage took."""
-    values = by_seed(study.arms[arm], metric)
+    timed = metric.startswith("seconds.")
+    values = by_seed(study.arms[arm], metric) if timed else replicates(study, arm, metric)
     return arm_mean(study, metric, values) if values else None
 
 
@@ -180,6 +181,18 @@ def by_seed(rows: Iterable[Row], metric: str) -> dict[int, float]:
         return measured(rows, metric)
     finished = [(row.seed, row.record.seconds) for row in rows if row.record and row.status == FINISHED]
     return {seed: seconds[stage] for seed, seconds in finished if stage in seconds}
+
+
+def floor(study: Study, verdict: Verdict) -> float:
+    """By how much a test image moves the metrics of the table, where seeds that differ by less were taken to differ so; or 0."""
+    assert verdict.metric is not None
+    for metric in (verdict.metric, *beside(study, verdict.metric)):
+        found = [mean(study, arm, metric) for arm in study.arms]
+        found += [each.difference.seeds for each in verdict.comparisons if each.difference.metric == metric]
+        least = resolution(study, metric)
+        if least and any(each and each.deviation == least for each in found):
+            return least
+    return 0.0
 
 
 def beside(study: Study, metric: str) -> list[str]:

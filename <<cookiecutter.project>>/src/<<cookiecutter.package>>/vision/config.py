@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -51,13 +53,17 @@ def compose(overrides: list[str]) -> DictConfig:
     return cfg
 
 
-def check(cfg: DictConfig) -> None:
-    """Refuse what no stage could use: a data set and a model of different tasks, and unknown names. Raises UserError."""
+def check(cfg: Mapping[Any, Any]) -> None:
+    """Refuse what no stage could use: a data set and a model of different tasks, and unknown names. Raises UserError.
+
+    The stages call it on their config, and the pre-flight on that of each run, before anything is queued.
+    """
     for group in ("data", "model"):
-        if cfg[group].task != cfg.task:
+        own, task = at(cfg, f"{group}.task"), at(cfg, "task")
+        if own != task:
             raise UserError(
-                f"{group}={cfg[group].name} is for {cfg[group].task}, but task is {cfg.task}: "
-                f"choose task={cfg[group].task} for both, or another {group}"
+                f"{group}={at(cfg, f'{group}.name')} is for {own}, but task is {task}: "
+                f"choose task={own} for both, or another {group}"
             )
     choices = {
         "training.optimizer": ["adamw", "adam", "sgd"],
@@ -65,10 +71,18 @@ def check(cfg: DictConfig) -> None:
         "infer.voting": ["hard", "soft", "rank"],
     }
     for key, allowed in choices.items():
-        value = str(OmegaConf.select(cfg, key))
+        value = str(at(cfg, key))
         if value not in allowed:
             raise UserError(f"{key}={value} is not one of {', '.join(allowed)}.{nearest(value, allowed)}")
     for key in ("training.max_epochs", "training.accumulate_grad_batches", "data.image_size", "data.batch_size"):
-        value = OmegaConf.select(cfg, key)
+        value = at(cfg, key)
         if not isinstance(value, int) or value < 1:
             raise UserError(f"{key}={value} should be a whole number from 1 up")
+
+
+def at(cfg: Mapping[Any, Any], key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    value: Any = cfg
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...design.models import AblationDesign
 from .. import tables
 from ..estimates import IMAGES, SEEDS, arm_mean, measured
+from ..study import minimized
 from ..tables import Shape
 from .drawing import (
     BLUE,
@@ -115,18 +116,18 @@ def arms(study: Study, verdict: Verdict, metrics: Sequence[str], more: Iterable[
     if columns == 2:
         grid[0][1].set_title("\n".join(textwrap.wrap(_question(study), 46)))
     key(figure, bool(over), " or ".join(sorted(over)), dashed)
-    return Picture("arms", _caption(verdict, bool(over)), pd.DataFrame(rows), png(figure))
+    return Picture("arms", _caption(study, metrics, bool(over)), pd.DataFrame(rows), png(figure))
 
 
 def _differences(axes: Axes, study: Study, verdict: Verdict, metric: str, reference: str) -> dict[str, str]:
-    """The scale of the changes; returns the dashed lines that it has: a change worth having, and one too many."""
+    """The scale of the changes; returns the dashed lines that it has: the least change that is claimed, and one too many."""
     axes.axvline(0, color=GREY, lw=1, zorder=1)
     axes.set_xlabel(f"change in {tables.title(metric)}")
     hypothesis = study.design.hypothesis
     dashed: dict[str, tuple[float, str]] = {}
     if hypothesis and metric == verdict.metric and hypothesis.min_effect:
         sign = 1 if hypothesis.direction == "maximize" else -1
-        dashed["worth having"] = (sign * hypothesis.min_effect, ORANGE)
+        dashed["least that is claimed"] = (sign * hypothesis.min_effect, ORANGE)
     for rail in hypothesis.guardrails if hypothesis else []:
         if rail.metric == metric:
             limit = rail.max_increase if rail.max_increase is not None else -(rail.max_decrease or 0)
@@ -160,9 +161,15 @@ def _question(study: Study) -> str:
     return f"difference from {study.reference}, seed by seed"
 
 
-def _caption(verdict: Verdict, has_interval: bool) -> str:
-    said = "Less is better." if verdict.direction == "minimize" else "More is better."
-    return said if has_interval else f"{said} With one seed there are no intervals: any difference may be chance."
+def _caption(study: Study, metrics: Sequence[str], has_interval: bool) -> str:
+    """What makes a model better, whichever way the claim goes: `More is better in macro-F1, less in size.`"""
+    sides: dict[str, list[str]] = {"more": [], "less": []}
+    for metric in metrics:
+        sides["less" if minimized(study.design, metric) else "more"].append(tables.title(metric).partition(",")[0])
+    first, *rest = [(way, " and ".join(names)) for way, names in sides.items() if names]
+    said = f"{first[0].capitalize()} is better in {first[1]}{''.join(f', {way} in {names}' for way, names in rest)}."
+    alone = len(study.design.seeds) == 1 and not has_interval
+    return f"{said} With one seed there are no intervals: any difference may be chance." if alone else said
 
 
 def effects(study: Study, verdict: Verdict) -> Picture:

@@ -79,9 +79,12 @@ def pareto(study: Study, metric: str) -> Picture:
     grid[1].set_title("accuracy by latency: best up and left")
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
-    beaten = [row["arm"] for _, row in frame.iterrows() if not any(row[f"best by {cost}"] for cost in costs)]
-    caption = "The dashed line joins those that no other beats in both. " + (
-        f"Beaten in every respect: {', '.join(beaten)}." if beaten else "Each variant is the best choice for someone."
+    best = statistics.pareto(frame[[metric, *costs]].to_numpy().tolist(), [True, False, False])
+    beaten = list(frame["arm"][[not each for each in best]])
+    caption = "The dashed line joins those that no other beats in both. On the means, " + (
+        f"another is no worse in any of accuracy, size and latency than {' or '.join(beaten)}."
+        if beaten
+        else "none is beaten in accuracy, size and latency at once."
     )
     several = len(study.design.seeds) > 1
     seeds = " Small marks are single seeds, thin lines the 95 % intervals of their means." if several else ""

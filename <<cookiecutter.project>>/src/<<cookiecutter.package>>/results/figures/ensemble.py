@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import estimates, tables
 from ..estimates import arm_mean, measured, over_seeds
+from ..study import minimized
 from .arms import MOST_METRICS, arms
 from .drawing import BLUE, GREY, Picture, canvas, interval, key, png, points, ruled, wrapped
 
@@ -26,7 +27,7 @@ def ensemble(study: Study, verdict: Verdict) -> Iterator[Picture]:
         alone.setdefault(str(row.member), {})[int(row.seed)] = float(row.value)  # type: ignore[arg-type]
     lines = [{"arm": f"{name} alone", "values": values} for name, values in alone.items()]
     picture = arms(study, verdict, [verdict.metric, *study.metrics[1:]][:MOST_METRICS], lines)
-    sentence = best_member(study, verdict, alone)
+    sentence = best_member(study, verdict.metric, alone)
     yield Picture(picture.name, f"{picture.caption} {sentence}".strip(), picture.data, picture.png)
     parts = without_one(study, verdict.metric)
     if not parts:
@@ -53,25 +54,26 @@ def ensemble(study: Study, verdict: Verdict) -> Iterator[Picture]:
     yield Picture("members", "A change below zero: the member is missed.", pd.DataFrame(rows), png(figure))
 
 
-def best_member(study: Study, verdict: Verdict, alone: dict[str, dict[int, float]]) -> str:
-    """How the ensembles do beside the best of their members, in a sentence."""
-    assert verdict.metric is not None
-    sign = 1 if verdict.direction == "maximize" else -1
+def best_member(study: Study, metric: str, alone: dict[str, dict[int, float]]) -> str:
+    """How the ensembles do beside the best of their members, in a sentence; the reference's differences are in the table."""
+    sign = -1 if minimized(study.design, metric) else 1
     if not alone:
         return "The members' own results are not in this repository's history."
-    means = {name: arm_mean(study, verdict.metric, values) for name, values in alone.items()}
+    means = {name: arm_mean(study, metric, values) for name, values in alone.items()}
     best = max(means, key=lambda name: sign * means[name].value)
+    half = tables.half(means[best].value, means[best].low, means[best].high)
+    value = f"{means[best].value:.3g}" + ("" if half is None else f" ± {half:.2g}")
+    if measured(study.arms.get(study.reference or "", []), metric) == alone[best]:
+        return f"The best member is {best} with {value}, the same as {study.reference}."
     parts = []
     for arm, rows in study.arms.items():
         if not any(tables.param(row, "infer.members") not in ("", "[]") for row in rows):
             continue
-        values = measured(rows, verdict.metric)
+        values = measured(rows, metric)
         pairs = {seed: value - alone[best][seed] for seed, value in values.items() if seed in alone[best]}
         if pairs:
-            change = over_seeds(study, verdict.metric, pairs)
+            change = over_seeds(study, metric, pairs)
             parts.append(f"{arm} {change.value:+.3g}{estimates.interval(change)}")
-    half = tables.half(means[best].value, means[best].low, means[best].high)
-    value = f"{means[best].value:.3g}" + ("" if half is None else f" ± {half:.2g}")
     return f"The best member is {best} with {value}; against it, over the seeds: {', '.join(parts)}." if parts else ""
 
 

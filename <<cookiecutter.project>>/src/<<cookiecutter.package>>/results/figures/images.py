@@ -71,7 +71,8 @@ def by_class(study: Study, old: str, new: str) -> Picture:
     shown.sort(key=lambda each: each[2].value)
     figure, axes = canvas(1.2 + 0.27 * len(shown))
     for y, (_, changes, estimate) in enumerate(shown):
-        colour = BLUE if estimate.value >= 0 else VERMILION
+        low, high = (0.0 if end is None else end for end in (estimate.low, estimate.high))
+        colour = BLUE if low > 0 else VERMILION if high < 0 else GREY  # a change that may be chance has none
         points(axes, changes, study.design.seeds, y, colour)
         interval(axes, estimate.value, estimate.low, estimate.high, y, colour)
     axes.axvline(0, color=GREY, lw=1)
@@ -82,8 +83,9 @@ def by_class(study: Study, old: str, new: str) -> Picture:
     ruled(axes)
     rows = [{"class": name, "change": e.value, "low": e.low, "high": e.high} for name, _, e in found]
     key(figure, any(row["low"] is not None for row in rows))
+    shades = f"Blue: better with {new}; orange: worse; grey: it may be chance."
     most = f"The {CLASSES} classes of {len(found)} that change most. " if len(found) > CLASSES else ""
-    return Picture("classes", f"{most}Red: worse with {new}.", pd.DataFrame(rows), png(figure))
+    return Picture("classes", f"{most}{shades}", pd.DataFrame(rows), png(figure))
 
 
 def _classes(record: Record, stage: str) -> Iterable[str]:
@@ -184,9 +186,9 @@ def _disagreements(
         axes.set_title("\n".join(line for line in lines if line), fontsize=8.5, color=colour)
 
     figure = gallery(list(pictures), draw, lines=3)
-    boxes = f" Boxes: truth green and dashed, {new} blue, {old} red." if there[0][1].detects else ""
+    boxes = f" Boxes: truth green and dashed, {new} blue, {old} orange." if there[0][1].detects else ""
     several = " Of each image, the seed is shown in which they differ most." if len(there) > 1 else ""
-    caption = f"Blue titles: {new} is better on the mean of the seeds; red ones: {old} is.{several}{boxes}"
+    caption = f"Blue titles: {new} is better on the mean of the seeds; orange ones: {old} is.{several}{boxes}"
     return Picture("disagreements", caption, data, png(figure), local=True)
 
 
@@ -225,7 +227,7 @@ def samples(finished: Sequence[Record], stage: str) -> Picture:
     figure = gallery(list(pictures), draw, lines=1)
     titles = "its class, and what it was taken for with which confidence"
     marks = "Boxes: truth green and dashed, prediction blue." if seen.detects else f"Above each image: {titles}."
-    caption = f"The first row is the worst of all, the others are drawn evenly. Red: not all right. {marks}"
+    caption = f"The first row is the worst of all, the others are drawn evenly. Orange: not all right. {marks}"
     return Picture("samples", caption, data, png(figure), local=True)
 
 

@@ -74,7 +74,7 @@ def curves(study: Study) -> Picture:
         axes.set_visible(False)
     seeds = "Thin lines are single seeds, thick ones their mean. " if frame["seed"].nunique() > 1 else ""
     others = f" Not drawn: {', '.join(list(everything)[MOST_PANELS:])}." if len(everything) > MOST_PANELS else ""
-    caption = f"{seeds}Blue: the validation split; red: the training split.{others}"
+    caption = f"{seeds}Blue: the validation split; orange: the training split.{others}"
     return Picture("curves", caption, frame, png(figure))
 
 

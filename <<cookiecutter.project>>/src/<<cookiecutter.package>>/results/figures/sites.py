@@ -74,11 +74,9 @@ def matrix(study: Study, metric: str) -> Picture:
     axes.tick_params(left=False, bottom=False)
     axes.set_title(f"{tables.title(metric)} of each site's model at each site")
     figure.colorbar(image, ax=axes, label=tables.title(metric))
-    caption = "Means over the seeds" + (
-        ", ± half of the 95 % interval, which for a share ends at 0 and 1."
-        if any(row["low"] is not None for row in rows)
-        else "; one seed has no interval."
-    )
+    several = any(row["low"] is not None for row in rows)
+    half = "Means over the seeds, ± half of the 95 % interval, which for a share ends at 0 and 1."
+    caption = half if several else "Without intervals: those take several seeds."
     return Picture("sites", caption, pd.DataFrame(rows), png(figure))
 
 

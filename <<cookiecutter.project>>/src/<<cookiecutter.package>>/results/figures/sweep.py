@@ -11,6 +11,7 @@ from ...design.levels import label
 from ...design.models import Range, SweepDesign
 from .. import tables
 from ..estimates import arm_mean, measured
+from ..study import minimized
 from .drawing import BLUE, GREY, VERMILION, Picture, bar, canvas, number, on, png, wrapped
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     figure, axes = canvas(1.1 + 0.62 * max(2, len(second)))
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
     low, high = np.nanmin(grid), np.nanmax(grid)
-    best = max(means, key=lambda at: _sign(verdict) * means[at])
+    best = max(means, key=lambda at: _sign(design, verdict) * means[at])
     for (y, x), value in np.ndenumerate(grid):
         at = (label(first[x]), label(second[y]))
         share = (value - low) / (high - low) if high > low else 0.5
@@ -108,7 +109,7 @@ def slices(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     lines, columns = (len(factors) + 2) // 3, min(3, len(factors))
     figure, grid = canvas(0.6 + 2.5 * lines, lines, columns, squeeze=False, sharey=True)
     names, metric = short_names(factors), tables.title(str(verdict.metric))
-    best = frame["mean"].mul(_sign(verdict)).idxmax()
+    best = frame["mean"].mul(_sign(design, verdict)).idxmax()
     for axes, factor in zip(grid.flat, factors, strict=False):
         scale = Scale(design, factor)
         at = [scale.place(level) for level in frame[factor]]
@@ -128,7 +129,7 @@ def slices(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
     seeds = several if len(design.seeds) > 1 else ""
     data = frame.drop(columns="values")
-    return Picture("response", f"The best setting is red.{seeds} {_luck(len(frame))}".strip(), data, png(figure))
+    return Picture("response", f"The best setting is orange.{seeds} {_luck(len(frame))}".strip(), data, png(figure))
 
 
 def parallel(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
@@ -143,7 +144,7 @@ def parallel(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     low, high = frame["mean"].min(), frame["mean"].max()
     norm, colours = Normalize(low, high if high > low else low + 1e-9), matplotlib.colormaps[COLOURS]
     figure, axes = canvas(3.6)
-    ordered = frame.sort_values("mean", ascending=_sign(verdict) > 0)
+    ordered = frame.sort_values("mean", ascending=_sign(design, verdict) > 0)
     for rank, (_, row) in enumerate(ordered.iterrows()):
         best = rank == len(ordered) - 1
         heights = [scale.share(row[factor]) for factor, scale in zip(factors, scales, strict=True)]
@@ -175,7 +176,7 @@ def parallel(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     axes.set(yticks=[], ylim=(-0.06, 1.06), xlim=(-0.45, len(factors) + 0.02))
     axes.spines[:].set_visible(False)
     axes.tick_params(bottom=False)
-    axes.set_title(f"every setting, a line each{_over(design)}; the best is red")
+    axes.set_title(f"every setting, a line each{_over(design)}; the best is orange")
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric, pad=0.01)
     caption = "Lines that end high and run together show which levels the good settings have in common."
     return Picture("parallel", caption, ordered.drop(columns="values"), png(figure))
@@ -197,7 +198,7 @@ def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
         return Picture("importance", "Which parameter matters is not shown: all settings came out the same.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        direction: Any = verdict.direction
+        direction: Any = "maximize" if _sign(design, verdict) > 0 else "minimize"
         found = optuna.create_study(direction=direction)
         space = {factor: Scale(design, factor).distribution() for factor in design.factors()}
         for _, row in frame.iterrows():
@@ -285,8 +286,9 @@ class Scale:
         return label(level) if isinstance(self.levels, list) else level
 
 
-def _sign(verdict: Verdict) -> int:
-    return 1 if verdict.direction == "maximize" else -1
+def _sign(design: SweepDesign, verdict: Verdict) -> int:
+    """1 where more of the metric makes the better setting, else -1."""
+    return -1 if minimized(design, str(verdict.metric)) else 1
 
 
 def _over(design: SweepDesign) -> str:
