@@ -15,7 +15,6 @@ from .tables import Shape, shape, title
 if TYPE_CHECKING:
     from .figures import Picture
     from .records import Record
-    from .statistics import Estimate
     from .study import Row, Study
     from .verdict import Mark, Verdict
 
@@ -106,12 +105,12 @@ def speed(study: Study, arm: str, metric: str) -> Iterator[str]:
     """How long an arm takes for one image, and how much faster a quantized model is than PyTorch."""
     latency = tables.latency(study.design)
     names = {name: tables.mean(study, name, latency) for name in dict.fromkeys([arm, study.reference]) if name}
-    told = [f"{positive(found)} ms with {name}" for name, found in names.items() if found]
+    told = [f"{estimate(found.value, found.low, found.high)} ms with {name}" for name, found in names.items() if found]
     if told and latency != metric:
         yield f"the median latency of one image: {', '.join(told)}"
     gain = tables.mean(study, arm, "quant_speed.speedup")
     if gain and study.design.type == "quant":
-        yield f"its speed-up over PyTorch is {positive(gain)}"
+        yield f"its speed-up over PyTorch is {estimate(gain.value, gain.low, gain.high)}"
 
 
 def table(study: Study, verdict: Verdict) -> str:
@@ -308,11 +307,6 @@ def estimate(value: float | None, low: float | None, high: float | None, sign: s
         return ""
     ends = [] if low is None or high is None else [f"{end:{sign}.{3 if sign else 4}g}" for end in (low, high)]
     return f"{value:{sign}.{3 if sign else 4}g}" + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
-
-
-def positive(found: Estimate) -> str:
-    """The same for what can't be below 0, as a time."""
-    return estimate(found.value, None if found.low is None else max(found.low, 0.0), found.high)
 
 
 def compact(value: float | None, low: float | None, high: float | None) -> str:
