@@ -93,13 +93,12 @@ class Verdict:
         return [guard for comparison in self.comparisons if comparison.claimed for guard in comparison.guardrails]
 
 
-def judge(study: Study, examples: Examples | None = None, exploratory: bool = False) -> Verdict:
+def judge(study: Study, examples: Examples | None = None) -> Verdict:
     """The verdict on a study.
 
     Args:
         study: the design and its records.
         examples: what was said of each test image, by arm and seed, as `examples.read` finds it.
-        exploratory: git knows that the design was changed after its runs. What the rows know of that is added.
     """
     hypothesis = study.design.hypothesis
     metric = next(iter(study.metrics), None)
@@ -116,13 +115,13 @@ def judge(study: Study, examples: Examples | None = None, exploratory: bool = Fa
     supported = {each.arm for each in comparisons if each.outcome == SUPPORTED}
     wins = outcome == SUPPORTED and sign == merit
     winner = best_of((arm for arm in arms if arm.arm in supported), sign) if wins else None
-    seen = [] if exploratory else list(seen_before(study, claimed, outcome))
+    seen = list(seen_before(study, claimed, outcome))
     subject = next((arm for arm in arms if arm.arm == study.design.claimed_arm), winner or best)
     marks = {"expected": hypothesis.expected} if hypothesis and hypothesis.expected is not None else {}
     targets = sorted(study.design.targets.items(), key=lambda item: sign * item[1])
     return Verdict(
         outcome=outcome,
-        exploratory=exploratory or bool(seen),
+        exploratory=bool(seen),
         complete=all(row.status in (FINISHED, FAILED) for row in study.rows),
         metric=metric,
         direction=direction,
