@@ -59,15 +59,15 @@ def curves(study: Study) -> Picture:
             own = frame[frame["metric"] == name]
             by_seed = [part for _, part in own.groupby("seed")]
             for part in by_seed if len(by_seed) > 1 else []:
-                axes.plot(part["epoch"] + 1, part["value"], color=colour, lw=0.8, alpha=0.45)
+                axes.plot(part["epoch"], part["value"], color=colour, lw=0.8, alpha=0.45)
             mean = own.groupby("epoch")["value"].mean()
             marker = "o" if len(mean) < 15 else ""
-            axes.plot(mean.index + 1, mean, color=colour, lw=2, marker=marker, ms=3.5, label=name.partition("/")[0])
-        axes.set(xlabel="epoch")
+            axes.plot(mean.index, mean, color=colour, lw=2, marker=marker, ms=3.5, label=name.partition("/")[0])
+        axes.set(xlabel="epoch, counted from 0")
         axes.set_title(title)
         axes.grid(axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-        axes.set_xlim(0.5, frame["epoch"].max() + 1.5)
+        axes.set_xlim(-0.5, frame["epoch"].max() + 0.5)
         if len(names) > 1:
             axes.legend()
     for axes in list(grid.flat)[len(panels) :]:
