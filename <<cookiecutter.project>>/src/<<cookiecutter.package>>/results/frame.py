@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, nearest
 from .records import Record
-from .study import Row, Study, minimized
+from .study import Row, Study, merit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,7 @@ def arranged(study: Study, sort: str | None = None) -> list[dict[str, Any]]:
     if sort is None:
         return found
     name = metric(study, sort)
-    sign = 1 if minimized(study.design, name) else -1
+    sign = -merit(study.design, name)
     return sorted(found, key=lambda row: (name not in row, sign * row.get(name, 0)))
 
 

@@ -18,7 +18,7 @@ from . import checkout, examples, planning, records, statistics, verdict
 from .decisions import INVALID, SUPPORTED
 from .estimates import difference, interval, measured, resolution
 from .records import FINISHED, Record
-from .study import Row, Study, minimized
+from .study import Row, Study, merit, minimized
 
 if TYPE_CHECKING:
     from .champion import Champion
@@ -67,7 +67,7 @@ def lucky(study: Study, found: Verdict, row: Row) -> Iterator[str]:
     if not others:
         yield f"a lucky seed can't be told: {row.arm} has one seed, {row.seed}, with {own:.4g} in {metric}"
         return
-    sign = -1 if minimized(study.design, metric) else 1
+    sign = merit(study.design, metric)
     if sign * (own - mean(others)) <= 0:
         return
     told = f"{row.arm} with seed {row.seed} has {own:.4g} in {metric}"
@@ -241,7 +241,7 @@ def typical(study: Study, arm: str | None, metric: str | None) -> Row | None:
     values = measured(finished, metric)
     if metric is None or not values:
         return next(iter(finished), None)
-    middle, sign = mean(values.values()), -1 if minimized(study.design, metric) else 1
+    middle, sign = mean(values.values()), merit(study.design, metric)
     # Of two that are as near the worse; rounded, so that it is the same on every machine.
     return min(
         (row for row in finished if row.seed in values),

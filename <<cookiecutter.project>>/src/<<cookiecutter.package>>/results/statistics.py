@@ -94,11 +94,6 @@ def student(value: float, deviation: float, n: int, margin: float = 0.0) -> Esti
     return Estimate(value, value - half, value + half, n, deviation, p, outside)
 
 
-def paired(values: Sequence[float], others: Sequence[float], margin: float = 0.0, resolution: float = 0.0) -> Estimate:
-    """The mean of the differences, values minus others, pair by pair: the paired t-test."""
-    return mean([a - b for a, b in zip(values, others, strict=True)], margin, resolution)
-
-
 def counted(values: Sequence[float], margin: float = 0.0) -> Estimate:
     """The mean of something that is counted and not sampled, such as a file's size: it is what it is, with one seed too.
 

@@ -158,6 +158,11 @@ def minimized(design: Design, metric: str) -> bool:
     return any(word in metric for word in SMALLER_IS_BETTER)
 
 
+def merit(design: Design, metric: str) -> int:
+    """1 where more of a metric makes the better model, -1 where less does."""
+    return -1 if minimized(design, metric) else 1
+
+
 def outcomes(design: Design, found: Sequence[Record | None]) -> list[float | None]:
     """The metric of each combination, averaged over its seeds; None where one of them failed.
 

@@ -23,7 +23,7 @@ from .comparisons import compare
 from .decisions import INCONCLUSIVE, INVALID, SUPPORTED, overall
 from .estimates import IMAGES, arm_result, best_of, measured, oriented, resolution, unmeasured
 from .records import FAILED, FINISHED
-from .study import minimized
+from .study import merit
 
 if TYPE_CHECKING:
     from .comparisons import Comparison, Guard
@@ -105,15 +105,15 @@ def judge(study: Study, examples: Examples | None = None) -> Verdict:
     direction = hypothesis.direction if hypothesis else "maximize"
     sign = 1 if direction == "maximize" else -1
     arms = [arm_result(study, name, metric) for name in study.arms]
-    merit = -1 if metric and minimized(study.design, metric) else 1
-    best = best_of(arms, merit)
+    better = merit(study.design, metric or "")
+    best = best_of(arms, better)
     comparisons = compare(study, metric, examples or {}) if metric else []
     claimed = [each for each in comparisons if each.claimed]
     faults = [*fidelity.other_configs(study), *fidelity.no_op_arms(study)]
     coming = [row for row in relevant(study) if row.status not in (FINISHED, FAILED)]
     outcome = INVALID if faults else INCONCLUSIVE if coming else overall({each.outcome for each in claimed})
     supported = {each.arm for each in comparisons if each.outcome == SUPPORTED}
-    wins = outcome == SUPPORTED and sign == merit
+    wins = outcome == SUPPORTED and sign == better
     winner = best_of((arm for arm in arms if arm.arm in supported), sign) if wins else None
     seen = list(seen_before(study, claimed, outcome))
     subject = next((arm for arm in arms if arm.arm == study.design.claimed_arm), winner or best)
@@ -127,7 +127,7 @@ def judge(study: Study, examples: Examples | None = None) -> Verdict:
         direction=direction,
         winner=winner.arm if winner else None,
         best=best.arm if best else None,
-        reasons=[*faults, *reasons(study, comparisons, coming, best if sign == merit else None), *seen],
+        reasons=[*faults, *reasons(study, comparisons, coming, best if sign == better else None), *seen],
         arms=arms,
         comparisons=comparisons,
         effects=factorial(study, metric),

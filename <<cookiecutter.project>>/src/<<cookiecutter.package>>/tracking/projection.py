@@ -25,7 +25,7 @@ from ..design.models import AblationDesign, ComparisonDesign, SweepDesign
 from ..results import dotted, examples, frame, report, tables, verdict
 from ..results.figures import pictures
 from ..results.records import FAILED, FINISHED, QUEUED, RUNNING, Record
-from ..results.study import Row, Study, minimized
+from ..results.study import Row, Study, merit, minimized
 from . import outputs, text
 
 VERSION = 1  # of this projection: what an older one has sent is sent again
@@ -292,7 +292,7 @@ class Projection:
             for member in self.members
             if not member.superseded and (value := member.record.value(metric)) is not None and math.isfinite(value)
         ]
-        sign = -1 if minimized(self.study.design, metric) else 1
+        sign = merit(self.study.design, metric)
         return max(found, key=lambda item: sign * item[0], default=(None, None))[1]
 
     def parent(self, ids: Mapping[str, str]) -> Run:

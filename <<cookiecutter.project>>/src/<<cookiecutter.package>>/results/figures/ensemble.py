@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import estimates, tables
 from ..estimates import arm_mean, measured, over_seeds
-from ..study import minimized
+from ..study import merit
 from .arms import MOST_METRICS, arms
 from .drawing import BLUE, GREY, Picture, canvas, interval, key, png, points, ruled, wrapped
 
@@ -56,7 +56,7 @@ def ensemble(study: Study, verdict: Verdict) -> Iterator[Picture]:
 
 def best_member(study: Study, metric: str, alone: dict[str, dict[int, float]]) -> str:
     """How the ensembles do beside the best of their members, in a sentence; the reference's differences are in the table."""
-    sign = -1 if minimized(study.design, metric) else 1
+    sign = merit(study.design, metric)
     if not alone:
         return "The members' own results are not in this repository's history."
     means = {name: arm_mean(study, metric, values) for name, values in alone.items()}

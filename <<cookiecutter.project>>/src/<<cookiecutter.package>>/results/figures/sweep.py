@@ -11,7 +11,7 @@ from ...design.levels import label
 from ...design.models import Range, SweepDesign
 from .. import tables
 from ..estimates import arm_mean, measured
-from ..study import minimized
+from ..study import merit
 from .drawing import BLUE, GREY, VERMILION, Picture, bar, canvas, number, on, png, wrapped
 
 if TYPE_CHECKING:
@@ -288,7 +288,7 @@ class Scale:
 
 def _sign(design: SweepDesign, verdict: Verdict) -> int:
     """1 where more of the metric makes the better setting, else -1."""
-    return -1 if minimized(design, str(verdict.metric)) else 1
+    return merit(design, str(verdict.metric))
 
 
 def _over(design: SweepDesign) -> str:
