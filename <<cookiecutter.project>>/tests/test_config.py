@@ -91,3 +91,8 @@ def test_a_stage_reads_params_without_overrides(fresh: Workspace) -> None:
     params = fresh.root / "params.yaml"
     params.write_text(params.read_text().replace("kind: ", "kind: no_"))
     assert "no_digits" in fresh.message("prepare")
+
+
+def test_nearest_names_come_in_the_same_order_whatever_the_names_come_in() -> None:
+    for names in (["a_sweep", "b_sweep"], ["b_sweep", "a_sweep"]):
+        assert errors.nearest("sweep", names) == " Did you mean 'a_sweep' or 'b_sweep'?"

@@ -14,9 +14,9 @@ class UserError(Exception):
 def nearest(name: str, names: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the most similar of `names`, or an empty string: made to end a message with.
 
-    Names that end with it, such as `some_name` or `a.name`, are more similar than any other, and two of them are told.
+    Names that end with it, such as `some_name` or `a.name`, are more similar than any other, and the first two of them by name are told.
     """
-    known = {candidate.casefold(): candidate for candidate in names}
+    known = {candidate.casefold(): candidate for candidate in sorted(names)}
     ends = tuple(f"{mark}{name.casefold()}" for mark in "_.")
     matches = [other for other in known if other.endswith(ends)][:2] or get_close_matches(name.casefold(), known, n=1)
     return f" Did you mean {' or '.join(repr(known[match]) for match in matches)}?" if matches else ""
