@@ -65,7 +65,7 @@ VISION = {
     "settings.py text.py ui.py views.py wandb_sink.py",
     "src/vision_lab/vision": "__init__.py augmentation.py classification.py classification_training.py config.py detection.py "
     "detection_training.py devices.py ensemble.py environment.py evaluation.py infer.py journal.py "
-    "latency.py layout.py model_file.py openvino_model.py predictor.py prepare.py quant.py "
+    "latency.py layout.py model_file.py neighbours.py openvino_model.py predictor.py prepare.py quant.py "
     "quantization.py revisions.py stage.py train.py",
     "src/vision_lab/vision/data": "__init__.py checks.py dataset.py digits.py image_folder.py picture.py places.py splits.py yolo.py",
     "tests": "answered.py conftest.py studies.py test_config.py test_design_compose.py test_design_files.py "

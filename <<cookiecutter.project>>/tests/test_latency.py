@@ -1,5 +1,9 @@
-"""The benchmark, with a clock of its own: what it times, in which order, and what it makes of it."""
+"""The benchmark, with a clock of its own: what it times, in which order, what it makes of it, and what disturbs it."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +13,7 @@ import pytest
 
 from project import load
 
-latency = load("vision.latency")
+latency, neighbours = load("vision.latency"), load("vision.neighbours")
 
 
 class Clock:
@@ -89,6 +93,7 @@ def test_candidates_take_turns(clock: Clock) -> None:
 def test_it_says_what_was_measured(clock: Clock) -> None:
     worker = Worker(clock, "a", [1], [])
     measured = benchmark([worker])["a"]["measured"]
+    assert 0 <= measured.pop("busy") <= 1
     assert measured == {
         "backend": "fake",
         "precision": "fp32",
@@ -137,7 +142,32 @@ def test_torch_has_its_threads_from_the_process(clock: Clock) -> None:
     assert benchmark([worker])["a"]["measured"]["threads"] == torch.get_num_threads()
 
 
+def test_work_of_its_own_is_not_what_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two CPUs 75 % are busy for two seconds, and one of these three seconds of work is this process's."""
+    own, now = [3.0], [10.0]
+    counters = SimpleNamespace(cpu_times=lambda: (own[0], 0.0, 99.0, 99.0))  # the last two are those of its children
+    monkeypatch.setattr(neighbours, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    fake = SimpleNamespace(Process=lambda: counters, cpu_percent=lambda: 75.0, cpu_count=lambda: 2)
+    monkeypatch.setattr(neighbours, "psutil", fake)
+    share = neighbours.watch()
+    own[0], now[0] = 4.0, 12.0
+    assert share() == 0.5
+    own[0] = 9.0
+    assert share() == 0, "counters that don't quite agree are no negative work"
+
+
 def test_the_images_are_the_same_every_time() -> None:
     batch = latency.example(16, 2)
     assert batch.shape == (2, 3, 16, 16) and batch.dtype == np.float32
     assert np.array_equal(batch, latency.example(16, 2))
+
+
+def test_another_program_is_seen() -> None:
+    share = neighbours.watch()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            time.sleep(1.5)
+            found = share()
+        finally:
+            other.kill()
+    assert found > 0.2 / (os.cpu_count() or 1)

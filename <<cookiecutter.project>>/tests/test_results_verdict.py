@@ -336,6 +336,17 @@ def test_a_guardrail_that_was_not_measured_is_not_kept() -> None:
     assert found.outcome == "INCONCLUSIVE" and found.guardrails[0].ok is None
 
 
+def test_a_speed_that_was_measured_beside_other_work_says_so() -> None:
+    name = "infer_speed.batch_1.latency_ms.p50"
+    values = with_latency({"old": arm(0.90), "new": arm(0.95)}, {"old": [10.0] * 5, "new": [10.2] * 5})
+    words = claim(guardrails=[{"metric": name, "max_increase": 1}])
+    for busy, told in ((0.02, None), (0.48, "48 %")):
+        for run in values["new"]:
+            run.metrics["infer_speed.measured.busy"] = busy
+        found = [reason for reason in judge(values, **words).reasons if "other programs" in reason]
+        assert found == [] if told is None else f"5 of 10 runs measured {name}" in found[0] and told[:2] in found[0]
+
+
 # Counted and constant
 
 

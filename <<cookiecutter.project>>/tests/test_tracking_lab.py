@@ -203,6 +203,18 @@ def test_a_design_tells_its_question_and_its_best(lived: Lived) -> None:
     assert roles == {"openvino_fp32": "baseline", "openvino_int8": "experiment"}
 
 
+def test_a_design_that_others_runs_answer_is_there_too(lived: Lived, tmp_path: Path) -> None:
+    """Once they all do: nobody has to run it for that."""
+    later = lived.copied(tmp_path / "later")
+    part = {**DESIGNS["again"], "comparison": {"variable": "lr", "values": [0.1, 0.9]}}
+    for name, design in {"known": DESIGNS["again"], "partly": part}.items():
+        (later.project.root / "designs" / f"{name}.yaml").write_text(yaml.safe_dump(design))
+    later.project.commit("known")
+    found = {design.study.design.name: design for design in later.mirror().designs()}
+    assert set(found) == {*DESIGNS, "known"}
+    assert [member.reused for member in found["known"].members] == [True, True]
+
+
 def test_a_failed_run_tells_why_and_no_secret(lived: Lived) -> None:
     lived.mirror().once()
     (failed,) = [each for key, each in export(lived.store, "trivial").items() if "_failing_" in key]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SEEDS, IMAGES, COUNTED = "seeds", "images", "counted"  # what a difference is decided by
 COUNTS = ("quant.size_mb", "quant.torch_size_mb")  # metrics that no seed and no image changes by chance
 NEVER_BELOW_0 = ("latency", "seconds", "size", "speedup", "throughput")
+BUSY = 0.1  # the share of a machine's CPUs from which on other programs' work is told
 SAME = 1e-4  # by how much a metric and what the images say of it may differ: equal confidences have no order
 
 
@@ -91,6 +92,19 @@ def unmeasured(study: Study, arm: str, metric: str) -> list[int]:
         return []
     finished = [row.seed for row in study.arms.get(arm, []) if row.status == FINISHED]
     return [seed for seed in finished if seed not in measured(study.arms[arm], metric)]
+
+
+def disturbed(study: Study, metric: str) -> str:
+    """Whether other programs kept the machine busy while a speed was measured; empty where it was left alone."""
+    finished = [row for row in study.rows if row.status == FINISHED]
+    shares = [row.value(f"{metric.partition('.')[0]}.measured.busy") or 0.0 for row in finished]
+    busy = [share for share in shares if share > BUSY]
+    if not busy:
+        return ""
+    return (
+        f"{len(busy)} of {len(finished)} runs measured {metric} while other programs, such as another run, took up to "
+        f"{max(busy):.0%} of the machine's CPUs: alone a model is faster"
+    )
 
 
 def arm_result(study: Study, arm: str, metric: str | None) -> ArmResult:

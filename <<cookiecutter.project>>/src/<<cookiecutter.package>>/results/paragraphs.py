@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import tables
 from .decisions import INVALID, UNDERPOWERED
-from .estimates import COUNTED, IMAGES, SEEDS
+from .estimates import COUNTED, IMAGES, SEEDS, disturbed
 from .records import FAILED, FINISHED
 from .study import minimized
 from .tables import Shape, shape, title
@@ -108,6 +108,8 @@ def speed(study: Study, arm: str, metric: str) -> Iterator[str]:
     told = [f"{estimate(found.value, found.low, found.high)} ms with {name}" for name, found in names.items() if found]
     if told and latency != metric:
         yield f"the median latency of one image: {', '.join(told)}"
+    if told and latency not in study.metrics and (busy := disturbed(study, latency)):
+        yield busy
     gain = tables.mean(study, arm, "quant_speed.speedup")
     if gain and study.design.type == "quant":
         yield f"its speed-up over PyTorch is {estimate(gain.value, gain.low, gain.high)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -127,6 +128,16 @@ def read_all(root: Path) -> list[Study]:
     return [study for study in studies if study is not None]
 
 
+def answered(root: Path) -> list[Study]:
+    """The studies of the designs in HEAD that nobody had to run: others' runs have answered them to the end."""
+    head = planning.head(root)
+    known = records.read(root) if head else []
+    own = {record.experiment.get("design") for record in known}
+    names = _committed(root, head) if head and any(own) else []
+    studies = [_study(root, known, name) for name in names if name not in own]
+    return [found for found in studies if found and found.rows and all(row.status == FINISHED for row in found.rows)]
+
+
 def metric_names(design: Design, found: Iterable[Record | None]) -> list[str]:
     """The hypothesis' metric and its guardrails', or where there is none the main one of the stage."""
     if design.hypothesis:
@@ -218,6 +229,18 @@ def _baseline(root: Path, head: str, own: list[Record]) -> str:
     if history:
         return min(history, key=lambda commit: git.ahead_behind(head, commit)[0])
     return ran[-1].baseline if ran else head
+
+
+@lru_cache(maxsize=10)
+def _committed(root: Path, commit: str) -> list[str]:
+    """The names of the designs of a commit, but for files that are none."""
+    with tempfile.TemporaryDirectory() as place:
+        checkout.commit(root, commit).extract([str(schema.FOLDER)], Path(place))
+        names = []
+        for path in sorted((Path(place) / schema.FOLDER).glob("*.yaml")):
+            with suppress(UserError):
+                names.append(schema.read(path).name)
+        return names
 
 
 @lru_cache(maxsize=1000)

@@ -21,7 +21,7 @@ from ..design.models import AblationDesign
 from . import fidelity, statistics
 from .comparisons import compare
 from .decisions import INCONCLUSIVE, INVALID, SUPPORTED, overall
-from .estimates import IMAGES, arm_result, best_of, measured, oriented, resolution, unmeasured
+from .estimates import IMAGES, arm_result, best_of, disturbed, measured, oriented, resolution, unmeasured
 from .records import FAILED, FINISHED
 from .study import merit
 
@@ -221,6 +221,7 @@ def reasons(
         ]
         if odd:
             yield f"without a finite {name}, and so left out with their pairs: {', '.join(odd)}"
+    yield from filter(None, (disturbed(study, name) for name in study.metrics))
     finished = study.finished
     if finished and not any(record.effective for record in finished):
         yield "what the stages were run with is not recorded: nobody can tell whether they did what the plan says"

@@ -43,7 +43,8 @@ class Mirror:
 
     def designs(self, names: Iterable[str] = ()) -> list[Projection]:
         """The designs with runs to show: all of them, or those named. Raises UserError for one that there is not."""
-        wanted = [study.read(self.root, name) for name in names] or study.read_all(self.root)
+        wanted = [study.read(self.root, name) for name in names]
+        wanted = wanted or [*study.read_all(self.root), *study.answered(self.root)]
         known = records.read(self.root) if wanted else []
         around = surroundings(self.root, self.settings.upload_models, known)
         found = [project(each, known, around) for each in wanted]

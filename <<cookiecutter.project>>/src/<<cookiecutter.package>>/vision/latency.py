@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from . import neighbours
 from .predictor import Predictor
 from .stage import cpu_model
 
@@ -32,9 +33,11 @@ def benchmark(
         rounds: how often the predictors take turns.
 
     Returns:
-        For each name `measured` (see `describe`) and for each size `batch_<n>`: `latency_ms` of the best round, the one
-        with the lowest median, as `p50`, `p90`, `p99` a call, and `throughput` in images a second over that round.
+        For each name `measured` (see `describe`; `busy` is the share of the machine's CPUs that other processes took
+        meanwhile) and for each size `batch_<n>`: `latency_ms` of the best round, the one with the lowest median, as
+        `p50`, `p90`, `p99` a call, and `throughput` in images a second over that round.
     """
+    busy = neighbours.watch()
     report: dict[str, dict[str, Any]] = {
         name: {"measured": describe(predictor) | {"warmup": warmup, "repeats": repeats, "rounds": rounds}}
         for name, predictor in predictors.items()
@@ -43,6 +46,9 @@ def benchmark(
         work = {name: prepare(predictor, size, warmup, repeats) for name, predictor in predictors.items()}
         for name, times in take_turns(work, rounds).items():
             report[name][f"batch_{size}"] = summarise(times, size)
+    share = busy()
+    for found in report.values():
+        found["measured"]["busy"] = share
     return report
 
 

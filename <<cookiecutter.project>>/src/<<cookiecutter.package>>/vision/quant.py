@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from . import latency, quantization
+from . import latency, neighbours, quantization
 from .evaluation import Evaluation, check_classes, evaluate
 from .layout import Prepared
 from .model_file import ModelFile
@@ -76,12 +76,14 @@ def measure(cfg: DictConfig, reference: TorchPredictor, variant: TorchPredictor 
         work["variant"] = latency.prepare(variant, 1, quant.warmup, quant.repeats)
         work["throughput"], requests = variant.throughput(quant.repeats)
         computes_in = variant.inference_precision
+    busy = neighbours.watch()
     rounds = latency.take_turns(work, quant.rounds)
+    share = busy()
     torch = latency.summarise(rounds["torch"], 1)
     found = latency.summarise(rounds.get("variant", rounds["torch"]), 1)
     if requests:
         found["throughput"] = max(rounds["throughput"])
-    settings = {"inference_precision": computes_in, "batch_size": 1, "requests": requests} | {
+    settings = {"inference_precision": computes_in, "batch_size": 1, "requests": requests, "busy": share} | {
         k: quant[k] for k in ("warmup", "repeats", "rounds")
     }
     return found | {
