@@ -72,11 +72,11 @@ VISION = {
     "test_design_plan.py test_design_preflight.py test_ensemble.py test_execution_kill.py "
     "test_execution_lab.py test_execution_queue.py test_execution_run.py test_infer.py test_lab.py "
     "test_latency.py test_prepare.py test_quantization.py test_results_champion.py "
-    "test_results_examples.py test_results_report.py test_results_review.py test_results_statistics.py "
-    "test_results_study.py test_results_tables.py test_results_verdict.py test_revisions.py test_stage.py "
-    "test_tracking_disk.py test_tracking_lab.py test_tracking_mlflow.py test_tracking_projection.py "
-    "test_tracking_server.py test_tracking_ui.py test_tracking_wandb.py test_training.py tracked.py "
-    "trivial.py workspace.py",
+    "test_results_examples.py test_results_frame.py test_results_report.py test_results_review.py "
+    "test_results_statistics.py test_results_study.py test_results_tables.py test_results_verdict.py "
+    "test_revisions.py test_stage.py test_tracking_disk.py test_tracking_lab.py test_tracking_mlflow.py "
+    "test_tracking_projection.py test_tracking_server.py test_tracking_ui.py test_tracking_wandb.py "
+    "test_training.py tracked.py trivial.py workspace.py",
 }
 # …and what an answer brings.
 CI = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": None}

@@ -196,6 +196,7 @@ def test_more_combinations_than_anyone_meant() -> None:
         (("comparison", "train", {"variable": "lr", "values": [0.1, "0.1"]}), {}, "two arms are called 0.1"),
         (("comparison", "train", {"variable": "model", "values": ["tiny", "yolo11n"]}), {}, "yolo11n: model=yolo11n is for detection"),
         (("comparison", "train", {"variable": "model", "values": ["tiny", "tinny"]}), {}, "Did you mean 'tiny'?"),
+        (("comparison", "train", {"variable": "modle", "values": {"a": "lr=0.1", "b": "lr=0.2"}}), {}, "some: comparison.variable: modle is neither a key nor a group of conf/. Did you mean 'model'?"),
         (("comparison", "train", {"variable": "lr", "values": [1, 2], "versus": 3}), {}, "versus: 3 is not an arm"),
         (("sweep", "train", {"parameters": {"lrr": [1]}}), {}, "some, lrr=1: lrr is neither a key"),
         ((), {"base": ["lr=1,2"]}, "several values at once"),
@@ -213,6 +214,13 @@ def test_refused(arguments: tuple[Any, ...], settings: dict[str, Any], words: st
 
 def test_ensembles_have_as_many_members_here_as_in_the_stage() -> None:
     assert load("design.revisions").LEAST_MEMBERS == load("vision.ensemble").LEAST_MEMBERS
+
+
+@pytest.mark.parametrize("variable", ["model", "training.ema", "training.new", None])
+def test_arms_with_names_differ_in_a_key_a_group_or_what_they_add(variable: str | None) -> None:
+    values = {"a": ["lr=0.1", "+training.new=1"], "b": "lr=0.2"}
+    block = {"values": values} | ({"variable": variable} if variable else {})
+    assert [run.arm for run in plan("comparison", block=block).runs] == ["a", "b"]
 
 
 # Names

@@ -1,5 +1,6 @@
 """The checklist, and whether a design can decide anything."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ power = load("design.power")
 preflight = load("design.preflight")
 planning = load("design.plan")
 Facts = preflight.Facts
+gathered = load("execution.facts")
 
 READY = {"path": "designs/some.yaml", "tracking": "MLflow", "measured": True}
 HYPOTHESIS = {"claim": "It is better", "metric": "infer.f1_macro", "min_effect": 0.01, "expected": 0.9}
@@ -140,6 +142,7 @@ def test_a_missing_baseline_is_named_after_the_task() -> None:
 def test_a_plan_that_can_not_be_made_blocks() -> None:
     found = preflight.checks(design(hypothesis=HYPOTHESIS), "lrr is no key", Facts(**READY))
     assert [(c.name, c.message) for c in found if not c.ok and c.blocks] == [("runs", "lrr is no key")]
+    assert "baseline" not in {check.name for check in found}, "the arm that it names may be misspelt"
 
 
 def test_one_seed_gets_a_warning_that_says_what_it_cannot_tell() -> None:
@@ -150,14 +153,36 @@ def test_one_seed_gets_a_warning_that_says_what_it_cannot_tell() -> None:
 
 def test_power_is_judged_by_the_baselines_replicates() -> None:
     made = design(hypothesis=HYPOTHESIS, seeds=[0, 1, 2])
-    weak = line("power", made, Facts(**READY, baseline=[0.88, 0.90, 0.92]))
+    weak = line("power", made, Facts(**READY, baseline=[0.88, 0.90, 0.92], replicates="some_baseline"))
     assert not weak.ok
-    assert "by the spread of the baseline's 3 runs: 0.02" in weak.message
+    assert "by the spread of 3 runs of some_baseline: 0.02" in weak.message
     assert "an effect of 0.01 needs 79 seeds" in weak.message
     assert "3 show" in weak.message
     strong = line("power", made, Facts(**READY, baseline=[0.9, 0.9001, 0.8999]))
     assert strong.ok, strong
     assert "unknown" in line("power", made, Facts(**READY)).message
+
+
+def test_the_noise_is_that_of_the_designs_reference_and_before_that_of_one_baseline() -> None:
+    def answer(value: float | None, epochs: int, seed: int = 0) -> Any:
+        lr = 0.1 if epochs == 4 else 0.2
+        params = {"seed": seed, "training": {"lr": lr, "max_epochs": epochs, "ema": True}, "lr": lr}
+        return SimpleNamespace(value=lambda _: value, params=params)
+
+    def standing(arm: str, value: float | None) -> Any:
+        record = None if value is None else answer(value, 4)
+        params = {**answer(None, 4).params, "experiment": {"arm": arm, "baseline": "a"}}
+        return SimpleNamespace(run=SimpleNamespace(arm=arm, params=params), record=record)
+
+    measured = {"full": [answer(0.7, 30, 0), answer(0.8, 30, 1)], "other": [answer(0.1, 4, 0)]}
+    own = [standing("b", 0.3), standing("b", 0.4), standing("a", 0.5), standing("a", 0.6)]
+    assert gathered.replicates(own, measured, "infer.f1_macro") == ([0.5, 0.6], "this design's arm a")
+    begun = [*own[:3], standing("a", None)]
+    values, whose = gathered.replicates(begun, measured, "infer.f1_macro")
+    assert (values, whose) == ([0.7, 0.8], "full (which, unlike this design, has training.max_epochs=30, lr=0.2)")
+    del measured["full"]
+    assert gathered.replicates(begun, measured, "infer.f1_macro") == ([0.1], "other")
+    assert gathered.replicates([], {}, "infer.f1_macro") == ([], "")
 
 
 def test_an_arm_of_its_own_needs_no_correction() -> None:

@@ -28,7 +28,7 @@ judge = load("results.verdict").judge
 read = load("results.study").read
 UserError = load("errors").UserError
 
-FILES = ["models/champion/.gitignore", "models/champion/champion.dvc", "models/champion/champion.yaml"]
+FILES = ["models/champion/champion.dvc", "models/champion/champion.yaml"]
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> No
     assert "overridden: a regression hidden by the mean" in told and f"before it was {first['experiment']}" in told
     second = said(project)
     assert second["forced"]["reason"] == "cats are rare here" and "cat.f1" in second["forced"]["objections"][0]
-    assert second["beats"] == first["experiment"] and weights(project).startswith("0.8 ")
+    assert second["replaces"] == first["experiment"] and weights(project).startswith("0.8 ")
     project.call("python", "src/lab.py", "promote", "--rollback")
     assert said(project) == first and weights(project).startswith("0.5 ")
     assert project.call("git", "log", "-3", "--format=%s").stdout.splitlines() == [

@@ -220,6 +220,26 @@ def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: P
     assert (clone.root / "data/prepared/two.txt").read_text() == "two"
 
 
+def test_what_the_branch_has_of_the_baseline_is_pushed_and_told(project: Trivial, tmp_path: Path) -> None:
+    """`dvc pull` there asks for all that dvc.lock names, also of stages that the applied run has not come to."""
+    (project.root / "network").write_text("the baseline's")
+    project.call("dvc", "add", "-q", "network")
+    [out] = yaml.safe_load((project.root / "network.dvc").read_text())["outs"]
+    stage = {"cmd": "quant", "params": {"params.yaml": {"lr": 99}}, "outs": [{"path": "models/quant", "md5": out["md5"]}]}
+    (project.root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"quant": stage}}))
+    project.call("dvc", "remote", "add", "--force", "--default", "shared", str(tmp_path / "data"))
+    project.commit("a baseline with all stages")
+    commit = git(project, "rev-parse", "HEAD")
+    assert review.left(project.root, commit) == ["quant"]
+    finished = load("results.study").read(project.root, "small").finished
+    sharing = load("results.sharing")
+    assert sharing.push_data(project.root, finished, commit) > 0
+    assert (tmp_path / "data" / "files" / "md5" / out["md5"][:2] / out["md5"][2:]).exists()
+    for place in (tmp_path / "data", project.root / ".dvc" / "cache"):
+        (place / "files" / "md5" / out["md5"][:2] / out["md5"][2:]).unlink()
+    sharing.push_data(project.root, finished, commit)  # what is nowhere here was the baseline's to push: no error
+
+
 def test_a_forged_number_is_named(shared: Path, tmp_path: Path) -> None:
     clone = clone_of(shared, tmp_path / "clone")
     file = clone.root / report_path(clone)

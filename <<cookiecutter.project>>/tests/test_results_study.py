@@ -119,6 +119,33 @@ def test_what_was_known_when_a_design_was_written_is_told(ran: Trivial, tmp_path
     assert "exploratory: the design was not the same before the runs" in judge(found).reasons
 
 
+def test_a_design_that_others_have_answered_is_read_where_their_runs_started(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "answered")
+    design(project, "copied")
+    started = study.read(project.root, "first").commit
+    (project.root / "notes.txt").write_text("HEAD goes on\n")
+    project.commit("later")
+    found = study.read(project.root, "copied")
+    assert found.commit == started, "the same report is made again, whatever HEAD has become"
+    assert [each.design.name for each in study.answered(project.root)] == ["copied"]
+
+    plan = lab(project, "plan", "designs/copied.yaml")
+    assert plan.count("finished (reused)") == 4 and all(record.name in plan for record in found.records)
+    overview = lab(project, "status")
+    assert any(line.split()[:2] == ["copied", "4"] for line in overview.splitlines()), overview
+    report = (project.root / lab(project, "report", "copied").splitlines()[-2].strip()).read_text()
+    assert "- [ ] The expected result was noted before its own runs" in report
+    assert "- [ ] The design was committed before its own runs, and not changed since" in report
+
+
+def test_a_design_that_is_not_committed_says_so(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "new")
+    (project.root / "designs" / "third.yaml").write_text(yaml.safe_dump(COMPARISON))
+    for name in ("third", str(project.root / "designs" / "third.yaml")):
+        with pytest.raises(load("errors").UserError, match="third is not in git yet.*git add designs, and commit"):
+            study.read(project.root, name)
+
+
 def test_a_clone_reads_the_same(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "clone")
     for folder in (".dvc/cache", ".dvc/tmp", ".cache"):

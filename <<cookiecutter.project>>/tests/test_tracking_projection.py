@@ -57,11 +57,7 @@ def record(name: str = "run", status: str = "finished", **more: Any) -> Any:
 
 def study(rows: list[Any], **content: Any) -> Any:
     found = design(**(content or {"kind": "single"}))
-    reference = found.reference
-    metrics = ["infer.f1_macro"]
-    return SimpleNamespace(
-        design=found, rows=rows, reference=reference, metrics=metrics, digest="d", text="", commit="b" * 40
-    )
+    return load("results.study").Study(Path(), found, "b" * 40, "designs/it.yaml", "", rows)
 
 
 def row(found: Any, arm: str = "lr=0.1", seed: int = 0) -> Any:
@@ -208,6 +204,25 @@ def test_an_older_run_of_an_arm_is_superseded() -> None:
     }
     assert found.active, "one is queued"
     assert found.parent({}).status == "RUNNING"
+
+
+def test_the_best_run_is_what_the_best_arm_delivers() -> None:
+    """Not its luckiest seed, and not another arm's: `lab review --best` and `lab promote` take the same."""
+    values = {("0.1", 0): 0.9, ("0.1", 1): 0.2, ("0.2", 0): 0.6, ("0.2", 1): 0.7, ("0.2", 2): 0.8}
+    rows = []
+    for (arm, seed), value in values.items():
+        found = record(f"run-{arm}-{seed}", metrics={"infer": {"f1_macro": value}})
+        rows.append(load("results.study").Row(arm, {"lr": float(arm)}, seed, found))
+    best = project(rows).best
+    assert best is not None and (best.arm, best.seed) == ("0.2", 1)
+
+
+def test_an_arm_with_a_name_is_told_by_what_it_sets() -> None:
+    values = {"fast": "lr=0.01", "both": ["lr=0.1", "+training.new=2"]}
+    named = design(kind="comparison", comparison={"values": values})
+    assert projection.settings(named, "fast", {"arm": "fast"}) == {"lr": "0.01"}
+    assert projection.settings(named, "both", {"arm": "both"}) == {"lr": "0.1", "training.new": "2"}
+    assert projection.settings(design(**SWEEP), "lr=0.1", {"lr": 0.1}) == {"lr": 0.1}
 
 
 def test_the_digest_tells_what_is_new() -> None:

@@ -18,6 +18,7 @@ from .errors import UserError, nearest
 
 if TYPE_CHECKING:
     from .design.plan import Plan
+    from .execution.status import Standing
     from .results.planning import Planner
     from .results.study import Study
     from .results.verdict import Verdict
@@ -36,8 +37,10 @@ app = typer.Typer(
 
 def design_file(design: Path | None) -> Path | None:
     """The file, where the design is given by its name. Raises UserError: no such name."""
-    if design is None or design.exists() or design.suffix or len(design.parts) > 1:
+    if design is None or design.exists():
         return design
+    if design.suffix or len(design.parts) > 1:  # from a folder below the root, too
+        return Path(os.path.relpath(ROOT / design)) if (ROOT / design).exists() else design
     named = ROOT / "designs" / f"{design}.yaml"
     if not named.is_file():
         names = sorted(path.stem for path in named.parent.glob("*.yaml"))
@@ -117,28 +120,39 @@ def plan(
 
     planned = designs.current(planner_of(design))
     head = planning.head(ROOT)
-    states = ["new"] * len(planned.runs)
-    if head:
-        states = [row.status if row.record else "new" for row in status.standings(ROOT, head, planned.runs)]
+    rows = status.standings(ROOT, head, planned.runs) if head else [status.Standing(run, None) for run in planned.runs]
     if as_json:
-        print_json(planned, states)
+        print_json(planned, rows)
     else:
-        print_table(planned, states)
+        print_table(planned, rows)
 
 
-def print_json(planned: Plan, states: list[str]) -> None:
-    """The plan as JSON, a run a line."""
+def print_json(planned: Plan, rows: list[Standing]) -> None:
+    """The plan as JSON, a run a line; `experiment` is what answers it, where something does."""
     head = {"design": planned.design.name, "digest": planned.digest, "undecided": planned.undecided}
-    runs = [{**run.asdict(), "state": state} for run, state in zip(planned.runs, states, strict=True)]
+    runs = [
+        {**row.run.asdict(), "state": state(row), "experiment": row.record.name if row.record else None} for row in rows
+    ]
     lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
     print(f'{json.dumps(head, ensure_ascii=False)[:-1]}, "runs": [\n{lines}\n]}}')
 
 
-def print_table(planned: Plan, states: list[str]) -> None:
+def state(row: Standing) -> str:
+    """`new`, or how the run stands that answers it."""
+    return row.status if row.record else "new"
+
+
+def print_table(planned: Plan, standings: list[Standing]) -> None:
     """The plan as a table; without the runs' names, which the arm and the seed tell, where the terminal is too narrow."""
     rows = [
-        (run.arm, str(run.seed), str(run.wave), state, run.name)
-        for run, state in zip(planned.runs, states, strict=True)
+        (
+            row.run.arm,
+            str(row.run.seed),
+            str(row.run.wave),
+            state(row) + (" (reused)" if row.reused else ""),
+            row.record.name if row.record else row.run.name,
+        )
+        for row in standings
     ]
     needed = sum(max(map(len, column)) + 2 for column in zip(("", "seed", "wave", "", ""), *rows, strict=True))
     console = Console(highlight=False)
@@ -160,7 +174,7 @@ def print_table(planned: Plan, states: list[str]) -> None:
         console.print(
             f"The first is called {rows[0][-1]}: a wider terminal, or --json, shows all names.", soft_wrap=True
         )
-    console.print(summary(planned, states))
+    console.print(summary(planned, [state(row) for row in standings]))
 
 
 def summary(planned: Plan, states: list[str]) -> str:
@@ -200,13 +214,19 @@ def run(
     from .execution import designs, view
     from .execution.run import Stopped, succeeded
     from .results.records import FAILED
+    from .results.study import metric_names
     from .tracking import background
 
     console = view.console()
+    planner = planner_of(design)
+    timed = [name for name in metric_names(planner.design, ()) if "_speed." in name]
+    if jobs > 1 and timed:
+        told = f"{', '.join(timed)}: with -j {jobs} runs slow each other down, and the report will say so; -j 1 measures alone"
+        console.print(Text(told), soft_wrap=True)
     mirror = background.start(ROOT)
     try:
         with view.Watch(console, jobs) as watch:
-            rows = designs.carry_out(planner_of(design), jobs, watch, force, again)
+            rows = designs.carry_out(planner, jobs, watch, force, again)
     except (KeyboardInterrupt, Stopped) as reason:
         told = (
             "stopped"
@@ -314,6 +334,8 @@ def results(
     if as_csv + as_json + as_markdown > 1:
         raise UserError("expected one of --csv, --json and --markdown at most")
     found = study.read(ROOT, design)
+    if not found.records:
+        print(f"lab: {elsewhere(found)}", file=sys.stderr)
     if as_json:
         print(json.dumps(frame.arranged(found, sort), ensure_ascii=False, indent=1))
     elif as_csv:
@@ -341,9 +363,7 @@ def judge(design: str) -> tuple[Study, Verdict]:
         told = f"lab: {found.path} has changes that are not committed: this is about what HEAD has"
         print(told, file=sys.stderr)
     if not found.records:
-        raise UserError(
-            f"no run of {found.design.name} is here: lab run {found.path}, or dvc exp pull what has run elsewhere"
-        )
+        raise UserError(elsewhere(found))
     if not evidence.bring(found, ROOT / report.FOLDER / report.name(found)):
         print(
             "lab: what was said of each test image is neither in DVC's cache nor on its remote: the intervals that follow "
@@ -351,6 +371,14 @@ def judge(design: str) -> tuple[Study, Verdict]:
             file=sys.stderr,
         )
     return found, verdict.judge(found, examples.read(found))
+
+
+def elsewhere(found: Study) -> str:
+    """What to do where a design has no run."""
+    return (
+        f"no run of {found.design.name} is here: lab run {found.path}, "
+        "or git fetch origin 'refs/exps/*:refs/exps/*' for what has run elsewhere"
+    )
 
 
 @app.command()
@@ -433,6 +461,10 @@ def review(
         f"{branch.name} is {'now' if branch.changed else 'still'} at {branch.commit[:7]}, with the report and", end=" "
     )
     print(f"{record.name} applied" if record else "no run applied: the baseline stays as it is")
+    if record and (left := branches.left(ROOT, branch.commit)):
+        print(
+            f"It ended before {' and '.join(left)}: their results there are the baseline's, until dvc exp run makes them anew"
+        )
     if push:
         files, experiments = sharing.push(found, branch)
         print(f"Pushed {files} new files of data, {experiments} experiments, and the branch")
@@ -473,7 +505,9 @@ def promote(
     found, overridden = (champion.rollback(ROOT), []) if name is None else champion.promote(ROOT, name, force)
     for objection in overridden:
         print(f"overridden: {objection}")
-    print(f"{found.experiment} is the champion{f', before it was {found.beats}' if found.beats and name else ''}.")
+    print(
+        f"{found.experiment} is the champion{f', before it was {found.replaces}' if found.replaces and name else ''}."
+    )
     for metric, each in found.metrics.items():
         ends = "" if each.low is None else f", 95 % interval {each.low:.4g} to {each.high:.4g}"
         print(f"  {metric}: {each.value:.4g}; over {each.seeds} seeds {each.mean:.4g}{ends}")

@@ -50,7 +50,7 @@ class Composer:
         template = self._template(tuple(sorted(o.input_line or "" for o in groups)))
         for o in values:
             if not (o.is_add() or o.is_force_add()):
-                self._check_key(o.key_or_group, template.values)
+                self.check_key(o.key_or_group, template.values)
         if template.simple and all(fits(o, template.values) for o in values):
             config = fill(template, {o.key_or_group: o.value() for o in values})
         else:
@@ -100,7 +100,8 @@ class Composer:
                 f"{group}={name}: {self.conf.name}/{group}/ has {', '.join(options)}.{nearest(name, options)}"
             )
 
-    def _check_key(self, key: str, config: dict[str, Any]) -> None:
+    def check_key(self, key: str, config: dict[str, Any]) -> None:
+        """Raises UserError: a key that is in no place of a composed config, with the nearest one."""
         if not exists(config, key):
             known = self.keys(config)
             inside = [name for name in known if name.endswith(f".{key}")]

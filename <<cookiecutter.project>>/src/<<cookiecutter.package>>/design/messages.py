@@ -38,6 +38,13 @@ PATTERNS = {
     "name": "a name of letters, digits, - and _",
     "components": "a name of letters, digits and _",
 }
+AN_OVERRIDE = "an override, such as training.max_epochs=2"
+OVERRIDES = {  # where a text is a Hydra override
+    ("base",): AN_OVERRIDE,
+    ("comparison", "values"): f"{AN_OVERRIDE}, or a list of them; values without names are a list: values: [2, 4]",
+    ("ablation", "baseline"): AN_OVERRIDE,
+    ("ablation", "components"): f"{AN_OVERRIDE}, or a list of them",
+}
 BLOCKS: dict[str, type[BaseModel]] = {
     "sweep": SweepConfig,
     "comparison": ComparisonConfig,
@@ -52,6 +59,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
 def path_of(error: ErrorDetails, data: Any) -> list[str | int]:
     """The keys that lead to the error, without the names of union members that pydantic puts between them."""
     loc = error["loc"][1:] if error["loc"] and error["loc"][0] in KINDS else error["loc"]
+    loc += error.get("ctx", {}).get("keys", ())  # of models.wrong: where in a block it is
     path: list[str | int] = []
     for part in loc:
         found = child(data, part)
@@ -96,6 +104,8 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any) -> str:
         return f"{show(value)} is not one of {', '.join(choices)}.{nearest(str(value), choices)}"
     if kind == "value_error":
         return str(context["error"])
+    if kind == "wrong":
+        return context["text"]
     if kind == "string_pattern_mismatch":
         names = [part for part in path if isinstance(part, str)]
         expected = next(
@@ -104,6 +114,9 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any) -> str:
         return f"{show(value)}: expected {expected}"
     if kind == "too_short":
         return "is empty"
+    overrides = OVERRIDES.get(tuple(path[:1])) or OVERRIDES.get(tuple(path[:2]))
+    if kind == "string_type" and overrides:
+        return f"{show(value)}: expected {overrides}"
     if kind in EXPECTED:
         return f"{show(value)}: expected {EXPECTED[kind]}"
     return f"{show(value)}: {error['msg'][0].lower()}{error['msg'][1:]}"

@@ -8,6 +8,7 @@ import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic_core import PydanticCustomError
 
 from .levels import Finite, Level, Levels, Scalar, by_shape, label, printable, without_repeats
 
@@ -24,6 +25,11 @@ def one_line(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty")
     return printable(text)
+
+
+def wrong(text: str, *keys: str | int) -> PydanticCustomError:
+    """What a validator of a whole block raises: what is wrong, and the keys that lead from the block to where it is."""
+    return PydanticCustomError("wrong", "{text}", {"text": text, "keys": keys})
 
 
 Line = Annotated[str, AfterValidator(one_line)]
@@ -146,12 +152,12 @@ class SweepConfig(Model):
     def _strategy(self) -> SweepConfig:
         ranges = [name for name, levels in self.parameters.items() if isinstance(levels, Range)]
         if self.strategy == "grid" and ranges:
-            raise ValueError(f"{ranges[0]} is a range, but strategy: grid expects lists of values")
+            raise wrong(f"{ranges[0]} is a range, but strategy: grid expects lists of values", "parameters", ranges[0])
         if self.strategy != "grid" and self.max_runs is None:
-            raise ValueError(f"strategy: {self.strategy} expects max_runs")
+            raise wrong(f"strategy: {self.strategy} expects max_runs", "strategy")
         bayesian = sorted({"sampler", "parallel"} & self.model_fields_set)
         if self.strategy != "bayesian" and bayesian:
-            raise ValueError(f"{bayesian[0]} belongs to strategy: bayesian")
+            raise wrong(f"{bayesian[0]} belongs to strategy: bayesian", bayesian[0])
         return self
 
     def space(self) -> float:
@@ -182,18 +188,17 @@ class ComparisonConfig(Model):
     @model_validator(mode="after")
     def _form(self) -> ComparisonConfig:
         if (self.values is None) == (self.variables is None):
-            raise ValueError("expected either values or variables")
+            raise wrong("expected either values or variables", "variables")
         if self.variables is not None and self.variable is not None:
-            raise ValueError("expected either variable or variables")
+            raise wrong("expected either variable or variables", "variables")
         if isinstance(self.values, list) and self.variable is None:
-            raise ValueError("a list of values expects variable: the key that they are values of")
+            raise wrong("a list of values expects variable: the key that they are values of", "values")
         if self.zip and self.variables is None:
-            raise ValueError("zip expects variables")
+            raise wrong("zip expects variables", "zip")
         lengths = {len(levels) for levels in (self.variables or {}).values()}
         if self.zip and len(lengths) > 1:
-            raise ValueError(
-                f"zip expects as many values for each variable, not {', '.join(map(str, sorted(lengths)))}"
-            )
+            counts = ", ".join(map(str, sorted(lengths)))
+            raise wrong(f"zip expects as many values for each variable, not {counts}", "variables")
         return self
 
 
@@ -239,19 +244,26 @@ class DesignBase(Model):
         fixed = [key_of(override) for override in self.base]
         for factor in self.factors():
             if factor in fixed:
-                raise ValueError(f"{factor} is set in base and varied as well: remove one of them")
-        for factor in (*fixed, *self.factors()):
-            if factor == "seed":
-                raise ValueError("the seed is set by seeds: [0, 1, 2], not as a parameter")
-            if factor.partition(".")[0] == "experiment":
-                raise ValueError("experiment is what lab writes into a run: it can't be set")
+                text = f"{factor} is set in base and varied as well: remove one of them"
+                raise wrong(text, "base", fixed.index(factor))
+        places: list[tuple[str, tuple[str | int, ...]]] = [(key, ("base", i)) for i, key in enumerate(fixed)]
+        places += [(factor, self.place(factor)) for factor in self.factors()]
+        for key, place in places:
+            if key == "seed":
+                raise wrong("the seed is set by seeds: [0, 1, 2], not as a parameter", *place)
+            if key.partition(".")[0] == "experiment":
+                raise wrong("experiment is what lab writes into a run: it can't be set", *place)
         if self.targets and self.hypothesis is None:
-            raise ValueError("targets expects a hypothesis: they are values of its metric")
+            raise wrong("targets expects a hypothesis: they are values of its metric", "targets")
         return self
 
     def factors(self) -> list[str]:
         """What the design varies."""
         return []
+
+    def place(self, factor: str) -> tuple[str, ...]:
+        """The keys that lead to one of the factors."""
+        raise KeyError(factor)
 
     def size(self) -> float:
         """How many arms there are before constraints and exclude, by the closed formula."""
@@ -288,6 +300,9 @@ class SweepDesign(DesignBase):
     def factors(self) -> list[str]:
         return list(self.sweep.parameters)
 
+    def place(self, factor: str) -> tuple[str, ...]:
+        return ("sweep", "parameters", factor)
+
     def size(self) -> float:
         return self.sweep.space() if self.sweep.strategy == "grid" else self.sweep.max_runs or 0
 
@@ -301,6 +316,9 @@ class ComparisonDesign(DesignBase):
     def factors(self) -> list[str]:
         block = self.comparison
         return list(block.variables or [block.variable or "arm"])
+
+    def place(self, factor: str) -> tuple[str, ...]:
+        return ("comparison", "variables", factor) if self.comparison.variables else ("comparison", "variable")
 
     def size(self) -> float:
         block = self.comparison
@@ -317,7 +335,8 @@ class ComparisonDesign(DesignBase):
     def _one_versus(self) -> ComparisonDesign:
         stated = self.hypothesis.versus if self.hypothesis else None
         if None not in (stated, self.comparison.versus) and _text(stated) != _text(self.comparison.versus):
-            raise ValueError(f"hypothesis.versus is {stated}, but comparison.versus is {self.comparison.versus}")
+            text = f"hypothesis.versus is {stated}, but comparison.versus is {self.comparison.versus}"
+            raise wrong(text, "comparison", "versus")
         return self
 
 
@@ -329,6 +348,9 @@ class AblationDesign(DesignBase):
 
     def factors(self) -> list[str]:
         return list(self.ablation.components)
+
+    def place(self, factor: str) -> tuple[str, ...]:
+        return ("ablation", "components", factor)
 
     def size(self) -> float:
         k = len(self.ablation.components)

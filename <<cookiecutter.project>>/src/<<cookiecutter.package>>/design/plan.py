@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
-from .compose import Composer
+from .compose import Composer, exists
 from .expansion import Arm, Levels, arms, check_reference, is_bayesian
 from .levels import Level
-from .models import Design, digest
+from .models import ComparisonDesign, Design, digest
 from .names import run_names
 from .overrides import last_of_each, override, written_out
 from .pipeline import Pipeline, waves
@@ -96,6 +96,7 @@ def plan(
         pipeline.check_metric(key, metric, design.target)
     pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
     composed = [compose(design, arm, seed, composer, resolve) for arm, seed in pairs]
+    check_variable(design, composer, [params for _, params in composed])
     check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # after a misspelt factor was told
     signatures = [pipeline.signatures(design.target, params) for _, params in composed]
     check_differences(design, pairs, [signature[design.target] for signature in signatures])
@@ -170,6 +171,17 @@ def metrics(design: Design) -> dict[str, str]:
     return {"hypothesis.metric": design.hypothesis.metric} | {
         f"hypothesis.guardrails.{i}.metric": guardrail.metric for i, guardrail in guardrails
     }
+
+
+def check_variable(design: Design, composer: Composer, composed: list[dict[str, Any]]) -> None:
+    """Raises UserError: the variable of arms with names is in no arm's config. Of other arms, composing has told."""
+    variable = design.comparison.variable if isinstance(design, ComparisonDesign) else None
+    if variable is None or any(exists(params, variable) for params in composed):
+        return
+    try:
+        composer.check_key(variable, composed[0])
+    except UserError as error:
+        raise UserError(f"{design.name}: comparison.variable: {error}") from error
 
 
 def check_differences(design: Design, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:

@@ -41,8 +41,9 @@ class Facts:
         tracking: where runs are shown; empty where that is not configured.
         settings: the arm whose settings the stages would refuse, and why; empty where they take all.
         data: why the data is not there; empty where it is.
-        baseline: the metric's values over the seeds of the task's baselines (designs of kind single), as this commit has them.
-        measured: whether there is such a baseline at all.
+        baseline: the metric's values over the seeds of the design's own reference or, before it has two, of a baseline.
+        replicates: whose values these are, in words.
+        measured: whether the task has a baseline (a design of kind single) on this commit.
         metrics: the names of those that the code of this commit has measured; empty where it has not run yet.
         shares: the design's metrics that lie between 0 and 1.
         basis: what is going to decide: `seeds`, `images` (of the test set), or `counted` where chance has no part in it.
@@ -60,6 +61,7 @@ class Facts:
     settings: str = ""
     data: str = ""
     baseline: Sequence[float] = field(default_factory=list)
+    replicates: str = ""
     metrics: Set[str] = frozenset()
     measured: bool = False
     shares: Set[str] = frozenset()
@@ -153,7 +155,8 @@ def decision(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
     if design.kind == "single":
         yield Check("baseline", True, "this is one")
     elif design.kind in ("comparison", "ablation"):
-        yield Check("baseline", True, f"measured by the design: {reference(design, plan)}")
+        if not isinstance(plan, str):  # without a plan it may be an arm that the design doesn't have
+            yield Check("baseline", True, f"measured by the design: {design.reference or plan.runs[0].arm}")
     else:
         yield Check(
             "baseline", facts.measured, "measured on this commit" if facts.measured else no_baseline(design, facts)
@@ -172,16 +175,10 @@ def decision(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
     yield Check("seeds", power.smallest_p(n, comparisons) <= power.ALPHA, seeds_message(n, comparisons), blocks=False)
     noise = power.noise_floor(facts.baseline)
     if noise is None:
-        known = "no replicates of a baseline on this commit: the noise, and the seeds needed, are unknown"
+        known = "no replicates of its reference or of a baseline on this commit: the noise, and the seeds needed, are unknown"
         yield Check("power", False, known, blocks=False)
     elif design.kind != "single":
-        yield power_check(hypothesis.metric, noise, facts.baseline, effect_of(design, facts.baseline), n, comparisons)
-
-
-def reference(design: Design, plan: Plan | str) -> str:
-    """The arm that the others are measured against, the first one where none is named."""
-    first = "its first arm" if isinstance(plan, str) or not plan.runs else plan.runs[0].arm
-    return design.reference or first
+        yield power_check(hypothesis.metric, noise, facts, effect_of(design, facts.baseline), n, comparisons)
 
 
 def no_baseline(design: Design, facts: Facts) -> str:
@@ -221,12 +218,12 @@ def seeds_message(n: int, comparisons: int) -> str:
     )
 
 
-def power_check(metric: str, noise: float, baseline: Sequence[float], effect: float, n: int, comparisons: int) -> Check:
+def power_check(metric: str, noise: float, facts: Facts, effect: float, n: int, comparisons: int) -> Check:
     """Whether the seeds suffice for the effect."""
     deviation = power.pair_deviation(noise)
     needed = power.seeds_needed(effect, deviation, comparisons)
     found = power.detectable(deviation, n, comparisons)
-    text = f"noise of {metric}, by the spread of the baseline's {len(baseline)} runs: {noise:.2g}; "
+    text = f"noise of {metric}, by the spread of {len(facts.baseline)} runs of {facts.replicates}: {noise:.2g}; "
     if effect == 0:
         text += "state hypothesis.min_effect or expected"
     elif needed is None:

@@ -7,13 +7,14 @@ import statistics
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
 from ..design import schema
 from ..design.models import Design
-from ..design.plan import Plan, metrics
+from ..design.plan import MEMBERSHIP, Plan, metrics
 from ..design.preflight import Facts
 from ..errors import UserError
 from ..results import checkout, dotted, planning, records
@@ -23,6 +24,9 @@ from ..results.records import FINISHED, Record
 from ..results.study import is_share
 from ..vision import config
 from . import queue, status
+from .status import Standing
+
+MOST_SETTINGS = 3  # of a baseline's, told where they are not the design's
 
 
 def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int = 1) -> Facts:
@@ -32,12 +36,10 @@ def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int 
     finished = [record for record in known if record.status == FINISHED and record.reaches(design.target)]
     task = design.task or default_task(root)
     alike = [record for record in finished if record.params.get("task") == task]
-    measured = baselines(root, head, alike, design.target) if head else []
+    measured = baselines(root, head, alike, design.target) if head else {}
     metric = design.hypothesis.metric if design.hypothesis else ""
-    values = [value for record in measured if (value := record.value(metric)) is not None]
-    done = 0
-    if plan is not None and head:
-        done = sum(row.status == FINISHED for row in status.standings(root, head, plan.runs))
+    rows = status.standings(root, head, plan.runs) if plan is not None and head else []
+    values, whose = replicates(rows, measured, metric)
     return Facts(
         path=str(path),
         task=task,
@@ -48,28 +50,64 @@ def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int 
         settings=unusable(plan) if plan is not None else "",
         data=missing_data(root, head, plan) if plan is not None and head else "",
         baseline=values,
+        replicates=whose,
         measured=bool(measured),
         metrics=known_metrics(root, head, alike) if head else set(),
         shares={name for name in metrics(design).values() if is_share(name)},
         basis=basis(design),
-        done=done,
+        done=sum(row.status == FINISHED for row in rows),
         seconds=seconds(alike),
         jobs=jobs,
     )
 
 
-def baselines(root: Path, head: str, alike: list[Record], target: str) -> list[Record]:
-    """What answers the baselines (designs of kind single) on this commit, up to the stage `target`.
+def baselines(root: Path, head: str, alike: list[Record], target: str) -> dict[str, list[Record]]:
+    """What answers the baselines (designs of kind single) on this commit, up to the stage `target`, by their names.
 
     Runs of an earlier commit do where config, code and data are the same, as they do for any design.
     """
     names = {record.experiment["design"] for record in alike if record.experiment.get("kind") == "single"}
-    found = []
+    found: dict[str, list[Record]] = {}
     for path in (root / schema.FOLDER / f"{name}.yaml" for name in sorted(names)):
         with suppress(UserError):  # a design that is no more, or can't be planned any more
             rows = status.standings(root, head, planning.Planner(root, path).plan().runs)
-            found += [row.record for row in rows if row.record and row.status == FINISHED]
-    return [record for record in found if record.reaches(target)]
+            ended = [row.record for row in rows if row.record and row.status == FINISHED]
+            found[path.stem] = [record for record in ended if record.reaches(target)]
+    return {name: answers for name, answers in found.items() if answers}
+
+
+def replicates(rows: list[Standing], measured: dict[str, list[Record]], metric: str) -> tuple[list[float], str]:
+    """The metric's values over seeds that tell the noise, and whose they are.
+
+    Those of the arm that the design's others are measured against. Before it has two, those of the baseline that has most.
+    """
+    reference = rows[0].run.params[MEMBERSHIP]["baseline"] if rows else None
+    own = [row.record for row in rows if row.record and row.run.arm == reference]
+    values = values_of(own, metric)
+    if len(values) > 1:
+        return values, f"this design's arm {reference}"
+    name = max(measured, key=lambda name: len(values_of(measured[name], metric)), default="")
+    if not name:
+        return [], ""
+    return values_of(measured[name], metric), name + apart(measured[name][0].params, [row.run.params for row in rows])
+
+
+def values_of(found: list[Record], metric: str) -> list[float]:
+    """A metric's values of the runs that have it."""
+    return [value for record in found if (value := record.value(metric)) is not None]
+
+
+def apart(theirs: dict[str, Any], ours: list[dict[str, Any]]) -> str:
+    """Which of a baseline's settings no run of the design has, the first few of them; empty where there are none."""
+    if not ours:
+        return ""
+    own = [dotted.flat(params) for params in ours]
+    known = dotted.flat({key: value for key, value in theirs.items() if key not in ("seed", MEMBERSHIP)})
+    others = {key: value for key, value in known.items() if not any((key, value) in params.items() for params in own)}
+    # Without training.lr, which conf/ has as ${lr}.
+    told = [f"{k}={v}" for k, v in others.items() if "." not in k or others.get(k.rpartition(".")[2]) != v]
+    more = f" and {len(told) - MOST_SETTINGS} more" if len(told) > MOST_SETTINGS else ""
+    return f" (which, unlike this design, has {', '.join(told[:MOST_SETTINGS])}{more})" if told else ""
 
 
 def known_metrics(root: Path, head: str, alike: list[Record]) -> set[str]:

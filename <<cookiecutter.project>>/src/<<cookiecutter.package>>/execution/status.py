@@ -31,6 +31,11 @@ class Standing:
         return self.record.status if self.record else MISSING
 
     @property
+    def reused(self) -> bool:
+        """Whether the record is of another name: another design's, or of another day."""
+        return self.record is not None and self.record.name != self.run.name
+
+    @property
     def active(self) -> bool:
         """Whether it is queued or running."""
         return self.status in (QUEUED, RUNNING)

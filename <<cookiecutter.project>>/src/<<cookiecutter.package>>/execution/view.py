@@ -61,7 +61,7 @@ def _note(row: Standing) -> str:
         return str(progress(row.record))
     if row.status == FAILED:
         return row.record.reason
-    return "reused" if row.record.name != row.run.name else ""
+    return "reused" if row.reused else ""
 
 
 def logs(rows: Iterable[Standing]) -> Iterable[RenderableType]:
@@ -81,7 +81,10 @@ def overview(root: Path) -> Table:
     """How many runs of each design stand how, those of others that it reuses among them, and what is running."""
     table = Table("design", *STATUSES, box=None, pad_edge=False, header_style="bold")
     queued = [record for record in records.read(root) if record.task]
-    statuses = {study.design.name: [row.status for row in study.rows] for study in study.read_all(root)}
+    statuses = {
+        study.design.name: [row.status for row in study.rows]
+        for study in (*study.read_all(root), *study.answered(root))
+    }
     statuses["(no design)"] = [record.status for record in queued if not record.experiment]
     for design, found in statuses.items():
         if found:

@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 FOLDER = Path("models/champion")
-SAID, TRACKED, IGNORED = (FOLDER / name for name in ("champion.yaml", "champion.dvc", ".gitignore"))
+SAID, TRACKED = (FOLDER / name for name in ("champion.yaml", "champion.dvc"))
 WEIGHTS = {"detection": "checkpoints/champion.pt", "classification": "checkpoints/champion.ckpt"}
 NETWORK = "openvino"
 NAME = "champion"  # in a design, for infer.model
-OUTPUTS = "/checkpoints\n/openvino\n"  # what git ignores
 
 
 class Measured(BaseModel):
@@ -71,7 +70,7 @@ class Champion(BaseModel):
     why: str
     forced: Forced | None = None
     promoted: datetime
-    beats: str | None
+    replaces: str | None
     metrics: dict[str, Measured]
     baseline: str
     data: str | None
@@ -171,19 +170,14 @@ def promote(root: Path, name: str, reason: str = "") -> tuple[Champion, list[str
         why="; ".join([result.outcome, *result.reasons]),
         forced=Forced(reason=reason, objections=said) if said else None,
         promoted=datetime.now(UTC).replace(microsecond=0),
-        beats=before.experiment if before else None,
+        replaces=before.experiment if before else None,
         metrics=dict(_measured(found, row)),
         baseline=found.commit,
         data=row.record.data,
         code=row.record.code,
         runs={r.seed: r.record.commit for r in found.arms[row.arm] if r.record and r.status == FINISHED},
     )
-    texts = {
-        SAID: _yaml(champion.model_dump(mode="json")),
-        TRACKED: _yaml({"outs": files(row.record)}),
-        IGNORED: OUTPUTS,
-    }
-    install(root, texts)
+    install(root, {SAID: _yaml(champion.model_dump(mode="json")), TRACKED: _yaml({"outs": files(row.record)})})
     commit(root, f"Champion: {champion.experiment}\n\n{champion.why}\n" + (f"Forced: {reason}\n" if said else ""))
     return champion, said
 
@@ -198,7 +192,7 @@ def rollback(root: Path) -> Champion:
     if now == 0:
         raise UserError(f"{current(root).experiment} is the first champion: there is none to go back to")  # type: ignore[union-attr]
     said, tracked = versions[now - 1]
-    install(root, {SAID: said, TRACKED: tracked, IGNORED: OUTPUTS})
+    install(root, {SAID: said, TRACKED: tracked})
     champion = _parsed(said)
     commit(root, f"Champion: back to {champion.experiment}\n")
     return champion
@@ -291,7 +285,7 @@ def _bring(root: Path) -> None:
 
 def commit(root: Path, message: str) -> None:
     """Commit the champion's texts, and nothing else that may be staged. Raises UserError."""
-    paths = [str(path) for path in (SAID, TRACKED, IGNORED)]
+    paths = [str(path) for path in (SAID, TRACKED)]
     for command in (["add", "--force", *paths], ["commit", "--quiet", "--message", message, "--", *paths]):
         done = subprocess.run(["git", *command], cwd=root, capture_output=True, text=True)
         if done.returncode:

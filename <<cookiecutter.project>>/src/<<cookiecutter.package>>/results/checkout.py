@@ -112,13 +112,18 @@ class Commit:
         return next((str(entry.id) for part in candidates if (entry := self.object(str(part)))), None)
 
     @cached_property
+    def locked(self) -> dict[str, dict[str, Any]]:
+        """The stages of dvc.lock, by name."""
+        return _mapping(self.text("dvc.lock")).get("stages", {})
+
+    @cached_property
     def stages(self) -> dict[str, dict[str, Any]]:
         """The stages of dvc.lock whose outputs belong to this commit's params, by name.
 
         An experiment that stopped at an earlier stage carries the later ones' files as its baseline had them. Those are
         told by dvc.lock: it says which params and which inputs each stage ran with.
         """
-        stages = _mapping(self.text("dvc.lock")).get("stages", {})
+        stages = self.locked
         made = {out["path"]: (name, out.get("md5")) for name, stage in stages.items() for out in stage.get("outs", [])}
         settled: dict[str, bool] = {}
 

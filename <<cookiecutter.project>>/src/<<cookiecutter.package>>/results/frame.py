@@ -106,11 +106,16 @@ def arranged(study: Study, sort: str | None = None) -> list[dict[str, Any]]:
 
 def metric(study: Study, name: str) -> str:
     """The full name of a metric that may be given by its end: `f1_macro`. Raises UserError."""
-    known = dict.fromkeys(name for record in study.records for name in metrics(record))
+    target = f"{study.design.target}."
+    measured = dict.fromkeys(name for record in study.records for name in metrics(record))
+    # The design's own metrics first, then those of the stage that it ends with.
+    known = sorted(measured, key=lambda full: (full not in study.metrics, not full.startswith(target)))
     found = [full for full in known if full == name] or [full for full in known if full.endswith(f".{name}")]
-    own = [full for full in found if full.startswith(f"{study.design.target}.")]
+    own = [full for full in found if full.startswith(target)]
     if not found:
-        hint = nearest(name, known) or (f" There are {', '.join(list(known)[:8])}, …" if known else "")
+        begun = [full for full in known if full.rpartition(".")[2].casefold().startswith(name.casefold())][:2]
+        meant = f" Did you mean {' or '.join(map(repr, begun))}?" if begun else nearest(name, known)
+        hint = meant or (f" There are {', '.join(known[:8])}, …" if known else "")
         raise UserError(f"no run of {study.design.name} has a metric {name}.{hint}")
     return (own or found)[0]
 

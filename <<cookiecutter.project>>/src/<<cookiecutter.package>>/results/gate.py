@@ -87,6 +87,9 @@ def lucky(study: Study, found: Verdict, row: Row) -> Iterator[str]:
 def against(study: Study, found: Verdict, row: Row, champion: Champion) -> Iterator[str]:
     """What speaks for the champion: the design's rule, its guardrails, or a class or a site that got worse."""
     assert row.record is not None
+    if run_key({**champion.params(study.root), "seed": row.seed}) == row.record.key:
+        yield f"{row.record.name} has the champion's own settings, with another seed: neither can beat the other"
+        return
     rows = [other for other in study.arms[row.arm] if other.record and other.status == FINISHED]
     others = measured_alike(study.root, champion, rows, study.design.target)
     if len(others) < LEAST_SEEDS:

@@ -198,11 +198,11 @@ def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
     hypothesis, finished = study.design.hypothesis, [row.arm for row in study.rows if row.status == FINISHED]
     reference, seeds = study.reference, len(study.design.seeds)
     yield "The hypothesis is stated", hypothesis is not None
-    yield (
-        "The expected result was noted before the runs",
-        bool(hypothesis and (hypothesis.expected is not None or hypothesis.min_effect)),
-    )
-    yield "The design was committed before its runs, and not changed since", not verdict.exploratory
+    before = not verdict.exploratory and all(row.stated or row.reused for row in study.rows)
+    noted = bool(hypothesis and (hypothesis.expected is not None or hypothesis.min_effect))
+    runs = "its own runs" if any(row.reused for row in study.rows) else "its runs"
+    yield f"The expected result was noted before {runs}", noted and before
+    yield f"The design was committed before {runs}, and not changed since", before
     if reference is not None:
         yield "The reference was measured with every seed", finished.count(reference) == seeds
     yield "More than one seed", seeds > 1

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 from . import checkout, evidence, examples, paragraphs, planning, report, study, tables, verdict
 from .records import FAILED, Record
-from .review import PREFIX, REMOTE, remote_url
+from .review import PREFIX, REMOTE, left, remote_url
 from .study import MISSING, Study
 
 if TYPE_CHECKING:
@@ -276,11 +276,16 @@ def summary(found: Study, result: verdict.Verdict, problems: list[str], has_imag
         "",
         *checked,
     ]
+    if stale := left(found.root, str(checkout.repository(found.root).head.target)):
+        told = (
+            f"Results of {' and '.join(stale)} are still the baseline's: `dvc exp run` after the merge makes them anew."
+        )
+        parts += ["", told]
     stages = ("--targets", "metrics", "--recursive")  # what the last epoch was like is dvclive's
     for kind, only in {"metrics": stages, "params": ()}.items():
         shown = _output(found.root, sys.executable, "-m", "dvc", kind, "diff", "--md", found.commit[:12], *only)
         table = "\n".join(line for line in shown.splitlines() if " classes." not in line)  # there may be hundreds
-        if table:
+        if len(table.splitlines()) > 2:  # more than its head
             parts += ["", f"<details><summary>dvc {kind} diff</summary>", "", table, "", "</details>"]
     return "\n".join(parts) + "\n"
 

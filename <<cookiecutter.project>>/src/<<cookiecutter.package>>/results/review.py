@@ -106,6 +106,12 @@ def message(study: Study, verdict: Verdict, row: Row | None) -> str:
     return "\n".join([study.design.title, "", *said, "", *(f"{key}: {value}" for key, value in trailers.items()), ""])
 
 
+def left(root: Path, commit: str) -> list[str]:
+    """The stages whose results on a review branch are not those of its params: the applied run ended before them."""
+    content = checkout.commit(root, commit)
+    return [stage for stage in content.locked if stage not in content.stages]
+
+
 def commands(root: Path, branch: Branch) -> list[str]:
     """How to push the branch and ask for a review, as GitHub and GitLab want it; by the address of the remote."""
     url = remote_url(root)

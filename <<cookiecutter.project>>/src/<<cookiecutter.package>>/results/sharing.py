@@ -28,7 +28,7 @@ def push(study: Study, branch: Branch) -> tuple[int, int]:
     if not remote_url(study.root):
         raise UserError(f"there is no git remote {REMOTE}: git remote add {REMOTE} URL")
     finished = study.finished
-    files = push_data(study.root, finished)
+    files = push_data(study.root, finished, branch.commit)
     refs = {reference(record): record.commit for record in finished if record.commit != record.baseline}
     wanted = {f"refs/heads/{branch.name}": branch.commit, **refs}
     push_refs(study.root, wanted)
@@ -40,11 +40,12 @@ def reference(record: Record) -> str:
     return f"refs/exps/{record.baseline[:2]}/{record.baseline[2:]}/{record.name}"
 
 
-def push_data(root: Path, found: Iterable[Record]) -> int:
+def push_data(root: Path, found: Iterable[Record], branch: str) -> int:
     """Push the outputs that git has not, of all these runs at once. Returns how many files were sent. Raises UserError.
 
     By their hashes and to the remote that is configured here: `dvc push` of an experiment asks its own commit for the
-    remote, which may be older than that.
+    remote, which may be older than that. What else the commit `branch` has of the baseline, `dvc pull` there asks for: it
+    goes along where it is here.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -56,13 +57,16 @@ def push_data(root: Path, found: Iterable[Record]) -> int:
         for path, out in record.outputs.items()
         if checkout.commit(root, record.commit).object(path) is None
     }
+    lock = checkout.commit(root, branch).locked
+    beside = {out["md5"] for stage in lock.values() for out in stage.get("outs", []) if "md5" in out}
     with Repo(str(root)) as repo:
         name = repo.config["core"].get("remote")
         if not name:
             raise UserError("DVC has no default remote: dvc remote add --default storage URL")
         wanted = {part: what for md5, what in outputs.items() for part in with_files(repo.cache.local, md5)}
+        along = {part for md5 in beside for part in with_files(repo.cache.local, md5)}
         try:
-            sent = repo.cloud.push({HashInfo("md5", md5) for md5 in wanted}, remote=name)
+            sent = repo.cloud.push({HashInfo("md5", md5) for md5 in {*wanted, *along}}, remote=name)
             there = set(repo.cloud.get_remote_odb(name).oids_exist(list(wanted)))
             missing = [what for md5, what in wanted.items() if md5 not in there]
         except (DvcException, OSError) as error:

@@ -62,7 +62,7 @@ class Row:
 class Study:
     """A design with its rows, by arm and then seed, in the design's order.
 
-    `commit` is the baseline: the commit that the runs started from. `path` and `text` are the design's file as HEAD has it,
+    `commit` is the baseline: the commit that the runs started from, the last of them where all are other designs'. `path` and `text` are the design's file as HEAD has it,
     so that a design that was changed after its runs shows (`digest` is not theirs); where HEAD has none, as the baseline has.
     """
 
@@ -114,8 +114,10 @@ def read(root: Path, design: Path | str) -> Study:
     name = schema.read(design).name if str(design).endswith(".yaml") else str(design)
     found = _study(root, known, name)
     if found is None:
-        names = {record.experiment["design"] for record in known if record.experiment}
-        names |= {path.stem for path in (root / schema.FOLDER).glob("*.yaml")}
+        here = {path.stem for path in (root / schema.FOLDER).glob("*.yaml")}
+        if name in here or str(design).endswith(".yaml"):
+            raise UserError(f"{name} is not in git yet, and no run of it is: git add {schema.FOLDER}, and commit")
+        names = here | {record.experiment["design"] for record in known if record.experiment}
         raise UserError(f"no design {name} in a commit, and no run of it.{nearest(name, names)}")
     return found
 
@@ -202,6 +204,12 @@ def _study(root: Path, known: list[Record], name: str) -> Study | None:
         replace(row, stated=_stated(root, design, row.record)) if row.record else row
         for row in _rows(root, commit, text, design, own, known)
     ]
+    if rows and all(row.reused for row in rows):  # HEAD goes on, and what has answered stays where it was
+        git = checkout.repository(root)
+        commit = max(
+            (row.record.baseline for row in rows if row.record),
+            key=lambda each: (git[each].peel(pygit2.Commit).commit_time, each),
+        )
     return Study(root, design, commit, path, text, rows)
 
 

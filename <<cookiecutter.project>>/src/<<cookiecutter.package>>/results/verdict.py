@@ -127,7 +127,7 @@ def judge(study: Study, examples: Examples | None = None) -> Verdict:
         direction=direction,
         winner=winner.arm if winner else None,
         best=best.arm if best else None,
-        reasons=[*faults, *reasons(study, comparisons, coming, best if sign == better else None), *seen],
+        reasons=[*faults, *reasons(study, comparisons, coming, arms, best if sign == better else None), *seen],
         arms=arms,
         comparisons=comparisons,
         effects=factorial(study, metric),
@@ -187,9 +187,13 @@ def reached(marks: Iterable[tuple[str, float]], subject: ArmResult | None, sign:
 
 
 def reasons(
-    study: Study, comparisons: Sequence[Comparison], coming: Sequence[Row], best: ArmResult | None
+    study: Study,
+    comparisons: Sequence[Comparison],
+    coming: Sequence[Row],
+    arms: Sequence[ArmResult],
+    best: ArmResult | None,
 ) -> Iterator[str]:
-    """Why, and what else a reader should know; `best` is the arm that may be so by luck."""
+    """Why, and what else a reader should know; `best` of the `arms` is the one that may be so by luck."""
     if coming:
         yield f"{len(coming)} of the runs that decide are still to come: until then the verdict is open"
     if study.design.hypothesis is None:
@@ -210,11 +214,11 @@ def reasons(
     if others:
         yield f"and {others.total()} more arms: {', '.join(f'{n} {outcome}' for outcome, n in others.items())}"
     yield from dict.fromkeys(each.difference.note for each in claimed if each.difference.note)
-    yield from luck(claimed, best)
+    deciding = {each.arm for each in claimed} | {study.reference}
+    yield from luck(claimed, [arm for arm in arms if arm.arm in deciding and arm.mean], best)
     failed = [f"{row.arm} with seed {row.seed}" for row in study.rows if row.status == FAILED]
     if failed:
         yield f"{len(failed)} of {len(study.rows)} runs failed and are left out, with their pairs: {', '.join(failed)}"
-    deciding = {each.arm for each in claimed} | {study.reference}
     for name in study.metrics:
         odd = [
             f"{arm} with seed {seed}" for arm in study.arms if arm in deciding for seed in unmeasured(study, arm, name)
@@ -235,11 +239,11 @@ def rank(found: Comparison, sign: int) -> tuple[bool, float]:
     return found.outcome != SUPPORTED, -sign * estimate.value if estimate else math.inf
 
 
-def luck(claimed: Sequence[Comparison], best: ArmResult | None) -> Iterator[str]:
-    """What the best of several arms owes to having been picked."""
-    if len(claimed) > 1 and best is not None and not any(each.outcome == SUPPORTED for each in claimed):
+def luck(claimed: Sequence[Comparison], arms: Sequence[ArmResult], best: ArmResult | None) -> Iterator[str]:
+    """What the best of several measured arms owes to having been picked."""
+    if len(arms) > 2 and best in arms and not any(each.outcome == SUPPORTED for each in claimed):
         yield (
-            f"{best.arm} is the best of {len(claimed)}, but the best of so many equal ones looks "
-            f"{statistics.luck_of_the_best(len(claimed)):.2f} standard deviations better than it is: "
+            f"{best.arm} is the best of {len(arms)}, but the best of so many equal ones looks "
+            f"{statistics.luck_of_the_best(len(arms)):.2f} standard deviations better than it is: "
             "run it again with fresh seeds before you believe it"
         )

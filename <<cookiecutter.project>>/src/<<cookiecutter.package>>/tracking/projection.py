@@ -21,8 +21,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..design.models import AblationDesign, ComparisonDesign, SweepDesign
-from ..results import dotted, examples, frame, report, tables, verdict
+from ..design.models import AblationDesign, ComparisonDesign, Design, SweepDesign
+from ..results import dotted, estimates, examples, frame, gate, report, tables, verdict
 from ..results.figures import pictures
 from ..results.records import FAILED, FINISHED, QUEUED, RUNNING, Record
 from ..results.study import Row, Study, merit, minimized
@@ -285,15 +285,12 @@ class Projection:
 
     @cached_property
     def best(self) -> Member | None:
-        """The finished run with the best value of the design's metric."""
+        """Of the arm that is best on the mean the run that is nearest to it: what it delivers, not its luckiest seed."""
         metric = next(iter(self.study.metrics), "")
-        found = [
-            (value, member)
-            for member in self.members
-            if not member.superseded and (value := member.record.value(metric)) is not None and math.isfinite(value)
-        ]
-        sign = merit(self.study.design, metric)
-        return max(found, key=lambda item: sign * item[0], default=(None, None))[1]
+        found = [estimates.arm_result(self.study, arm, metric) for arm in self.study.arms]
+        arm = estimates.best_of(found, merit(self.study.design, metric))
+        row = gate.typical(self.study, arm.arm, metric) if arm else None
+        return next((m for m in self.members if row and m.record == row.record and not m.superseded), None)
 
     def parent(self, ids: Mapping[str, str]) -> Run:
         """The design's own run; `ids` are its children's on the server, by key."""
@@ -325,7 +322,7 @@ class Projection:
                 "best.run_name": best.name,
                 "best.arm": best.arm,
                 "best.seed": best.seed,
-                "best.params": json.dumps(best.levels, ensure_ascii=False),
+                "best.params": json.dumps(settings(design, best.arm, best.levels), ensure_ascii=False),
             }
             values = {name.partition(".")[2]: best.record.value(name) for name in _shown(study)}
             known = {f"best.{name}": value for name, value in values.items() if value is not None}
@@ -434,6 +431,16 @@ def attachments(study: Study) -> tuple[dict[str, Any], dict[str, bytes | Path]]:
             files[f"report/{picture.name}.png"] = picture.png
             files[f"report/{picture.name}.csv"] = report.as_csv(picture.data).encode()
     return {"verdict": judged.outcome, "verdict.exploratory": "true" if judged.exploratory else None}, files
+
+
+def settings(design: Design, arm: str, levels: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What makes an arm, by key: its levels, or where a comparison gives it a name its overrides."""
+    values = design.comparison.values if isinstance(design, ComparisonDesign) else ()
+    if not isinstance(values, Mapping):
+        return levels
+    overrides = values[arm]
+    parts = (each.partition("=") for each in ([overrides] if isinstance(overrides, str) else overrides))
+    return {key.lstrip("+~"): value for key, _, value in parts}
 
 
 def labels(study: Study, arm: str, levels: Mapping[str, Any], index: int | None) -> dict[str, Any]:
