@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -225,6 +226,7 @@ def test_a_compact_interval_is_true_and_short() -> None:
     compact = load("results.paragraphs").compact
     assert compact(0.98561, 0.97601, 0.99521) == "0.9856 ± 0.0096"
     assert compact(0.9833, 0.9534, 1.0) == "0.9833 ± 0.03", "a share's interval ends at 1: its longer side"
+    assert compact(0.51, 0.0, 1.0) == "0.51 [0, 1]", "cut off at both ends, half of it is not known"
     assert compact(1234.5, 1111.1, 1357.9) == "1234 ± 120" and compact(2.5, None, None) == "2.5"
 
 
@@ -288,6 +290,8 @@ def test_the_page_needs_no_other_file(ran: Trivial, tmp_path: Path) -> None:
     pictures = re.findall(r'<img src="([^"]{30})', page)
     assert pictures and all(source.startswith("data:image/png;base64,") for source in pictures)
     assert not re.findall(r"<(?:script|link)|src=.http|url\(|@import", page)
+    assert "0.5008 [0.4912,&nbsp;0.5103]</td>" in page, "a cell breaks before an interval, not in it"
+    assert "table { display: block; width: fit-content; max-width: 100%;" in page, "no table sticks out"
     assert "☑ The hypothesis is stated" in page and "[x]" not in page and "![" not in page
     assert "<title>Which learning rate | if any?</title>" in page and page.count("<table>") == 4
 
@@ -329,6 +333,45 @@ def test_what_stages_share_costs_once() -> None:
     stages[0]["machine"] = {"gpus": ["H100"]}
     assert load("results.paragraphs").cost(stages) == "0.02 GPU hours, 0.03 hours on machines without"
     assert load("results.paragraphs").hardware_of({"cpu": "X", "cores": 2, "gpus": ["A", "A"]}) == "X, 2 cores, 2 × A"
+
+
+BASE = {"lr": 0.004, "model": {"name": "n", "architecture": "n.yaml", "strict": True}, "data": {"size": 64}}
+TINY = {"lr": 0.006, "model": {"name": "t", "architecture": {"head": [1, 2], "nc": 80}, "strict": True}}
+NANO = {"lr": 0.01, "model": {"name": "n", "architecture": "n.yaml", "strict": False}}
+
+
+def told_of(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], params: dict[str, Any]) -> Any:
+    """A study of arms with such configs, on a baseline that has BASE."""
+    study = studies.made("comparison", design=studies.comparison("model", values))
+    for row in study.rows:
+        row.record.content["params"] = {"data": {"size": 64}, **params[row.arm], "seed": row.seed}
+    monkeypatch.setattr(differences.checkout, "commit", lambda root, name: SimpleNamespace(params=BASE))
+    return study
+
+
+def test_a_models_name_stands_for_all_but_what_the_design_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"tiny": "model=t", "nano": ["model=n", "lr=0.01", "model.strict=false"]}
+    study = told_of(monkeypatch, values, {"tiny": TINY, "nano": NANO})
+    common, varied = map(yaml.safe_load, differences.settings(study))
+    assert common is None
+    assert varied == {
+        "tiny": {"lr": 0.006, "model.name": "t", "model.strict": True},
+        "nano": {"lr": 0.01, "model.name": "n", "model.strict": False},
+    }
+    assert yaml.safe_load(differences.own(study, study.rows[0].record)) == {"lr": 0.006, "model": {"name": "t"}}
+
+
+def test_a_model_that_all_arms_have_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {"slow": TINY | {"lr": 0.1}, "fast": TINY | {"lr": 0.2}}
+    study = told_of(monkeypatch, {"slow": "lr=0.1", "fast": "lr=0.2"}, params)
+    common, varied = map(yaml.safe_load, differences.settings(study))
+    assert common == {"model": {"name": "t"}} and varied == {"slow": {"lr": 0.1}, "fast": {"lr": 0.2}}
+
+
+def test_a_setting_that_an_arm_has_not_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = BASE | {"extra": 1}
+    study = told_of(monkeypatch, {"with": "+extra=1", "without": "lr=0.004"}, {"with": more, "without": BASE})
+    assert yaml.safe_load(differences.settings(study)[1]) == {"with": {"extra": 1}, "without": {}}
 
 
 def test_settings_are_told_as_they_are_nested() -> None:

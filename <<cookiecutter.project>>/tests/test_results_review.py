@@ -225,7 +225,11 @@ def test_what_the_branch_has_of_the_baseline_is_pushed_and_told(project: Trivial
     (project.root / "network").write_text("the baseline's")
     project.call("dvc", "add", "-q", "network")
     [out] = yaml.safe_load((project.root / "network.dvc").read_text())["outs"]
-    stage = {"cmd": "quant", "params": {"params.yaml": {"lr": 99}}, "outs": [{"path": "models/quant", "md5": out["md5"]}]}
+    stage = {
+        "cmd": "quant",
+        "params": {"params.yaml": {"lr": 99}},
+        "outs": [{"path": "models/quant", "md5": out["md5"]}],
+    }
     (project.root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"quant": stage}}))
     project.call("dvc", "remote", "add", "--force", "--default", "shared", str(tmp_path / "data"))
     project.commit("a baseline with all stages")

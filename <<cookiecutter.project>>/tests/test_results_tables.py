@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.colors import to_rgba
 
 import studies
 from project import load
@@ -38,7 +40,7 @@ SHAPES = {
 DRAWN = {
     "single": ["arms", "curves", "confusion"],
     "sweep": ["response", "parallel", "importance"],
-    "random": ["response", "parallel", "importance"],
+    "random": ["response", "parallel"],
     "comparison": ["arms"],
     "augmentation": ["arms"],
     "ablation": ["arms"],
@@ -213,6 +215,54 @@ def test_a_heat_map_has_half_of_each_interval_below_the_mean(canvases: list[Any]
     assert "interval" not in one.caption and not any("±" in text.get_text() for text in canvases[-3].axes[0].texts)
 
 
+def test_an_interval_that_is_cut_off_is_told_by_its_ends(canvases: list[Any]) -> None:
+    spread = load("results.figures.drawing").spread
+    assert spread(0.9, 0.88, 0.92) == "± 0.020" and spread(0.9, 0.8, 1.0) == "± 0.100"
+    assert spread(0.51, 0.0, 1.0) == "[0, 1]" and spread(0.1, 0.0, 0.25) == "[0, 0.25]"
+    assert spread(0.9, None, None) == spread(0.9, 0.9, 0.9) == ""
+    far = studies.made("sweep", lambda arm, seed: {"infer": {"f1_macro": 0.02 + 0.49 * seed}})
+    caption = pictures(far)["response"].caption
+    assert "the ends of one that is cut off at 0 or 1" in caption
+    assert [text.get_text() for text in canvases[0].axes[0].texts].count("[0, 1]") == 6
+
+
+def swept(lr: list[float], seeds: int, value: Any) -> dict[str, Any]:
+    """The figures of a grid of learning rates and two batch sizes."""
+    grid = {"parameters": {"lr": lr, "data.batch_size": [16, 32]}}
+    design = studies.DESIGNS["sweep"] | {"sweep": grid, "seeds": list(range(seeds))}
+    return pictures(studies.made("sweep", lambda arm, seed: {"infer": {"f1_macro": value(arm, seed)}}, design))
+
+
+@pytest.mark.parametrize("lr", [[0.1, 0.2], [0.1, 0.2, 0.3]])
+def test_the_parameter_that_alone_matters_has_the_larger_share(lr: list[float]) -> None:
+    def value(arm: str, seed: int) -> float:
+        return (0.5 + 0.1 * ("lr=0.2" in arm)) + random.Random(f"{arm} {seed}").gauss(0, 0.01)
+
+    found = swept(lr, 3, value)["importance"]
+    assert found.data["parameter"].tolist()[0] == "lr" and found.data["importance"].tolist()[0] > 0.75
+    assert f"From {6 * len(lr)} runs of {2 * len(lr)} settings" in found.caption
+
+
+def test_an_importance_of_too_few_or_too_equal_runs_is_not_drawn() -> None:
+    few = swept([0.1, 0.2], 2, lambda arm, seed: 0.5 + 0.1 * ("lr=0.2" in arm) + seed / 100)["importance"]
+    assert few.png is None and "9 runs that have finished, here are 8" in few.caption
+    same = swept([0.1, 0.2], 3, lambda arm, seed: 0.5 if arm == "lr=0.1,batch_size=16" else 0.0)["importance"]
+    assert same.png is None and "half of the runs came out the same, and none worse" in same.caption
+
+
+def test_the_word_reference_keeps_clear_of_the_dashed_lines(canvases: list[Any]) -> None:
+    def run(arm: str, seed: int) -> dict[str, Any]:
+        better = 0.05 * (arm == "efficientnet_b3") - 0.03 * (arm == "efficientnet_b1")
+        return {"infer": {"f1_macro": 0.8 + better + seed / 1000}}
+
+    pictures(studies.made("comparison", run))
+    axes = canvases[0].axes[1]
+    word = next(text for text in axes.texts if text.get_text() == "reference").get_window_extent()
+    dashed = [line for line in axes.lines if line.is_dashed()]
+    places = [axes.transData.transform((line.get_xdata()[0], 0))[0] for line in dashed]
+    assert places and not any(word.x0 - 2 < place < word.x1 + 2 for place in places)
+
+
 def test_an_interaction_has_intervals_over_the_seeds() -> None:
     def run(arm: str, seed: int) -> dict[str, Any]:
         return {"infer": {"f1_macro": 0.5 + 0.01 * seed}}
@@ -278,7 +328,7 @@ def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyP
         row.record.content["metrics"]["infer"] |= {"f1_macro": value, "images": 300}
     found = pictures(study)
     # t(0.975, 2) = 4.3027 times 1 / 300 / √3 = 0.00828
-    assert "The best member is aug:cutout with 0.93 ± 0.0083; against it, over the seeds: " in found["arms"].caption
+    assert "The best member is aug:cutout with 0.93 ± 0.008; against it, over the seeds: " in found["arms"].caption
     assert "all +0.02 [+0.0117, +0.0283], without_d +0.01 [+0.00172, +0.0183]" in found["arms"].caption
     alone = found["arms"].data.query("arm == 'aug:cutout alone'")
     assert alone[["mean", "low", "high"]].round(4).values.tolist() == [[0.93, 0.9217, 0.9383]] * 3
@@ -384,6 +434,19 @@ def test_the_images_of_most_disagreement_are_shown(task: str, tmp_path: Path) ->
         assert "p = 0.62" in found["per_image"].caption  # 3 against 1 of 4: 2 · (1 + 4) / 16
 
 
+def test_samples_have_the_classes_at_their_boxes(tmp_path: Path, canvases: list[Any]) -> None:
+    study = studies.made("single")
+    for row in study.rows:
+        outputs = cached(tmp_path, predictions("detection", "new"), "detection")
+        object.__setattr__(row.record, "root", tmp_path)
+        row.record.content["outputs"] = outputs
+    picture = load("results.figures.images").samples(study.finished, "infer")
+    drawing = load("results.figures.drawing")
+    names = [(text.get_text(), text.get_bbox_patch().get_facecolor()) for text in canvases[0].axes[0].texts]
+    assert names == [("8", to_rgba(drawing.BLUE)), ("3", to_rgba(drawing.GREEN))], "the truth is 3"
+    assert picture.png and picture.caption.startswith("The model with seed 0.")
+
+
 def predictions(task: str, arm: str) -> Any:
     """What a model says of twelve images: the new one is right on three more, and wrong on one that the old one had."""
     import pandas as pd
@@ -393,6 +456,7 @@ def predictions(task: str, arm: str) -> Any:
     if task == "classification":
         return frame.assign(actual="3", predicted=["3" if r else "8" for r in right], correct=right, confidence=0.9)
     boxes = [[[0.1, 0.1, 0.5, 0.5]] for _ in right]
+    frame = frame.assign(predicted=[["3" if r else "8"] for r in right])
     return frame.assign(objects=1, f1=[float(r) for r in right], confidence=[[0.8]] * 12, boxes=boxes)
 
 

@@ -179,7 +179,13 @@ def make(root: Path) -> Trivial:
     (root / "dvc.yaml").write_text(STAGES)
     (root / "src" / "stand_in.py").write_text(SCRIPT)
     (root / "conf" / "tracking.yaml").write_text("experiment: trivial\nbackends: []\n")
-    ignored = ("__pycache__/", ".cache/", "/models/model.pt", "/models/champion/checkpoints", "/models/champion/openvino")
+    ignored = (
+        "__pycache__/",
+        ".cache/",
+        "/models/model.pt",
+        "/models/champion/checkpoints",
+        "/models/champion/openvino",
+    )
     (root / ".gitignore").write_text("".join(f"{path}\n" for path in ignored))
     project = Trivial(root)
     project.call("git", "init", "-q", "-b", "main")

@@ -1,4 +1,7 @@
-"""What the runs of a study were set to: how it differs from the baseline's params.yaml, and from arm to arm."""
+"""What the runs of a study were set to: how it differs from the baseline's params.yaml, and from arm to arm.
+
+Where runs choose another file of a config group, such as another model, its name stands for all that is in it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ..design.expansion import arms, is_bayesian
+from ..design.models import key_of
 from . import checkout
 from .dotted import flat, nested
 from .records import FINISHED
 
 if TYPE_CHECKING:
+    from ..design.models import Design
     from .records import Record
     from .study import Study
 
@@ -33,12 +38,13 @@ def settings(study: Study) -> tuple[str, str]:
         ]
         for arm, rows in study.arms.items()
     }
+    groups, keys = chosen([base, *(run for arm in runs.values() for run in arm)]), set_by(study.design)
+    runs = {arm: [in_short(run, groups, keys) for run in found] for arm, found in runs.items()}
     everything = [run for arm in runs.values() for run in arm]
     if not everything:
         return "", ""
-    keys = dict.fromkeys(key for run in everything for key in run)
     missing = object()
-    values = {key: [run.get(key, missing) for run in everything] for key in keys}
+    values = {key: [run.get(key, missing) for run in everything] for run in everything for key in run}
     for key in list(values):  # training.lr, where conf/ has it as ${lr}
         short = key.rpartition(".")[2]
         if short != key and values[key] == values.get(short) and base.get(key) == base.get(short):
@@ -51,11 +57,44 @@ def settings(study: Study) -> tuple[str, str]:
         varied = {key: distinct(value for value in values[key] if value is not missing) for key in differing}
     else:
         varied = {
-            arm: {key: one_or_all(run[key] for run in found if key in run) for key in differing}
+            arm: {
+                key: one_or_all(run[key] for run in found if key in run)
+                for key in differing
+                if any(key in run for run in found)
+            }
             for arm, found in runs.items()
             if found and differing
         }
     return as_yaml(nested(common)), as_yaml(varied)
+
+
+def chosen(configs: Iterable[dict[str, Any]]) -> set[str]:
+    """The config groups of which not all configs have the same file: each says its own by `name`, as in `model.name`."""
+    names: dict[str, set[str]] = {}
+    for config in configs:
+        for key, value in config.items():
+            group, _, rest = key.partition(".")
+            if rest == "name":
+                names.setdefault(group, set()).add(str(value))
+    return {group for group, found in names.items() if len(found) > 1}
+
+
+def set_by(design: Design) -> set[str]:
+    """The settings that a design names itself: `model.weights`."""
+    overrides = [*design.base]
+    if not is_bayesian(design):
+        overrides += [text for arm in arms(design) for text in arm.overrides]
+    return {*design.factors(), *map(key_of, overrides)}
+
+
+def in_short(config: dict[str, Any], groups: set[str], keys: set[str]) -> dict[str, Any]:
+    """Without what follows from the names of `groups`; what a design sets itself (`keys`) stays."""
+
+    def stays(key: str) -> bool:
+        group, _, rest = key.partition(".")
+        return group not in groups or rest == "name" or any(f"{key}.".startswith(f"{own}.") for own in keys - groups)
+
+    return {key: value for key, value in config.items() if stays(key)}
 
 
 def models_of(study: Study) -> dict[str, dict[str, str]]:
@@ -101,4 +140,5 @@ def as_yaml(content: dict[str, Any]) -> str:
 def own(study: Study, record: Record) -> str:
     """How a run's settings differ from the baseline's, as YAML; empty where they don't."""
     base, found = flat(checkout.commit(study.root, study.commit).params), settings_of(record)
+    found = in_short(found, chosen([base, found]), set_by(study.design))
     return as_yaml(nested({key: value for key, value in found.items() if key not in base or base[key] != value}))

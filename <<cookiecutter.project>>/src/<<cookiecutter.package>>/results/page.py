@@ -22,15 +22,14 @@ p.caption { margin: 0 0 1.6rem; color: #555; font-size: .9rem; }
 code { font: .87em ui-monospace, "DejaVu Sans Mono", "Liberation Mono", monospace; background: #f4f4f4; padding: .1em .25em;
   border-radius: 3px; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: .8rem 1rem; border-radius: 4px; overflow-x: auto; } pre code { padding: 0; }
-/* A wide table may go on to the window's right edge. */
-table { display: block; width: fit-content; max-width: min(50vw + 24.5rem, 100vw - 3rem); overflow-x: auto;
-  border-collapse: collapse; font-size: .83rem; margin: 1rem 0;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .5rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap; text-align: left; }
-th { border-bottom: 2px solid #bbb; vertical-align: bottom; white-space: normal; }
+/* A wide table breaks its cells into lines; one that is still too wide is scrolled. */
+table { display: block; width: fit-content; max-width: 100%; overflow-x: auto; border-collapse: collapse;
+  font-size: .83rem; margin: 1rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .5rem; border-bottom: 1px solid #e4e4e4; text-align: left; }
+th { border-bottom: 2px solid #bbb; vertical-align: bottom; }
 summary { cursor: pointer; margin: 1rem 0; }
 a { color: #0072b2; }
-@media print { body { padding: 0; max-width: none; } table { max-width: 100%; } h2, img { break-after: avoid; } }
+@media print { body { padding: 0; max-width: none; } h2, img { break-after: avoid; } }
 """
 
 
@@ -42,6 +41,8 @@ def html(text: str, title: str, folder: Path) -> str:
     body = re.sub(r'(?<=<img src=")([^":]+\.png)(?=")', lambda match: inlined(folder / match[1]), body)
     body = body.replace("<li>[x] ", '<li class="task">☑ ').replace("<li>[ ] ", '<li class="task">☐ ')
     body = re.sub(r"(<p><img [^>]*></p>\n)<p>", r'\1<p class="caption">', body)
+    # The ends of an interval stay in one line.
+    body = re.sub(r"(\[[^][<]*,|±) (?=[^][<]*\]?</td>)", r"\1&nbsp;", body)
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escaping.escape(title)}</title>'
     return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n'
 

@@ -316,7 +316,7 @@ def compact(value: float | None, low: float | None, high: float | None) -> str:
     if value is None:
         return ""
     half = tables.half(value, low, high)
-    return number(value) + ("" if half is None else f" ± {number(float(f'{half:.2g}'))}")
+    return estimate(value, low, high) if half is None else f"{number(value)} ± {number(float(f'{half:.2g}'))}"
 
 
 def told(mark: Mark) -> str:

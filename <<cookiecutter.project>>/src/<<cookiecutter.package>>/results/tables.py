@@ -170,8 +170,13 @@ def mean(study: Study, arm: str, metric: str) -> Estimate | None:
 
 
 def half(value: float, low: float | None, high: float | None) -> float | None:
-    """Half an interval's width, or its longer side where a share's ends at 0 or 1; None where there is none."""
-    return None if low is None or high is None or low == high else max(value - low, high - value)
+    """Half of an interval's width; None where there is none.
+
+    One that is cut off at an end, such as a share's at 1, has the longer side. Cut off at both, no side tells it: None.
+    """
+    if low is None or high is None or low == high or (low, high) == (0, 1):
+        return None
+    return max(value - low, high - value)
 
 
 def by_seed(rows: Iterable[Row], metric: str) -> dict[int, float]:

@@ -134,8 +134,10 @@ def _differences(axes: Axes, study: Study, verdict: Verdict, metric: str, refere
             dashed["limit"] = (limit, VERMILION)
     for value, colour in dashed.values():
         axes.axvline(value, color=colour, lw=1.2, ls=DASHED, zorder=1)
-    left, right = axes.get_xlim()
-    side = 1 if right > -left else -1  # where there is more room
+    # Where there is more room, up to a dashed line or the end of the axis.
+    ends = [*axes.get_xlim(), *(value for value, _ in dashed.values())]
+    room = {side: min((side * end for end in ends if side * end > 0), default=0) for side in (1, -1)}
+    side = 1 if room[1] > room[-1] else -1
     axes.annotate(
         "reference",
         (0, list(study.arms).index(reference)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +21,7 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY, INK = "#8a8a8a", "#222222"
 DASHED = (0, (4, 3))
 WIDTH = 8.0  # inches
+SPREAD = "± half of the 95 % interval, or the ends of one that is cut off at 0 or 1"  # what `spread` writes
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -130,6 +132,15 @@ def key(figure: Figure, with_intervals: bool, of: str = "seeds", lines: Mapping[
 def number(value: float) -> str:
     """A value as it is written into a figure."""
     return f"{value:.3f}" if abs(value) < 2 else f"{value:.3g}"
+
+
+def spread(value: float, low: float | None, high: float | None) -> str:
+    """`± 0.012`, half of an interval; `[0.73, 1]`, the ends of one that is cut off at 0 or 1; empty without one."""
+    if low is None or high is None or low == high:
+        return ""
+    if math.isclose(value - low, high - value, rel_tol=1e-6):
+        return f"± {number(high - value)}"
+    return f"[{low:.3g}, {high:.3g}]"
 
 
 def on(colours: Any, share: float) -> str:

@@ -9,7 +9,7 @@ from .. import estimates, tables
 from ..estimates import arm_mean, measured, over_seeds
 from ..study import merit
 from .arms import MOST_METRICS, arms
-from .drawing import BLUE, GREY, Picture, canvas, interval, key, png, points, ruled, wrapped
+from .drawing import BLUE, GREY, Picture, canvas, interval, key, png, points, ruled, spread, wrapped
 
 if TYPE_CHECKING:
     from ..study import Study
@@ -61,8 +61,7 @@ def best_member(study: Study, metric: str, alone: dict[str, dict[int, float]]) -
         return "The members' own results are not in this repository's history."
     means = {name: arm_mean(study, metric, values) for name, values in alone.items()}
     best = max(means, key=lambda name: sign * means[name].value)
-    half = tables.half(means[best].value, means[best].low, means[best].high)
-    value = f"{means[best].value:.3g}" + ("" if half is None else f" ± {half:.2g}")
+    value = f"{means[best].value:.3g} {spread(means[best].value, means[best].low, means[best].high)}".strip()
     if measured(study.arms.get(study.reference or "", []), metric) == alone[best]:
         return f"The best member is {best} with {value}, the same as {study.reference}."
     parts = []

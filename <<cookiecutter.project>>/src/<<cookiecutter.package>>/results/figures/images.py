@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .. import examples, statistics, tables
 from ..estimates import measured, over_seeds
@@ -41,6 +41,7 @@ SHOWN = 8  # images of a figure
 CLASSES = 20  # of the figure by class: those that change most
 SURE = 0.25  # detections from this confidence up are drawn
 PREPARED = "data/prepared"
+TRUTH = "truth green and dashed"
 
 
 def two_models(study: Study, verdict: Verdict) -> Iterator[Picture]:
@@ -179,14 +180,14 @@ def _disagreements(
     def draw(axes: Axes, path: str) -> None:
         one, two = models[seeds[path]]
         axes.imshow(pictures[path], cmap="gray")
-        one.mark(axes, path, VERMILION)
+        one.mark(axes, path, VERMILION, "right")
         two.mark(axes, path, BLUE)
         lines = [two.truth(path), f"{new}: {two.said(path)}", f"{old}: {one.said(path)}"]
         colour = BLUE if order.loc[path, "change"] > 0 else VERMILION
         axes.set_title("\n".join(line for line in lines if line), fontsize=8.5, color=colour)
 
     figure = gallery(list(pictures), draw, lines=3)
-    boxes = f" Boxes: truth green and dashed, {new} blue, {old} orange." if there[0][1].detects else ""
+    boxes = f" Boxes with their classes: {TRUTH}, {new} blue, {old} orange." if there[0][1].detects else ""
     several = " Of each image, the seed is shown in which they differ most." if len(there) > 1 else ""
     caption = f"Blue titles: {new} is better on the mean of the seeds; orange ones: {old} is.{several}{boxes}"
     return Picture("disagreements", caption, data, png(figure), local=True)
@@ -202,8 +203,9 @@ def samples(finished: Sequence[Record], stage: str) -> Picture:
     """Predictions of the first seed: half of them the worst, half drawn evenly from all."""
     import pandas as pd
 
-    seen = next((found for record in finished if (found := Seen.of(record, stage))), None)
-    if seen is None:
+    there = ((record, found) for record in finished if (found := Seen.of(record, stage)))
+    record, seen = next(there, (None, None))
+    if record is None or seen is None:
         why = "what the model said of each test image is not in DVC's cache here (dvc pull brings it)"
         return Picture("samples", f"Sample predictions are not shown: {why}.", local=True)
     frame: Any = seen.frame
@@ -226,8 +228,11 @@ def samples(finished: Sequence[Record], stage: str) -> Picture:
 
     figure = gallery(list(pictures), draw, lines=1)
     titles = "its class, and what it was taken for with which confidence"
-    marks = "Boxes: truth green and dashed, prediction blue." if seen.detects else f"Above each image: {titles}."
-    caption = f"The first row is the worst of all, the others are drawn evenly. Orange: not all right. {marks}"
+    boxes = f"Boxes with their classes: {TRUTH}, prediction blue (from a confidence of {SURE:g} up)."
+    marks = boxes if seen.detects else f"Above each image: {titles}."
+    whose = f"The model with seed {record.params['seed']}."
+    order = "The first row is the worst of all, the others are drawn evenly. Orange: not all right."
+    caption = f"{whose} {order} {marks}"
     return Picture("samples", caption, data, png(figure), local=True)
 
 
@@ -303,8 +308,8 @@ class Seen:
         row = self.row(path)
         return f"F1 {number(row['f1'])}" if self.detects else f"{row['predicted']} ({row['confidence']:.2f})"
 
-    def mark(self, axes: Axes, path: str, colour: str) -> None:
-        """Draw the boxes of detections, and those of the truth."""
+    def mark(self, axes: Axes, path: str, colour: str, side: Literal["left", "right"] = "left") -> None:
+        """Draw the boxes of detections with their classes on a `side`, and those of the truth."""
         from matplotlib.patches import Rectangle
 
         if not self.detects:
@@ -312,17 +317,30 @@ class Seen:
         row, image = self.row(path), axes.images[0].get_array()
         assert image is not None
         height, width = image.shape[:2]
-        for box, confidence in zip(row["boxes"], row["confidence"], strict=True):
+        for box, name, confidence in zip(row["boxes"], row["predicted"], row["confidence"], strict=True):
             if confidence >= SURE:
                 x1, y1, x2, y2 = box
                 corner, size = (x1 * width, y1 * height), ((x2 - x1) * width, (y2 - y1) * height)
                 axes.add_patch(Rectangle(corner, *size, fill=False, ec=colour, lw=1.3))
+                x = max(x1, 0.0) if side == "left" else min(x2, 1.0)
+                named(axes, name, x * width, max(y1, 0.0) * height, colour, side, "top")
         label = path.removeprefix(f"{PREPARED}/").replace("/images/", "/labels/")
         file = self.files.get(str(Path(label).with_suffix(".txt")))
         for line in file.read_text().splitlines() if file else []:
-            x, y, w, h = map(float, line.split()[1:5])
+            index, x, y, w, h = map(float, line.split()[:5])
             corner, size = ((x - w / 2) * width, (y - h / 2) * height), (w * width, h * height)
             axes.add_patch(Rectangle(corner, *size, fill=False, ec=GREEN, lw=1, ls=(0, (3, 2))))
+            if self.classes:
+                at = (x + w / 2) * width, (y + h / 2) * height
+                named(axes, self.classes[int(index)], *at, GREEN, "right", "bottom")
+
+
+def named(
+    axes: Axes, name: str, x: float, y: float, colour: str, ha: Literal["left", "right"], va: Literal["top", "bottom"]
+) -> None:
+    """A box's class in one of its corners."""
+    frame = {"fc": colour, "ec": "none", "pad": 0.8}
+    axes.text(x, y, str(name), color="white", fontsize=6.5, ha=ha, va=va, bbox=frame, clip_on=True)
 
 
 def _prepared(store: Path, md5: str) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import tables
 from ..estimates import arm_mean, over_seeds
-from .drawing import BLUE, GREY, Picture, canvas, interval, key, number, on, png, points, ruled, wrapped
+from .drawing import BLUE, GREY, SPREAD, Picture, canvas, interval, key, number, on, png, points, ruled, spread, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,9 +61,7 @@ def matrix(study: Study, metric: str) -> Picture:
     low, high = np.nanmin(grid), np.nanmax(grid)
     for row in rows:
         share = (row["mean"] - low) / (high - low) if high > low else 0.5
-        text = number(row["mean"])
-        half = tables.half(row["mean"], row["low"], row["high"])
-        text += "" if half is None else f"\n± {number(half)}"
+        text = f"{number(row['mean'])}\n{spread(row['mean'], row['low'], row['high'])}".strip()
         at = (test.index(str(row["test"])), train.index(str(row["train"])))
         axes.text(
             *at, text, ha="center", va="center", color=on(matplotlib.colormaps["cividis"], share), linespacing=1.5
@@ -75,8 +73,8 @@ def matrix(study: Study, metric: str) -> Picture:
     axes.set_title(f"{tables.title(metric)} of each site's model at each site")
     figure.colorbar(image, ax=axes, label=tables.title(metric))
     several = any(row["low"] is not None for row in rows)
-    half = "Means over the seeds, ± half of the 95 % interval, which for a share ends at 0 and 1."
-    caption = half if several else "Without intervals: those take several seeds."
+    means = f"Means over the seeds, {SPREAD}."
+    caption = means if several else "Without intervals: those take several seeds."
     return Picture("sites", caption, pd.DataFrame(rows), png(figure))
 
 

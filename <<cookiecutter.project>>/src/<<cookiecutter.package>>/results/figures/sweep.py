@@ -12,7 +12,7 @@ from ...design.models import Range, SweepDesign
 from .. import tables
 from ..estimates import arm_mean, measured
 from ..study import merit
-from .drawing import BLUE, GREY, VERMILION, Picture, bar, canvas, number, on, png, wrapped
+from .drawing import BLUE, GREY, SPREAD, VERMILION, Picture, bar, canvas, number, on, png, spread, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..verdict import Verdict
 
 LEAST = 4  # settings without which an importance or parallel coordinates say nothing
+BETTER = 5  # runs that the better half has at least: Optuna's advice for PED-ANOVA
 COLOURS = "cividis"  # reads the same to colour-blind people and in grey
 
 
@@ -73,7 +74,7 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     assert isinstance(first, list) and isinstance(second, list)
     told = frame.astype(object).where(frame.notna(), None).to_dict("records")
     means = {(label(row[a]), label(row[b])): row["mean"] for row in told}
-    halves = {(label(row[a]), label(row[b])): tables.half(row["mean"], row["low"], row["high"]) for row in told}
+    spreads = {(label(row[a]), label(row[b])): spread(row["mean"], row["low"], row["high"]) for row in told}
     grid = np.array([[means.get((label(x), label(y)), math.nan) for x in first] for y in second])
     figure, axes = canvas(1.1 + 0.62 * max(2, len(second)))
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
@@ -84,12 +85,12 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
         share = (value - low) / (high - low) if high > low else 0.5
         colour = GREY if math.isnan(value) else on(matplotlib.colormaps[COLOURS], share)
         text = "not run" if math.isnan(value) else number(value) + (" ★" if at == best else "")
-        half = halves.get(at)
-        weight, raised = "bold" if at == best else "normal", 0 if half is None else 1
+        below = spreads.get(at)
+        weight, raised = "bold" if at == best else "normal", 1 if below else 0
         lines = {"ha": "center", "color": colour, "textcoords": "offset points"}
         axes.annotate(text, (x, y), (0, 5 * raised), va="center", weight=weight, **lines)
-        if half is not None:
-            axes.annotate(f"± {number(half)}", (x, y), (0, -8), va="center", fontsize=7.5, **lines)
+        if below:
+            axes.annotate(below, (x, y), (0, -8), va="center", fontsize=7.5, **lines)
     names = short_names([a, b])
     axes.set(xticks=range(len(first)), xticklabels=wrapped(map(label, first)), xlabel=names[a])
     axes.set(yticks=range(len(second)), yticklabels=wrapped(map(label, second)), ylabel=names[b])
@@ -98,7 +99,7 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     metric = tables.title(str(verdict.metric))
     axes.set_title(f"{metric} by {names[a]} and {names[b]}{_over(design)}")
     figure.colorbar(image, ax=axes, label=metric)
-    small = " Below each mean, half of its 95 % interval." if any(halves.values()) else ""
+    small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
     caption = f"★ marks the best.{small} {_luck(len(frame))}".strip()
     return Picture("response", caption, frame.drop(columns="values"), png(figure))
 
@@ -183,7 +184,10 @@ def parallel(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
 
 
 def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
-    """Which parameter tells the best settings from the rest: PED-ANOVA, by Optuna.
+    """Which parameter tells the better half of the runs from the rest: PED-ANOVA, by Optuna.
+
+    A run is a trial, so that seeds count. Of a grid with two levels, a smaller part than the half could hold one level of
+    each parameter, and then all would have the same share.
 
     Watanabe, Bansal, Hutter, PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces, IJCAI
     2023.
@@ -194,17 +198,24 @@ def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     import pandas as pd
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if frame["mean"].nunique() < 2:
-        return Picture("importance", "Which parameter matters is not shown: all settings came out the same.")
+    runs = [(row, value) for _, row in frame.iterrows() for value in row["values"].values()]
+    half = math.ceil(len(runs) / 2)
+    if half < BETTER:
+        why = f"it takes {2 * BETTER - 1} runs that have finished, here are {len(runs)}"
+        return Picture("importance", f"Which parameter matters is not shown: {why}.")
+    merits = sorted((_sign(design, verdict) * value for _, value in runs), reverse=True)
+    if merits[half - 1] == merits[-1]:
+        why = "half of the runs came out the same, and none worse"
+        return Picture("importance", f"Which parameter matters is not shown: {why}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         direction: Any = "maximize" if _sign(design, verdict) > 0 else "minimize"
         found = optuna.create_study(direction=direction)
         space = {factor: Scale(design, factor).distribution() for factor in design.factors()}
-        for _, row in frame.iterrows():
+        for row, value in runs:
             levels = {factor: Scale(design, factor).value(row[factor]) for factor in space}
-            found.add_trial(optuna.trial.create_trial(params=levels, distributions=space, value=row["mean"]))
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
+            found.add_trial(optuna.trial.create_trial(params=levels, distributions=space, value=value))
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.5)
         shares = optuna.importance.get_param_importances(found, evaluator=evaluator)
     names = short_names(design.factors())
     ordered = sorted(shares.items(), key=lambda item: item[1])
@@ -213,9 +224,10 @@ def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     for y, (_, share) in enumerate(ordered):
         axes.annotate(f"{share:.0%}", (share, y), xytext=(4, 0), textcoords="offset points", va="center")
     axes.set(xlim=(0, 1.08), xlabel="share of the importance (PED-ANOVA)")
-    axes.set_title("which parameter tells the best quarter of the settings from the rest")
+    axes.set_title("which parameter tells the better half of the runs from the rest")
     axes.tick_params(left=False)
-    caption = f"From {len(frame)} settings" + (": a hint, not a finding." if len(frame) < 30 else ".")
+    caption = f"From {len(runs)} runs of {len(frame)} settings"
+    caption += ": a hint, not a finding." if len(frame) < 30 else "."
     return Picture("importance", caption, pd.DataFrame(ordered[::-1], columns=["parameter", "importance"]), png(figure))
 
 
