@@ -84,7 +84,7 @@ def undecided(found: Difference, gain: Estimate, margin: float, family: int) -> 
     if chance >= power.POWER:
         return (
             INCONCLUSIVE,
-            f"neither shown nor excluded, though an effect of {margin:g} was found in {chance:.0%} of cases",
+            f"neither shown nor excluded, though an effect of {margin:g} was found in {100 * chance:.0f} % of cases",
         )
     if found.basis == IMAGES:
         needed = images_needed(margin, gain.deviation, family)
@@ -92,7 +92,8 @@ def undecided(found: Difference, gain: Estimate, margin: float, family: int) -> 
     else:
         needed = power.seeds_needed(margin, gain.deviation, family)
         many = f"about {needed} seeds" if needed else f"more than {power.MOST_SEEDS} seeds"
-    return UNDERPOWERED, f"an effect of {margin:g} is found in {chance:.0%} of cases; {many} would find it in 80 %"
+    why = f"an effect of {margin:g} is found in {100 * chance:.0f} % of cases; {many} would find it in 80 %"
+    return UNDERPOWERED, why
 
 
 def images_needed(effect: float, deviation: float, family: int) -> int:

@@ -103,7 +103,7 @@ def disturbed(study: Study, metric: str) -> str:
         return ""
     return (
         f"{len(busy)} of {len(finished)} runs measured {metric} while other programs, such as another run, took up to "
-        f"{max(busy):.0%} of the machine's CPUs: alone a model is faster"
+        f"{100 * max(busy):.0f} % of the machine's CPUs: alone a model is faster"
     )
 
 

@@ -222,7 +222,7 @@ def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     figure, axes = canvas(0.9 + 0.36 * len(ordered))
     axes.barh([names[name] for name, _ in ordered], [share for _, share in ordered], color=BLUE, height=0.55)
     for y, (_, share) in enumerate(ordered):
-        axes.annotate(f"{share:.0%}", (share, y), xytext=(4, 0), textcoords="offset points", va="center")
+        axes.annotate(f"{100 * share:.0f} %", (share, y), xytext=(4, 0), textcoords="offset points", va="center")
     axes.set(xlim=(0, 1.08), xlabel="share of the importance (PED-ANOVA)")
     axes.set_title("which parameter tells the better half of the runs from the rest")
     axes.tick_params(left=False)
