@@ -135,9 +135,25 @@ def answered(root: Path) -> list[Study]:
     head = planning.head(root)
     known = records.read(root) if head else []
     own = {record.experiment.get("design") for record in known}
-    names = _committed(root, head) if head and any(own) else []
-    studies = [_study(root, known, name) for name in names if name not in own]
+    if head is None or not any(own):
+        return []
+    code = checkout.commit(root, head).code
+    finished = [record for record in known if record.status == FINISHED and record.code == code]
+    names = [design.name for design in _committed(root, head) if design.name not in own and _enough(design, finished)]
+    studies = [_study(root, known, name) for name in names]
     return [found for found in studies if found and found.rows and all(row.status == FINISHED for row in found.rows)]
+
+
+def _enough(design: Design, finished: list[Record]) -> bool:
+    """Whether as many runs are there as a design has, of its task and with its seeds: to plan it takes a while."""
+    alike = [
+        record
+        for record in finished
+        if record.params.get("seed") in design.seeds
+        and (design.task is None or record.params.get("task") == design.task)
+        and record.reaches(design.target)
+    ]
+    return len(alike) >= len(design.seeds) * (1 if is_bayesian(design) else len(arms(design)))
 
 
 def metric_names(design: Design, found: Iterable[Record | None]) -> list[str]:
@@ -240,15 +256,15 @@ def _baseline(root: Path, head: str, own: list[Record]) -> str:
 
 
 @lru_cache(maxsize=10)
-def _committed(root: Path, commit: str) -> list[str]:
-    """The names of the designs of a commit, but for files that are none."""
+def _committed(root: Path, commit: str) -> list[Design]:
+    """The designs of a commit, without the files that are none."""
     with tempfile.TemporaryDirectory() as place:
         checkout.commit(root, commit).extract([str(schema.FOLDER)], Path(place))
-        names = []
+        found = []
         for path in sorted((Path(place) / schema.FOLDER).glob("*.yaml")):
             with suppress(UserError):
-                names.append(schema.read(path).name)
-        return names
+                found.append(schema.read(path))
+        return found
 
 
 @lru_cache(maxsize=1000)
