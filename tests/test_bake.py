@@ -175,6 +175,19 @@ def test_outputs_are_ignored_by_git_where_dvc_keeps_them(project):
             assert ignored == settings.get("cache", True), f"{name} in dvc.yaml and .gitignore disagree"
 
 
+def test_designs_open_with_their_command_and_ask_the_same_of_both_tasks(project):
+    asked = {}
+    for path in (project.path / "designs").glob("*.yaml"):
+        command, schema, *_ = path.read_text().splitlines()
+        assert command.startswith(f"# lab run designs/{path.name}")
+        assert schema == "# yaml-language-server: $schema=schema.json"
+        design = yaml.safe_load(path.read_text())
+        task, _, question = path.stem.partition("_")
+        assert design["task"] == task and "name" not in design
+        asked.setdefault(task, set()).add(question)
+    assert asked["classification"] == asked["detection"] and len(asked["detection"]) == 12
+
+
 def test_git_has_one_commit_and_nothing_to_add(project):
     assert project.run("git", "status", "--porcelain").stdout == ""
     assert project.run("git", "log", "--format=%an: %s").stdout == "Tester: Start from exp-template\n"

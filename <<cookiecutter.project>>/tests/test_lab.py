@@ -14,7 +14,7 @@ from rich.console import Console
 import workspace
 from project import load
 from studies import MadeUp
-from workspace import PROJECT, Workspace
+from workspace import PROJECT, SHIPPED, Workspace
 
 SWEEP = "designs/classification_lr_sweep.yaml"
 
@@ -23,7 +23,9 @@ SWEEP = "designs/classification_lr_sweep.yaml"
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A project with one commit: copy it before you change it."""
     made = workspace.make(tmp_path_factory.mktemp("lab") / "project")
-    shutil.copytree(PROJECT / "designs", made.root / "designs")
+    (made.root / "designs").mkdir()
+    for path in (*SHIPPED, PROJECT / "designs" / "schema.json"):
+        shutil.copy(path, made.root / "designs")
     shutil.copy(PROJECT / ".gitignore", made.root)
     for command in ("init -q -b main", "add -A", "commit -qm start"):
         git(made, *command.split())

@@ -10,6 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
+QUESTIONS = [
+    "baseline",
+    "lr_sweep",
+    "random_sweep",
+    "bayesian_sweep",
+    "architecture",
+    "ablation",
+    "ab_benchmark",
+    "quantization",
+    "cross_site",
+    "augmentation",
+    "ensemble",
+    "multi_scale",
+]
+SHIPPED = [  # the designs that came with the project, as far as they are still there; other designs are nobody's test
+    path
+    for task in ("classification", "detection")
+    for question in QUESTIONS
+    if (path := PROJECT / "designs" / f"{task}_{question}.yaml").exists()
+]
 SMALL = {
     "detection": ["task=detection", "model=yolo11t", "training.max_epochs=2"],
     "classification": ["task=classification", "model=tiny", "training.max_epochs=2"],
