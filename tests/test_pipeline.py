@@ -118,10 +118,11 @@ def test_plots_and_tables_render(baseline, task: str, tmp_path: Path) -> None:
 
 
 def test_the_projects_own_tests(bake, environment) -> None:
-    """All of them in one project; those that read the config alone in one of the other task, too."""
+    """All of them in one project; those for which the task's own config counts in one of the other task, too."""
     done = bake(environment, project="own-tests", task="classification").run("make", "test")
     assert " passed" in done.stdout
-    config = ("tests/test_config.py", *(f"tests/test_design_{part}.py" for part in ("compose", "files", "plan")))
+    parts = ("config", "design_compose", "design_files", "design_plan", "tracking_lab")
+    config = (f"tests/test_{part}.py" for part in parts)
     bake(environment, project="own-config-tests", task="detection").run("python", "-m", "pytest", *config)
 
 
