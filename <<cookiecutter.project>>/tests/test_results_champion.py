@@ -154,6 +154,9 @@ def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> No
     second = said(project)
     assert second["forced"]["reason"] == "cats are rare here" and "cat.f1" in second["forced"]["objections"][0]
     assert second["replaces"] == first["experiment"] and weights(project).startswith("0.8 ")
+    path = project.root / "models/champion/champion.yaml"
+    earlier = path.read_text().replace("replaces: ", "beats: ")
+    assert champions._parsed(earlier).replaces == first["experiment"], "as it was called before"
     project.call("python", "src/lab.py", "promote", "--rollback")
     assert said(project) == first and weights(project).startswith("0.5 ")
     assert project.call("git", "log", "-3", "--format=%s").stdout.splitlines() == [

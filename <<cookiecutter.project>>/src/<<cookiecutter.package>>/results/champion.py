@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pygit2
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import UserError
 from . import checkout, examples, gate, records, study, verdict
@@ -70,7 +70,7 @@ class Champion(BaseModel):
     why: str
     forced: Forced | None = None
     promoted: datetime
-    replaces: str | None
+    replaces: str | None = Field(validation_alias=AliasChoices("replaces", "beats"))  # the latter until November 2026
     metrics: dict[str, Measured]
     baseline: str
     data: str | None
