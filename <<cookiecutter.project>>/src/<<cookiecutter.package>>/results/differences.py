@@ -44,7 +44,8 @@ def settings(study: Study) -> tuple[str, str]:
     if not everything:
         return "", ""
     missing = object()
-    values = {key: [run.get(key, missing) for run in everything] for run in everything for key in run}
+    known = dict.fromkeys(key for run in everything for key in run)
+    values = {key: [run.get(key, missing) for run in everything] for key in known}
     for key in list(values):  # training.lr, where conf/ has it as ${lr}
         short = key.rpartition(".")[2]
         if short != key and values[key] == values.get(short) and base.get(key) == base.get(short):
