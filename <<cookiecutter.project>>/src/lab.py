@@ -1,10 +1,6 @@
-"""From a question in designs/ to its answer: lab --help.
+"""The launcher of an environment from before November 2026 calls this file; `make setup` makes one that calls the package."""
 
-lab check designs/detection_baseline.yaml               is the launcher's name (make setup)
-python src/lab.py check designs/detection_baseline.yaml is the same
-"""
-
-from project import load
+from lab.cli import main  # the package beside this file, which goes before a module of the same name
 
 if __name__ == "__main__":
-    load("cli").main()
+    main()

@@ -1,0 +1,1 @@
+"""From a question in designs/ to its answer: the machinery, which knows the project by its contract (lab.yaml) alone."""

@@ -1,0 +1,328 @@
+"""The statistics of a decision: estimates with intervals, tests, effect sizes. Pure functions of numbers.
+
+Seeds are few, so means over seeds get Student's t: with five of them its 95 % interval holds the true difference in 95 %
+of cases, a bootstrap's in 82 %. Test images are many, and a metric such as macro-F1 is no mean over them: there the
+bootstrap gives the standard error, of images drawn anew with the models as they are. The interval is that of the t
+distribution around it, since it is the one that keeps its word: in simulations with 100 and 300 images it held the true
+difference of two models in 94 to 97 % of cases, a percentile interval in 90 to 94 %, BCa in 87 to 95 %.
+
+The quantiles are those of scipy.special: scipy.stats and statsmodels, which have the same tests, take seconds to import.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+from typing import TYPE_CHECKING, Any
+
+from lab.design.power import ALPHA, smallest_p
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DRAWS = 2000  # of a bootstrap
+MANY = 2000  # images: a difference of a hundredth is made by more than 20 of them
+WEIGHTS = 4_000_000  # how many weights of a bootstrap are in memory at a time
+TINY = 1e-12  # what rounding leaves of a difference
+Statistic = Callable[["np.ndarray"], "np.ndarray"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean or a difference, in the metric's unit, and how well it is known.
+
+    Attributes:
+        value: the estimate.
+        low, high: the 95 % interval; None where there is none, as with one seed.
+        n: how many seeds, or how many test images, it rests on.
+        deviation: the standard deviation of one of them, as the test of equivalence takes it: that of the estimate is
+            deviation / √n. None with one.
+        p: two-sided, of the true value being 0; None without a test.
+        p_equivalent: of the true value being further from 0 than the margin (TOST); None without a margin.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int = 1
+    deviation: float | None = None
+    p: float | None = None
+    p_equivalent: float | None = None
+
+
+@dataclass(frozen=True)
+class EffectSize:
+    """A standardized mean difference with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean(values: Sequence[float], margin: float = 0.0, resolution: float = 0.0) -> Estimate:
+    """The mean with Student's t: its interval, the test against 0, and that of equivalence to 0 within `margin`.
+
+    A metric of 300 test images moves in steps of about 1/300, its `resolution`. Two seeds often end on the same step or
+    nearly so, which tells nothing of how far the next one will be: a smaller spread than that is taken for as much.
+
+    Values that are all the same and have no known resolution leave the exact sign-flip test, with its smallest p of
+    2^(1-n), and no interval.
+    """
+    n, value = len(values), math.fsum(values) / len(values)
+    if n == 1:
+        return Estimate(value)
+    if without_spread(values) and not resolution:
+        p = 1.0 if math.isclose(value, 0, abs_tol=TINY) else smallest_p(n)
+        outside = 2.0**-n if abs(value) < margin else 1.0
+        return Estimate(value, n=n, deviation=0.0, p=p, p_equivalent=outside if margin else None)
+    return student(value, max(resolution, stdev(values)), n, margin)
+
+
+def student(value: float, deviation: float, n: int, margin: float = 0.0) -> Estimate:
+    """An estimate whose standard error is `deviation` / √n, by the t distribution with n - 1 degrees of freedom.
+
+    Equivalence is shown by two one-sided tests: Schuirmann, J. Pharmacokinetics and Biopharmaceutics 15, 1987.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    error, distance = deviation / math.sqrt(n), abs(value)
+    half = float(stdtrit(n - 1, 1 - ALPHA / 2)) * error
+    p = 2 * float(stdtr(n - 1, -distance / error))
+    outside = float(stdtr(n - 1, (distance - margin) / error)) if margin else None
+    return Estimate(value, value - half, value + half, n, deviation, p, outside)
+
+
+def counted(values: Sequence[float], margin: float = 0.0) -> Estimate:
+    """The mean of something that is counted and not sampled, such as a file's size: it is what it is, with one seed too.
+
+    The interval is the smallest and the largest value; p is 0 where they leave no doubt, and 1 where they do.
+    """
+    value, low, high = math.fsum(values) / len(values), min(values), max(values)
+    differs = low > 0 or high < 0
+    inside = low == high == 0 or (-margin < low and high < margin)
+    return Estimate(value, low, high, len(values), p=float(not differs), p_equivalent=float(not inside))
+
+
+def without_spread(values: Sequence[float]) -> bool:
+    """Whether the values are the same but for rounding."""
+    return math.isclose(min(values), max(values), rel_tol=1e-9, abs_tol=TINY)
+
+
+def effect_size(differences: Sequence[float], resolution: float = 0.0) -> EffectSize | None:
+    """How large a paired difference is beside its own spread over the pairs; None below three pairs, or without spread.
+
+    Cohen's d_z with Hedges' correction for few pairs (Hedges, J. Educational Statistics 6, 1981), which two can't have;
+    the interval by the noncentral t distribution (Cumming and Finch, Educational and Psychological Measurement 61, 2001).
+    """
+    from scipy.special import gammaln, nctdtrinc
+
+    estimate = mean(differences, resolution=resolution)
+    if estimate.n < 3 or not estimate.deviation:
+        return None
+    n, d = estimate.n, estimate.value / estimate.deviation
+    degrees = n - 1
+    correction = math.exp(gammaln(degrees / 2) - gammaln((degrees - 1) / 2)) / math.sqrt(degrees / 2)
+    low, high = (float(nctdtrinc(degrees, q, d * math.sqrt(n))) / math.sqrt(n) for q in (1 - ALPHA / 2, ALPHA / 2))
+    return EffectSize(correction * d, correction * low, correction * high)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """The p values corrected for their number: Holm, Scandinavian J. Statistics 6, 1979.
+
+    Not by statsmodels, since it takes five seconds to import and collects garbage for 40 ms at each call.
+    """
+    corrected, highest = [0.0] * len(ps), 0.0
+    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
+        highest = max(highest, min(1.0, ps[i] * (len(ps) - rank)))
+        corrected[i] = highest
+    return corrected
+
+
+def bootstrap(
+    statistic: Statistic, n: int, margin: float = 0.0, offset: float = 0.0, draws: int = DRAWS, seed: int = 0
+) -> Estimate:
+    """A statistic of `n` test images minus `offset`, with its standard error over images drawn with replacement.
+
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.2. Two models are compared in pairs by
+    a statistic that is their difference on the same draws. The same `seed` gives the same interval.
+
+    Where few images make the whole difference, their draws show too little of what others might, and nothing at all where
+    none does. So the interval is no shorter than the score interval of a share, and a test of equivalence takes for the
+    spread at least what a true difference of that size has.
+
+    Args:
+        statistic: of weights (n, b), how often each image is in each of b draws, to the values (b,).
+        n: how many images.
+        margin: as for `mean`.
+        offset: what the statistic is held against.
+        draws: how many.
+        seed: of the drawing.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    value = float(statistic(np.ones((n, 1)))[0])
+    most = max(1, WEIGHTS // n)
+    sizes = [min(most, draws - start) for start in range(0, draws, most)]
+    drawn = np.concatenate([statistic(generator.multinomial(n, np.full(n, 1 / n), size).T) for size in sizes])
+    spread = 0.0 if without_spread(drawn.tolist()) else float(drawn.std(ddof=1)) * math.sqrt(n)
+    of_one = reach(statistic, n, value) if spread else 1.0  # where no image makes a difference, any may
+    ends = [*score_interval(value, of_one, n)]
+    p = float(ends[0] <= offset <= ends[1])
+    if spread:
+        found = student(value - offset, spread, n)
+        assert found.p is not None and found.low is not None and found.high is not None
+        p, ends = found.p, [*ends, found.low + offset, found.high + offset]
+    at_margin = max(spread, *(share_spread(offset + side, of_one) for side in (-margin, margin)), TINY)
+    equivalent = student(value - offset, at_margin, n, margin).p_equivalent
+    return Estimate(value - offset, min(ends) - offset, max(ends) - offset, n, at_margin, p, equivalent)
+
+
+def reach(statistic: Statistic, n: int, value: float) -> float:
+    """How far one image moves the sum of all: 1 where a metric counts images right or wrong, less where each adds a little.
+
+    The root mean square of the jackknife's pseudo-values (Efron and Tibshirani, chapter 11), the larger ones counting more.
+    Of more images than MANY no few make a difference that matters: 0.
+    """
+    import numpy as np
+
+    if n > MANY:
+        return 0.0
+    squares = (n * value - (n - 1) * statistic(np.ones((n, n)) - np.eye(n))) ** 2
+    return float(np.sqrt((squares**2).sum() / squares.sum()))
+
+
+def share_spread(share: float, reach: float) -> float:
+    """The least standard deviation over images that have `share` on the mean, where each has nothing or ± `reach`."""
+    return math.sqrt(abs(share) * max(0.0, reach - abs(share)))
+
+
+def score_interval(value: float, reach: float, n: int) -> tuple[float, float]:
+    """The smallest and the largest share that `value` over n images may come from, each with the spread that it has itself.
+
+    Wilson, J. American Statistical Association 22, 1927, for what an image has of nothing or ± `reach`.
+    """
+    from scipy.special import stdtrit
+
+    c = float(stdtrit(n - 1, 1 - ALPHA / 2)) ** 2 / n
+    ends = [value]
+    for sign in (1, -1):
+        middle = (sign * value + c * reach / 2) / (1 + c)
+        square = middle**2 - value**2 / (1 + c)
+        roots = (middle - math.sqrt(square), middle + math.sqrt(square)) if square > 0 else ()
+        ends += [sign * root for root in roots if 0 <= root <= reach]
+    return min(ends), max(ends)
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Two models on the same images: how many only the one, or only the other, had right; the exact p of McNemar's test."""
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Disagreement:
+    """Whether one of two models is right more often, by the images on which they disagree.
+
+    McNemar, Psychometrika 12, 1947; exact, by the binomial distribution.
+    """
+    from statsmodels.stats.contingency_tables import mcnemar as test
+
+    pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
+    table = [[pairs.count((a, b)) for b in (True, False)] for a in (True, False)]
+    result: Any = test(table, exact=True)
+    return Disagreement(table[0][1], table[1][0], float(result.pvalue))
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a component contributes, or for two of them how much the one's contribution depends on the other."""
+
+    components: tuple[str, ...]
+    estimate: Estimate
+    p_holm: float | None
+
+
+def factorial_effects(
+    levels: Sequence[dict[str, bool]], values: Sequence[float], blocks: Sequence[Any], resolution: float = 0.0
+) -> list[Effect]:
+    """Main effects and two-way interactions of a factorial design, by the analysis of variance with seeds as blocks.
+
+    A main effect is the mean with the component minus the mean without. An interaction is a component's effect with the
+    other in place, minus its effect without. Effects of three and more components are taken for noise. Montgomery,
+    Design and Analysis of Experiments, 8th edition, 2012, chapter 6; he halves the interactions.
+
+    Args:
+        levels: for each run which components were in place.
+        values: its metric.
+        blocks: its seed.
+        resolution: as for `mean`: what is left unexplained is taken for no less.
+    """
+    import numpy as np
+    from scipy.special import stdtr, stdtrit
+    from statsmodels.regression.linear_model import OLS
+
+    names = list(levels[0])
+    state = {name: np.array([0.5 if row[name] else -0.5 for row in levels]) for name in names}
+    terms: dict[tuple[str, ...], np.ndarray] = {(name,): state[name] for name in names}
+    terms |= {(a, b): state[a] * state[b] for i, a in enumerate(names) for b in names[i + 1 :]}
+    seeds = [[float(block == other) for block in blocks] for other in dict.fromkeys(blocks)]
+    matrix = np.column_stack([*terms.values(), *seeds])
+    fitted = OLS(np.array(values, float), matrix).fit()
+    k, n, effects = len(terms), len(values), [float(value) for value in fitted.params]
+    free, noise = fitted.df_resid, max(math.sqrt(fitted.scale), resolution)
+    if free == 0 or noise < TINY:  # as many effects as runs, or no noise: there is no test
+        return [Effect(term, Estimate(value, n=n), None) for term, value in zip(terms, effects[:k], strict=True)]
+    errors = [noise * math.sqrt(each) for each in np.diag(fitted.normalized_cov_params)[:k]]
+    ps = [2 * float(stdtr(free, -abs(value) / error)) for value, error in zip(effects, errors, strict=False)]
+    width = float(stdtrit(free, 1 - ALPHA / 2))
+    return [
+        Effect(term, Estimate(value, value - width * error, value + width * error, n, p=p), p_holm)
+        for term, value, error, p, p_holm in zip(terms, effects[:k], errors, ps, holm(ps), strict=True)
+    ]
+
+
+def outlier(value: float, others: Sequence[float], resolution: float = 0.0) -> float:
+    """How probable it is that the largest of some seeds is as far above the others as `value`: p, of two others or more.
+
+    Grubbs, Technometrics 11, 1969, one-sided: Student's t of what a further seed would give, for as many as there are. As
+    for `mean`, a spread below the `resolution` is taken for as much.
+    """
+    from scipy.special import stdtr
+
+    n = len(others)
+    spread = max(stdev(others), resolution, TINY)
+    t = (value - math.fsum(others) / n) / (spread * math.sqrt(1 + 1 / n))
+    return min(1.0, (n + 1) * float(stdtr(n - 1, -t)))
+
+
+def pareto(points: Iterable[Sequence[float]], maximize: Sequence[bool]) -> list[bool]:
+    """Which points no other beats: as good in every respect, and better in one.
+
+    Args:
+        points: (n, m), what was measured of each.
+        maximize: (m,), whether more is better.
+    """
+    signed = [[x if more else -x for x, more in zip(point, maximize, strict=True)] for point in points]
+
+    def beats(a: list[float], b: list[float]) -> bool:
+        return a != b and all(x >= y for x, y in zip(a, b, strict=True))
+
+    return [not any(beats(other, point) for other in signed) for point in signed]
+
+
+def luck_of_the_best(n: int) -> float:
+    """By how many standard deviations the best of `n` equal settings looks better than it is: E max of n normals.
+
+    n ∫ x φ(x) Φ(x)^(n-1) dx: David and Nagaraja, Order Statistics, 2003, section 3.1.
+    """
+    import numpy as np
+    from scipy.special import ndtr
+
+    x = np.linspace(-10, 10, 4001)
+    density = n * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * ndtr(x) ** (n - 1)
+    return float(np.trapezoid(x * density, x))

@@ -1,0 +1,267 @@
+"""A design's arms: the combinations of levels, in stable order."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, product
+from typing import TypeGuard
+
+from lab.design import constraints
+from lab.design.levels import Level, identity, label
+from lab.design.models import (
+    MOST_COMBINATIONS,
+    AblationDesign,
+    ComparisonDesign,
+    Design,
+    Range,
+    SingleDesign,
+    SweepConfig,
+    SweepDesign,
+)
+from lab.design.overrides import override
+from lab.errors import UserError, nearest
+
+Levels = dict[str, Level]
+MOST_DRAWS = 1000  # for each combination wanted, before we say that constraints leave too few
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One combination of levels: its name, its levels by factor, and the Hydra overrides that set them."""
+
+    name: str
+    levels: Levels
+    overrides: list[str]
+
+
+def arms(design: Design, trials: Sequence[Levels] = ()) -> list[Arm]:
+    """The arms of a design, without those that constraints and exclude take away.
+
+    Args:
+        design: the design.
+        trials: of a bayesian sweep, the combinations chosen so far; it has no other arms.
+
+    Raises:
+        UserError: too many combinations, none left, the same one twice, unknown factors in constraints or exclude.
+    """
+    check_size(design)
+    check_exclude(design)
+    if isinstance(design, SweepDesign):
+        found = sweep_arms(design, trials)
+    else:
+        kinds: dict[type, Callable[..., Iterator[Arm]]] = {
+            SingleDesign: single_arms,
+            ComparisonDesign: comparison_arms,
+            AblationDesign: ablation_arms,
+        }
+        found = [arm for arm in kinds[type(design)](design) if wanted(design, arm.levels)]
+    if not found and not is_bayesian(design):
+        raise UserError(f"{design.name}: constraints and exclude leave no combination")
+    twice = [name for name, count in Counter(arm.name for arm in found).items() if count > 1]
+    if twice:
+        raise UserError(f"{design.name}: two arms are called {twice[0]}: name them by values: {{name: overrides}}")
+    return found
+
+
+def is_bayesian(design: Design) -> TypeGuard[SweepDesign]:
+    """Whether the combinations are chosen while the design runs."""
+    return isinstance(design, SweepDesign) and design.sweep.strategy == "bayesian"
+
+
+def single_arms(design: SingleDesign) -> Iterator[Arm]:
+    """The one arm."""
+    yield Arm("baseline", {}, [])
+
+
+def sweep_arms(design: SweepDesign, trials: Sequence[Levels]) -> list[Arm]:
+    """All combinations, so many drawn ones, or those chosen so far."""
+    sweep = design.sweep
+    if sweep.strategy == "bayesian":
+        combinations: Iterable[Levels] = trials
+    elif sweep.strategy == "random":
+        combinations = draw(design)
+    else:
+        combinations = (levels for levels in grid(sweep.parameters) if wanted(design, levels))  # type: ignore[arg-type]
+    return [named_by_levels(levels) for levels in combinations]
+
+
+def comparison_arms(design: ComparisonDesign) -> Iterator[Arm]:
+    """One arm a value, or one for each combination of several variables."""
+    block = design.comparison
+    if block.variables is not None:
+        tied = (
+            dict(zip(block.variables, levels, strict=True)) for levels in zip(*block.variables.values(), strict=False)
+        )
+        for levels in tied if block.zip else grid(block.variables):
+            yield named_by_levels(levels)
+    elif isinstance(block.values, dict):
+        for name, overrides in block.values.items():
+            yield Arm(name, {block.variable or "arm": name}, as_list(overrides))
+    else:
+        assert block.variable is not None and block.values is not None
+        for value in block.values:
+            yield Arm(label(value), {block.variable: value}, [override(block.variable, value)])
+
+
+def ablation_arms(design: AblationDesign) -> Iterator[Arm]:
+    """The baseline (everything in place) or bare (nothing), and the subsets that the method asks for."""
+    block = design.ablation
+    everything = list(block.components)
+    subsets: dict[str, Iterable[list[str]]] = {
+        "leave_one_out": [everything] + [[other for other in everything if other != name] for name in everything],
+        "add_one_in": [[], *([name] for name in everything)],
+        "factorial": (
+            [name for name, kept in zip(everything, keep, strict=True) if kept]
+            for keep in product([True, False], repeat=len(everything))
+        ),
+    }
+    for kept in subsets[block.method]:
+        gone = [name for name in everything if name not in kept]
+        overrides = block.baseline + [text for name in gone for text in as_list(block.components[name])]
+        yield Arm(ablation_name(kept, gone, block.method), {name: name in kept for name in everything}, overrides)
+
+
+def ablation_name(kept: list[str], gone: list[str], method: str) -> str:
+    """`baseline`, `bare`, `no_ema`, or `only_ema+mixup`."""
+    if not gone:
+        return "baseline"
+    if method == "leave_one_out":
+        return f"no_{gone[0]}"
+    return f"only_{'+'.join(kept)}" if kept else "bare"
+
+
+def grid(parameters: dict[str, list[Level]]) -> Iterator[Levels]:
+    """All combinations; the last parameter changes fastest."""
+    for levels in product(*parameters.values()):
+        yield dict(zip(parameters, levels, strict=True))
+
+
+def draw(design: SweepDesign) -> Iterator[Levels]:
+    """`max_runs` different combinations, the same on every machine.
+
+    Raises:
+        UserError: there are not that many.
+    """
+    sweep, seen = design.sweep, set()
+    wanted_count = sweep.max_runs or 0
+    if wanted_count > sweep.space():
+        raise UserError(
+            f"sweep.max_runs: {wanted_count}, but there are {sweep.space()} combinations: use strategy: grid"
+        )
+    for levels in islice(endless(sweep), MOST_DRAWS * wanted_count):
+        key = tuple(map(identity, levels.values()))
+        if key not in seen and wanted(design, levels):
+            seen.add(key)
+            yield levels
+        if len(seen) == wanted_count:
+            return
+    raise UserError(f"sweep.max_runs: {wanted_count}, but only {len(seen)} combinations were found that are allowed")
+
+
+def endless(sweep: SweepConfig) -> Iterator[Levels]:
+    """One random combination after the other."""
+    generator = random.Random(sweep.sampler_seed)
+    while True:
+        yield {name: pick(levels, generator.random()) for name, levels in sweep.parameters.items()}
+
+
+def pick(levels: list[Level] | Range, u: float) -> Level:
+    """The level at `u` (0 up to 1) of the way. Continuous ones have 4 significant digits: what a name can show."""
+    if isinstance(levels, list):
+        return levels[int(u * len(levels))]
+    if levels.step is not None or (levels.int and not levels.log):
+        value = levels.low + (levels.step or 1) * int(u * levels.size())
+    elif levels.log:
+        value = levels.low * math.exp(u * math.log(levels.high / levels.low))
+    else:
+        value = levels.low + u * (levels.high - levels.low)
+    if levels.int:
+        return round(value)
+    if levels.step is not None:
+        return float(f"{value:.12g}")  # 0.1 + 2 * 0.1 is 0.3
+    return min(max(float(f"{value:.4g}"), levels.low), levels.high)
+
+
+def named_by_levels(levels: Levels) -> Arm:
+    """An arm called `lr=0.001,batch_size=16`."""
+    names = short_names(list(levels))
+    name = ",".join(f"{names[factor]}={label(level)}" for factor, level in levels.items())
+    return Arm(name, levels, [override(factor, level) for factor, level in levels.items()])
+
+
+def short_names(factors: list[str]) -> dict[str, str]:
+    """Factor -> its last part, or the whole where two would be called the same."""
+    last = Counter(factor.rpartition(".")[2] for factor in factors)
+    return {factor: part if last[part := factor.rpartition(".")[2]] == 1 else factor for factor in factors}
+
+
+def as_list(overrides: str | list[str]) -> list[str]:
+    """One override or several, as a list."""
+    return [overrides] if isinstance(overrides, str) else overrides
+
+
+def wanted(design: Design, levels: Levels) -> bool:
+    """Whether exclude and constraints let a combination through. Raises UserError where one says `otherwise: error`."""
+    if any(matches(pattern, levels) for pattern in design.exclude):
+        return False
+    known = {short: levels[factor] for factor, short in short_names(list(levels)).items()} | levels
+    for constraint in design.constraints:
+        if not constraints.holds(constraint.require, known):
+            if constraint.otherwise == "error":
+                said = ", ".join(f"{factor}={label(level)}" for factor, level in levels.items())
+                raise UserError(f"{design.name}: {said} doesn't meet constraints: {constraint.require}")
+            return False
+    return True
+
+
+def matches(pattern: Levels, levels: Levels) -> bool:
+    """Whether the levels are those of a pattern, which may leave factors out."""
+    return all(identity(levels[factor]) == identity(level) for factor, level in pattern.items())
+
+
+def check_size(design: Design) -> None:
+    """Raises UserError: more combinations than anyone can have meant, or than max_runs allows."""
+    count = design.size()
+    if isinstance(design, SweepDesign) and design.sweep.max_runs is not None:
+        if count > design.sweep.max_runs:
+            raise UserError(
+                f"{design.name}: the grid has {count:,} combinations, more than sweep.max_runs: {design.sweep.max_runs}: "
+                "shorten the lists, or draw some by strategy: random"
+            )
+    elif count > MOST_COMBINATIONS:
+        advice = "state sweep.max_runs if you mean it" if isinstance(design, SweepDesign) else "use fewer factors"
+        raise UserError(f"{design.name}: {count:,} combinations, more than {MOST_COMBINATIONS:,}: {advice}")
+
+
+def check_exclude(design: Design) -> None:
+    """Raises UserError: exclude names what is not varied, or a level that doesn't occur."""
+    lists: dict[str, list[Level]] = {}
+    if isinstance(design, SweepDesign):
+        lists = {name: levels for name, levels in design.sweep.parameters.items() if isinstance(levels, list)}
+    elif isinstance(design, ComparisonDesign):
+        block = design.comparison
+        lists = block.variables or {design.factors()[0]: list(block.values or [])}
+    for pattern in design.exclude:
+        for factor, level in pattern.items():
+            if factor not in design.factors():
+                raise UserError(
+                    f"{design.name}: exclude: {factor} is not varied here.{nearest(factor, design.factors())}"
+                )
+            if factor in lists and identity(level) not in map(identity, lists[factor]):
+                raise UserError(f"{design.name}: exclude: {label(level)} is not a level of {factor}")
+
+
+def check_reference(design: Design, names: list[str]) -> None:
+    """Raises UserError: a hypothesis about arms that the design doesn't have."""
+    if is_bayesian(design):
+        return
+    stated = {"versus": design.reference, "hypothesis.arm": design.claimed_arm}
+    for key, name in stated.items():
+        if name is not None and name not in names:
+            raise UserError(
+                f"{design.name}: {key}: {name} is not an arm of the design: {', '.join(names[:8])}.{nearest(name, names)}"
+            )

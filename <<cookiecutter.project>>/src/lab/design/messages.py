@@ -1,0 +1,137 @@
+"""What is wrong with a design, for people: the key, what was expected, and the nearest name that is known."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from lab.design.models import (
+    KINDS,
+    AblationConfig,
+    ComparisonConfig,
+    Constraint,
+    DesignBase,
+    Guardrail,
+    Hypothesis,
+    Range,
+    SweepConfig,
+)
+from lab.errors import nearest
+
+EXPECTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+PATTERNS = {
+    "metric": "a file of metrics/ and a key in it, such as infer.f1_macro or quant_speed.latency_ms.p50",
+    "date": "a date such as 2026-11-21",
+    "name": "a name of letters, digits, - and _",
+    "components": "a name of letters, digits and _",
+}
+AN_OVERRIDE = "an override, such as training.max_epochs=2"
+OVERRIDES = {  # where a text is a Hydra override
+    ("base",): AN_OVERRIDE,
+    ("comparison", "values"): f"{AN_OVERRIDE}, or a list of them; values without names are a list: values: [2, 4]",
+    ("ablation", "baseline"): AN_OVERRIDE,
+    ("ablation", "components"): f"{AN_OVERRIDE}, or a list of them",
+}
+BLOCKS: dict[str, type[BaseModel]] = {
+    "sweep": SweepConfig,
+    "comparison": ComparisonConfig,
+    "ablation": AblationConfig,
+    "hypothesis": Hypothesis,
+    "guardrails": Guardrail,
+    "constraints": Constraint,
+    "parameters": Range,
+}
+
+
+def path_of(error: ErrorDetails, data: Any) -> list[str | int]:
+    """The keys that lead to the error, without the names of union members that pydantic puts between them."""
+    loc = error["loc"][1:] if error["loc"] and error["loc"][0] in KINDS else error["loc"]
+    loc += error.get("ctx", {}).get("keys", ())  # of models.wrong: where in a block it is
+    path: list[str | int] = []
+    for part in loc:
+        found = child(data, part)
+        if found is not None:
+            path.append(part)
+            data = found[0]
+        elif error["type"] == "missing" and part == loc[-1]:
+            path.append(part)
+    return path
+
+
+def child(data: Any, part: str | int) -> tuple[Any] | None:
+    """What is at a key or an index, in a tuple of its own; None where there is nothing."""
+    if isinstance(data, dict):
+        return (data[part],) if part in data else None
+    return (data[part],) if isinstance(data, list) and isinstance(part, int) else None
+
+
+def message(error: ErrorDetails, data: Any) -> str:
+    """One error as `key: what is wrong`."""
+    path = path_of(error, data)
+    where = ".".join(map(str, path))
+    text = explain(error, path, data)
+    return f"{where}: {text}" if where else text
+
+
+def explain(error: ErrorDetails, path: list[str | int], data: Any) -> str:
+    """What is wrong, and what was expected."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = fields_at(path[:-1], data)
+        hint = nearest(str(path[-1]), known) or (f" Expected one of {', '.join(known)}." if known else "")
+        return f"no such key here.{hint}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "union_tag_not_found":
+        return f"not a design: it has no kind, which is one of {', '.join(KINDS)}"
+    if kind == "union_tag_invalid":
+        return f"kind: {show(context['tag'])} is not one of {', '.join(KINDS)}.{nearest(str(context['tag']), KINDS)}"
+    if kind == "literal_error":
+        choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return f"{show(value)} is not one of {', '.join(choices)}.{nearest(str(value), choices)}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "wrong":
+        return context["text"]
+    if kind == "string_pattern_mismatch":
+        names = [part for part in path if isinstance(part, str)]
+        expected = next(
+            (PATTERNS[name] for name in reversed(names) if name in PATTERNS), "a key of the config in conf/"
+        )
+        return f"{show(value)}: expected {expected}"
+    if kind == "too_short":
+        return "is empty"
+    overrides = OVERRIDES.get(tuple(path[:1])) or OVERRIDES.get(tuple(path[:2]))
+    if kind == "string_type" and overrides:
+        return f"{show(value)}: expected {overrides}"
+    if kind in EXPECTED:
+        return f"{show(value)}: expected {EXPECTED[kind]}"
+    return f"{show(value)}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def fields_at(path: list[str | int], data: Any) -> list[str]:
+    """The keys that exist where `path` leads."""
+    names = [part for part in path if isinstance(part, str)]
+    if not names:
+        model: type[BaseModel] = KINDS.get(data.get("kind"), DesignBase)
+    else:
+        model = BLOCKS.get(names[-1]) or BLOCKS.get(names[-2] if len(names) > 1 else "", DesignBase)
+    return list(model.model_fields)
+
+
+def show(value: Any) -> str:
+    """A value, shortened."""
+    return reprlib.repr(value)

@@ -1,0 +1,202 @@
+"""A plan: the exact runs of a design, in the order in which they are queued."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.design.compose import Composer, exists
+from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
+from lab.design.levels import Level
+from lab.design.model_refs import Resolve, pinned
+from lab.design.models import ComparisonDesign, Design, digest
+from lab.design.names import run_names
+from lab.design.overrides import last_of_each, override, written_out
+from lab.design.pipeline import Pipeline, waves
+from lab.errors import UserError
+
+MEMBERSHIP = "experiment"  # the key of params.yaml that says what a run belongs to; no stage depends on it
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment.
+
+    Attributes:
+        name: the DVC experiment's name: unique in the plan, a valid git ref, without characters that need quoting.
+        arm: the combination of levels, as people write it: `lr=0.001,batch_size=16`, `openvino_int8`, `no_ema`.
+        levels: factor -> level.
+        seed, replicate: the seed, and its place in the design's list of seeds.
+        wave: 0 runs first; a later wave starts when the ones before it have finished.
+        overrides: the complete Hydra overrides, quoted.
+        params: what params.yaml holds: the composed config with the membership block under `experiment`.
+        target: the stage of dvc.yaml that the run ends with.
+        key: the hash of params without the membership (`run_key`): two runs of equal key and target are the same run,
+            given the same code and data.
+    """
+
+    name: str
+    arm: str
+    levels: dict[str, Level]
+    seed: int
+    replicate: int
+    wave: int
+    overrides: list[str]
+    params: dict[str, Any]
+    target: str
+    key: str
+
+    def asdict(self) -> dict[str, Any]:
+        """JSON-able; what it holds is shared, not copied."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A design's runs.
+
+    Attributes:
+        design: what was planned.
+        digest: the design's hash.
+        runs: in stable order, by arm and then seed.
+        undecided: how many combinations of a bayesian sweep are still to be chosen.
+    """
+
+    design: Design
+    digest: str
+    runs: list[Run] = field(default_factory=list)
+    undecided: int = 0
+
+
+def plan(
+    design: Design,
+    composer: Composer,
+    pipeline: Pipeline,
+    date: str,
+    resolve: Resolve | None = None,
+    trials: Sequence[Levels] = (),
+) -> Plan:
+    """The runs of a design; the same on every call with the same arguments.
+
+    Args:
+        design: the question.
+        composer: of conf/.
+        pipeline: of dvc.yaml.
+        date: YYYY-MM-DD, for the names, unless the design has one: that of the commit that last changed the design.
+        resolve: turns a name in infer.model or infer.members into a commit, for a seed.
+        trials: of a bayesian sweep, the combinations chosen so far.
+
+    Raises:
+        UserError: whatever keeps the design from being run as it stands.
+    """
+    for key, metric in metrics(design).items():
+        pipeline.check_metric(key, metric, design.target)
+    pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
+    composed = [compose(design, arm, seed, composer, resolve) for arm, seed in pairs]
+    check_variable(design, composer, [params for _, params in composed])
+    check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # after a misspelt factor was told
+    signatures = [pipeline.signatures(design.target, params) for _, params in composed]
+    check_differences(design, pairs, [signature[design.target] for signature in signatures])
+    names = run_names(design, pairs, [params for _, params in composed], date)
+    blocks = memberships(design, pairs)
+    runs = [
+        Run(
+            name=name,
+            arm=arm.name,
+            levels=arm.levels,
+            seed=seed,
+            replicate=block["replicate"],
+            wave=wave,
+            overrides=overrides,
+            params={**params, MEMBERSHIP: block},
+            target=design.target,
+            key=run_key(params),
+        )
+        for (arm, seed), (overrides, params), name, block, wave in zip(
+            pairs, composed, names, blocks, waves(pipeline, signatures), strict=True
+        )
+    ]
+    undecided = (design.sweep.max_runs or 0) - len(trials) if is_bayesian(design) else 0
+    return Plan(design, digest(design), runs, max(0, undecided))
+
+
+def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, Any]]:
+    """For each run what it belongs to, so that its record tells by itself, on any clone."""
+    first = pairs[0][0].name if pairs and design.kind == "comparison" else None
+    common = {"design": design.name, "digest": digest(design), "kind": design.kind, "type": design.type}
+    return [
+        {
+            **common,
+            "arm": arm.name,
+            "levels": arm.levels,
+            "seed": seed,
+            "replicate": design.seeds.index(seed),
+            "baseline": design.reference or first,
+            "index": index,
+        }
+        for index, (arm, seed) in enumerate(pairs)
+    ]
+
+
+def compose(
+    design: Design, arm: Arm, seed: int, composer: Composer, resolve: Resolve | None
+) -> tuple[list[str], dict[str, Any]]:
+    """A run's overrides and config. Raises UserError, with the arm's name."""
+    task = [override("task", design.task)] if design.task else []
+    try:
+        said = map(written_out, [*task, *design.base, *arm.overrides])
+        overrides = last_of_each([*said, override("seed", seed)])
+        params = composer.compose(overrides)
+        for group in ("data", "model"):
+            if params[group]["task"] != params["task"]:
+                raise UserError(
+                    f"{group}={params[group]['name']} is for {params[group]['task']}, but task is {params['task']}"
+                )
+        if resolve is not None and (fixed := pinned(params, seed, resolve)):
+            overrides = last_of_each([*overrides, *fixed])
+            params = composer.compose(overrides)
+    except UserError as error:
+        raise UserError(f"{design.name}, {arm.name}: {error}") from error
+    return overrides, {key: value for key, value in params.items() if key != MEMBERSHIP}
+
+
+def metrics(design: Design) -> dict[str, str]:
+    """The metrics that a design names, by the key that names them."""
+    if design.hypothesis is None:
+        return {}
+    guardrails = enumerate(design.hypothesis.guardrails)
+    return {"hypothesis.metric": design.hypothesis.metric} | {
+        f"hypothesis.guardrails.{i}.metric": guardrail.metric for i, guardrail in guardrails
+    }
+
+
+def check_variable(design: Design, composer: Composer, composed: list[dict[str, Any]]) -> None:
+    """Raises UserError: the variable of arms with names is in no arm's config. Of other arms, composing has told."""
+    variable = design.comparison.variable if isinstance(design, ComparisonDesign) else None
+    if variable is None or any(exists(params, variable) for params in composed):
+        return
+    try:
+        composer.check_key(variable, composed[0])
+    except UserError as error:
+        raise UserError(f"{design.name}: comparison.variable: {error}") from error
+
+
+def check_differences(design: Design, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:
+    """Raises UserError: two arms that no stage can tell apart, since what they differ in is read by none."""
+    seen: dict[str, str] = {}
+    for (arm, _), signature in zip(pairs, signatures, strict=True):
+        if signature in seen:
+            raise UserError(
+                f"{design.name}: {seen[signature]} and {arm.name} are the same experiment: up to the stage "
+                f"{design.target}, nothing reads what they differ in"
+            )
+        seen[signature] = arm.name
+
+
+def run_key(params: dict[str, Any]) -> str:
+    """The hash by which equal runs are found: of the config without what the run belongs to."""
+    config = {name: value for name, value in params.items() if name != MEMBERSHIP}
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,235 @@
+"""The checklist before anything is queued. Pure: what git, the records and the environment say comes in as `Facts`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, field
+
+from lab.design import power
+from lab.design.expansion import is_bayesian
+from lab.design.models import ComparisonDesign, Design, SweepDesign
+from lab.design.plan import Plan
+from lab.errors import nearest
+
+DECIDED = {
+    "images": "{metric} is decided over test images, in pairs: more of them show smaller effects, not more seeds",
+    "counted": "{metric} is counted: neither seeds nor test images change it by chance",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the checklist: what is asked, whether it holds, what was found. Without `blocks` it is a warning."""
+
+    name: str
+    ok: bool
+    message: str
+    blocks: bool = True
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the checklist needs to know of the world.
+
+    Attributes:
+        path: the design's file, as it was given.
+        task: the project's, for a design that names none.
+        git: why runs can't start from the repository as it is (no git, no commit, changes); empty where they can.
+        committed: whether the design file is in HEAD as it stands.
+        secrets: what is wrong with .env (tracked, or not ignored); empty where nothing is.
+        tracking: where runs are shown; empty where that is not configured.
+        settings: the arm whose settings the stages would refuse, and why; empty where they take all.
+        data: why the data is not there; empty where it is.
+        baseline: the metric's values over the seeds of the design's own reference or, before it has two, of a baseline.
+        replicates: whose values these are, in words.
+        measured: whether the task has a baseline (a design of kind single) on this commit.
+        metrics: the names of those that the code of this commit has measured; empty where it has not run yet.
+        shares: the design's metrics that lie between 0 and 1.
+        basis: what is going to decide: `seeds`, `images` (of the test set), or `counted` where chance has no part in it.
+        done: how many of the plan's runs are finished.
+        seconds: what a run took in the past on average; None where nobody knows.
+        jobs: how many run at a time.
+    """
+
+    path: str
+    task: str = ""
+    git: str = ""
+    committed: bool = True
+    secrets: str = ""
+    tracking: str = ""
+    settings: str = ""
+    data: str = ""
+    baseline: Sequence[float] = field(default_factory=list)
+    replicates: str = ""
+    metrics: Set[str] = frozenset()
+    measured: bool = False
+    shares: Set[str] = frozenset()
+    basis: str = "seeds"
+    done: int = 0
+    seconds: float | None = None
+    jobs: int = 1
+
+
+def checks(design: Design, plan: Plan | str, facts: Facts) -> list[Check]:
+    """The whole list; `plan` is the plan, or the message that says why there is none."""
+    return [*question(design, facts), *runs(design, plan, facts), *project(facts), *decision(design, plan, facts)]
+
+
+def blocked(found: list[Check]) -> bool:
+    """Whether something is wrong that keeps the design from being queued."""
+    return any(not check.ok and check.blocks for check in found)
+
+
+def question(design: Design, facts: Facts) -> Iterator[Check]:
+    """Is it said what is asked and expected?"""
+    hypothesis = design.hypothesis
+    yield Check(
+        "hypothesis", hypothesis is not None, hypothesis.claim if hypothesis else "write hypothesis: {claim, metric}"
+    )
+    expected = hypothesis.expected if hypothesis else None
+    metric = f"{hypothesis.metric} {expected:g}" if hypothesis and expected is not None else ""
+    yield Check(
+        "expected result", expected is not None, metric or "write hypothesis.expected: a number to be proved wrong"
+    )
+    if hypothesis and hypothesis.metric in facts.shares:
+        stated = {"expected": expected, "min_effect": hypothesis.min_effect}
+        stated |= {f"targets.{name}": value for name, value in design.targets.items()}
+        for key, value in stated.items():
+            if value is not None and not 0 <= value <= 1:
+                yield Check(key, False, f"{value:g}, but {hypothesis.metric} lies between 0 and 1")
+    if hypothesis and hypothesis.guardrails and design.reference is None and not isinstance(design, ComparisonDesign):
+        yield Check("guardrails", False, "write hypothesis.versus: the arm that they are measured against")
+
+
+def runs(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
+    """Does the design unfold into runs, and how many?"""
+    if isinstance(plan, str):
+        yield Check("runs", False, plan)
+        return
+    if isinstance(design, SweepDesign):
+        shown = ", ".join(f"{name} ({count(design, name)})" for name in design.factors())
+        yield Check("ranges", True, shown)
+    composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
+    yield Check("configs", not facts.settings, facts.settings or composed)
+    seeds = len(design.seeds)
+    number = len(plan.runs) + plan.undecided * seeds
+    arms = len({run.arm for run in plan.runs}) + plan.undecided
+    text = f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} {'seed' if seeds == 1 else 'seeds'} = {number}"
+    if facts.done:
+        text += f", {facts.done} of them done"
+    yield Check("runs", True, text)
+    left = number - facts.done
+    if facts.seconds is None:
+        yield Check("duration", True, "unknown: nothing like it has run yet")
+    else:
+        about, each = duration(left * facts.seconds / facts.jobs), f"{facts.seconds:.0f} s a run"
+        yield Check("duration", True, f"about {about} ({each}, {facts.jobs} at a time)")
+
+
+def count(design: SweepDesign, name: str) -> str:
+    """How many values a parameter has, in words."""
+    levels = design.sweep.parameters[name]
+    return f"{len(levels)} values" if isinstance(levels, list) else f"{levels.low:g} to {levels.high:g}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def project(facts: Facts) -> Iterator[Check]:
+    """Are the code, the secrets, the tracking and the data in order?"""
+    yield Check("code committed", not facts.git, facts.git or "nothing has changed since HEAD")
+    written = f"git add {shlex.quote(facts.path)} and git commit: what is asked is written down before the answer"
+    yield Check("design committed", facts.committed, facts.path if facts.committed else written)
+    yield Check(".env", not facts.secrets, facts.secrets or "not tracked by git, and ignored")
+    yield Check("tracking", bool(facts.tracking), facts.tracking or "MLFLOW_TRACKING_URI is not set", blocks=False)
+    yield Check("data", not facts.data, facts.data or "present")
+
+
+def decision(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
+    """Is the baseline known, and can the design tell an effect from noise?"""
+    if design.kind == "single":
+        yield Check("baseline", True, "this is one")
+    elif design.kind in ("comparison", "ablation"):
+        if not isinstance(plan, str):  # without a plan it may be an arm that the design doesn't have
+            yield Check("baseline", True, f"measured by the design: {design.reference or plan.runs[0].arm}")
+    else:
+        yield Check(
+            "baseline", facts.measured, "measured on this commit" if facts.measured else no_baseline(design, facts)
+        )
+    hypothesis = design.hypothesis
+    if hypothesis is None:
+        return
+    for name in (hypothesis.metric, *(rail.metric for rail in hypothesis.guardrails)):
+        if facts.metrics and name not in facts.metrics:
+            yield Check("metric", False, f"no run has measured {name}.{nearest(name, facts.metrics)}")
+    if facts.basis != "seeds":
+        yield Check("power", True, DECIDED[facts.basis].format(metric=hypothesis.metric))
+        return
+    n = len(design.seeds)
+    comparisons = 1 if isinstance(plan, str) else max(1, compared(design, plan) - 1)
+    yield Check("seeds", power.smallest_p(n, comparisons) <= power.ALPHA, seeds_message(n, comparisons), blocks=False)
+    noise = power.noise_floor(facts.baseline)
+    if noise is None:
+        known = "no replicates of its reference or of a baseline on this commit: the noise, and the seeds needed, are unknown"
+        yield Check("power", False, known, blocks=False)
+    elif design.kind != "single":
+        yield power_check(hypothesis.metric, noise, facts, effect_of(design, facts.baseline), n, comparisons)
+
+
+def no_baseline(design: Design, facts: Facts) -> str:
+    """What to do about a baseline that is missing."""
+    task = design.task or facts.task
+    name = f"{task}_baseline" if task else "baseline"
+    folder = facts.path.rpartition("/")[0] or "."
+    return f"not measured on this commit: lab run {folder}/{name}.yaml"
+
+
+def compared(design: Design, plan: Plan) -> int:
+    """How many arms there are, those of a bayesian sweep that are still to be chosen among them."""
+    if design.claimed_arm is not None:
+        return 2
+    return len({run.arm for run in plan.runs}) + (plan.undecided if is_bayesian(design) else 0)
+
+
+def effect_of(design: Design, baseline: Sequence[float]) -> float:
+    """The effect that is looked for: the least worth having or, where that is not said, expected minus measured."""
+    hypothesis = design.hypothesis
+    assert hypothesis is not None
+    if hypothesis.min_effect > 0 or hypothesis.expected is None:
+        return hypothesis.min_effect
+    return abs(hypothesis.expected - sum(baseline) / len(baseline))
+
+
+def seeds_message(n: int, comparisons: int) -> str:
+    """What so many seeds can show at best."""
+    if n == 1:
+        return "one seed: it can't tell an effect from the luck of a seed, nor give an interval"
+    arms = f" over {comparisons} arms by Holm" if comparisons > 1 else ""
+    exact = f"{n} seeds: an exact paired test reaches p = {power.smallest_p(n, comparisons):.2g} at best{arms}"
+    return (
+        exact
+        if power.smallest_p(n, comparisons) <= power.ALPHA
+        else f"{exact}; the t-test can go below, if noise is normal"
+    )
+
+
+def power_check(metric: str, noise: float, facts: Facts, effect: float, n: int, comparisons: int) -> Check:
+    """Whether the seeds suffice for the effect."""
+    deviation = power.pair_deviation(noise)
+    needed = power.seeds_needed(effect, deviation, comparisons)
+    found = power.detectable(deviation, n, comparisons)
+    text = f"noise of {metric}, by the spread of {len(facts.baseline)} runs of {facts.replicates}: {noise:.2g}; "
+    if effect == 0:
+        text += "state hypothesis.min_effect or expected"
+    elif needed is None:
+        text += f"no number of seeds shows an effect of {effect:.2g}"
+    else:
+        text += f"an effect of {effect:.2g} needs {needed} seeds (paired t, 80 % power)"
+    if found is not None and (needed is None or needed > n):
+        text += f"; {n} show {found:.2g} and more"
+    return Check("power", needed is not None and needed <= n, text, blocks=False)

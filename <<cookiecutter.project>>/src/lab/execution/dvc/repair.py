@@ -1,0 +1,103 @@
+"""What a crash left behind, put right: finished experiments are collected, dead ones go back into the queue."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from lab.execution.dvc import fast_queue, queue_tasks, workers
+from lab.execution.dvc.queue import alone, patiently
+from lab.execution.dvc.queue_tasks import Task
+from lab.records import commit
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+
+def repair(root: Path) -> list[Task]:
+    """Collect or requeue what no worker is at any more. Returns those tasks."""
+    from dvc.repo import Repo
+
+    running = [task for task in queue_tasks.read(root) if task.state == queue_tasks.RUNNING]
+    if not workers.lost(root, running):
+        return []
+    with alone(root), Repo(str(root)) as repo:
+        # Once more, now that no other lab does the same.
+        running = [task for task in queue_tasks.read(root) if task.state == queue_tasks.RUNNING]
+        found = workers.lost(root, running)
+        for task in found:
+            if not _collect(repo, task):
+                _put_back(repo, task)
+    return found
+
+
+def retry(root: Path, task: Task) -> None:
+    """Put a failed experiment back into the queue. Its finished stages come back from DVC's run cache."""
+    from dvc.repo import Repo
+
+    with alone(root), Repo(str(root)) as repo:
+        _put_back(repo, task)
+
+
+def _collect(repo: Repo, task: Task) -> bool:
+    """Fetch the experiment of a run that finished without its worker. Returns whether there was one to fetch."""
+    from dvc.repo.experiments.executor.base import ExecutorInfo
+    from dvc.repo.experiments.executor.local import TempDirExecutor
+    from dvc.repo.experiments.queue.base import BaseStashQueue
+
+    ref, place = task.executor.get("result_ref"), Path(task.executor.get("root_dir", ""))
+    if not ref:
+        return False
+    queue, git = repo.experiments.celery_queue, commit.repository(Path(repo.root_dir))
+    if git.references.get(ref) is None and (place / ".git").exists():
+        info = ExecutorInfo.load_json(queue.get_infofile_path(task.commit))
+        executor, result = TempDirExecutor.from_info(info), info.result
+        assert result is not None
+        patiently(lambda: BaseStashQueue.collect_executor(repo.experiments, executor, result))
+    if git.references.get(ref) is None:
+        return False
+    shutil.rmtree(place, ignore_errors=True)
+    queue.celery.backend.mark_as_done(task.id, None)  # type: ignore[attr-defined]
+    return True
+
+
+def _put_back(repo: Repo, task: Task) -> None:
+    """Queue the same stash commit anew, in place of the task that came to nothing."""
+    from dvc.repo.experiments.queue.base import QueueEntry
+    from dvc.repo.experiments.refs import CELERY_STASH
+
+    try:
+        task.message.unlink()
+    except FileNotFoundError:
+        return  # another lab did it
+    _sweep(task)
+    entry = QueueEntry(
+        repo.root_dir, repo.scm.root_dir, CELERY_STASH, task.commit, task.baseline, None, task.name, task.baseline
+    )
+    patiently(lambda: fast_queue.again(repo, entry))
+
+
+def _sweep(task: Task) -> None:
+    """Remove a task's traces: processes that still run in its temporary checkout, the checkout, log and result."""
+    place = task.executor.get("root_dir")
+    if place:
+        for process in psutil.process_iter(["cwd"]):
+            if (process.info["cwd"] or "").startswith(place):
+                process.kill()
+        shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(task.folder, ignore_errors=True)
+    task.result.unlink(missing_ok=True)
+
+
+def tidy(root: Path, names: set[str]) -> None:
+    """Forget the queue's notes on finished experiments: they are records now, and `dvc queue status` slows with each."""
+    git = commit.repository(root)
+    for task in queue_tasks.read(root):
+        ref = task.executor.get("result_ref")
+        if task.name in names and task.state == queue_tasks.DONE and ref and git.references.get(ref) is not None:
+            shutil.rmtree(task.folder, ignore_errors=True)
+            task.result.unlink(missing_ok=True)
+            task.message.unlink(missing_ok=True)

@@ -1,0 +1,324 @@
+"""Sweeps: the response to the parameters, the settings side by side, and which parameter matters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from lab.analysis.estimates import arm_mean, measured
+from lab.design.expansion import short_names
+from lab.design.levels import label
+from lab.design.models import Range, SweepDesign
+from lab.records.study import merit
+from lab.report import tables
+from lab.report.figures.drawing import (
+    BLUE,
+    GREY,
+    SPREAD,
+    VERMILION,
+    Picture,
+    bar,
+    canvas,
+    number,
+    on,
+    png,
+    spread,
+    wrapped,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from lab.analysis.verdict import Verdict
+    from lab.records.study import Study
+
+LEAST = 4  # settings without which an importance or parallel coordinates say nothing
+BETTER = 5  # runs that the better half has at least: Optuna's advice for PED-ANOVA
+COLOURS = "cividis"  # reads the same to colour-blind people and in grey
+
+
+def sweep(study: Study, verdict: Verdict) -> Iterator[Picture]:
+    """A heat map for two lists, slices otherwise; parallel coordinates; importance."""
+    assert verdict.metric is not None
+    design = study.design
+    assert isinstance(design, SweepDesign)
+    frame = settings(study, verdict.metric)
+    lists = all(isinstance(levels, list) for levels in design.sweep.parameters.values())
+    if len(design.factors()) == 2 and lists and design.sweep.strategy == "grid":
+        yield heat_map(design, frame, verdict)
+    else:
+        yield slices(design, frame, verdict)
+    if len(design.factors()) < 2:
+        return
+    if len(frame) < LEAST:
+        yield Picture(
+            "importance", f"Which parameter matters is not shown: it takes {LEAST} settings that have finished."
+        )
+        return
+    yield parallel(design, frame, verdict)
+    yield importance(design, frame, verdict)
+
+
+def settings(study: Study, metric: str) -> pd.DataFrame:
+    """A row a combination that has finished with a seed or more.
+
+    Its levels, the `mean` with its 95 % interval (`low`, `high`), and the `values` by seed.
+    """
+    import pandas as pd
+
+    found = []
+    for rows in study.arms.values():
+        values = measured(rows, metric)
+        if values:
+            mean = arm_mean(study, metric, values)
+            ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
+            found.append({**rows[0].levels, **ends, "values": values})
+    return pd.DataFrame(found)
+
+
+def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+    """The mean of each combination of two parameters."""
+    import matplotlib
+    import numpy as np
+
+    (a, first), (b, second) = design.sweep.parameters.items()
+    assert isinstance(first, list) and isinstance(second, list)
+    told = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    means = {(label(row[a]), label(row[b])): row["mean"] for row in told}
+    spreads = {(label(row[a]), label(row[b])): spread(row["mean"], row["low"], row["high"]) for row in told}
+    grid = np.array([[means.get((label(x), label(y)), math.nan) for x in first] for y in second])
+    figure, axes = canvas(1.1 + 0.62 * max(2, len(second)))
+    image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
+    low, high = np.nanmin(grid), np.nanmax(grid)
+    best = max(means, key=lambda at: _sign(design, verdict) * means[at])
+    for (y, x), value in np.ndenumerate(grid):
+        at = (label(first[x]), label(second[y]))
+        share = (value - low) / (high - low) if high > low else 0.5
+        colour = GREY if math.isnan(value) else on(matplotlib.colormaps[COLOURS], share)
+        text = "not run" if math.isnan(value) else number(value) + (" ★" if at == best else "")
+        below = spreads.get(at)
+        weight, raised = "bold" if at == best else "normal", 1 if below else 0
+        lines = {"ha": "center", "color": colour, "textcoords": "offset points"}
+        axes.annotate(text, (x, y), (0, 5 * raised), va="center", weight=weight, **lines)
+        if below:
+            axes.annotate(below, (x, y), (0, -8), va="center", fontsize=7.5, **lines)
+    names = short_names([a, b])
+    axes.set(xticks=range(len(first)), xticklabels=wrapped(map(label, first)), xlabel=names[a])
+    axes.set(yticks=range(len(second)), yticklabels=wrapped(map(label, second)), ylabel=names[b])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(left=False, bottom=False)
+    metric = tables.title(str(verdict.metric))
+    axes.set_title(f"{metric} by {names[a]} and {names[b]}{_over(design)}")
+    figure.colorbar(image, ax=axes, label=metric)
+    small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
+    caption = f"★ marks the best.{small} {_luck(len(frame))}".strip()
+    return Picture("response", caption, frame.drop(columns="values"), png(figure))
+
+
+def slices(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+    """The metric over each parameter, all the others varying as well."""
+    factors = design.factors()
+    lines, columns = (len(factors) + 2) // 3, min(3, len(factors))
+    figure, grid = canvas(0.6 + 2.5 * lines, lines, columns, squeeze=False, sharey=True)
+    names, metric = short_names(factors), tables.title(str(verdict.metric))
+    best = frame["mean"].mul(_sign(design, verdict)).idxmax()
+    for axes, factor in zip(grid.flat, factors, strict=False):
+        scale = Scale(design, factor)
+        at = [scale.place(level) for level in frame[factor]]
+        for x, values in zip(at, frame["values"], strict=True):
+            axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=BLUE, mew=1)
+        for x, low, high in zip(at, frame["low"], frame["high"], strict=True):
+            bar(axes, (x, x), (low, high), BLUE, 1)
+        axes.plot(at, frame["mean"], "D", ms=5.5, color=BLUE)
+        axes.plot([at[best]], [frame["mean"][best]], "D", ms=8, color=VERMILION, zorder=5)
+        scale.axis(axes, names[factor])
+        axes.grid(axis="y")
+    for axes in list(grid.flat)[len(factors) :]:
+        axes.set_visible(False)
+    for line in grid:
+        line[0].set_ylabel(metric)
+    grid[0][0].set_title(f"{metric} over each parameter")
+    several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
+    seeds = several if len(design.seeds) > 1 else ""
+    data = frame.drop(columns="values")
+    return Picture("response", f"The best setting is orange.{seeds} {_luck(len(frame))}".strip(), data, png(figure))
+
+
+def parallel(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+    """A line for each setting, through its levels to what came out."""
+    import matplotlib
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    factors = design.factors()
+    names, metric = short_names(factors), tables.title(str(verdict.metric))
+    scales = [Scale(design, factor) for factor in factors]
+    low, high = frame["mean"].min(), frame["mean"].max()
+    norm, colours = Normalize(low, high if high > low else low + 1e-9), matplotlib.colormaps[COLOURS]
+    figure, axes = canvas(3.6)
+    ordered = frame.sort_values("mean", ascending=_sign(design, verdict) > 0)
+    for rank, (_, row) in enumerate(ordered.iterrows()):
+        best = rank == len(ordered) - 1
+        heights = [scale.share(row[factor]) for factor, scale in zip(factors, scales, strict=True)]
+        heights.append((row["mean"] - low) / (high - low) if high > low else 0.5)
+        axes.plot(
+            range(len(heights)),
+            heights,
+            color=VERMILION if best else colours(norm(row["mean"])),
+            lw=2.6 if best else 1.3,
+            alpha=1 if best else 0.8,
+            zorder=3 if best else 2,
+        )
+    for x, scale in enumerate(scales):
+        axes.axvline(x, color=GREY, lw=1, zorder=1)
+        for share, text in scale.marks():
+            axes.annotate(
+                text,
+                (x, share),
+                xytext=(-4, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=8,
+                bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6},
+                zorder=5,
+            )
+    axes.axvline(len(factors), color=GREY, lw=1)
+    axes.set(xticks=range(len(factors) + 1), xticklabels=wrapped([*(names[f] for f in factors), metric], 18))
+    axes.set(yticks=[], ylim=(-0.06, 1.06), xlim=(-0.45, len(factors) + 0.02))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(bottom=False)
+    axes.set_title(f"every setting, a line each{_over(design)}; the best is orange")
+    figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric, pad=0.01)
+    caption = "Lines that end high and run together show which levels the good settings have in common."
+    return Picture("parallel", caption, ordered.drop(columns="values"), png(figure))
+
+
+def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+    """Which parameter tells the better half of the runs from the rest: PED-ANOVA, by Optuna.
+
+    A run is a trial, so that seeds count. Of a grid with two levels, a smaller part than the half could hold one level of
+    each parameter, and then all would have the same share.
+
+    Watanabe, Bansal, Hutter, PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces, IJCAI
+    2023.
+    """
+    import warnings
+
+    import optuna
+    import pandas as pd
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    runs = [(row, value) for _, row in frame.iterrows() for value in row["values"].values()]
+    half = math.ceil(len(runs) / 2)
+    if half < BETTER:
+        why = f"it takes {2 * BETTER - 1} runs that have finished, here are {len(runs)}"
+        return Picture("importance", f"Which parameter matters is not shown: {why}.")
+    merits = sorted((_sign(design, verdict) * value for _, value in runs), reverse=True)
+    if merits[half - 1] == merits[-1]:
+        why = "half of the runs came out the same, and none worse"
+        return Picture("importance", f"Which parameter matters is not shown: {why}.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        direction: Any = "maximize" if _sign(design, verdict) > 0 else "minimize"
+        found = optuna.create_study(direction=direction)
+        space = {factor: Scale(design, factor).distribution() for factor in design.factors()}
+        for row, value in runs:
+            levels = {factor: Scale(design, factor).value(row[factor]) for factor in space}
+            found.add_trial(optuna.trial.create_trial(params=levels, distributions=space, value=value))
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.5)
+        shares = optuna.importance.get_param_importances(found, evaluator=evaluator)
+    names = short_names(design.factors())
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    figure, axes = canvas(0.9 + 0.36 * len(ordered))
+    axes.barh([names[name] for name, _ in ordered], [share for _, share in ordered], color=BLUE, height=0.55)
+    for y, (_, share) in enumerate(ordered):
+        axes.annotate(f"{100 * share:.0f} %", (share, y), xytext=(4, 0), textcoords="offset points", va="center")
+    axes.set(xlim=(0, 1.08), xlabel="share of the importance (PED-ANOVA)")
+    axes.set_title("which parameter tells the better half of the runs from the rest")
+    axes.tick_params(left=False)
+    caption = f"From {len(runs)} runs of {len(frame)} settings"
+    caption += ": a hint, not a finding." if len(frame) < 30 else "."
+    return Picture("importance", caption, pd.DataFrame(ordered[::-1], columns=["parameter", "importance"]), png(figure))
+
+
+class Scale:
+    """Where a parameter's levels lie on an axis: numbers by their value, on a logarithm where they span it, others in turn."""
+
+    def __init__(self, design: SweepDesign, factor: str):
+        self.levels = design.sweep.parameters[factor]
+        if isinstance(self.levels, Range):
+            self.ends: tuple[float, float] = (self.levels.low, self.levels.high)
+            self.numeric, self.log = True, self.levels.log
+        else:
+            numbers = [float(v) for v in self.levels if isinstance(v, int | float) and not isinstance(v, bool)]
+            self.numeric = len(numbers) == len(self.levels) > 1
+            self.ends = (min(numbers), max(numbers)) if self.numeric else (0, len(self.levels) - 1)
+            self.log = self.numeric and self.ends[0] > 0 and self.ends[1] / self.ends[0] >= 4
+
+    def place(self, level: Any) -> float:
+        """The place of a level on an axis."""
+        if self.numeric:
+            return float(level)
+        assert isinstance(self.levels, list)
+        return [label(other) for other in self.levels].index(label(level))
+
+    def share(self, level: Any) -> float:
+        """The place between both ends, 0 to 1."""
+        low, high, at = (math.log(x) if self.log else x for x in (*self.ends, self.place(level)))
+        return (at - low) / (high - low) if high > low else 0.5
+
+    def marks(self) -> list[tuple[float, str]]:
+        """Places between 0 and 1 with what is written there."""
+        if isinstance(self.levels, list):
+            return [(self.share(level), label(level)) for level in self.levels]
+        low, high = self.ends
+        middle = math.sqrt(low * high) if self.log else (low + high) / 2
+        return [(0, f"{low:.3g}"), (0.5, f"{middle:.2g}"), (1, f"{high:.3g}")]
+
+    def axis(self, axes: Axes, name: str) -> None:
+        """Label an axis with it."""
+        from matplotlib.ticker import NullLocator
+
+        axes.set_xlabel(name)
+        if self.log:
+            axes.set_xscale("log")
+        if isinstance(self.levels, list):
+            axes.set_xticks([self.place(level) for level in self.levels], wrapped(map(label, self.levels), 12))
+        else:
+            low, high = self.ends
+            middle = math.sqrt(low * high) if self.log else (low + high) / 2
+            axes.set_xticks([low, middle, high], [text for _, text in self.marks()])
+        if not self.numeric:
+            axes.set_xlim(-0.5, self.ends[1] + 0.5)
+        axes.xaxis.set_minor_locator(NullLocator())
+
+    def distribution(self) -> Any:
+        """The same for Optuna."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if isinstance(self.levels, list):
+            return CategoricalDistribution([label(level) for level in self.levels])
+        levels = self.levels
+        if levels.int:
+            return IntDistribution(int(levels.low), int(levels.high), levels.log, int(levels.step or 1))
+        return FloatDistribution(levels.low, levels.high, levels.log)
+
+    def value(self, level: Any) -> Any:
+        """A level as Optuna takes it."""
+        return label(level) if isinstance(self.levels, list) else level
+
+
+def _sign(design: SweepDesign, verdict: Verdict) -> int:
+    """1 where more of the metric makes the better setting, else -1."""
+    return merit(design, str(verdict.metric))
+
+
+def _over(design: SweepDesign) -> str:
+    return f", mean over {len(design.seeds)} seeds" if len(design.seeds) > 1 else ", one seed"
+
+
+def _luck(count: int) -> str:
+    return f"The best of {count} settings looks better than it is: run it again with fresh seeds." if count > 1 else ""

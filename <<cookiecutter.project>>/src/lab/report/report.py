@@ -1,0 +1,219 @@
+"""The report of a design: what was asked, what came out, what that means, and where it all comes from.
+
+It follows from the records alone: the same records give the same text, figures and data, byte for byte. So a report is
+checked by making it again (`markdown` with the text as it is) and comparing what lies outside of the blocks that are kept:
+
+    analysis, next       what a person has written stays
+    failures             stays where the runs that failed are not known: only the machine that ran them knows
+    images               stays where DVC's cache lacks the images that it shows
+
+verdict.json beside the figures has all numbers of the verdict, and which runs failed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pygit2
+
+from lab.records import commit as checkout
+from lab.records.record import FAILED, FINISHED
+from lab.report import sections, settings, tables
+from lab.report.tables import shape, title
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from lab.analysis.verdict import Verdict
+    from lab.records.study import Row, Study
+    from lab.report.figures import Picture
+
+FOLDER = Path("docs/04-report")
+TEMPLATE = "report.md.jinja"
+ANALYSIS = "What do the results mean, and where do they differ from what was expected?"
+NEXT = "- [ ] What follows from this?"
+DIGITS = 6  # significant ones, of what is written for programs
+
+
+def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
+    """Write a design's report into `folder` (left out, the project's): the text as Markdown and HTML, figures and data.
+
+    A report of the same name is replaced; what a person wrote into it is kept. Returns the Markdown file.
+    """
+    from lab.report.figures import pictures
+    from lab.report.html import html
+
+    folder = folder or study.root / FOLDER
+    path = folder / f"{name(study)}.md"
+    beside = folder / name(study)
+    beside.mkdir(parents=True, exist_ok=True)
+    former = path.read_text(encoding="utf-8") if path.exists() else ""
+    found = pictures(study, verdict)
+    text = markdown(study, verdict, found, former)
+    for file in beside.iterdir():
+        if file.suffix in (".png", ".csv", ".json") and f"{beside.name}/{file.name}" not in text:
+            file.unlink()  # a figure that is no more
+    for picture in found:
+        if picture.png is not None and picture.data is not None:
+            (beside / f"{picture.name}.png").write_bytes(picture.png)
+            (beside / f"{picture.name}.csv").write_text(as_csv(picture.data), encoding="utf-8")
+    (beside / "table.csv").write_text(as_csv(tables.table(study, verdict)), encoding="utf-8")
+    (beside / "verdict.json").write_text(numbers(study, verdict), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    path.with_suffix(".html").write_text(html(text, study.design.title, folder), encoding="utf-8")
+    return path
+
+
+def name(study: Study) -> str:
+    """What a report is called: by the day of its baseline, and its design."""
+    return f"{day(study)}_{study.design.name}"
+
+
+def day(study: Study) -> str:
+    """The day of the commit that the runs started from, where that was made."""
+    commit = checkout.repository(study.root)[study.commit]
+    zone = timezone(timedelta(minutes=commit.commit_time_offset))  # type: ignore[attr-defined]
+    return datetime.fromtimestamp(commit.commit_time, zone).date().isoformat()  # type: ignore[attr-defined]
+
+
+def author(study: Study) -> str:
+    """Who made the commit that the runs started from, by name."""
+    return " ".join(checkout.repository(study.root)[study.commit].peel(pygit2.Commit).author.name.split())
+
+
+def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former: str = "") -> str:
+    """The report's text; `former` is the one that there is, whose blocks are kept."""
+    rows = [row for row in study.rows if row.record and row.status == FINISHED]
+    common, varied = settings.settings(study)
+    place = name(study)
+    local = "\n\n".join(sections.shown(picture, place) for picture in pictures if picture.local)
+    has_image = any(picture.local and picture.png for picture in pictures)
+    images = local if has_image else inside(former, "images") or local
+    return template().render(
+        study=study,
+        design=study.design,
+        verdict=verdict,
+        name=place,
+        date=day(study),
+        author=author(study),
+        data=sections.data(study),
+        shape=shape(study.design).value,
+        metric=title(verdict.metric) if verdict.metric else "",
+        headline=sections.headline(verdict),
+        finished=len(rows),
+        reused=sum(row.reused for row in study.rows),
+        question=list(sections.question(study)),
+        common=common,
+        varied=varied,
+        expected=list(sections.expected(study)),
+        actual=list(sections.actual(study, verdict)),
+        table=sections.table(study, verdict),
+        legend=sections.legend(study, verdict),
+        drawn=[sections.shown(picture, place) for picture in pictures if not picture.local],
+        images=block("images", images) if images else "",
+        analysis=block("analysis", inside(former, "analysis") or ANALYSIS),
+        next=block("next", inside(former, "next") or NEXT),
+        failures=block("failures", sections.failures(study) or inside(former, "failures") or sections.unknown(study)),
+        checklist=list(sections.checklist(study, verdict)),
+        provenance=list(sections.provenance(study)),
+        reasons=list(sections.reasons(verdict)),
+        runs=[sections.run_line(row, verdict.metric) for row in study.rows],
+    )
+
+
+@lru_cache(maxsize=1)
+def template() -> jinja2.Template:
+    """The Markdown template beside this file."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters: dict[str, Callable[..., Any]] = {
+        "cell": sections.cell,
+        "ended": sections.ended,
+        "told": sections.told,
+    }
+    environment.filters |= filters
+    return environment.get_template(TEMPLATE)
+
+
+# Blocks that are kept
+
+
+def block(label: str, text: str) -> str:
+    """A part of the report that is kept when it is made again."""
+    return f"<!-- {label}: begin -->\n{text}\n<!-- {label}: end -->"
+
+
+def inside(text: str, label: str) -> str:
+    """What such a block holds; empty where there is none."""
+    match = re.search(f"<!-- {label}: begin -->\n(.*?)\n?<!-- {label}: end -->", text, re.DOTALL)
+    return match[1] if match else ""
+
+
+def outside(text: str) -> str:
+    """The report without what such blocks hold: what has to be the same when it is made again."""
+    return re.sub(r"(<!-- (\w+): begin -->\n).*?(<!-- \2: end -->)", r"\1\3", text, flags=re.DOTALL)
+
+
+# For programs
+
+
+def numbers(study: Study, verdict: Verdict) -> str:
+    """The verdict as JSON, with the design it is on, and the runs that failed."""
+    failed = [{"arm": row.arm, "seed": row.seed} for row in study.rows if row.status == FAILED]
+    content = {"design": study.design.name, "digest": study.digest, "commit": study.commit, "failed": failed}
+    return json.dumps(content | {"verdict": rounded(asdict(verdict))}, ensure_ascii=False, indent=1) + "\n"
+
+
+def rounded(something: Any) -> Any:
+    """All numbers in it by their first digits: what another machine's arithmetic gives as well."""
+    if isinstance(something, dict):
+        return {str(key): rounded(value) for key, value in something.items()}
+    if isinstance(something, list | tuple):
+        return [rounded(value) for value in something]
+    if isinstance(something, float):
+        return float(f"{something:.{DIGITS}g}")
+    return something
+
+
+def as_csv(frame: Any) -> str:
+    """A table for programs."""
+    return frame.to_csv(index=False, lineterminator="\n", float_format=f"%.{DIGITS}g")
+
+
+# One run
+
+
+def fragment(study: Study, row: Row, verdict: Verdict | None = None) -> str:
+    """A page on one run: what it answers, how it differs, what it measured, and what its design came to."""
+    record = row.record
+    lines = [f"# {row.arm}, seed {row.seed}", "", f"A run of *{study.design.title}* (`{study.design.name}`)", ""]
+    if verdict is not None:
+        lines += [f"The design's verdict: **{verdict.outcome}**{' (exploratory)' if verdict.exploratory else ''}", ""]
+    if record is None or row.status != FINISHED:
+        reason = f": {record.reason}" if record and record.reason else ""
+        return "\n".join([*lines, f"{row.status.capitalize()}{reason}", ""])
+    names = dict.fromkeys([*study.metrics, *tables.beside(study, next(iter(study.metrics), ""))])
+    values = [(each, tables.by_seed([row], each).get(row.seed)) for each in names]
+    lines += [f"- {title(each)} (`{each}`): {sections.number(value)}" for each, value in values if value is not None]
+    epoch = record.value("train.best_epoch")
+    if epoch is not None and "train.best_epoch" not in names:
+        lines.append(f"- best epoch, counted from 0: {epoch:g}")
+    own = settings.own(study, record)
+    if own:
+        lines += ["", "What differs from the baseline's `params.yaml`:", "", f"```yaml\n{own}```"]
+    lines += ["", f"`{record.checkout}`", ""]
+    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""The mirror beside `lab run`: a process of its own, that gives way to the experiments and ends when they have."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from lab.errors import UserError
+from lab.tracking import settings
+from lab.tracking.mirror import POLL, Mirror, folder, watch
+
+
+@dataclass(frozen=True)
+class Background:
+    """A mirror in the background: what it says goes to `log`; `problem` says why there is none."""
+
+    log: Path | None = None
+    problem: str = ""
+
+    def told(self) -> str:
+        """What it said last: nothing, when all goes well."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log and self.log.exists() else []
+        return self.problem or (f"mirror: {lines[-1]}" if lines else "")
+
+
+def start(root: Path) -> Background:
+    """Start it, for as long as this process or a worker is there. It never fails: experiments don't wait for it."""
+    command = [sys.executable, "-m", "lab", "mirror", "--follow", str(os.getpid())]
+    try:
+        if not settings.read(root).backends:
+            return Background()
+        log = folder(root) / "mirror.log"
+        with log.open("wb") as file:
+            subprocess.Popen(
+                command,
+                cwd=root,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for lab, and closing the terminal is not for the mirror
+            )
+    except (UserError, OSError) as error:
+        return Background(problem=f"not mirrored: {error}")
+    return Background(log)
+
+
+def follow(root: Path, owner: int, working: Callable[[], bool], say: Callable[[str], None]) -> None:
+    """Watch as long as the process `owner` lives or workers are `working`; one such watch at a time."""
+    os.nice(19)
+    process = psutil.Process(owner) if psutil.pid_exists(owner) else None
+
+    def needed() -> bool:
+        return alive(process) or working()
+
+    def tell(line: str) -> None:
+        with suppress(OSError):  # the log's disk may be the one that is full
+            say(line)
+
+    lock = FileLock(folder(root) / "watch.lock")
+    while needed():
+        with suppress(Timeout), lock.acquire(timeout=POLL):
+            watch(Mirror(root), (), tell, needed)
+            return
+
+
+def alive(process: psutil.Process | None) -> bool:
+    """Whether a process still runs."""
+    with suppress(psutil.NoSuchProcess):
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -1,0 +1,72 @@
+"""The champion as a registered model of MLflow: a version for each experiment that was it, the alias on the present one.
+
+It follows from champion.yaml and can be made again as often as one likes. A version says by its tags which experiment
+it is; the weights stay with DVC.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lab.review import champion as champions
+from lab.review.champion import Champion
+from lab.tracking import settings
+from lab.tracking.mlflow_sink import Conflict, MlflowSink, Trouble, shown, told
+from lab.tracking.model_refs import REVISION
+
+ALIAS = "champion"
+
+
+def register(root: Path) -> str:
+    """Put the alias on the champion of HEAD. Returns what was done, in a line; empty where nothing is mirrored.
+
+    A server that is down is told in that line, and `lab promote` has done its work all the same.
+    """
+    champion = champions.current(root)
+    chosen = settings.read(root)
+    settings.environment(root)
+    uri = settings.uri(root)
+    if champion is None or "mlflow" not in chosen.backends:
+        return ""
+    if settings.embedded(root) and not (root / "mlflow.db").exists():
+        return ""
+    try:
+        with told(uri):
+            sink = MlflowSink(uri, chosen.experiment, root / "mlartifacts" if settings.embedded(root) else None)
+            sink.begin()
+            version = _register(sink, chosen.experiment, champion)
+    except (Trouble, Conflict) as error:
+        return f"not registered in MLflow: {error or 'its experiment was deleted'}"
+    return f"MLflow at {shown(uri)}: models:/{chosen.experiment}@{ALIAS} is version {version}"
+
+
+def _register(sink: MlflowSink, name: str, champion: Champion) -> str:
+    """The number of the version that is the champion now."""
+    from mlflow.exceptions import MlflowException
+
+    client = sink.client
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    known = {each.tags.get(REVISION): each for each in client.search_model_versions(f"name = '{name}'")}
+    version = known.get(champion.revision) or _create(sink, name, champion)
+    client.set_registered_model_alias(name, ALIAS, version.version)
+    return str(version.version)
+
+
+def _create(sink: MlflowSink, name: str, champion: Champion) -> Any:
+    """A version of the model, whose files are elsewhere."""
+    import mlflow
+
+    tags = {REVISION: champion.revision, "dvc.exp.name": champion.experiment, "design": champion.design}
+    tags |= {"dvc.path": str(champions.FOLDER), "dvc.data": champion.data or ""}
+    runs = sink.client.search_runs([sink.experiment], f"tags.`{REVISION}` = '{champion.revision}'", max_results=1)
+    source = runs[0].info.run_id if runs else None
+    mlflow.set_tracking_uri(sink.uri)
+    model = mlflow.create_external_model(ALIAS, source_run_id=source, tags=tags, experiment_id=sink.experiment)
+    return sink.client.create_model_version(
+        name, f"models:/{model.model_id}", run_id=source, tags=tags, model_id=model.model_id
+    )

@@ -1,0 +1,79 @@
+"""Where the mirror sends what it reads: conf/tracking.yaml, the environment, and .env."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lab.errors import UserError, nearest
+
+FILE = Path("conf") / "tracking.yaml"
+OURS = ("MLFLOW_", "WANDB_")  # what is taken from .env; the rest is other programs'
+SECRET = re.compile(r"secret|passw(or)?d|credential|(api|access|private)_?key|(^|[._-])token$", re.IGNORECASE)
+
+
+class Settings(BaseModel):
+    """What conf/tracking.yaml says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    experiment: Annotated[str, Field(min_length=1, max_length=250)]
+    backends: list[Literal["mlflow", "wandb"]] = ["mlflow"]
+    upload_models: Literal["none", "best", "all"] = "none"
+
+
+def read(root: Path) -> Settings:
+    """The settings of the project at `root`. Raises UserError, with the file and the key."""
+    path = root / FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Settings.model_validate({"experiment": root.name, **(content or {})})
+    except FileNotFoundError:
+        return Settings(experiment=root.name)
+    except (yaml.YAMLError, TypeError) as error:
+        raise UserError(f"{FILE} is not a mapping in YAML: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        raise UserError("\n".join(f"{FILE}: {_message(item)}" for item in error.errors())) from error
+
+
+def _message(error: object) -> str:
+    assert isinstance(error, dict)
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{key} is no setting.{nearest(key, Settings.model_fields)}"
+    return f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, not {error['input']!r}"
+
+
+def environment(root: Path) -> None:
+    """Take what .env says of MLflow and W&B into this process; what the environment says wins."""
+    for name, value in dotenv_values(root / ".env").items():
+        if name.startswith(OURS) and value:
+            os.environ.setdefault(name, value)
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # The mirror tries again by itself: a server that is down should be told within seconds.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+
+
+def uri(root: Path) -> str:
+    """The tracking server's address, after `environment`; the project's own SQLite file where none is named."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
+def embedded(root: Path) -> bool:
+    """Whether runs are kept in the project's own file."""
+    return uri(root) == f"sqlite:///{root / 'mlflow.db'}"
+
+
+def secrets(root: Path) -> list[str]:
+    """The values, of .env and of the environment, that are nobody's business: the longest first."""
+    known = {**dotenv_values(root / ".env"), **os.environ}
+    found = {value for name, value in known.items() if value and len(value) >= 6 and SECRET.search(name)}
+    return sorted(found, key=len, reverse=True)

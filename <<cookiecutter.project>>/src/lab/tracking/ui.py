@@ -1,0 +1,85 @@
+"""`lab ui`: MLflow's own pages on this machine, or the address of the server that is used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.errors import UserError
+from lab.tracking import settings, views
+from lab.tracking.mlflow_sink import shown
+
+HOST = "127.0.0.1"
+PATIENCE = 180.0  # seconds for a server to answer: it imports for long
+
+
+def link(address: str, experiment: str) -> str:
+    """The page of an experiment, with designs as rows. Without the workflow MLflow opens its pages for language models."""
+    view = f"&viewStateShareKey={views.key(views.DESIGNS)}"
+    return f"{address.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning{view}"
+
+
+def serve(root: Path, port: int, say: Callable[[str], None]) -> None:
+    """Serve the project's own runs until Ctrl-C. Raises UserError."""
+    settings.environment(root)
+    if not settings.embedded(root):
+        say(f"the runs are at {shown(settings.uri(root))}")
+        return
+    if not (root / "mlflow.db").exists():
+        raise UserError("nothing is mirrored yet: lab mirror --all")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(f"port {port} is taken: lab ui --port {port + 1}") from error
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "-w", "1"]
+    command += ["--backend-store-uri", settings.uri(root), "--artifacts-destination", str(root / "mlartifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    log = root / ".dvc" / "tmp" / "lab" / "ui.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, cwd=root, env=environment, stdout=file, stderr=subprocess.STDOUT)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it takes the server along, too
+    try:
+        say("starting MLflow's pages…")
+        _wait(server, port, log)
+        name = settings.read(root).experiment
+        say(f"{link(f'http://{HOST}:{port}', _experiment(port, name))}\nCtrl-C ends it")
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Until it answers. Raises UserError."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            raise UserError(f"MLflow's server did not start; {log} says why")
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise UserError(f"MLflow's server does not answer; {log} says why")
+
+
+def _experiment(port: int, name: str) -> str:
+    """The id of the project's experiment."""
+    import json
+    from urllib.parse import quote
+
+    url = f"http://{HOST}:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name, safe='')}"
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return str(json.load(answer)["experiment"]["experiment_id"])
