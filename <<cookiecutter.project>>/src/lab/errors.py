@@ -1,5 +1,7 @@
 """Errors that are meant for people."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -7,14 +9,14 @@ from difflib import get_close_matches
 class UserError(Exception):
     """Something the user can put right. The message says what is wrong, where, and what was expected.
 
-    The stage runner prints it alone, without a traceback, and exits with code 1.
+    `lab` prints it alone, without a traceback, and exits with code 2.
     """
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the most similar of `names`, or an empty string: made to end a message with.
 
-    Names that end with it, such as `some_name` or `a.name`, are more similar than any other, and the first two of them by name are told.
+    Names that end with it, such as `some_name` or `a.name`, are more similar than any other; the first two are told.
     """
     known = {candidate.casefold(): candidate for candidate in sorted(names)}
     ends = tuple(f"{mark}{name.casefold()}" for mark in "_.")

@@ -1,23 +1,70 @@
-"""Configs by dotted keys, and back."""
+"""Configs by dotted keys, such as `model.lr` or `steps.0`: looked up, set, and spread out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A config by dotted keys."""
+def find(config: Any, key: str) -> Any:
+    """The value at a dotted key; a number is a place in a list. Raises KeyError."""
+    for part in key.split("."):
+        if isinstance(config, list) and part.isdigit() and int(part) < len(config):
+            config = config[int(part)]
+        elif isinstance(config, Mapping):
+            config = config[part]
+        else:
+            raise KeyError(key)
+    return config
+
+
+def get(config: Any, key: str, default: Any = None) -> Any:
+    """The value at a dotted key, or `default` where there is nothing."""
+    try:
+        return find(config, key)
+    except KeyError:
+        return default
+
+
+def exists(config: Any, key: str) -> bool:
+    """Whether there is something at a dotted key."""
+    try:
+        find(config, key)
+    except KeyError:
+        return False
+    return True
+
+
+def put(config: Any, key: str, value: Any) -> None:
+    """Set the value at a dotted key whose parent exists. Raises KeyError."""
+    parent, _, last = key.rpartition(".")
+    target = find(config, parent) if parent else config
+    target[int(last) if isinstance(target, list) else last] = value
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each key of the config that holds no mapping, with its value; items of lists as well."""
+    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
+    for name, value in items:
+        key = f"{prefix}{name}"
+        if not isinstance(value, dict):
+            yield key, value
+        yield from leaves(value, f"{key}.")
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A config by dotted keys; lists and empty mappings are values."""
     result: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, Mapping) and value:
             result |= flat(value, f"{prefix}{key}.")
         else:
             result[f"{prefix}{key}"] = value
     return result
 
 
-def nested(config: dict[str, Any]) -> dict[str, Any]:
-    """Dotted keys as mappings in mappings."""
+def nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as mappings in mappings: what `flat` spread out."""
     result: dict[str, Any] = {}
     for key, value in config.items():
         place = result
@@ -26,3 +73,10 @@ def nested(config: dict[str, Any]) -> dict[str, Any]:
             place = place.setdefault(folder, {})
         place[last] = value
     return result
+
+
+def copied(value: Any) -> Any:
+    """A copy of nested mappings and lists: copy.deepcopy without the bookkeeping that these don't need."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value

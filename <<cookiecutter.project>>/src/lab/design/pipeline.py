@@ -1,38 +1,57 @@
-"""dvc.yaml as far as a plan needs it: which stage reads which params, and what a stage gets from others."""
+"""dvc.yaml as far as lab needs it: which stage reads which settings and files, what it writes, and where metrics lie."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections import Counter
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from lab.design.compose import exists, find
-from lab.design.yaml_file import Loader
+import yaml
+
+from lab import yaml12
 from lab.errors import UserError, nearest
+from lab.nested_keys import exists, find, get
 
-TEMPLATED = re.compile(r"\$\{([\w.]+)\}")
+if TYPE_CHECKING:
+    from lab.contract import Contract
+
+TEMPLATED = re.compile(r"\$\{([\w.\[\]/-]+)\}")
+PARAMS = "params.yaml"
+WRITTEN = ("outs", "metrics", "plots")
 
 
 class Pipeline:
-    """The stages of a dvc.yaml."""
+    """The stages of a dvc.yaml. Their paths may hold `${keys}` of the settings."""
 
-    def __init__(self, stages: dict[str, dict[str, Any]]):
+    def __init__(self, stages: dict[str, dict[str, Any]], metrics: list[str] | None = None):
         self.stages = stages
+        self._more_metrics = metrics or []  # those that dvc.yaml lists beside its stages
 
     @classmethod
     def read(cls, path: Path) -> Pipeline:
         """Raises UserError: no such file, or no stages in it."""
-        import yaml
-
         if not path.is_file():
             raise UserError(f"{path} not found: run this in a project")
-        stages = (yaml.load(path.read_text(), Loader=Loader) or {}).get("stages")
-        if not stages:
-            raise UserError(f"{path} has no stages")
-        return cls(stages)
+        return cls.parse(path.read_text(encoding="utf-8"), str(path))
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> Pipeline:
+        """The stages in the text of a dvc.yaml; `where` is what messages call it. Raises UserError."""
+        try:
+            content = yaml12.mapping(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+        stages = content.get("stages")
+        if not isinstance(stages, dict) or not stages:
+            raise UserError(f"{where} has no stages")
+        top = content.get("metrics") or []
+        return cls(stages, [item if isinstance(item, str) else next(iter(item)) for item in top])
+
+    # Stages
 
     @cached_property
     def upstream(self) -> dict[str, list[str]]:
@@ -41,61 +60,124 @@ class Pipeline:
             stage: [
                 other
                 for other in self.stages
-                if other != stage
-                and any(overlap(dep, out) for dep in paths(entry, "deps") for out in self.outputs(other))
+                if other != stage and any(overlap(dep, out) for dep in self.deps(stage) for out in self.outputs(other))
             ]
-            for stage, entry in self.stages.items()
+            for stage in self.stages
         }
-
-    def outputs(self, stage: str) -> list[str]:
-        """What a stage writes."""
-        return [path for kind in ("outs", "metrics", "plots") for path in paths(self.stages[stage], kind)]
 
     def chain(self, target: str) -> list[str]:
         """`target` and all the stages before it, in the order in which they run. Raises UserError."""
         if target not in self.stages:
-            raise UserError(
-                f"dvc.yaml has no stage {target}, only {', '.join(self.stages)}.{nearest(target, self.stages)}"
-            )
+            hint = nearest(target, self.stages)
+            if ":" in target:
+                hint = " A stage of a dvc.yaml in a folder can't be one that answers a question: lab reads the one at the top."
+            raise UserError(f"dvc.yaml has no stage {target}, only {', '.join(self.stages)}.{hint}")
+        for way in ("foreach", "matrix"):
+            if way in self.stages[target]:
+                raise UserError(
+                    f"dvc.yaml: {target} is several stages by {way}, and lab takes single ones: give each its name"
+                )
         before = [name for stage in self.upstream[target] for name in self.chain(stage)]
         return list(dict.fromkeys([*before, target]))
+
+    def definition(self, stage: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What dvc.yaml says of a stage, but for how its results are shown."""
+        entry = self.stages[stage]
+        said = {key: entry[key] for key in ("cmd", "wdir", "params", "vars") if key in entry}
+        return {**said, "deps": self.deps(stage, params), "outs": self.outputs(stage, params)}
+
+    def deps(self, stage: str, params: dict[str, Any] | None = None) -> list[str]:
+        """The files and folders that a stage depends on; parameter files other than params.yaml are among them."""
+        entry = self.stages[stage]
+        others = [name for item in entry.get("params", []) if isinstance(item, dict) for name in item if name != PARAMS]
+        return self._located(stage, [*paths(entry, "deps"), *others], params)
+
+    def outputs(self, stage: str, params: dict[str, Any] | None = None) -> list[str]:
+        """What a stage writes."""
+        entry = self.stages[stage]
+        return self._located(stage, [path for kind in WRITTEN for path in paths(entry, kind)], params)
+
+    def maker(self, path: str, params: dict[str, Any]) -> str | None:
+        """The stage whose output a path is, or lies in; None for a file that no stage writes."""
+        makers = (stage for stage in self.stages for out in self.outputs(stage, params) if overlap(path, out))
+        return next(makers, None)
+
+    def _located(self, stage: str, names: list[str], params: dict[str, Any] | None) -> list[str]:
+        """Paths from the project's root, with the settings filled in where there are `params`."""
+        folder = PurePosixPath(str(self.stages[stage].get("wdir", "")))
+        found = [str(folder / name) if str(folder) not in ("", ".") else name for name in names]
+        return [filled(path, params) for path in found] if params is not None else found
+
+    # Settings
 
     def reads(self, stage: str) -> list[str]:
         """The keys of params.yaml that a stage depends on: its params, and what its command and paths are made of."""
         entry = self.stages[stage]
         keys = [key for key in entry.get("params", []) if isinstance(key, str)]
+        for item in entry.get("params", []):
+            if isinstance(item, dict):
+                keys += item.get(PARAMS) or []
         return keys + TEMPLATED.findall(json.dumps(entry))
 
     def signatures(self, target: str, params: dict[str, Any]) -> dict[str, str]:
         """For each stage up to `target`, a hash of all that params say to it and to those before it."""
-        found: dict[str, str] = {}
+        result: dict[str, str] = {}
         for stage in self.chain(target):
             said = {key: find(params, key) for key in self.reads(stage) if exists(params, key)}
-            text = json.dumps([stage, said, [found[name] for name in self.upstream[stage]]], sort_keys=True)
-            found[stage] = hashlib.sha256(text.encode()).hexdigest()
-        return found
+            text = json.dumps([stage, said, [result[name] for name in self.upstream[stage]]], sort_keys=True)
+            result[stage] = hashlib.sha256(text.encode()).hexdigest()
+        return result
 
-    def check_metric(self, key: str, metric: str, target: str) -> None:
+    # Metrics
+
+    def declared_metrics(self, contract: Contract, params: dict[str, Any] | None = None) -> list[str]:
+        """The metrics files that hold results, as dvc.yaml declares them."""
+        own = [
+            path for stage in self.stages for path in self._located(stage, paths(self.stages[stage], "metrics"), params)
+        ]
+        more = [filled(path, params) if params is not None else path for path in self._more_metrics]
+        return [path for path in dict.fromkeys([*own, *more]) if contract.is_result(path)]
+
+    def metrics_files(self, contract: Contract, params: dict[str, Any] | None = None) -> dict[str, str]:
+        """Each metrics file with the name that metrics in it begin with: its own without ending, or where two share one with
+        its folders, such as `eval.metrics`."""
+        files = [PurePosixPath(path) for path in self.declared_metrics(contract, params)]
+        stems = Counter(path.stem for path in files)
+        return {
+            str(path): path.stem if stems[path.stem] == 1 else ".".join(path.with_suffix("").parts) for path in files
+        }
+
+    def check_metric(self, key: str, metric: str, target: str, contract: Contract) -> None:
         """Raises UserError: no stage up to `target` writes the metric's file."""
-        declared = [(Path(path), stage) for stage in self.stages for path in paths(self.stages[stage], "metrics")]
-        files = {path.stem: stage for path, stage in declared if path.parent == Path("metrics")}
+        makers = {name: self.maker(path, {}) for path, name in self.metrics_files(contract).items()}
+        chain = self.chain(target)
+        written = [name for name, stage in makers.items() if stage in chain or stage is None]
+        if any(metric.startswith(f"{name}.") for name in written):
+            return
+        later = next((name for name in makers if metric.startswith(f"{name}.")), None)
+        where = f"written by {makers[later]}, which the design doesn't run" if later else "written by no stage"
         stem = metric.partition(".")[0]
-        written = [name for name, stage in files.items() if stage in self.chain(target)]
-        if stem not in written:
-            stage = (
-                f"written by {files[stem]}, which the design doesn't run" if stem in files else "written by no stage"
-            )
-            raise UserError(f"{key}: {metric} is {stage}: it has {', '.join(written)}.{nearest(stem, written)}")
+        raise UserError(f"{key}: {metric} is {where}: it has {', '.join(written)}.{nearest(stem, written)}")
 
 
 def paths(entry: dict[str, Any], kind: str) -> list[str]:
     """The paths of one kind that a stage declares."""
-    return [next(iter(item)) if isinstance(item, dict) else item for item in entry.get(kind, [])]
+    return [next(iter(item)) if isinstance(item, dict) else item for item in entry.get(kind) or []]
+
+
+def filled(text: str, params: dict[str, Any] | None) -> str:
+    """A text of dvc.yaml with the settings in place of its `${keys}`; keys that are none stay."""
+
+    def value(match: re.Match[str]) -> str:
+        found = get(params, match[1], match[0])
+        return str(found).lower() if isinstance(found, bool) else str(found)
+
+    return TEMPLATED.sub(value, text)
 
 
 def overlap(one: str, other: str) -> bool:
     """Whether two paths are the same, or one is inside the other."""
-    a, b = Path(one).parts, Path(other).parts
+    a, b = PurePosixPath(one).parts, PurePosixPath(other).parts
     return a[: len(b)] == b or b[: len(a)] == a
 
 
@@ -107,11 +189,11 @@ def waves(pipeline: Pipeline, signatures: list[dict[str, str]]) -> list[int]:
     first would keep all workers but its own idle.
     """
     first: dict[str, int] = {}  # a stage's signature -> the wave of the first run that has it
-    found = []
+    result = []
     for run in signatures:
         shared = [signature for stage, signature in run.items() if pipeline.upstream[stage]]
         wave = max((first[signature] + 1 for signature in shared if signature in first), default=0)
         for signature in shared:
             first.setdefault(signature, wave)
-        found.append(wave)
-    return found
+        result.append(wave)
+    return result

@@ -1,1 +1,1 @@
-"""What came out: records read from git, and what is computed and drawn from them."""
+"""What git and the backend know of the project's runs, read once a command: records, studies, plans on this repository."""

@@ -1,0 +1,124 @@
+"""What the contract says of a metric: entries by patterns of names, and what a pattern comes to for one name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from lab.contract.base import Model, hook_name
+
+Direction = Literal["maximize", "minimize"]
+Hook = Annotated[str, AfterValidator(hook_name)]
+Bound = Annotated[float, Field(allow_inf_nan=False)] | None
+
+
+class MetricEntry(Model):
+    """What is known of the metrics whose names a pattern matches. `{0}`, `{1}` … stand for what its `*` matched."""
+
+    title: str | None = None
+    """What it is called on an axis; left out, the last part of its name."""
+    unit: str | None = None
+    """Behind the title: ms, MB."""
+    direction: Direction | None = None
+    """Which way a model is better. Without it, only a design that says so can claim anything."""
+    bounds: Annotated[list[Bound], Field(min_length=2, max_length=2)] | None = None
+    """The smallest and the largest value that it can have; null is no bound. Intervals end there."""
+    exact: bool = False
+    """Counted and not sampled, such as a file's size: no seed and no item changes it by chance."""
+    timing: bool = False
+    """A speed or a duration: other programs on the machine change it."""
+    busy: str | None = None
+    """The metric that tells which share of the CPUs other programs took while this one was measured."""
+    per_item: Hook | None = None
+    """module:function that computes it from what was said of each test item; docs/extend.md shows one."""
+    counted_over: list[str] = []
+    """Metrics that hold the number of items, or of objects in them, that it is a mean over; the first that is there."""
+    by: str | None = None
+    """What it is broken down by, such as class."""
+    guarded: bool = False
+    """Where it gets worse behind a better main metric, `lab promote` objects."""
+    shown: bool = True
+    """Whether a figure of what it is broken down by shows it."""
+    split: Literal["validation", "test", "final"] | None = None
+    """Which part of the data it was measured on."""
+    twin: str | None = None
+    """The metric that measures the same on the validation split."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by its full name, with what the contract says of it; `known` is False where it says nothing.
+
+    `low` and `high` are its bounds, None without one. `parts` is what the pattern's `*` matched.
+    """
+
+    name: str
+    known: bool
+    title: str
+    unit: str
+    direction: Direction | None
+    low: float | None
+    high: float | None
+    exact: bool
+    timing: bool
+    busy: str
+    per_item: str | None
+    counted_over: tuple[str, ...]
+    by: str
+    guarded: bool
+    shown: bool
+    split: str | None
+    twin: str
+    parts: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The title with its unit: `median latency, ms`."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
+def resolve(entries: Mapping[str, MetricEntry], name: str) -> Metric:
+    """What the first entry whose pattern matches says of a metric."""
+    for pattern, entry in entries.items():
+        match = compiled(pattern).fullmatch(name)
+        if match:
+            return _filled(entry, name, match.groups(), known=True)
+    return _filled(MetricEntry(), name, (), known=False)
+
+
+@lru_cache(maxsize=1000)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern as a regular expression: `*` is any text, also with dots, and the shortest that fits."""
+    return re.compile("(.+?)".join(map(re.escape, pattern.split("*"))))
+
+
+def _filled(entry: MetricEntry, name: str, parts: tuple[str, ...], known: bool) -> Metric:
+    def text(template: str | None) -> str:
+        return (template or "").format(*parts)
+
+    low, high = entry.bounds or (None, None)
+    return Metric(
+        name=name,
+        known=known,
+        title=text(entry.title) or name.rpartition(".")[2],
+        unit=entry.unit or "",
+        direction=entry.direction,
+        low=low,
+        high=high,
+        exact=entry.exact,
+        timing=entry.timing,
+        busy=text(entry.busy),
+        per_item=entry.per_item,
+        counted_over=tuple(map(text, entry.counted_over)),
+        by=entry.by or "",
+        guarded=entry.guarded,
+        shown=entry.shown,
+        split=entry.split,
+        twin=text(entry.twin),
+        parts=parts,
+    )

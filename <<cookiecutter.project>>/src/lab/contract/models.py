@@ -1,0 +1,316 @@
+"""What lab.yaml may say. Everything unknown is refused; each field's description is also what editors show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from lab.contract.base import Model
+from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
+from lab.nested_keys import get, put
+
+Key = Annotated[str, Field(pattern=r"^[\w/@-]+(\.[\w-]+)*$", description="A key of params.yaml, such as model.name")]
+Stage = Annotated[str, Field(min_length=1, description="A stage of dvc.yaml")]
+When = dict[Key, Any]
+
+
+class TaskKey(Model):
+    """The setting by which one project does several things, each with models, data and designs of its own."""
+
+    key: Key
+    """The setting; a design gives it as task: …"""
+    same: list[Key] = []
+    """Settings that must have the same value, since they tell what a data set or a model is for."""
+    unused_packages: dict[str, list[str]] = {}
+    """For a value of it the packages whose versions don't matter to a run."""
+
+
+class ModelKeys(Model):
+    """The settings by which a run takes the models of other runs."""
+
+    one: Key | None = None
+    """Names one: an experiment, tag, branch, commit, file, another design's arm, or champion."""
+    several: Key | None = None
+    """Names a list of them, as an ensemble does."""
+    least: Annotated[int, Field(ge=1)] = 1
+    """How many such a list has at least."""
+
+
+class ModelOutput(Model):
+    """An output of dvc.yaml that is a model."""
+
+    output: str
+    champion: str
+    """Where it lies below models/champion once it is promoted."""
+    when: When = {}
+    """Settings that a run must have for that; of several entries for one output, the first that fits."""
+    tag: str = "model"
+    """Tags of tracking servers that say where it is begin with this."""
+
+
+class DatasetOutput(Model):
+    """The output that later stages learn from and are tested on."""
+
+    output: str
+    name: Key | None = None
+    """The setting that says what it is called."""
+
+
+class Predictions(Model):
+    """The table of what was said of each test item, a row an item: Parquet or CSV."""
+
+    output: str
+    """Its path; {stage} stands for the stage that the design is about."""
+    called: str = "item"
+    """What an item is: image, document."""
+    item: str = "path"
+    """The column that tells items apart."""
+    skip: list[str] = []
+    """Columns that no metric needs: large ones are not read for a verdict."""
+    slices: list[str] = []
+    """Columns that divide the items: lab promote looks at each part by itself."""
+    cluster: str | None = None
+    """The column of items that belong together and are no independent evidence: a patient, a video."""
+
+
+class Curves(Model):
+    """The values of an epoch: a folder with a TSV file a metric (step, value), as DVCLive writes it."""
+
+    output: str
+    """The folder, as dvc.yaml declares it."""
+    folder: str = ""
+    """Where the files lie below it."""
+    stage: Stage
+    """The stage that writes them."""
+    epochs: Key | None = None
+    """The setting that says how many epochs there will be."""
+    progress: list[str] = []
+    """Patterns of the metrics that are shown while it runs."""
+    log: str | None = None
+    """A JSON line an epoch, written while it runs: its path with {baseline} and {name} of the experiment."""
+
+
+class Distinct(Model):
+    """What of a stage tells two runs apart that were set differently."""
+
+    output: str
+    metrics: list[str] = []
+    called: str
+    """What it is, for people: weights, predictions."""
+
+
+class Fact(Model):
+    """A part of the sentence on the data in a report."""
+
+    text: str = "{}"
+    key: Key | None = None
+    aside: Key | None = None
+    """A setting behind it in brackets, where that says something else."""
+    metric: str | None = None
+    """A whole number in place of a setting; {stage} is the stage of the design."""
+    own: bool = False
+    """Only of runs that have made their model themselves."""
+
+
+class Speed(Model):
+    """The time of one answer, and what is gained by it."""
+
+    latency: dict[Stage, str] = {}
+    """By the stage that a design is about, the metric of a single answer's time."""
+    said: str = "the time of one answer"
+    gain: str | None = None
+    """A metric that is told beside it: how many times as fast as something else."""
+    gain_said: str = "its gain"
+    gain_types: list[str] = []
+    """The experiment types in whose reports it is told."""
+
+
+class Figure(Model):
+    """A figure of a report, drawn by one of lab's ways."""
+
+    draw: str
+    """Which way: docs/your-own-pipeline.md lists them."""
+    name: str | None = None
+    """What its file is called; left out, as its way."""
+    output: str | None = None
+    """The table that it draws, where it draws one that a stage wrote."""
+    metrics: list[str] = []
+    titles: list[str] = []
+    """Above its panels."""
+    labels: dict[str, str] = {}
+    """Words of axes and captions."""
+    when: When = {}
+    """Settings that the runs must have for it to be drawn."""
+
+
+class Question(Model):
+    """A comparison (or any other design) that is answered in a shape of its own, told by what it varies."""
+
+    name: str
+    """What reports call it."""
+    varies: list[Key] = []
+    """What it varies: exactly these, or a key below one of them."""
+    kind: str = "comparison"
+    types: list[str] = []
+    """The experiment types; left out, all."""
+    arms: int | None = None
+    """How many arms it has; left out, any number."""
+    beside: list[str] = []
+    """Metrics that its table shows beside the main one; {main}, {stage} and {latency} stand for those of the design."""
+    figures: list[Figure] = [Figure(draw="arms")]
+    heading: str = ""
+    """Above the panel of differences; {reference} is the arm that the others are measured against."""
+    run_name: str = ""
+    """What tracking servers call its runs: {arm} and {seed}; left out, as the experiment."""
+
+
+class ItemPictures(Model):
+    """Functions that score one test item and draw it: docs/extend.md has their arguments."""
+
+    score: Hook
+    describe: Hook
+    truth: Hook
+    draw: Hook
+    legend: Hook
+
+
+class Contract(Model):
+    """What `lab` knows of a project."""
+
+    types: Annotated[dict[str, Stage], Field(min_length=1)]
+    """For each experiment type the stage of dvc.yaml that answers its question."""
+    seeds: list[Key] = ["seed"]
+    """The settings that replicates differ in; all get the same value. [] where there is none."""
+    metrics: dict[str, MetricEntry] = {}
+    """By a metric's name (the file in which dvc.yaml declares it, without folder and ending, and the key in it) or a pattern with *."""
+    main: list[str] = []
+    """The metrics that matter, the first one most; without a file's name, those of the design's stage."""
+    told: list[str] = []
+    """What is told of an arm beside its main metric; without a file's name, of the design's stage."""
+    overview: list[str] = []
+    """Columns of the table of all designs on a tracking server, of any stage."""
+    metrics_in: list[str] = ["*"]
+    """Patterns of the metrics files of dvc.yaml that are results."""
+    task: TaskKey | None = None
+    check: Hook | None = None
+    """module:function that takes a run's settings and raises ValueError for what no stage could use."""
+    run_name: str = "{date}_{feature}"
+    """How runs are called, where their design doesn't say; {feature} is design, arm and seed."""
+    names: dict[str, Key] = {}
+    """Words for run_name beside {design}, {arm}, {seed} and any key."""
+    tags: dict[str, Key] = {}
+    """Settings that become tags on tracking servers."""
+    raw_data: Key | None = None
+    """The setting that names the file or folder with the raw data: runs on other data are other runs."""
+    dataset: DatasetOutput | None = None
+    test_split: list[Key] = []
+    """The settings that tell which items a model was tested on."""
+    test_split_name: Key | None = None
+    """The one of them that people know it by."""
+    model_keys: ModelKeys = ModelKeys()
+    models: list[ModelOutput] = []
+    predictions: Predictions | None = None
+    curves: Curves | None = None
+    effective: str | None = None
+    """What a stage notes of its run (config, seconds, machine…): its path with {stage}; docs/your-own-pipeline.md shows one."""
+    attachments: list[str] = []
+    """Folders whose small files go to tracking servers with a run."""
+    neutral: dict[Stage, list[Key]] = {}
+    """By stage the settings that may leave its output as it is: where and how fast, not what."""
+    distinct: dict[Stage, Distinct] = {}
+    baseline: str = "baseline"
+    """The name of the design that measures the baseline; {task} stands for its task."""
+    data_facts: list[Fact] = []
+    speed: Speed = Speed()
+    best_epoch: str | None = None
+    """The metric that says which epoch was kept."""
+    questions: list[Question] = []
+    single: Question = Question(name="single", kind="single")
+    """How a design of one arm is answered."""
+    item_pictures: ItemPictures | None = None
+
+    @model_validator(mode="after")
+    def _agreement(self) -> Contract:
+        unknown = [kind for question in self.questions for kind in question.types if kind not in self.types]
+        if unknown:
+            raise ValueError(f"questions: {unknown[0]} is none of the types {', '.join(self.types)}")
+        return self
+
+    # Metrics
+
+    def metric(self, name: str) -> Metric:
+        """What is known of a metric; one that no pattern matches is told by its name alone."""
+        if name not in self._resolved:
+            self._resolved[name] = resolve(self.metrics, name)
+        return self._resolved[name]
+
+    @cached_property
+    def _resolved(self) -> dict[str, Metric]:
+        return {}
+
+    def main_metrics(self, stage: str) -> list[str]:
+        """The full names of the metrics that matter in a stage, the first one most."""
+        return [name if "." in name else f"{stage}.{name}" for name in self.main]
+
+    def told_metrics(self, stage: str) -> list[str]:
+        """The full names of what is told of an arm in a stage."""
+        return [name if "." in name else f"{stage}.{name}" for name in self.told]
+
+    def latency(self, stage: str) -> str | None:
+        """The metric of a single answer's time, for designs about a stage; else the first that there is."""
+        return self.speed.latency.get(stage) or next(iter(self.speed.latency.values()), None)
+
+    def is_result(self, path: str) -> bool:
+        """Whether a metrics file of dvc.yaml is one of results."""
+        return any(fnmatchcase(path, pattern) for pattern in self.metrics_in)
+
+    # Settings
+
+    def seed_of(self, params: Mapping[str, Any]) -> Any:
+        """The seed of a run; None where the project has none."""
+        return get(params, self.seeds[0]) if self.seeds else None
+
+    def without_seeds(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A flat config without the settings that replicates differ in."""
+        return {key: value for key, value in params.items() if key not in self.seeds}
+
+    def with_seed(self, params: dict[str, Any], seed: int) -> dict[str, Any]:
+        """A copy of a config with another seed."""
+        from lab.nested_keys import copied
+
+        changed = copied(params)
+        for key in self.seeds:
+            put(changed, key, seed)
+        return changed
+
+    def models_named(self, params: Mapping[str, Any]) -> list[str]:
+        """What a run calls the models of others that it takes; none where it uses its own."""
+        one = get(params, self.model_keys.one) if self.model_keys.one else None
+        several = get(params, self.model_keys.several) if self.model_keys.several else None
+        return [str(name) for name in ([one] if one else []) + list(several or [])]
+
+    def task_of(self, params: Mapping[str, Any]) -> str:
+        """What a run's task is; empty in a project with one."""
+        return str(get(params, self.task.key) or "") if self.task else ""
+
+    def fits(self, when: When, params: Mapping[str, Any]) -> bool:
+        """Whether a run has these settings."""
+        return all(get(params, key) == value for key, value in when.items())
+
+    # Files
+
+    def predictions_path(self, stage: str) -> str | None:
+        """The output that has what was said of each test item in a stage."""
+        return self.predictions.output.format(stage=stage) if self.predictions else None
+
+    def effective_path(self, stage: str) -> str | None:
+        """The output in which a stage notes what it was run with."""
+        return self.effective.format(stage=stage) if self.effective else None
+
+    def epoch_log_path(self, baseline: str, name: str) -> str | None:
+        """The file that grows while an experiment runs, from the project's root."""
+        return self.curves.log.format(baseline=baseline[:12], name=name) if self.curves and self.curves.log else None

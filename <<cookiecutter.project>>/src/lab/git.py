@@ -1,0 +1,269 @@
+"""The project's git repository: read from its objects, without touching the work tree, and written to in commits of its own.
+
+Only this module knows pygit2 and starts git. Objects are read by pygit2 (a file in 0.2 ms); what git does with the network,
+the index or the work tree is left to git.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pygit2
+from pygit2.enums import FileMode, SortMode
+
+from lab.errors import UserError
+
+EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+
+
+class Experiment(NamedTuple):
+    """A finished experiment of DVC's: its name, its commit, the commit that it started from, and when it was made."""
+
+    name: str
+    commit: str
+    baseline: str
+    time: int
+
+    @property
+    def ref(self) -> str:
+        """Where git keeps it."""
+        return experiment_ref(self.baseline, self.name)
+
+
+def experiment_ref(baseline: str, name: str) -> str:
+    """Where git keeps an experiment."""
+    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
+
+
+class Repository:
+    """The repository that the project at `root` lies in. Paths are the project's, commits are full hashes.
+
+    Raises:
+        UserError: there is none.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        try:
+            self._git = pygit2.Repository(str(root))
+        except pygit2.GitError as error:
+            raise UserError(f"{root} is in no git repository: git init, git add -A and git commit first") from error
+        workdir = Path(self._git.workdir or root).resolve()
+        self.prefix = PurePosixPath(root.resolve().relative_to(workdir).as_posix())
+        """Where the project lies inside its repository: `.`, or the folder of a project in a larger repository."""
+        self._trees: dict[str, pygit2.Tree] = {}
+
+    # Where it stands
+
+    @property
+    def head(self) -> str | None:
+        """The commit that is checked out; None before the first one."""
+        return None if self._git.is_empty or self._git.head_is_unborn else str(self._git.head.target)
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether no branch is checked out."""
+        return self._git.head_is_detached
+
+    @property
+    def branch(self) -> str:
+        """The branch that is checked out; empty without one."""
+        return "" if self.head is None or self.is_detached else str(self._git.head.shorthand)
+
+    def branches_with(self, commit: str) -> list[str]:
+        """The local branches that have a commit."""
+        return list(self._git.branches.local.with_commit(commit))
+
+    def remote_url(self, name: str) -> str:
+        """The address of a remote; empty where there is none."""
+        return str(self._git.remotes[name].url) if name in self._git.remotes.names() else ""
+
+    # Commits
+
+    def __contains__(self, commit: str) -> bool:
+        return commit in self._git
+
+    def resolve(self, name: str) -> str | None:
+        """The commit that a branch, tag or hash stands for; None where it stands for nothing."""
+        try:
+            return str(self._git.revparse_single(name).peel(pygit2.Commit).id)
+        except (KeyError, ValueError, pygit2.GitError):
+            return None
+
+    def ref(self, name: str) -> str | None:
+        """The commit at a full ref; None where there is none."""
+        reference = self._git.references.get(name)
+        return str(reference.peel(pygit2.Commit).id) if reference is not None else None
+
+    def experiments(self) -> list[Experiment]:
+        """DVC's finished experiments, by time and then name."""
+        found = []
+        for ref in self._git.listall_references():
+            if match := EXPERIMENT.fullmatch(ref):
+                commit = self._git.references[ref].peel(pygit2.Commit)
+                found.append(Experiment(match[3], str(commit.id), match[1] + match[2], commit.commit_time))
+        return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
+
+    def history(self, commit: str, oldest_first: bool = False) -> Iterator[str]:
+        """A commit and its first parents, back to the beginning."""
+        order = SortMode.TOPOLOGICAL | (SortMode.REVERSE if oldest_first else SortMode.NONE)
+        walker = self._git.walk(commit, order)
+        walker.simplify_first_parent()
+        yield from (str(entry.id) for entry in walker)
+
+    def parents(self, commit: str) -> list[str]:
+        """The commits before it."""
+        return [str(parent) for parent in self._commit(commit).parent_ids]
+
+    def is_ancestor(self, commit: str, of: str) -> bool:
+        """Whether `commit` is `of` or lies in its history."""
+        return commit == of or self._git.descendant_of(of, commit)
+
+    def ahead_behind(self, commit: str, other: str) -> tuple[int, int]:
+        """How many commits the one has that the other lacks, and the other way round."""
+        return self._git.ahead_behind(commit, other)
+
+    def time(self, commit: str) -> int:
+        """When it was made, in seconds since the epoch."""
+        return self._commit(commit).commit_time
+
+    def day(self, commit: str) -> str:
+        """The day (YYYY-MM-DD) on which it was made, where it was made."""
+        entry = self._commit(commit)
+        zone = timezone(timedelta(minutes=entry.commit_time_offset))
+        return datetime.fromtimestamp(entry.commit_time, zone).date().isoformat()
+
+    def author(self, commit: str) -> str:
+        """Who made it, by name."""
+        return " ".join(self._commit(commit).author.name.split())
+
+    def _commit(self, commit: str) -> pygit2.Commit:
+        return self._git[commit].peel(pygit2.Commit)
+
+    # Files of a commit
+
+    def object_id(self, commit: str, path: str) -> str | None:
+        """The id of a file or folder, which changes with its content; None where there is none."""
+        entry = self._object(commit, path)
+        return str(entry.id) if entry is not None else None
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's content; None where there is none."""
+        entry = self._object(commit, path)
+        return entry.data if isinstance(entry, pygit2.Blob) else None
+
+    def text(self, commit: str, path: str) -> str:
+        """A text file's content; empty where there is none."""
+        return (self.read(commit, path) or b"").decode()
+
+    def names(self, commit: str, folder: str) -> list[str]:
+        """What a folder holds, by name; nothing where there is none."""
+        entry = self._object(commit, folder)
+        return [str(item.name) for item in entry] if isinstance(entry, pygit2.Tree) else []
+
+    def files(self, commit: str, path: str) -> Iterator[tuple[str, str]]:
+        """The path and the id of a file, or of each file below a folder."""
+        entry = self._object(commit, path)
+        if isinstance(entry, pygit2.Tree):
+            for item in entry:
+                yield from self.files(commit, f"{path}/{item.name}")
+        elif entry is not None:
+            yield path, str(entry.id)
+
+    def extract(self, commit: str, paths: Iterable[str], folder: Path) -> None:
+        """Write these files and folders below `folder`; what the commit has not is left out."""
+        for path in paths:
+            for file, _ in self.files(commit, path):
+                target = folder / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.read(commit, file) or b"")
+
+    def _object(self, commit: str, path: str) -> pygit2.Object | None:
+        try:
+            if commit not in self._trees:
+                self._trees[commit] = self._commit(commit).tree
+            place = str(self.prefix / path)
+            return self._trees[commit] if place == "." else self._trees[commit][place]
+        except KeyError:
+            return None
+
+    # Commits of our own
+
+    def merged(self, one: str, other: str) -> tuple[str | None, list[str]]:
+        """The tree of two commits merged, and the paths that conflict: with any there is no tree."""
+        index = self._git.merge_commits(one, other)
+        if index.conflicts:
+            return None, sorted({str(entry.path) for three in index.conflicts for entry in three if entry})
+        return str(index.write_tree(self._git)), []
+
+    def tree(self, commit: str) -> str:
+        """The id of a commit's tree."""
+        return str(self._commit(commit).tree.id)
+
+    def with_changes(self, tree: str, changes: Mapping[str, bytes | tuple[str, str] | None]) -> str:
+        """The id of a tree with changes: at each path a file's content, (commit, path) to take from there, or None for nothing."""
+        index = pygit2.Index()
+        index.read_tree(self._git[tree])  # type: ignore[arg-type]
+        for path, content in changes.items():
+            index.remove_all([str(self.prefix / path)])
+            if isinstance(content, bytes):
+                self._add(index, path, self._git.create_blob(content))
+            elif content is not None:
+                commit, source = content
+                for file, blob in self.files(commit, source):
+                    self._add(index, path + file.removeprefix(source), pygit2.Oid(hex=blob))
+        return str(index.write_tree(self._git))
+
+    def _add(self, index: pygit2.Index, path: str, blob: pygit2.Oid) -> None:
+        index.add(pygit2.IndexEntry(str(self.prefix / path), blob, FileMode.BLOB))
+
+    def create_commit(self, tree: str, parents: list[str], message: str, anonymous: bool = False) -> str:
+        """A commit that no ref names yet. `anonymous` goes on without a name in git's config. Raises UserError."""
+        who = self._signature(anonymous)
+        return str(
+            self._git.create_commit(None, who, who, message, pygit2.Oid(hex=tree), [pygit2.Oid(hex=p) for p in parents])
+        )
+
+    def _signature(self, anonymous: bool) -> pygit2.Signature:
+        try:
+            return self._git.default_signature
+        except (KeyError, pygit2.GitError) as error:
+            if anonymous:
+                return pygit2.Signature(os.environ.get("USER", "lab"), "lab@localhost", int(time.time()), 0)
+            raise UserError(
+                "git knows no name to commit by: git config user.name NAME, git config user.email ADDRESS"
+            ) from error
+
+    # git itself
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """What a git command prints. Raises UserError in git's words."""
+        done = self.call(*arguments, stdin=stdin)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().removeprefix("fatal: ")
+            raise UserError(f"git {arguments[0]}: {said}")
+        return done.stdout.strip()
+
+    def says_yes(self, *arguments: str) -> bool:
+        """Whether a git command ends well."""
+        return self.call(*arguments).returncode == 0
+
+    def call(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """A git command in the project, run to its end, whatever that is."""
+        return subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, input=stdin)
+
+    def is_committed(self, path: Path) -> bool:
+        """Whether HEAD has a file as it stands in the work tree."""
+        known = self.says_yes("ls-files", "--error-unmatch", str(path.resolve()))
+        return known and self.says_yes("diff", "--quiet", "HEAD", "--", str(path.resolve()))
+
+    def last_change(self, path: Path) -> str:
+        """The day (YYYY-MM-DD) of the last commit that changed a path; empty without one."""
+        return self.call("log", "-1", "--format=%cs", "--", str(path.resolve())).stdout.strip()

@@ -1,0 +1,52 @@
+"""What a backend tells of a run that is no experiment yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Pending(Protocol):
+    """A run that is queued, running, or over without results. Times are in seconds since the epoch."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def commit(self) -> str:
+        """The commit that holds its params."""
+        ...
+
+    @property
+    def baseline(self) -> str:
+        """The commit that it starts from."""
+        ...
+
+    @property
+    def status(self) -> str:
+        """QUEUED, RUNNING, or FAILED: a run that ended well is an experiment."""
+        ...
+
+    @property
+    def taken(self) -> float:
+        """When a worker took it; infinite before that."""
+        ...
+
+    @property
+    def ended(self) -> float:
+        """When it ended; infinite before that."""
+        ...
+
+    @property
+    def log(self) -> Path:
+        """What its stages printed; the file may be absent."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """What its process ended with; None while it runs, or where it never came to that."""
+        ...
+
+    @property
+    def delivered(self) -> bool:
+        """Whether its stages came to their end, so that an experiment should be there."""
+        ...

@@ -1,0 +1,57 @@
+"""What was said of each test item, out of DVC's cache, and the project's functions that make metrics of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.contract import hooks
+from lab.study import Examples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lab.study import Study
+
+
+def read(study: Study) -> Examples:
+    """The items' table of each finished run, by arm and seed, as far as DVC's cache here has them."""
+    tables = {}
+    for replicate in study.replicates:
+        path = predictions(study, replicate.record) if replicate.finished else None
+        if path is not None:
+            tables[replicate.arm, replicate.seed] = table(study, path)
+    return Examples(tables, partial(_scorer, study))
+
+
+def _scorer(study: Study, frame: pd.DataFrame, metric: str) -> Any:
+    """A metric as a function of how often each item counts; None for one that the items don't tell."""
+    hook = study.metric(metric).per_item
+    return hooks.load(study.project.root, hook)(frame, metric) if hook else None
+
+
+def predictions(study: Study, record: Any) -> Path | None:
+    """Where DVC's cache has what a run said of each test item; None where it lacks it, as on a fresh clone."""
+    return study.project.store.file(digest(study, record))
+
+
+def digest(study: Study, record: Any) -> str | None:
+    """The MD5 hash of that file, by the run's dvc.lock; None where it has none."""
+    path = study.contract.predictions_path(study.stage)
+    return record.outputs.get(path, {}).get("md5") if path else None
+
+
+def table(study: Study, path: Path, whole: bool = False) -> pd.DataFrame:
+    """Such a file, one row an item; unless `whole`, without the columns that no metric needs."""
+    import pandas as pd
+
+    said = study.contract.predictions
+    assert said is not None
+    skipped = () if whole else said.skip
+    if said.output.endswith(".csv"):
+        return pd.read_csv(path, usecols=lambda name: name not in skipped)
+    import pyarrow.parquet
+
+    names = pyarrow.parquet.read_schema(path).names
+    return pd.read_parquet(path, columns=[name for name in names if name not in skipped])

@@ -1,0 +1,239 @@
+"""Studies read from git: a design, and for each of its arms and seeds the record that answers it.
+
+A study is read as the commit has it on which the design ran, so that the same records give the same study on any clone and
+at any later time, whatever has become of the design file and of conf/ since.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.contract import FILE, Contract
+from lab.design import design_file
+from lab.design.bayesian import replay
+from lab.design.expansion import Levels, arms, is_bayesian
+from lab.design.models import Design, SweepDesign, digest
+from lab.errors import UserError, nearest
+from lab.records.planning import Planner
+from lab.records.project import answer, grouped
+from lab.study import FINISHED, ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
+
+if TYPE_CHECKING:
+    from lab.records.git_record import GitRecord
+    from lab.records.project import Project
+
+PIPELINE_FILES = ("conf", "dvc.yaml", "params.yaml", FILE)  # what a plan is made of
+
+
+def read(project: Project, design: Path | str) -> Study:
+    """The study of a design, given by its name or its file.
+
+    Raises:
+        UserError: no such design, here or in any record.
+    """
+    is_file = str(design).endswith(".yaml")
+    name = design_file.read(design, project.contract).name if is_file else str(design)
+    study = _study(project, name)
+    if study is None:
+        here = {path.stem for path in (project.root / design_file.FOLDER).glob("*.yaml")}
+        if name in here or is_file:
+            raise UserError(f"{name} is not in git yet, and no run of it is: git add {design_file.FOLDER}, and commit")
+        names = here | set(_designs_that_ran(project))
+        raise UserError(f"no design {name} in a commit, and no run of it.{nearest(name, names)}")
+    return study
+
+
+def read_all(project: Project) -> list[Study]:
+    """The studies of all designs that have records, in the order of their first ones."""
+    studies = (_study(project, name) for name in _designs_that_ran(project))
+    return [study for study in studies if study is not None]
+
+
+def answered(project: Project) -> list[Study]:
+    """The studies of the designs in HEAD that nobody had to run: others' runs have answered them to the end."""
+    head, ran = project.head, set(_designs_that_ran(project))
+    if head is None or not ran:
+        return []
+    designs = [design for design in _committed(project, head) if design.name not in ran and _enough(project, design)]
+    studies = (_study(project, design.name) for design in designs)
+    return [study for study in studies if study and study.replicates and all(r.finished for r in study.replicates)]
+
+
+def _designs_that_ran(project: Project) -> list[str]:
+    """The names of the designs that records belong to, in their order."""
+    names = (record.experiment.get("design") for record in project.records())
+    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _enough(project: Project, design: Design) -> bool:
+    """Whether as many runs are there as a design has, of its task, code and seeds: to plan it takes a while."""
+    contract = project.contract
+    stage = contract.types[design.type]
+    alike = [
+        record
+        for record in project.records()
+        if record.status == FINISHED
+        and (not contract.seeds or contract.seed_of(record.params) in design.seeds)
+        and (design.task is None or contract.task_of(record.params) == design.task)
+        and record.reaches(stage)
+        and record.content.code(record.params, stage) == project.commit(str(project.head)).code(record.params, stage)
+    ]
+    return len(alike) >= len(design.seeds) * (1 if is_bayesian(design) else len(arms(design)))
+
+
+def _study(project: Project, name: str) -> Study | None:
+    """The study of the design called `name`; None where neither HEAD nor the commit of its runs has its file."""
+    head, git = project.head, project.git
+    if head is None:
+        return None
+    own = [record for record in project.records() if record.experiment.get("design") == name]
+    commit = _baseline(project, head, own)
+    file = _file(project, head, name) or _file(project, commit, name)
+    if file is None:
+        return None
+    path, text, design = file
+    contract = project.contract_at(commit)
+    own = [record for record in own if record.baseline == commit]
+    replicates = [
+        replace(each, stated=_stated(project, design, each.record)) if each.record else each
+        for each in _replicates(project, commit, text, design, contract, own)
+    ]
+    if replicates and all(each.reused for each in replicates):  # HEAD goes on, and what has answered stays where it was
+        baselines = {each.record.baseline for each in replicates if each.record}
+        commit = max(baselines, key=lambda baseline: (git.time(baseline), baseline))
+    baseline = Baseline(project.commit(commit).params, git.day(commit), git.author(commit))
+    return Study(design, contract, commit, path, text, replicates, baseline, project)
+
+
+def _stated(project: Project, design: Design, record: GitRecord) -> bool:
+    """Whether the commit that a run started from has the design as it reads now: its own runs carry its digest."""
+    if record.experiment.get("design") == design.name:
+        return record.experiment.get("digest") in (None, digest(design))
+    start = record.baseline
+    if record.commit == record.baseline:  # of git's history: its own commit has brought it
+        start = next(iter(project.git.parents(start)), start)
+    file = _file(project, start, design.name)
+    return file is not None and digest(file[2]) == digest(design)
+
+
+def _baseline(project: Project, head: str, own: Sequence[GitRecord]) -> str:
+    """The commit to read a design at: HEAD where it has runs, or none has; else the nearest in its history that has.
+
+    On a branch that lacks them all it is that of the newest run.
+    """
+    git = project.git
+    # A commit with results that no experiment brought is a starting point only where nothing else is known.
+    ran = [record for record in own if record.commit != record.baseline] or own
+    before = {record.baseline for record in ran if record.baseline in git}
+    history = [commit for commit in before if git.is_ancestor(commit, head)]
+    if history:
+        return min(history, key=lambda commit: git.ahead_behind(head, commit)[0])
+    return ran[-1].baseline if ran else head
+
+
+def _committed(project: Project, commit: str) -> list[Design]:
+    """The designs of a commit, without the files that are none."""
+    key = ("designs", project.git.object_id(commit, str(design_file.FOLDER)))
+    if key not in project.cache:
+        with tempfile.TemporaryDirectory() as place:
+            project.git.extract(commit, [str(design_file.FOLDER)], Path(place))
+            designs = []
+            for path in sorted((Path(place) / design_file.FOLDER).glob("*.yaml")):
+                with suppress(UserError):
+                    designs.append(design_file.read(path, project.contract_at(commit)))
+        project.cache[key] = designs
+    return project.cache[key]
+
+
+def _file(project: Project, commit: str, name: str) -> tuple[str, str, Design] | None:
+    """The path, the text and the content of the design called `name` in a commit."""
+    git = project.git
+    key = ("design", git.object_id(commit, str(design_file.FOLDER)), git.object_id(commit, FILE), name)
+    if key not in project.cache:
+        project.cache[key] = _find_file(project, commit, name)
+    return project.cache[key]
+
+
+def _find_file(project: Project, commit: str, name: str) -> tuple[str, str, Design] | None:
+    names = [file for file in project.git.names(commit, str(design_file.FOLDER)) if file.endswith(".yaml")]
+    for file in sorted(names, key=lambda file: Path(file).stem != name):  # the one that is called so comes first
+        path = f"{design_file.FOLDER}/{file}"
+        text = project.git.text(commit, path)
+        try:
+            design = design_file.parse_text(text, path, project.contract_at(commit))
+        except UserError:
+            continue
+        if design.name == name:
+            return path, text, design
+    return None
+
+
+def _replicates(
+    project: Project, commit: str, text: str, design: Design, contract: Contract, own: Sequence[GitRecord]
+) -> list[Replicate]:
+    """Each arm and seed with the design's own best record, or where it has none with another's that is the same run."""
+    best: dict[tuple[Any, Any], GitRecord] = {}
+    for record in sorted(own, key=lambda record: ORDER.index(record.status)):
+        best[record.experiment.get("arm"), record.experiment.get("seed")] = record
+
+    def of(trials: list[Levels]) -> list[Replicate]:
+        replicates = [
+            Replicate(arm.name, arm.levels, seed, best.get((arm.name, seed)))
+            for arm in arms(design, trials)
+            for seed in design.seeds
+        ]
+        if all(each.record for each in replicates):
+            return replicates
+        others = _others(project, commit, design.name, text, trials)
+        return [each if each.record else replace(each, **others(each)) for each in replicates]
+
+    if not isinstance(design, SweepDesign) or not is_bayesian(design):
+        return of([])
+
+    def results(trials: list[Levels]) -> list[float | None] | None:
+        records = [each.record for each in of(trials)]
+        undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in records)
+        return None if undecided else outcomes(design, contract, records)
+
+    return of(replay(design, results))
+
+
+def _others(
+    project: Project, commit: str, name: str, text: str, trials: list[Levels]
+) -> Callable[[Replicate], dict[str, Any]]:
+    """A function that finds the record of another design that is the same run as a replicate's."""
+    finished = grouped([record for record in project.records() if record.status == FINISHED])
+    runs = _planned(project, commit, name, text, trials) if finished else {}
+
+    def find(replicate: Replicate) -> dict[str, Any]:
+        params, stage = runs.get((replicate.arm, replicate.seed), ({}, ""))
+        record = answer(project, finished, params, stage, commit) if params else None
+        return {"record": record, "reused": record is not None}
+
+    return find
+
+
+def _planned(
+    project: Project, commit: str, name: str, text: str, trials: list[Levels]
+) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
+    """The params and the stage of each run that a design has as planned at the commit; empty where it can't be."""
+    ids = tuple(project.git.object_id(commit, path) for path in PIPELINE_FILES)
+    key = ("planned", ids, name, text, json.dumps(trials))
+    if key not in project.cache:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            project.git.extract(commit, PIPELINE_FILES, place)
+            file = place / f"{name}.yaml"
+            file.write_text(text, encoding="utf-8")
+            try:
+                runs = Planner(project, file, place).plan(trials).runs
+            except UserError:  # such as a model that it names and that nobody has any more
+                runs = []
+        project.cache[key] = {(run.arm, run.seed): (run.params, run.target) for run in runs}
+    return project.cache[key]

@@ -1,0 +1,150 @@
+"""DVC's cache and remote, and its settings: what git names by a hash, brought here or to others.
+
+Beside execution/dvc, which knows DVC's queue, only this module knows DVC's insides.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lab.errors import UserError
+
+
+class Store:
+    """Where the project at `root` keeps its data and models."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    @cached_property
+    def cache(self) -> Path:
+        """The folder of files by their hashes: the project's own, or the one that DVC's config names."""
+        folder = self.config["cache"].get("dir") or self.root / ".dvc" / "cache"
+        return Path(folder) / "files" / "md5"
+
+    @cached_property
+    def config(self) -> Any:
+        """DVC's config, by section."""
+        from dvc.config import Config
+
+        return Config(str(self.root / ".dvc"))
+
+    def file(self, md5: str | None) -> Path | None:
+        """The file, or a folder's list of files, of this hash; None where it is not here."""
+        path = self.cache / md5[:2] / md5[2:] if md5 else None
+        return path if path and path.is_file() else None
+
+    def files(self, md5: str | None) -> dict[str, Path]:
+        """The files of an output of this hash that are here, by their paths below it: `""` for one that is a file."""
+        path = self.file(md5)
+        if path is None or md5 is None:
+            return {}
+        if not md5.endswith(".dir"):
+            return {"": path}
+        entries = json.loads(path.read_text())
+        there = {entry["relpath"]: self.file(entry["md5"]) for entry in entries}
+        return {name: file for name, file in there.items() if file is not None}
+
+    def add(self, path: Path, md5: str) -> None:
+        """Put a file into the cache, by its hash."""
+        from dvc.fs import LocalFileSystem
+        from dvc.repo import Repo
+
+        with Repo(str(self.root)) as repo:
+            repo.cache.local.add(str(path), LocalFileSystem(), md5)
+
+    def fetch(self, hashes: Iterable[str]) -> None:
+        """Bring these from the remote, as far as it has them; a remote that can't be read is told on stderr."""
+        from dvc.repo import Repo
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)  # it would name each file that is nowhere
+        try:
+            with Repo(str(self.root)) as repo:
+                repo.cloud.pull({HashInfo("md5", md5) for md5 in hashes})
+        except Exception as error:  # every kind of remote has errors of its own
+            print(f"lab: DVC's remote can't be read: {error}", file=sys.stderr)
+
+    def checkout(self, dvc_file: Path) -> None:
+        """Lay the files that a .dvc file names into the work tree, from the cache or the remote. Raises UserError."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc.repo.checkout import CheckoutError
+
+        try:
+            with Repo(str(self.root)) as repo:
+                try:
+                    repo.checkout([str(dvc_file)])
+                except CheckoutError:  # not in the cache
+                    repo.pull([str(dvc_file)])
+        except DvcException as error:
+            raise UserError(
+                f"the files of {dvc_file.name} are neither in DVC's cache nor on its remote: {error}"
+            ) from error
+
+    def push(self, wanted: Mapping[str, str], along: Iterable[str]) -> int:
+        """Send outputs by their hashes to the default remote, with the files of those that are folders.
+
+        By hash, and to the remote that is configured here: `dvc push` of an experiment asks its own commit for the remote,
+        which may be older than that.
+
+        Args:
+            wanted: what each hash is, for people; all of it has to be on the remote afterwards.
+            along: hashes that are sent where they are here.
+
+        Returns:
+            How many files were sent.
+
+        Raises:
+            UserError: there is no default remote, or something is on neither side.
+        """
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        name = self.config["core"].get("remote")
+        if not name:
+            raise UserError("DVC has no default remote: dvc remote add --default storage URL")
+        parts = {part: what for md5, what in wanted.items() for part in self._with_files(md5)}
+        others = {part for md5 in along for part in self._with_files(md5)}
+        try:
+            with Repo(str(self.root)) as repo:
+                sent = repo.cloud.push({HashInfo("md5", md5) for md5 in {*parts, *others}}, remote=name)
+                there = set(repo.cloud.get_remote_odb(name).oids_exist(list(parts)))
+        except (DvcException, OSError) as error:
+            raise UserError(f"dvc could not push to the remote {name}, so that nothing was pushed: {error}") from error
+        missing = [what for md5, what in parts.items() if md5 not in there]
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise UserError(
+                f"{missing[0]}{more} is neither in DVC's cache here nor on the remote {name}, so nothing was pushed to git: "
+                "push from where it ran"
+            )
+        return len(sent.transferred)
+
+    def _with_files(self, md5: str) -> list[str]:
+        """The hash of an output, and where that is a folder those of its files: DVC's cloud would take the list for all."""
+        listing = self.file(md5) if md5.endswith(".dir") else None
+        return [md5, *(entry["md5"] for entry in json.loads(listing.read_text()))] if listing else [md5]
+
+    @property
+    def remote_url(self) -> str:
+        """The default remote's address; empty without one."""
+        name = self.config["core"].get("remote", "")
+        return str(self.config["remote"].get(name, {}).get("url", ""))
+
+    def private_remote(self) -> str:
+        """What to do about a remote that lies inside the project, where nobody else reaches it; empty for any other."""
+        name, url = self.config["core"].get("remote", ""), self.remote_url
+        if "://" in url or not Path(url).is_relative_to(self.root):
+            return ""
+        return (
+            f"DVC's remote {name} is a folder of this project, {Path(url).relative_to(self.root)}: nobody else reaches it. "
+            f"dvc remote modify {name} url URL, git commit, and push again"
+        )

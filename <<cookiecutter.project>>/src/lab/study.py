@@ -1,0 +1,265 @@
+"""A study's plain types: a design, and for each of its arms and seeds the record that answers it. No git, no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from lab.contract import Contract, Metric
+from lab.design.models import Design, digest
+
+if TYPE_CHECKING:
+    from lab.design.expansion import Levels
+    from lab.design.plan import Run
+
+FINISHED, FAILED, QUEUED, RUNNING, MISSING = "finished", "failed", "queued", "running", "not queued"
+ORDER = (MISSING, FAILED, QUEUED, RUNNING, FINISHED)  # a record further on answers better
+
+
+class Point(NamedTuple):
+    """A value of a curve: after which epoch, counted from 0, and when it ended."""
+
+    step: int
+    time: datetime
+    value: float
+
+
+class Record(Protocol):
+    """A run as git knows it, or as the backend does before it has finished."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def commit(self) -> str: ...
+    @property
+    def baseline(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def params(self) -> dict[str, Any]: ...
+    @property
+    def experiment(self) -> dict[str, Any]: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def data(self) -> str | None: ...
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]: ...
+    @property
+    def effective(self) -> dict[str, dict[str, Any]]: ...
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]: ...
+    @property
+    def curves(self) -> dict[str, list[Point]]: ...
+    @property
+    def seconds(self) -> dict[str, float]: ...
+    @property
+    def started(self) -> datetime | None: ...
+    @property
+    def ended(self) -> datetime | None: ...
+    @property
+    def reason(self) -> str: ...
+    def value(self, metric: str) -> float | None: ...
+    def reaches(self, stage: str) -> bool: ...
+    def text(self, path: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """An arm with one of its seeds, and the record that answers it; None where nothing does.
+
+    Attributes:
+        reused: the record is another design's, or of another day, with the same config, code and data.
+        stated: the design as it reads was there before: it is in the commit that the run started from.
+        run: what the plan says of it, where there is a plan.
+    """
+
+    arm: str
+    levels: Levels
+    seed: int
+    record: Any = None  # a Record, typed loosely: a test's own have what it needs
+    reused: bool = False
+    stated: bool = True
+    run: Run | None = None
+
+    @property
+    def status(self) -> str:
+        """FINISHED, FAILED, RUNNING, QUEUED or MISSING."""
+        return self.record.status if self.record else MISSING
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has results."""
+        return self.status == FINISHED
+
+    @property
+    def active(self) -> bool:
+        """Whether it is queued or running."""
+        return self.status in (QUEUED, RUNNING)
+
+    @property
+    def name(self) -> str:
+        """What its experiment is called, or will be."""
+        return self.record.name if self.record else self.run.name if self.run else ""
+
+    def value(self, metric: str) -> float | None:
+        """A metric of a finished run."""
+        return self.record.value(metric) if self.record else None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What was said of each test item: a table a run, by arm and seed, and what makes a metric of such a table.
+
+    `scorer` takes a table (a row an item) and a metric's name, and gives a function of weights (items, b), how often each
+    item counts, to the metric's values (b,); None for a metric that the items don't tell.
+    """
+
+    frames: Mapping[tuple[str, int], Any] = field(default_factory=dict)
+    scorer: Callable[[Any, str], Callable[[Any], Any] | None] = lambda frame, metric: None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is known of the commit that runs started from: its params, its day (YYYY-MM-DD) and its author."""
+
+    params: dict[str, Any] = field(default_factory=dict)
+    day: str = ""
+    author: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A design with its replicates, by arm and then seed, in the design's order.
+
+    Attributes:
+        design: the question.
+        contract: that of the commit which the runs started from: what a metric means is not changed afterwards.
+        commit: the baseline: the commit that the runs started from, the last of them where all are other designs'.
+        path, text: the design's file as HEAD has it, so that a design that was changed after its runs shows (`digest` is
+            not theirs); where HEAD has none, as the baseline has.
+        replicates: each arm with each seed.
+        baseline: what is known of the baseline.
+        project: where the records come from; for those who need their files.
+    """
+
+    design: Design
+    contract: Contract
+    commit: str
+    path: str
+    text: str
+    replicates: list[Replicate]
+    baseline: Baseline = Baseline()
+    project: Any = None
+
+    @property
+    def digest(self) -> str:
+        """The design's hash, as its runs carry it."""
+        return digest(self.design)
+
+    @property
+    def stage(self) -> str:
+        """The stage of dvc.yaml that answers the question."""
+        return self.contract.types[self.design.type]
+
+    @cached_property
+    def arms(self) -> dict[str, list[Replicate]]:
+        """The replicates by arm."""
+        arms: dict[str, list[Replicate]] = {}
+        for replicate in self.replicates:
+            arms.setdefault(replicate.arm, []).append(replicate)
+        return arms
+
+    @property
+    def reference(self) -> str | None:
+        """The arm that the others are measured against: the one that the design names, or a comparison's first."""
+        return self.design.reference or (next(iter(self.arms), None) if self.design.kind == "comparison" else None)
+
+    @property
+    def records(self) -> list[Any]:
+        """The records that there are."""
+        return [replicate.record for replicate in self.replicates if replicate.record]
+
+    @property
+    def finished(self) -> list[Any]:
+        """The records with results."""
+        return [replicate.record for replicate in self.replicates if replicate.finished]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that the design is about."""
+        return metric_names(self.design, self.contract, self.records)
+
+    def metric(self, name: str) -> Metric:
+        """What the contract says of a metric."""
+        return self.contract.metric(name)
+
+    def minimized(self, metric: str) -> bool:
+        """Whether less of a metric makes the better model."""
+        return minimized(self.design, self.contract, metric)
+
+    def merit(self, metric: str) -> int:
+        """1 where more of a metric makes the better model, -1 where less does."""
+        return -1 if self.minimized(metric) else 1
+
+    def values(self, arm: str | None, metric: str | None) -> dict[int, float]:
+        """A metric of an arm's finished runs by seed, where it is a number."""
+        return measured(self.arms.get(arm or "", []), metric)
+
+
+def measured(replicates: Sequence[Replicate], metric: str | None) -> dict[int, float]:
+    """A metric of the finished runs by seed, where it is a finite number."""
+    values = {each.seed: each.value(metric) for each in replicates if metric and each.finished}
+    return {seed: value for seed, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def metric_names(design: Design, contract: Contract, records: Sequence[Any]) -> list[str]:
+    """The hypothesis' metric and its guardrails', or where there is none the main one that was measured."""
+    if design.hypothesis:
+        names = [design.hypothesis.metric, *(guard.metric for guard in design.hypothesis.guardrails)]
+        return list(dict.fromkeys(names))
+    known = [record for record in records if record]
+    names = contract.main_metrics(contract.types[design.type])
+    return next(([name] for name in names if any(record.value(name) is not None for record in known)), [])
+
+
+def minimized(design: Design, contract: Contract, metric: str) -> bool:
+    """Whether less of a metric makes the better model: as the contract says, also where a design claims otherwise.
+
+    Of a metric that the contract doesn't know the hypothesis or its guardrail tells; nothing is guessed from a name.
+    """
+    direction = contract.metric(metric).direction
+    if direction is not None:
+        return direction == "minimize"
+    hypothesis = design.hypothesis
+    if hypothesis and hypothesis.metric == metric:
+        return hypothesis.direction == "minimize"
+    for guardrail in hypothesis.guardrails if hypothesis else ():
+        if guardrail.metric == metric:
+            return guardrail.max_increase is not None
+    return False
+
+
+def outcomes(design: Design, contract: Contract, records: Sequence[Any]) -> list[float | None]:
+    """The metric of each combination, averaged over its seeds; None where one of them failed.
+
+    `records` are those of each combination's seeds, one combination after the other.
+    """
+    names = metric_names(design, contract, records)
+    size = len(design.seeds)
+    values = [record.value(names[0]) if record and record.status == FINISHED and names else None for record in records]
+    groups = [values[start : start + size] for start in range(0, len(values), size)]
+    return [sum(v for v in group if v is not None) / size if None not in group else None for group in groups]
+
+
+def counts(replicates: Sequence[Replicate]) -> Mapping[str, int]:
+    """How many runs stand how, without the zeros."""
+    statuses = [replicate.status for replicate in replicates]
+    order = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)
+    return {status: statuses.count(status) for status in order if status in statuses}
