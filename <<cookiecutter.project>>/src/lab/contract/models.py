@@ -183,6 +183,8 @@ class Contract(Model):
 
     types: Annotated[dict[str, Stage], Field(min_length=1)]
     """For each experiment type the stage of dvc.yaml that answers its question."""
+    recipes: list[str] | None = None
+    """The types whose runs make a model anew, so that seeds decide; test items do about all others. Left out, all are."""
     seeds: list[Key] = ["seed"]
     """The settings that replicates differ in; all get the same value. [] where there is none."""
     metrics: dict[str, MetricEntry] = {}
@@ -239,6 +241,10 @@ class Contract(Model):
         if unknown:
             raise ValueError(f"questions: {unknown[0]} is none of the types {', '.join(self.types)}")
         return self
+
+    def is_recipe(self, kind: str) -> bool:
+        """Whether an experiment type asks about a recipe, which seeds decide about, and not about models that are there."""
+        return self.recipes is None or kind in self.recipes
 
     # Metrics
 
