@@ -14,7 +14,7 @@ from lab.design.pipeline import Pipeline
 from lab.design.plan import run_key
 from lab.errors import UserError
 from lab.git import Repository
-from lab.records.commit import PARAMS, Commit
+from lab.records.commit import LOCK, PARAMS, Commit
 from lab.records.git_record import GitRecord
 from lab.records.pending import Pending
 from lab.store import Store
@@ -134,12 +134,16 @@ class Project:
         return self._results[head]
 
     def _outcome(self, rev: str) -> Outcome:
-        """What tells two results apart without reading them: the ids of params.yaml and of the metrics files."""
+        """What tells two results apart without reading them: the ids of params.yaml and of the metrics files.
+
+        Where git has none of these, DVC keeps them, and dvc.lock has their hashes.
+        """
         try:
             files = self.commit(rev).pipeline.declared_metrics(self.contract)
         except UserError:  # a commit from before there was a pipeline, or with one that lab can't read
             return (None,)
-        return tuple(self.git.object_id(rev, path) for path in (PARAMS, *files))
+        ids = [self.git.object_id(rev, path) for path in files]
+        return (self.git.object_id(rev, PARAMS), *(ids if any(ids) else [self.git.object_id(rev, LOCK)]))
 
     def _unfinished(self, pending: Iterable[Pending], finished: Iterable[GitRecord]) -> list[GitRecord]:
         """What the backend has and has not become an experiment."""
