@@ -1,0 +1,23 @@
+"""What the machinery's tests share. src/lab is imported from where it lies in the template: nothing is baked."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "<<cookiecutter.project>>" / "src"))
+
+import contracts  # it imports lab
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tables gain nothing from more, and a busy machine loses much
+
+settings.register_profile("lab", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("lab")
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's conf/, designs/, dvc.yaml, params.yaml and lab.yaml as a project has them. Not to be changed."""
+    return contracts.render(tmp_path_factory.mktemp("tree"))

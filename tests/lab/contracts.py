@@ -1,0 +1,75 @@
+"""Contracts and configs for tests: the template's own, as a project called `vision-lab` has them, and a small one's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from lab import yaml12
+from lab.contract import Contract, parse
+
+TEMPLATE = Path(__file__).parents[2]
+PROJECT = TEMPLATE / "<<cookiecutter.project>>"
+COOKIECUTTER = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+ANSWERS = {
+    "project": "vision-lab",
+    "package": "vision_lab",
+    "task": "detection",
+    "tracking": "mlflow",
+    "dvc_remote": "local",
+    "dvc_remote_url": ".dvc/storage",
+}
+CONFIG = ("conf", "designs", ".dvc/config", "dvc.yaml", "params.yaml", "lab.yaml")
+HOOKS = ("check", "item_pictures")
+
+
+def rendered(text: str, **answers: str) -> str:
+    """A file of the template as cookiecutter writes it."""
+    environment = jinja2.Environment(keep_trailing_newline=True, **COOKIECUTTER["_jinja2_env_vars"])  # noqa: S701
+    return environment.from_string(text).render(cookiecutter={**ANSWERS, **answers})
+
+
+def render(folder: Path, names: tuple[str, ...] = CONFIG, **answers: str) -> Path:
+    """Files and folders of the template in a folder, as a project has them."""
+    for name in names:
+        files = [PROJECT / name] if (PROJECT / name).is_file() else sorted((PROJECT / name).rglob("*"))
+        for file in (file for file in files if file.is_file() and "__pycache__" not in file.parts):
+            copy = folder / rendered(str(file.relative_to(PROJECT)), **answers)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(rendered(file.read_text(encoding="utf-8"), **answers), encoding="utf-8")
+            shutil.copymode(file, copy)
+    return folder
+
+
+def without_hooks(text: str) -> str:
+    """A lab.yaml without the functions that it names: for projects that have no code of their own."""
+    content: dict[str, Any] = {key: value for key, value in yaml12.mapping(text).items() if key not in HOOKS}
+    for entry in content["metrics"].values():
+        entry.pop("per_item", None)
+    return yaml12.dump(content)
+
+
+@lru_cache
+def contract(text: str) -> Contract:
+    """The contract in a text."""
+    return parse(text, "lab.yaml")
+
+
+VISION_TEXT = rendered((PROJECT / "lab.yaml").read_text(encoding="utf-8"))
+VISION = contract(VISION_TEXT)
+TRIVIAL_TEXT = without_hooks(VISION_TEXT)
+TRIVIAL = contract(TRIVIAL_TEXT)
+# A pipeline that is nobody's: two stages, a seed in a block, one metric that is known.
+PLAIN_TEXT = """
+types: {train: evaluate}
+seeds: [train.seed]
+metrics:
+  evaluate.accuracy: {direction: maximize, bounds: [0, 1]}
+main: [accuracy]
+"""
+PLAIN = contract(PLAIN_TEXT)
