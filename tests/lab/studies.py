@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from project import load
-
-records = load("results.records")
-study = load("results.study")
+from contracts import VISION
+from lab.contract import Contract
+from lab.design import design_file
+from lab.design.expansion import arms
+from lab.nested_keys import get
+from lab.study import FAILED, FINISHED, Point, Replicate, Study
 
 SITES = {"variables": {"data.site": ["A", "B"], "infer.site": ["A", "B"]}, "versus": "data.site=A,infer.site=A"}
 VARIANTS = ["openvino_fp32", "openvino_fp16", "openvino_int8"]
@@ -119,46 +120,93 @@ DESIGNS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class MadeUp(records.Record):
-    """A record whose commit is made up: `content` has what the commit would say."""
+class MadeUp:
+    """A record of lab.study that no commit has: `content` has what one would say."""
 
+    name: str
+    commit: str
+    baseline: str
+    status: str
     content: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    code: str = ""
+    data: str | None = None
+    log: str = ""
+    exit_code: int | None = None
+    pending: Any = None
+
+    def _result(self, name: str) -> dict[str, Any]:
+        return self.content.get(name, {}) if self.status == FINISHED else {}
 
     @property
-    def _content(self) -> Any:
-        return self
+    def params(self) -> dict[str, Any]:
+        return self.content.get("params", {})
 
-    def __getattribute__(self, name: str) -> Any:
-        if name in ("params", "metrics", "effective", "outputs", "curves"):
-            found = object.__getattribute__(self, "content")
-            return found.get(name, {}) if self.status == records.FINISHED or name == "params" else {}
-        return object.__getattribute__(self, name)
+    @property
+    def experiment(self) -> dict[str, Any]:
+        return self.params.get("experiment", {})
 
-    def text(self, path: str) -> str:
-        """A small result."""
-        return self.content.get("texts", {}).get(path, "")
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        return self._result("metrics")
+
+    @property
+    def effective(self) -> dict[str, dict[str, Any]]:
+        return self._result("effective")
+
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        return self._result("outputs")
+
+    @property
+    def curves(self) -> dict[str, list[Point]]:
+        return self._result("curves")
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        return {stage: float(note["seconds"]) for stage, note in self.effective.items()}
+
+    @property
+    def started(self) -> datetime | None:
+        return min((datetime.fromisoformat(note["started"]) for note in self.effective.values()), default=None)
+
+    @property
+    def ended(self) -> datetime | None:
+        ends = [
+            datetime.fromisoformat(note["started"]) + timedelta(seconds=note["seconds"])
+            for note in self.effective.values()
+        ]
+        return max(ends, default=None)
 
     @property
     def reason(self) -> str:
-        """Why it failed."""
-        return self.content.get("reason", "")
+        return self.content.get("reason", "") if self.status == FAILED else ""
+
+    def value(self, metric: str) -> float | None:
+        value = get(self.metrics, metric)
+        return float(value) if isinstance(value, int | float) else None
+
+    def reaches(self, stage: str) -> bool:
+        return True
+
+    def text(self, path: str) -> str:
+        return self.content.get("texts", {}).get(path, "")
 
 
 def made(
     name: str,
     values: Callable[[str, int], dict[str, Any] | None] | None = None,
     design: dict[str, Any] | None = None,
+    contract: Contract = VISION,
     **more: Any,
-) -> Any:
+) -> Study:
     """The study of a design of DESIGNS, or of `design`; `values` gives the metrics by arm and seed: None for a failed run."""
     said = {"title": f"Which {name} is best?", "seeds": [0, 1, 2], "name": name} | (design or DESIGNS[name])
-    read = load("design.models").DESIGN.validate_python(said)
-    trials = load("design.expansion").arms(read)
-    rows = []
-    for i, arm in enumerate(trials):
+    read = design_file.parse(said, contract)
+    replicates = []
+    for i, arm in enumerate(arms(read)):
         for seed in read.seeds:
             metrics = values(arm.name, seed) if values else measured(read, arm.name, i, seed)
-            status = records.FAILED if metrics is None else records.FINISHED
             content = {
                 "params": params(arm.levels, seed),
                 "metrics": metrics or {},
@@ -167,21 +215,22 @@ def made(
                 "texts": texts(seed),
                 "reason": "train ended with 1: out of memory",
             } | more
-            record = MadeUp(Path("."), f"{name}_{i}_s{seed}", f"{i:039d}{seed}", "b" * 40, status, content=content)
-            rows.append(study.Row(arm.name, arm.levels, seed, record))
-    return study.Study(Path("."), read, "b" * 40, f"designs/{name}.yaml", f"title: {name}\n", rows)
+            status = FAILED if metrics is None else FINISHED
+            record = MadeUp(f"{name}_{i}_s{seed}", f"{i:039d}{seed}", "b" * 40, status, content)
+            replicates.append(Replicate(arm.name, arm.levels, seed, record))
+    return Study(read, contract, "b" * 40, f"designs/{name}.yaml", f"title: {name}\n", replicates)
 
 
 def params(levels: dict[str, Any], seed: int) -> dict[str, Any]:
     """A config with the levels set."""
-    found: dict[str, Any] = {"seed": seed, "task": "classification", "lr": 0.01, "data": {"image_size": 64}}
+    config: dict[str, Any] = {"seed": seed, "task": "classification", "lr": 0.01, "data": {"image_size": 64}}
     for key, level in levels.items():
-        place = found
+        place = config
         *folders, last = key.split(".")
         for folder in folders:
             place = place.setdefault(folder, {})
         place[last] = level
-    return found
+    return config
 
 
 def measured(design: Any, arm: str, i: int, seed: int) -> dict[str, Any]:
@@ -234,7 +283,7 @@ def curves(seed: int) -> dict[str, list[Any]]:
     time = datetime(2026, 2, 13, tzinfo=UTC)
     return {
         name: [
-            records.Point(epoch, time, top * 0.8**epoch + (1.0 if top < 0 else 0) + 0.01 * seed) for epoch in range(10)
+            Point(epoch, time, top * 0.8**epoch + (1.0 if top < 0 else 0) + 0.01 * seed) for epoch in range(10)
         ]
         for name, top in shape.items()
     }
