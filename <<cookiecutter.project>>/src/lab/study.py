@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lab.contract import Contract, Metric
-from lab.design.models import Design, digest
+from lab.design.models import AblationDesign, Design, digest
 
 if TYPE_CHECKING:
+    from lab.contract.reports import Question
     from lab.design.expansion import Levels
     from lab.design.plan import Run
 
@@ -196,6 +197,11 @@ class Study:
         """The metrics that the design is about."""
         return metric_names(self.design, self.contract, self.records)
 
+    @property
+    def question(self) -> Question:
+        """What is asked, as the contract sees it, and by which figures and metrics it is answered."""
+        return question(self.design, self.contract)
+
     def metric(self, name: str) -> Metric:
         """What the contract says of a metric."""
         return self.contract.metric(name)
@@ -211,6 +217,12 @@ class Study:
     def values(self, arm: str | None, metric: str | None) -> dict[int, float]:
         """A metric of an arm's finished runs by seed, where it is a number."""
         return measured(self.arms.get(arm or "", []), metric)
+
+
+def question(design: Design, contract: Contract) -> Question:
+    """What a design asks, as the contract sees it."""
+    is_factorial = isinstance(design, AblationDesign) and design.ablation.method == "factorial"
+    return contract.question("factorial" if is_factorial else design.kind, design.type, design.factors(), design.size())
 
 
 def measured(replicates: Sequence[Replicate], metric: str | None) -> dict[int, float]:

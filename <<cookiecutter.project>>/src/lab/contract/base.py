@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 HOOK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+Key = Annotated[str, Field(pattern=r"^[\w/@-]+(\.[\w-]+)*$", description="A key of params.yaml, such as model.name")]
+Stage = Annotated[str, Field(min_length=1, description="A stage of dvc.yaml")]
+When = dict[Key, Any]
 
 
 class Model(BaseModel):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from lab.contract.base import Model
+from lab.contract.base import Key, Model, Stage, When
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
+from lab.contract.reports import Fact, ItemPictures, Kind, Question, Speed, question
 from lab.nested_keys import get, put
-
-Key = Annotated[str, Field(pattern=r"^[\w/@-]+(\.[\w-]+)*$", description="A key of params.yaml, such as model.name")]
-Stage = Annotated[str, Field(min_length=1, description="A stage of dvc.yaml")]
-When = dict[Key, Any]
 
 
 class TaskKey(Model):
@@ -90,6 +87,8 @@ class Curves(Model):
     """The setting that says how many epochs there will be."""
     progress: list[str] = []
     """Patterns of the metrics that are shown while it runs."""
+    parts: dict[str, str] = {}
+    """Words for the first part of their names, such as {val: the validation split} for val/loss and val/accuracy."""
     log: str | None = None
     """A JSON line an epoch, written while it runs: its path with {baseline} and {name} of the experiment."""
 
@@ -101,81 +100,6 @@ class Distinct(Model):
     metrics: list[str] = []
     called: str
     """What it is, for people: weights, predictions."""
-
-
-class Fact(Model):
-    """A part of the sentence on the data in a report."""
-
-    text: str = "{}"
-    key: Key | None = None
-    aside: Key | None = None
-    """A setting behind it in brackets, where that says something else."""
-    metric: str | None = None
-    """A whole number in place of a setting; {stage} is the stage of the design."""
-    own: bool = False
-    """Only of runs that have made their model themselves."""
-
-
-class Speed(Model):
-    """The time of one answer, and what is gained by it."""
-
-    latency: dict[Stage, str] = {}
-    """By the stage that a design is about, the metric of a single answer's time."""
-    said: str = "the time of one answer"
-    gain: str | None = None
-    """A metric that is told beside it: how many times as fast as something else."""
-    gain_said: str = "its gain"
-    gain_types: list[str] = []
-    """The experiment types in whose reports it is told."""
-
-
-class Figure(Model):
-    """A figure of a report, drawn by one of lab's ways."""
-
-    draw: str
-    """Which way: docs/your-own-pipeline.md lists them."""
-    name: str | None = None
-    """What its file is called; left out, as its way."""
-    output: str | None = None
-    """The table that it draws, where it draws one that a stage wrote."""
-    metrics: list[str] = []
-    titles: list[str] = []
-    """Above its panels."""
-    labels: dict[str, str] = {}
-    """Words of axes and captions."""
-    when: When = {}
-    """Settings that the runs must have for it to be drawn."""
-
-
-class Question(Model):
-    """A comparison (or any other design) that is answered in a shape of its own, told by what it varies."""
-
-    name: str
-    """What reports call it."""
-    varies: list[Key] = []
-    """What it varies: exactly these, or a key below one of them."""
-    kind: str = "comparison"
-    types: list[str] = []
-    """The experiment types; left out, all."""
-    arms: int | None = None
-    """How many arms it has; left out, any number."""
-    beside: list[str] = []
-    """Metrics that its table shows beside the main one; {main}, {stage} and {latency} stand for those of the design."""
-    figures: list[Figure] = [Figure(draw="arms")]
-    heading: str = ""
-    """Above the panel of differences; {reference} is the arm that the others are measured against."""
-    run_name: str = ""
-    """What tracking servers call its runs: {arm} and {seed}; left out, as the experiment."""
-
-
-class ItemPictures(Model):
-    """Functions that score one test item and draw it: docs/extend.md has their arguments."""
-
-    score: Hook
-    describe: Hook
-    truth: Hook
-    draw: Hook
-    legend: Hook
 
 
 class Contract(Model):
@@ -265,6 +189,15 @@ class Contract(Model):
     def told_metrics(self, stage: str) -> list[str]:
         """The full names of what is told of an arm in a stage."""
         return [name if "." in name else f"{stage}.{name}" for name in self.told]
+
+    def question(self, kind: Kind, experiment_type: str, factors: Sequence[str], arms: float) -> Question:
+        """The question that a design asks: the first one of lab.yaml that fits, or that of its kind."""
+        return question([*self.questions, self.single], kind, experiment_type, factors, arms)
+
+    @property
+    def item(self) -> str:
+        """What a test item is called: image, document."""
+        return self.predictions.called if self.predictions else Predictions.model_fields["called"].default
 
     def latency(self, stage: str) -> str | None:
         """The metric of a single answer's time, for designs about a stage; else the first that there is."""
