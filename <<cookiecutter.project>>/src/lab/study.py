@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lab.contract import Contract, Metric
-from lab.design.models import AblationDesign, Design, digest
+from lab.design.models import Design, digest
+from lab.design.questions import question_of
 
 if TYPE_CHECKING:
     from lab.contract.reports import Question
@@ -200,7 +201,7 @@ class Study:
     @property
     def question(self) -> Question:
         """What is asked, as the contract sees it, and by which figures and metrics it is answered."""
-        return question(self.design, self.contract)
+        return question_of(self.design, self.contract)
 
     def metric(self, name: str) -> Metric:
         """What the contract says of a metric."""
@@ -217,12 +218,6 @@ class Study:
     def values(self, arm: str | None, metric: str | None) -> dict[int, float]:
         """A metric of an arm's finished runs by seed, where it is a number."""
         return measured(self.arms.get(arm or "", []), metric)
-
-
-def question(design: Design, contract: Contract) -> Question:
-    """What a design asks, as the contract sees it."""
-    is_factorial = isinstance(design, AblationDesign) and design.ablation.method == "factorial"
-    return contract.question("factorial" if is_factorial else design.kind, design.type, design.factors(), design.size())
 
 
 def measured(replicates: Sequence[Replicate], metric: str | None) -> dict[int, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from lab.contract.base import Key, Model, Stage, When
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
-from lab.contract.reports import Fact, ItemPictures, Kind, Question, Speed, question
+from lab.contract.reports import Fact, ItemPictures, Question, Speed
 from lab.nested_keys import get, put
 
 
@@ -189,10 +189,6 @@ class Contract(Model):
     def told_metrics(self, stage: str) -> list[str]:
         """The full names of what is told of an arm in a stage."""
         return [name if "." in name else f"{stage}.{name}" for name in self.told]
-
-    def question(self, kind: Kind, experiment_type: str, factors: Sequence[str], arms: float) -> Question:
-        """The question that a design asks: the first one of lab.yaml that fits, or that of its kind."""
-        return question([*self.questions, self.single], kind, experiment_type, factors, arms)
 
     @property
     def item(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -113,15 +112,6 @@ class Question(Model):
     run_name: str = ""
     """What tracking servers call its runs: {arm} and {seed}; left out, as the experiment."""
 
-    def fits(self, kind: Kind, experiment_type: str, factors: Sequence[str], arms: float) -> bool:
-        """Whether a design asks it."""
-        return (
-            kind == self.kind
-            and (not self.types or experiment_type in self.types)
-            and (self.arms is None or arms == self.arms)
-            and (not self.varies or _same(factors, self.varies))
-        )
-
 
 class ItemPictures(Model):
     """Functions that score one test item and draw it: docs/extend.md has their arguments."""
@@ -132,27 +122,3 @@ class ItemPictures(Model):
     title: Hook
     draw: Hook
     legend: Hook
-
-
-KINDS = (  # how the kinds of design are answered where lab.yaml has nothing else for them
-    Question(name="comparison", kind="comparison"),
-    Question(name="sweep", kind="sweep", figures=[Figure(draw="sweep")]),
-    Question(name="ablation", kind="ablation"),
-    Question(name="factorial", kind="factorial", figures=[Figure(draw="arms"), Figure(draw="effects")]),
-    Question(name="single", kind="single"),
-)
-
-
-def question(
-    questions: Iterable[Question], kind: Kind, experiment_type: str, factors: Sequence[str], arms: float
-) -> Question:
-    """The first question that a design asks, or that of its kind."""
-    fitting = (each for each in (*questions, *KINDS) if each.fits(kind, experiment_type, factors, arms))
-    return next(fitting)
-
-
-def _same(factors: Sequence[str], keys: Sequence[str]) -> bool:
-    """Whether the factors are these keys, in any order; quant.threads is part of quant."""
-    if len(factors) != len(keys):
-        return False
-    return all(any(f"{factor}.".startswith(f"{key}.") for factor in factors) for key in keys)

@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lab.contract.reports import Figure, Question
+from lab.design.models import AblationDesign
+
 if TYPE_CHECKING:
     from lab.contract import Contract
-    from lab.contract.models import Question
     from lab.design.models import Design
 
+KINDS = (  # how the kinds of design are answered where the contract has nothing else for them
+    Question(name="single", kind="single"),
+    Question(name="sweep", kind="sweep", figures=[Figure(draw="sweep")]),
+    Question(name="comparison", kind="comparison"),
+    Question(name="ablation", kind="ablation"),
+    Question(name="factorial", kind="factorial", figures=[Figure(draw="arms"), Figure(draw="effects")]),
+)
 
-def question_of(design: Design, contract: Contract) -> Question | None:
-    """The first of the contract's questions that fits; None for a design that asks none of them."""
-    return next((question for question in [contract.single, *contract.questions] if asks(design, question)), None)
+
+def question_of(design: Design, contract: Contract) -> Question:
+    """The first of the contract's questions that a design asks, or that of its kind."""
+    return next(each for each in (contract.single, *contract.questions, *KINDS) if asks(design, each))
 
 
 def asks(design: Design, question: Question) -> bool:
     """Whether a design asks a question."""
+    is_factorial = isinstance(design, AblationDesign) and design.ablation.method == "factorial"
     return (
-        design.kind == question.kind
+        question.kind == ("factorial" if is_factorial else design.kind)
         and (not question.types or design.type in question.types)
         and (question.arms is None or design.size() == question.arms)
         and (not question.varies or _varies(design.factors(), question.varies))
