@@ -15,13 +15,21 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import statistics
 from lab.analysis.decisions import INCONCLUSIVE, REFUTED, SUPPORTED, decide
-from lab.analysis.estimates import COUNTED, Difference, difference, effect_over_seeds, oriented, unmeasured
+from lab.analysis.estimates import (
+    COUNTED,
+    Difference,
+    difference,
+    effect_over_seeds,
+    item,
+    oriented,
+    sentence,
+    unmeasured,
+)
 
 if TYPE_CHECKING:
-    from lab.analysis.per_image import Examples
     from lab.analysis.statistics import EffectSize
     from lab.design.models import Guardrail
-    from lab.records.study import Study
+    from lab.study import Examples, Study
 
 
 @dataclass(frozen=True)
@@ -38,13 +46,6 @@ class Guard:
     difference: Difference
     ok: bool | None
     sure: bool
-
-    def __str__(self) -> str:
-        state = {True: "holds", False: "is broken", None: "can't be told"}[self.ok]
-        doubt = ", but not for certain" if self.ok and not self.sure else ""
-        if self.difference.versus is None:
-            return f"the guardrail {self.kind} {self.limit:g} of {self.metric} {state} without an arm to be measured against"
-        return f"the guardrail {self.kind} {self.limit:g} {state}{doubt}: {self.difference}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ class Comparison:
         return self.difference.arm
 
 
+def claimed_sign(study: Study) -> int:
+    """1 where more of the metric is claimed, -1 where less is."""
+    hypothesis = study.design.hypothesis
+    return -1 if hypothesis and hypothesis.direction == "minimize" else 1
+
+
 def compare(study: Study, metric: str, examples: Examples) -> list[Comparison]:
     """Every arm with the one that it is measured against, or with the expected value."""
     hypothesis, versus = study.design.hypothesis, study.reference
@@ -83,63 +90,73 @@ def compare(study: Study, metric: str, examples: Examples) -> list[Comparison]:
         return []
     margin = hypothesis.min_effect if hypothesis else 0.0
     others = [arm for arm in study.arms if arm != versus]
-    found = [difference(study, arm, versus, metric, examples, margin) for arm in others]
+    differences = [difference(study, arm, versus, metric, examples, margin) for arm in others]
     claim = study.design.claimed_arm
-    claimed = [hypothesis is not None and claim in (None, each.arm) for each in found]
-    ps = corrected(found, claimed)
+    claimed = [hypothesis is not None and claim in (None, arm) for arm in others]
     return [
-        comparison(study, each, is_claimed, p, claimed.count(is_claimed), examples)
-        for each, is_claimed, p in zip(found, claimed, ps, strict=True)
+        comparison(study, between, is_claimed, p, claimed.count(is_claimed), examples)
+        for between, is_claimed, p in zip(differences, claimed, corrected(differences, claimed), strict=True)
     ]
 
 
-def corrected(found: Sequence[Difference], claimed: Sequence[bool]) -> list[float | None]:
+def corrected(differences: Sequence[Difference], claimed: Sequence[bool]) -> list[float | None]:
     """The p values after Holm, over the claimed arms and over the others, each a family of its own.
 
     An arm that couldn't be tested counts in its family, as if with p = 1.
     """
-    raw = [each.estimate.p if each.estimate else None for each in found]
-    result: list[float | None] = [None] * len(found)
+    raw = [between.estimate.p if between.estimate else None for between in differences]
+    result: list[float | None] = [None] * len(differences)
     for family in (True, False):
         places = [i for i, is_claimed in enumerate(claimed) if is_claimed == family]
-        ps = statistics.holm([1.0 if raw[i] is None else raw[i] for i in places])  # type: ignore[misc]
+        ps = statistics.holm([1.0 if (p := raw[i]) is None else p for i in places])
         for i, p in zip(places, ps, strict=True):
             result[i] = None if raw[i] is None else p
     return result
 
 
 def comparison(
-    study: Study, found: Difference, claimed: bool, p: float | None, family: int, examples: Examples
+    study: Study, between: Difference, claimed: bool, p: float | None, family: int, examples: Examples
 ) -> Comparison:
     """What a difference comes to, its guardrails included."""
     hypothesis = study.design.hypothesis
-    effect = effect_over_seeds(study, found)
+    effect, words = effect_over_seeds(study, between), sentence(study, between)
     if hypothesis is None:
-        return Comparison(found, claimed, p, effect, INCONCLUSIVE, f"{found}; the design states no hypothesis")
-    sign = 1 if hypothesis.direction == "maximize" else -1
-    least = hypothesis.min_effect if found.versus is not None else 0.0
-    outcome, why = decide(found, p, sign, least, hypothesis.min_effect, family)
-    guards = [guard(study, found, rail, examples) for rail in hypothesis.guardrails]
+        because = f"{words}; the design states no hypothesis"
+        return Comparison(between, claimed, p, effect, INCONCLUSIVE, because)
+    least = hypothesis.min_effect if between.versus is not None else 0.0
+    outcome, why = decide(between, p, claimed_sign(study), least, hypothesis.min_effect, family, item(study))
+    guards = [guard(study, between, rail, examples) for rail in hypothesis.guardrails]
     if outcome == SUPPORTED and any(each.ok is not True for each in guards):
         outcome = REFUTED if any(each.ok is False for each in guards) else INCONCLUSIVE
         why += ", but a guardrail is broken" if outcome == REFUTED else ", but a guardrail can't be told"
-    tested = "" if p is None or found.basis == COUNTED else f", p = {p:.2g}"
+    tested = "" if p is None or between.basis == COUNTED else f", p = {p:.2g}"
     holm = f" after Holm over {family} arms" if tested and family > 1 else ""
-    return Comparison(found, claimed, p, effect, outcome, f"{found}{tested}{holm}: {why}", guards)
+    return Comparison(between, claimed, p, effect, outcome, f"{words}{tested}{holm}: {why}", guards)
 
 
-def guard(study: Study, found: Difference, rail: Guardrail, examples: Examples) -> Guard:
+def guard(study: Study, between: Difference, rail: Guardrail, examples: Examples) -> Guard:
     """Whether a guardrail holds for the arm of a comparison."""
     kind, limit = (
         ("max_increase", rail.max_increase) if rail.max_increase is not None else ("max_decrease", rail.max_decrease)
     )
     assert limit is not None
-    if found.versus is None:  # nothing to be higher or lower than
-        return Guard(rail.metric, kind, limit, Difference(rail.metric, found.arm, None, {}), None, False)
-    other = difference(study, found.arm, found.versus, rail.metric, examples)
-    if other.estimate is None or any(unmeasured(study, arm, rail.metric) for arm in (found.arm, found.versus)):
-        return Guard(rail.metric, kind, limit, other, None, False)
-    worse = oriented(other.estimate, 1 if kind == "max_increase" else -1)
+    arm, versus = between.arm, between.versus
+    if versus is None:  # nothing to be higher or lower than
+        return Guard(rail.metric, kind, limit, Difference(rail.metric, arm, None, {}), None, False)
+    change = difference(study, arm, versus, rail.metric, examples)
+    if change.estimate is None or any(unmeasured(study, side, rail.metric) for side in (arm, versus)):
+        return Guard(rail.metric, kind, limit, change, None, False)
+    worse = oriented(change.estimate, 1 if kind == "max_increase" else -1)
     beyond = worse.low is not None and worse.low > limit
     ok = True if worse.value <= limit else False if beyond else None
-    return Guard(rail.metric, kind, limit, other, ok, worse.high is not None and worse.high <= limit)
+    return Guard(rail.metric, kind, limit, change, ok, worse.high is not None and worse.high <= limit)
+
+
+def guard_sentence(study: Study, guard: Guard) -> str:
+    """`the guardrail max_increase 0.5 holds: new − old in evaluate.seconds: +0.2 over 5 seeds`."""
+    state = {True: "holds", False: "is broken", None: "can't be told"}[guard.ok]
+    rail = f"the guardrail {guard.kind} {guard.limit:g}"
+    if guard.difference.versus is None:
+        return f"{rail} of {guard.metric} {state} without an arm to be measured against"
+    doubt = ", but not for certain" if guard.ok and not guard.sure else ""
+    return f"{rail} {state}{doubt}: {sentence(study, guard.difference)}"

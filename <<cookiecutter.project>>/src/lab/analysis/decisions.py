@@ -5,7 +5,7 @@ For a change in the hypothesis' direction, which is called an improvement here, 
     SUPPORTED      it is significant (p < 0.05 after Holm), and on the mean no smaller than min_effect
     EQUIVALENT     it is shown to lie within ±min_effect (two one-sided tests, p < 0.05)
     REFUTED        its 95 % interval ends below min_effect, or it is significantly worse; or a guardrail is broken
-    UNDERPOWERED   none of these, and with so many seeds or images none was to be expected: the chance of finding
+    UNDERPOWERED   none of these, and with so many seeds or test items none was to be expected: the chance of finding
                    min_effect was below 80 %, or there is one seed, which knows no chance at all
     INCONCLUSIVE   none of these all the same; runs are still to come; or a guardrail can't be told
     INVALID        the runs did not do what the plan said: a stage used another config, or two arms that should differ
@@ -34,20 +34,23 @@ INCONCLUSIVE, UNDERPOWERED, INVALID = "INCONCLUSIVE", "UNDERPOWERED", "INVALID"
 ONE_SEED = "one seed can't tell an effect from its own luck: there is no interval and no p value"
 
 
-def decide(found: Difference, p: float | None, sign: int, least: float, margin: float, family: int) -> tuple[str, str]:
+def decide(
+    between: Difference, p: float | None, sign: int, least: float, margin: float, family: int, item: str
+) -> tuple[str, str]:
     """The outcome for one arm, and why in words.
 
     Args:
-        found: the difference.
+        between: the difference.
         p: its p value, corrected.
         sign: 1 where more is better, else -1.
         least: the improvement that is asked for.
         margin: what counts as no difference.
         family: how many arms share the correction.
+        item: what a test item is called.
     """
-    if found.estimate is None:
+    if between.estimate is None:
         return INCONCLUSIVE, "there is nothing to compare"
-    gain = oriented(found.estimate, sign)
+    gain = oriented(between.estimate, sign)
     claimed, opposite, change = ("higher", "lower", "an increase") if sign > 0 else ("lower", "higher", "a decrease")
     significant = p is not None and p < power.ALPHA
     if significant and gain.value > 0 and gain.value >= least - statistics.TINY:
@@ -63,16 +66,16 @@ def decide(found: Difference, p: float | None, sign: int, least: float, margin: 
         return REFUTED, opposite
     if gain.high is not None and gain.high < least:
         return REFUTED, f"{change}{f' of {least:g}' if least else ''} is excluded"
-    if found.basis == SEEDS and gain.n == 1:
+    if between.basis == SEEDS and gain.n == 1:
         return UNDERPOWERED, ONE_SEED
-    return undecided(found, gain, margin, family)
+    return undecided(between, gain, margin, family, item)
 
 
-def undecided(found: Difference, gain: Estimate, margin: float, family: int) -> tuple[str, str]:
-    """Whether more seeds or images were needed to decide, and how many."""
-    if found.basis == COUNTED or gain.deviation is None:
+def undecided(between: Difference, gain: Estimate, margin: float, family: int, item: str) -> tuple[str, str]:
+    """Whether more seeds or test items were needed to decide, and how many."""
+    if between.basis == COUNTED or gain.deviation is None:
         return INCONCLUSIVE, "the seeds disagree"
-    if gain.deviation == 0 and found.basis == SEEDS:
+    if gain.deviation == 0 and between.basis == SEEDS:
         if margin == 0 and abs(gain.value) < statistics.TINY:
             return INCONCLUSIVE, "no difference with any seed"
         needed = next(n for n in range(2, 100) if power.smallest_p(n, family) < power.ALPHA)
@@ -86,9 +89,9 @@ def undecided(found: Difference, gain: Estimate, margin: float, family: int) -> 
             INCONCLUSIVE,
             f"neither shown nor excluded, though an effect of {margin:g} was found in {100 * chance:.0f} % of cases",
         )
-    if found.basis == IMAGES:
-        needed = images_needed(margin, gain.deviation, family)
-        many = f"about {needed} images"
+    if between.basis == IMAGES:
+        needed = items_needed(margin, gain.deviation, family)
+        many = f"about {needed} {item}s"
     else:
         needed = power.seeds_needed(margin, gain.deviation, family)
         many = f"about {needed} seeds" if needed else f"more than {power.MOST_SEEDS} seeds"
@@ -96,8 +99,8 @@ def undecided(found: Difference, gain: Estimate, margin: float, family: int) -> 
     return UNDERPOWERED, why
 
 
-def images_needed(effect: float, deviation: float, family: int) -> int:
-    """How many test images find an effect with 80 % power, by the normal distribution."""
+def items_needed(effect: float, deviation: float, family: int) -> int:
+    """How many test items find an effect with 80 % power, by the normal distribution."""
     from scipy.special import ndtri
 
     quantiles = float(ndtri(1 - power.ALPHA / family / 2) + ndtri(power.POWER))

@@ -1,9 +1,9 @@
 """The statistics of a decision: estimates with intervals, tests, effect sizes. Pure functions of numbers.
 
 Seeds are few, so means over seeds get Student's t: with five of them its 95 % interval holds the true difference in 95 %
-of cases, a bootstrap's in 82 %. Test images are many, and a metric such as macro-F1 is no mean over them: there the
-bootstrap gives the standard error, of images drawn anew with the models as they are. The interval is that of the t
-distribution around it, since it is the one that keeps its word: in simulations with 100 and 300 images it held the true
+of cases, a bootstrap's in 82 %. Test items are many, and a metric such as macro-F1 is no mean over them: there the
+bootstrap gives the standard error, of items drawn anew with the models as they are. The interval is that of the t
+distribution around it, since it is the one that keeps its word: in simulations with 100 and 300 items it held the true
 difference of two models in 94 to 97 % of cases, a percentile interval in 90 to 94 %, BCa in 87 to 95 %.
 
 The quantiles are those of scipy.special: scipy.stats and statsmodels, which have the same tests, take seconds to import.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 DRAWS = 2000  # of a bootstrap
-MANY = 2000  # images: a difference of a hundredth is made by more than 20 of them
+MANY = 2000  # items: a difference of a hundredth is made by more than 20 of them
 WEIGHTS = 4_000_000  # how many weights of a bootstrap are in memory at a time
 TINY = 1e-12  # what rounding leaves of a difference
 Statistic = Callable[["np.ndarray"], "np.ndarray"]
@@ -36,7 +36,7 @@ class Estimate:
     Attributes:
         value: the estimate.
         low, high: the 95 % interval; None where there is none, as with one seed.
-        n: how many seeds, or how many test images, it rests on.
+        n: how many seeds, or how many test items, it rests on.
         deviation: the standard deviation of one of them, as the test of equivalence takes it: that of the estimate is
             deviation / √n. None with one.
         p: two-sided, of the true value being 0; None without a test.
@@ -64,7 +64,7 @@ class EffectSize:
 def mean(values: Sequence[float], margin: float = 0.0, resolution: float = 0.0) -> Estimate:
     """The mean with Student's t: its interval, the test against 0, and that of equivalence to 0 within `margin`.
 
-    A metric of 300 test images moves in steps of about 1/300, its `resolution`. Two seeds often end on the same step or
+    A metric of 300 test items moves in steps of about 1/300, its `resolution`. Two seeds often end on the same step or
     nearly so, which tells nothing of how far the next one will be: a smaller spread than that is taken for as much.
 
     Values that are all the same and have no known resolution leave the exact sign-flip test, with its smallest p of
@@ -143,18 +143,18 @@ def holm(ps: Sequence[float]) -> list[float]:
 def bootstrap(
     statistic: Statistic, n: int, margin: float = 0.0, offset: float = 0.0, draws: int = DRAWS, seed: int = 0
 ) -> Estimate:
-    """A statistic of `n` test images minus `offset`, with its standard error over images drawn with replacement.
+    """A statistic of `n` test items minus `offset`, with its standard error over items drawn with replacement.
 
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.2. Two models are compared in pairs by
     a statistic that is their difference on the same draws. The same `seed` gives the same interval.
 
-    Where few images make the whole difference, their draws show too little of what others might, and nothing at all where
+    Where few items make the whole difference, their draws show too little of what others might, and nothing at all where
     none does. So the interval is no shorter than the score interval of a share, and a test of equivalence takes for the
     spread at least what a true difference of that size has.
 
     Args:
-        statistic: of weights (n, b), how often each image is in each of b draws, to the values (b,).
-        n: how many images.
+        statistic: of weights (n, b), how often each item is in each of b draws, to the values (b,).
+        n: how many items.
         margin: as for `mean`.
         offset: what the statistic is held against.
         draws: how many.
@@ -168,23 +168,23 @@ def bootstrap(
     sizes = [min(most, draws - start) for start in range(0, draws, most)]
     drawn = np.concatenate([statistic(generator.multinomial(n, np.full(n, 1 / n), size).T) for size in sizes])
     spread = 0.0 if without_spread(drawn.tolist()) else float(drawn.std(ddof=1)) * math.sqrt(n)
-    of_one = reach(statistic, n, value) if spread else 1.0  # where no image makes a difference, any may
+    of_one = reach(statistic, n, value) if spread else 1.0  # where no item makes a difference, any may
     ends = [*score_interval(value, of_one, n)]
     p = float(ends[0] <= offset <= ends[1])
     if spread:
-        found = student(value - offset, spread, n)
-        assert found.p is not None and found.low is not None and found.high is not None
-        p, ends = found.p, [*ends, found.low + offset, found.high + offset]
+        sampled = student(value - offset, spread, n)
+        assert sampled.p is not None and sampled.low is not None and sampled.high is not None
+        p, ends = sampled.p, [*ends, sampled.low + offset, sampled.high + offset]
     at_margin = max(spread, *(share_spread(offset + side, of_one) for side in (-margin, margin)), TINY)
     equivalent = student(value - offset, at_margin, n, margin).p_equivalent
     return Estimate(value - offset, min(ends) - offset, max(ends) - offset, n, at_margin, p, equivalent)
 
 
 def reach(statistic: Statistic, n: int, value: float) -> float:
-    """How far one image moves the sum of all: 1 where a metric counts images right or wrong, less where each adds a little.
+    """How far one item moves the sum of all: 1 where a metric counts items right or wrong, less where each adds a little.
 
     The root mean square of the jackknife's pseudo-values (Efron and Tibshirani, chapter 11), the larger ones counting more.
-    Of more images than MANY no few make a difference that matters: 0.
+    Of more items than MANY no few make a difference that matters: 0.
     """
     import numpy as np
 
@@ -195,14 +195,14 @@ def reach(statistic: Statistic, n: int, value: float) -> float:
 
 
 def share_spread(share: float, reach: float) -> float:
-    """The least standard deviation over images that have `share` on the mean, where each has nothing or ± `reach`."""
+    """The least standard deviation over items that have `share` on the mean, where each has nothing or ± `reach`."""
     return math.sqrt(abs(share) * max(0.0, reach - abs(share)))
 
 
 def score_interval(value: float, reach: float, n: int) -> tuple[float, float]:
-    """The smallest and the largest share that `value` over n images may come from, each with the spread that it has itself.
+    """The smallest and the largest share that `value` over n items may come from, each with the spread that it has itself.
 
-    Wilson, J. American Statistical Association 22, 1927, for what an image has of nothing or ± `reach`.
+    Wilson, J. American Statistical Association 22, 1927, for what an item has of nothing or ± `reach`.
     """
     from scipy.special import stdtrit
 
@@ -218,7 +218,7 @@ def score_interval(value: float, reach: float, n: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Two models on the same images: how many only the one, or only the other, had right; the exact p of McNemar's test."""
+    """Two models on the same items: how many only the one, or only the other, had right; the exact p of McNemar's test."""
 
     only_first: int
     only_second: int
@@ -226,7 +226,7 @@ class Disagreement:
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Disagreement:
-    """Whether one of two models is right more often, by the images on which they disagree.
+    """Whether one of two models is right more often, by the items on which they disagree.
 
     McNemar, Psychometrika 12, 1947; exact, by the binomial distribution.
     """
@@ -277,7 +277,7 @@ def factorial_effects(
     free, noise = fitted.df_resid, max(math.sqrt(fitted.scale), resolution)
     if free == 0 or noise < TINY:  # as many effects as runs, or no noise: there is no test
         return [Effect(term, Estimate(value, n=n), None) for term, value in zip(terms, effects[:k], strict=True)]
-    errors = [noise * math.sqrt(each) for each in np.diag(fitted.normalized_cov_params)[:k]]
+    errors = [noise * math.sqrt(variance) for variance in np.diag(fitted.normalized_cov_params)[:k]]
     ps = [2 * float(stdtr(free, -abs(value) / error)) for value, error in zip(effects, errors, strict=False)]
     width = float(stdtrit(free, 1 - ALPHA / 2))
     return [

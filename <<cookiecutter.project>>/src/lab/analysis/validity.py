@@ -11,56 +11,45 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from lab.nested_keys import flat
-from lab.records.record import FINISHED
 
 if TYPE_CHECKING:
-    from lab.records.record import Record
-    from lab.records.study import Study
-
-OUTPUTS = {"train": "weights", "infer": "predictions", "quant": "predictions and size"}  # what no two arms share
-# Settings that may leave a stage's output as it is: where and how fast, not what.
-NEUTRAL = {
-    "train": ("training.threads", "training.devices"),
-    "infer": ("infer.device", "infer.batch_size", "infer.latency"),
-    "quant": ("quant.threads", "quant.warmup", "quant.repeats", "quant.rounds"),
-}
+    from lab.contract.models import Distinct
+    from lab.study import Record, Study
 
 
-def other_configs(study: Study) -> list[str]:
+def other_configs(study: Study) -> Iterator[str]:
     """Stages that used another config than the plan's, a sentence each."""
-    found = []
-    for row in study.rows:
-        if row.record is None or row.status != FINISHED:
+    for replicate in study.replicates:
+        if not replicate.finished:
             continue
-        planned = flat(row.record.params)
-        for stage, entry in row.record.effective.items():
-            used = flat(entry.get("config") or {})
+        planned = flat(replicate.record.params)
+        for stage, note in replicate.record.effective.items():
+            used = flat(note.get("config") or {})
             wrong = [key for key, value in used.items() if key not in planned or planned[key] != value]
             if wrong:
                 key = wrong[0]
                 more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-                found.append(
-                    f"{row.arm}, seed {row.seed}: the stage {stage} used {key}={used[key]}, where the plan says "
-                    f"{planned.get(key, 'nothing')}{more}"
+                yield (
+                    f"{replicate.arm}, seed {replicate.seed}: the stage {stage} used {key}={used[key]}, where the plan "
+                    f"says {planned.get(key, 'nothing')}{more}"
                 )
-    return found
 
 
-def no_op_arms(study: Study) -> list[str]:
+def no_op_arms(study: Study) -> Iterator[str]:
     """Pairs of arms that told a stage something different and got the same from it with every seed, a sentence each."""
-    found = []
-    for stage, what in OUTPUTS.items():
-        made: dict[int, dict[str, tuple[Any, Any]]] = defaultdict(dict)
-        for row in study.rows:
-            if row.record and row.status == FINISHED and stage in row.record.effective:
-                made[row.seed][row.arm] = (output(row.record, stage), settings(row.record, stage))
-        same = Counter(pair for arms in made.values() for pair in alike(arms))
-        found += [
-            f"no-op arm: {a} and {b} have identical {what}, though what the stage {stage} was told differs"
-            for (a, b), times in same.items()
-            if times == sum(a in arms and b in arms for arms in made.values())
-        ]
-    return found
+    for stage, distinct in study.contract.distinct.items():
+        by_seed: dict[int, dict[str, tuple[Any, Any]]] = defaultdict(dict)
+        for replicate in study.replicates:
+            if replicate.finished and stage in replicate.record.effective:
+                outcome = output(replicate.record, distinct), settings(study, replicate.record, stage)
+                by_seed[replicate.seed][replicate.arm] = outcome
+        times_alike = Counter(pair for arms in by_seed.values() for pair in alike(arms))
+        for (a, b), times in times_alike.items():
+            if times == sum(a in arms and b in arms for arms in by_seed.values()):
+                yield (
+                    f"no-op arm: {a} and {b} have identical {distinct.called}, though what the stage {stage} was told "
+                    "differs"
+                )
 
 
 def alike(arms: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, str]]:
@@ -73,16 +62,17 @@ def alike(arms: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, str]]:
         yield from ((a, b) for a, b in combinations(group, 2) if arms[a][1] != arms[b][1])
 
 
-def output(record: Record, stage: str) -> Any:
-    """What tells a stage's results apart; None where there are none."""
-    path = "models/model.pt" if stage == "train" else f"results/{stage}/predictions.parquet"
-    md5 = record.outputs.get(path, {}).get("md5")
-    # A smaller network may predict exactly the same: that is what one hopes of a quantization.
-    return (md5, record.value("quant.size_mb")) if md5 and stage == "quant" else md5
+def output(record: Record, distinct: Distinct) -> tuple[Any, ...] | None:
+    """What tells a stage's results apart: an output's hash and, where that may be the same, metrics; None without results.
+
+    Two models may say exactly the same and still differ in a metric, such as the size that one of them was made smaller by.
+    """
+    md5 = record.outputs.get(distinct.output, {}).get("md5")
+    return (md5, *map(record.value, distinct.metrics)) if md5 else None
 
 
-def settings(record: Record, stage: str) -> dict[str, Any]:
+def settings(study: Study, record: Record, stage: str) -> dict[str, Any]:
     """What a stage was told, but for what may leave its output as it is."""
-    told = flat(record.effective[stage].get("config") or {})
-    neutral = tuple(f"{key}." for key in NEUTRAL[stage])
-    return {key: value for key, value in told.items() if not f"{key}.".startswith(neutral)}
+    config = flat(record.effective[stage].get("config") or {})
+    neutral = tuple(f"{key}." for key in study.contract.neutral.get(stage, []))
+    return {key: value for key, value in config.items() if not f"{key}.".startswith(neutral)}

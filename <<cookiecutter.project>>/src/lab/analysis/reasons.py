@@ -1,0 +1,115 @@
+"""A verdict in sentences: why it is what it is, and what else a reader should know."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from lab.analysis import statistics
+from lab.analysis.comparisons import claimed_sign, guard_sentence
+from lab.analysis.decisions import SUPPORTED
+from lab.analysis.estimates import IMAGES, disturbed, unmeasured
+from lab.study import FAILED
+
+if TYPE_CHECKING:
+    from lab.analysis.comparisons import Comparison
+    from lab.analysis.estimates import ArmResult
+    from lab.study import Replicate, Study
+
+MOST = 5  # arms whose reasons are told; the table has all
+
+
+def reasons(
+    study: Study,
+    comparisons: Sequence[Comparison],
+    coming: Sequence[Replicate],
+    arms: Sequence[ArmResult],
+    best: ArmResult | None,
+) -> Iterator[str]:
+    """Why, and what else a reader should know.
+
+    Args:
+        study: the design and its records.
+        comparisons: of all arms; those that the hypothesis is about are told.
+        coming: runs that decide and are still to come.
+        arms: every arm's results.
+        best: the one of them that may be so by luck.
+    """
+    claimed = [comparison for comparison in comparisons if comparison.claimed]
+    involved = {comparison.arm for comparison in claimed} | {study.reference}
+    yield from undecidable(study, claimed, coming)
+    yield from of_arms(study, claimed)
+    yield from luck(claimed, [arm for arm in arms if arm.arm in involved and arm.mean], best)
+    yield from left_out(study, [arm for arm in study.arms if arm in involved])
+    yield from doubts(study)
+
+
+def undecidable(study: Study, claimed: Sequence[Comparison], coming: Sequence[Replicate]) -> Iterator[str]:
+    """What keeps the question open, whatever the numbers are."""
+    if coming:
+        yield f"{len(coming)} of the runs that decide are still to come: until then the verdict is open"
+    if study.design.hypothesis is None:
+        yield "the design states no hypothesis: there is nothing to support or refute"
+    elif not claimed:
+        yield "the hypothesis names neither an arm to be measured against nor an expected value"
+
+
+def of_arms(study: Study, claimed: Sequence[Comparison]) -> Iterator[str]:
+    """What was found of each arm with its guardrails: of a few, in their order; of many, the best."""
+    shown = claimed if len(claimed) <= MOST else sorted(claimed, key=lambda each: rank(study, each))[:MOST]
+    for comparison in shown:
+        yield comparison.because
+        yield from (guard_sentence(study, guard) for guard in comparison.guardrails)
+        yield from disagreement(comparison)
+    others = Counter(comparison.outcome for comparison in claimed if comparison not in shown)
+    if others:
+        yield f"and {others.total()} more arms: {', '.join(f'{n} {outcome}' for outcome, n in others.items())}"
+    yield from dict.fromkeys(comparison.difference.note for comparison in claimed if comparison.difference.note)
+
+
+def rank(study: Study, comparison: Comparison) -> tuple[bool, float]:
+    """For the order in which arms are told: what is supported first, and the best first."""
+    estimate = comparison.difference.estimate
+    return comparison.outcome != SUPPORTED, -claimed_sign(study) * estimate.value if estimate else math.inf
+
+
+def disagreement(comparison: Comparison) -> Iterator[str]:
+    """That some seeds' models got better and others' worse, where test items decide about their mean."""
+    values = comparison.difference.values
+    if comparison.difference.basis == IMAGES and min(values.values()) < 0 < max(values.values()):
+        listed = ", ".join(f"{value:+.3g} with seed {seed}" for seed, value in values.items())
+        yield f"{comparison.arm}: the models of the seeds don't agree ({listed}); the verdict is about their mean"
+
+
+def luck(claimed: Sequence[Comparison], arms: Sequence[ArmResult], best: ArmResult | None) -> Iterator[str]:
+    """What the best of several measured arms owes to having been picked."""
+    if len(arms) > 2 and best in arms and not any(comparison.outcome == SUPPORTED for comparison in claimed):
+        yield (
+            f"{best.arm} is the best of {len(arms)}, but the best of so many equal ones looks "
+            f"{statistics.luck_of_the_best(len(arms)):.2f} standard deviations better than it is: "
+            "run it again with fresh seeds before you believe it"
+        )
+
+
+def left_out(study: Study, arms: Sequence[str]) -> Iterator[str]:
+    """Runs that don't count: those that failed, and of the arms that matter those without a number."""
+    failed = [f"{each.arm} with seed {each.seed}" for each in study.replicates if each.status == FAILED]
+    if failed:
+        count = f"{len(failed)} of {len(study.replicates)}"
+        yield f"{count} runs failed and are left out, with their pairs: {', '.join(failed)}"
+    for name in study.metrics:
+        odd = [f"{arm} with seed {seed}" for arm in arms for seed in unmeasured(study, arm, name)]
+        if odd:
+            yield f"without a finite {name}, and so left out with their pairs: {', '.join(odd)}"
+
+
+def doubts(study: Study) -> Iterator[str]:
+    """What makes the runs themselves less sure: other programs, configs that nobody noted, objections overridden."""
+    yield from filter(None, (disturbed(study, name) for name in study.metrics))
+    finished = study.finished
+    if finished and not any(record.effective for record in finished):
+        yield "what the stages were run with is not recorded: nobody can tell whether they did what the plan says"
+    if any(record.experiment.get("forced") for record in finished):
+        yield "the runs were queued against the objections of the pre-flight (--force)"
