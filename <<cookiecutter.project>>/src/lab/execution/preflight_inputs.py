@@ -4,168 +4,201 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
 from lab import nested_keys
-from lab.analysis.estimates import COUNTED, COUNTS, IMAGES, SEEDS
-from lab.analysis.per_image import is_scored
-from lab.design import schema
-from lab.design.models import Design
-from lab.design.plan import MEMBERSHIP, Plan, metrics
-from lab.design.preflight import Facts
+from lab.analysis.estimates import COUNTED, IMAGES, SEEDS
+from lab.contract import hooks
+from lab.design import design_file
+from lab.design.plan import MEMBERSHIP, metrics
+from lab.design.preflight import Inputs
 from lab.errors import UserError
-from lab.execution import standings
-from lab.execution.dvc import queue
-from lab.execution.standings import Standing
-from lab.records import commit, planning
-from lab.records import record as records
-from lab.records.record import FINISHED, Record
-from lab.records.study import is_share
+from lab.execution.standings import standings
+from lab.execution.work_tree import ready
+from lab.records.planning import Planner
+from lab.study import FINISHED, Replicate
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
+    from lab.design.models import Design
+    from lab.design.plan import Plan
+    from lab.records.git_record import GitRecord
+    from lab.records.project import Project
 
 MOST_SETTINGS = 3  # of a baseline's, told where they are not the design's
 
 
-def gather(root: Path, path: Path, design: Design, plan: Plan | None, jobs: int = 1) -> Facts:
-    """The facts for a design file's checklist; `plan` is None where there is none."""
-    head = planning.head(root)
-    known = records.read(root) if head else []
-    finished = [record for record in known if record.status == FINISHED and record.reaches(design.target)]
-    task = design.task or default_task(root)
-    alike = [record for record in finished if record.params.get("task") == task]
-    measured = baselines(root, head, alike, design.target) if head else {}
+def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
+    """What a design file's checklist asks for; `plan` is None where there is none."""
+    project, contract, design, path = planner.project, planner.contract, planner.design, planner.path
+    head = project.head
+    stage = contract.types[design.type]
+    task = design.task or contract.task_of(planner.composer.compose([]))
+    alike = similar(project, stage, task) if head else []
+    measured = baselines(project, alike, stage) if head else {}
     metric = design.hypothesis.metric if design.hypothesis else ""
-    rows = standings.standings(root, head, plan.runs) if plan is not None and head else []
-    values, whose = replicates(rows, measured, metric)
-    return Facts(
+    replicates = standings(project, plan.runs) if plan is not None and head else []
+    values, whose = noise(contract, replicates, measured, metric)
+    return Inputs(
         path=str(path),
         task=task,
-        git=unready(root),
-        committed=bool(head) and is_committed(root, path),
-        secrets=secrets(root) if head else "",
-        tracking=tracking(root),
-        settings=unusable(plan) if plan is not None else "",
-        data=missing_data(root, head, plan) if plan is not None and head else "",
+        git=unready(project),
+        committed=bool(head) and project.git.is_committed(path),
+        secrets=secrets(project) if head else "",
+        tracking=tracking(project.root),
+        settings=unusable(project, plan) if plan is not None else "",
+        data=missing_data(project, plan) if plan is not None and head else "",
         baseline=values,
         replicates=whose,
         measured=bool(measured),
-        metrics=known_metrics(root, head, alike) if head else set(),
-        shares={name for name in metrics(design).values() if is_share(name)},
-        basis=basis(design),
-        done=sum(row.status == FINISHED for row in rows),
+        metrics=measured_metrics(project, alike, stage) if head else set(),
+        shares={name for name in metrics(design).values() if is_share(contract, name)},
+        basis=basis(design, contract),
+        done=sum(replicate.finished for replicate in replicates),
         seconds=seconds(alike),
         jobs=jobs,
     )
 
 
-def baselines(root: Path, head: str, alike: list[Record], target: str) -> dict[str, list[Record]]:
-    """What answers the baselines (designs of kind single) on this commit, up to the stage `target`, by their names.
+# What has run
+
+
+def similar(project: Project, stage: str, task: str) -> list[GitRecord]:
+    """The finished runs up to a stage, of a task."""
+    return [
+        record
+        for record in project.records()
+        if record.status == FINISHED and record.reaches(stage) and project.contract.task_of(record.params) == task
+    ]
+
+
+def baselines(project: Project, alike: list[GitRecord], stage: str) -> dict[str, list[GitRecord]]:
+    """What answers the baselines (designs of kind single) on HEAD, up to a stage, by their names.
 
     Runs of an earlier commit do where config, code and data are the same, as they do for any design.
     """
     names = {record.experiment["design"] for record in alike if record.experiment.get("kind") == "single"}
-    found: dict[str, list[Record]] = {}
-    for path in (root / schema.FOLDER / f"{name}.yaml" for name in sorted(names)):
+    answers: dict[str, list[GitRecord]] = {}
+    for path in (project.root / design_file.FOLDER / f"{name}.yaml" for name in sorted(names)):
         with suppress(UserError):  # a design that is no more, or can't be planned any more
-            rows = standings.standings(root, head, planning.Planner(root, path).plan().runs)
-            ended = [row.record for row in rows if row.record and row.status == FINISHED]
-            found[path.stem] = [record for record in ended if record.reaches(target)]
-    return {name: answers for name, answers in found.items() if answers}
+            replicates = standings(project, Planner(project, path).plan().runs)
+            records = [replicate.record for replicate in replicates if replicate.finished]
+            answers[path.stem] = [record for record in records if record.reaches(stage)]
+    return {name: records for name, records in answers.items() if records}
 
 
-def replicates(rows: list[Standing], measured: dict[str, list[Record]], metric: str) -> tuple[list[float], str]:
+def noise(
+    contract: Contract, replicates: list[Replicate], measured: Mapping[str, list[GitRecord]], metric: str
+) -> tuple[list[float], str]:
     """The metric's values over seeds that tell the noise, and whose they are.
 
     Those of the arm that the design's others are measured against. Before it has two, those of the baseline that has most.
     """
-    reference = rows[0].run.params[MEMBERSHIP]["baseline"] if rows else None
-    own = [row.record for row in rows if row.record and row.run.arm == reference]
+    settings = [replicate.run.params for replicate in replicates if replicate.run]
+    reference = settings[0][MEMBERSHIP]["baseline"] if settings else None
+    own = [replicate.record for replicate in replicates if replicate.record and replicate.arm == reference]
     values = values_of(own, metric)
     if len(values) > 1:
         return values, f"this design's arm {reference}"
     name = max(measured, key=lambda name: len(values_of(measured[name], metric)), default="")
     if not name:
         return [], ""
-    return values_of(measured[name], metric), name + apart(measured[name][0].params, [row.run.params for row in rows])
+    return values_of(measured[name], metric), name + apart(contract, measured[name][0].params, settings)
 
 
-def values_of(found: list[Record], metric: str) -> list[float]:
+def values_of(records: Iterable[Any], metric: str) -> list[float]:
     """A metric's values of the runs that have it."""
-    return [value for record in found if (value := record.value(metric)) is not None]
+    return [value for record in records if (value := record.value(metric)) is not None]
 
 
-def apart(theirs: dict[str, Any], ours: list[dict[str, Any]]) -> str:
+def apart(contract: Contract, theirs: dict[str, Any], ours: list[dict[str, Any]]) -> str:
     """Which of a baseline's settings no run of the design has, the first few of them; empty where there are none."""
     if not ours:
         return ""
     own = [nested_keys.flat(params) for params in ours]
-    known = nested_keys.flat({key: value for key, value in theirs.items() if key not in ("seed", MEMBERSHIP)})
-    others = {key: value for key, value in known.items() if not any((key, value) in params.items() for params in own)}
-    # Without training.lr, which conf/ has as ${lr}.
-    told = [f"{k}={v}" for k, v in others.items() if "." not in k or others.get(k.rpartition(".")[2]) != v]
-    more = f" and {len(told) - MOST_SETTINGS} more" if len(told) > MOST_SETTINGS else ""
-    return f" (which, unlike this design, has {', '.join(told[:MOST_SETTINGS])}{more})" if told else ""
+    settings = nested_keys.flat({key: value for key, value in theirs.items() if key != MEMBERSHIP})
+    others = {
+        key: value
+        for key, value in contract.without_seeds(settings).items()
+        if not any((key, value) in params.items() for params in own)
+    }
+    # Without a setting that conf/ makes of another, as ${lr}.
+    shown = [f"{k}={v}" for k, v in others.items() if "." not in k or others.get(k.rpartition(".")[2]) != v]
+    more = f" and {len(shown) - MOST_SETTINGS} more" if len(shown) > MOST_SETTINGS else ""
+    return f" (which, unlike this design, has {', '.join(shown[:MOST_SETTINGS])}{more})" if shown else ""
 
 
-def known_metrics(root: Path, head: str, alike: list[Record]) -> set[str]:
-    """The metrics that runs of this commit's code have measured."""
-    code = commit.commit(root, head).code
-    return {name for record in alike if record.code == code for name in nested_keys.flat(record.metrics)}
+def measured_metrics(project: Project, alike: list[GitRecord], stage: str) -> set[str]:
+    """The metrics that runs of HEAD's code have measured."""
+    head = project.commit(str(project.head))
+    return {
+        name
+        for record in alike
+        if record.content.code(record.params, stage) == head.code(record.params, stage)
+        for name in nested_keys.flat(record.metrics)
+    }
 
 
-def basis(design: Design) -> str:
-    """What the verdict on a design is going to be decided by, as far as its metric tells: seeds, images, or a count."""
-    metric = design.hypothesis.metric if design.hypothesis else ""
-    if metric in COUNTS:
+def seconds(alike: list[GitRecord]) -> float | None:
+    """What a run took in the middle of those that have finished, all stages together; None where none has."""
+    times = [sum(record.seconds.values()) for record in alike if record.seconds]
+    return statistics.median(times) if times else None
+
+
+# What is asked
+
+
+def is_share(contract: Contract, metric: str) -> bool:
+    """Whether a metric lies between 0 and 1."""
+    return (contract.metric(metric).low, contract.metric(metric).high) == (0, 1)
+
+
+def basis(design: Design, contract: Contract) -> str:
+    """What the verdict on a design is going to be decided by, as far as its metric tells: seeds, items, or a count."""
+    metric = contract.metric(design.hypothesis.metric if design.hypothesis else "")
+    if metric.exact:
         return COUNTED
-    return IMAGES if design.type != "train" and is_scored(metric) else SEEDS
+    return IMAGES if metric.per_item and not contract.is_recipe(design.type) else SEEDS
 
 
-def unusable(plan: Plan) -> str:
+def unusable(project: Project, plan: Plan) -> str:
     """Which of the plan's arms has settings that the stages would refuse, and why; empty where they would take all."""
+    if project.contract.check is None:
+        return ""
+    check = hooks.load(project.root, project.contract.check)
     for run in plan.runs:
         try:
-            pass  # the contract's own check comes here
+            check({key: value for key, value in run.params.items() if key != MEMBERSHIP})
         except UserError as error:
             return f"{run.arm}: {error}"
     return ""
 
 
-def default_task(root: Path) -> str:
-    """The task of the config as it stands."""
-    return str(planning.Composer(root / "conf").compose([])["task"])
+# The world around
 
 
-def unready(root: Path) -> str:
+def unready(project: Project) -> str:
     """Why runs can't start from here; empty where they can."""
     try:
-        queue.ready(root)
+        ready(project)
     except UserError as error:
         return str(error)
     return ""
 
 
-def is_committed(root: Path, path: Path) -> bool:
-    """Whether HEAD has the file as it stands."""
-    known = git(root, "ls-files", "--error-unmatch", str(path.resolve()))
-    return known and git(root, "diff", "--quiet", "HEAD", "--", str(path.resolve()))
-
-
-def secrets(root: Path) -> str:
-    """What is wrong with .env; empty where nothing is."""
-    if git(root, "ls-files", "--error-unmatch", ".env"):
+def secrets(project: Project) -> str:
+    """What is wrong with .env; empty where nothing is, or there is none."""
+    if project.git.says_yes("ls-files", "--error-unmatch", ".env"):
         return ".env is tracked by git: git rm --cached .env, and change the secrets that were in it"
-    return "" if git(root, "check-ignore", "-q", ".env") else ".env is not ignored: add it to .gitignore"
-
-
-def git(root: Path, *arguments: str) -> bool:
-    """Whether a git command says yes."""
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True).returncode == 0
+    if not (project.root / ".env").exists() or project.git.says_yes("check-ignore", "-q", ".env"):
+        return ""
+    return ".env is not ignored: add it to .gitignore"
 
 
 def tracking(root: Path) -> str:
@@ -177,20 +210,17 @@ def tracking(root: Path) -> str:
     return f"MLflow, {parts.scheme}://{parts.hostname}" if parts.hostname else f"MLflow, {uri}"
 
 
-def missing_data(root: Path, head: str, plan: Plan) -> str:
-    """Which of the plan's data are not there, and what to do; empty where all are."""
-    for params in {run.params["data"]["source"]["path"]: run.params for run in plan.runs}.values():
-        path = params["data"]["source"]["path"]
-        if not (root / path).exists():
-            return f"{path} is not there: dvc pull, or set data.source.path"
-        if commit.commit(root, head).data(params) is None:
+def missing_data(project: Project, plan: Plan) -> str:
+    """Which of the plan's data are not there, and what to do; empty where all are, or no setting names them."""
+    key = project.contract.raw_data
+    if key is None:
+        return ""
+    commit = project.commit(str(project.head))
+    for path, params in {str(nested_keys.get(run.params, key)): run.params for run in plan.runs}.items():
+        if not (project.root / path).exists():
+            return f"{path} is not there: dvc pull, or set {key}"
+        if commit.data(params) is None:
             return (
                 f"{path} is known to neither git nor DVC, so that queued runs would miss it: dvc add {path}, git commit"
             )
     return ""
-
-
-def seconds(alike: list[Record]) -> float | None:
-    """What a run took in the middle of those that have finished, all stages together; None where none has."""
-    times = [sum(record.seconds.values()) for record in alike if record.seconds]
-    return statistics.median(times) if times else None

@@ -5,57 +5,56 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lab.records import record as records
-from lab.records.record import FAILED, FINISHED, QUEUED, RUNNING, Record
+from lab.contract.metrics import compiled
+from lab.nested_keys import get
+from lab.study import FAILED, RUNNING, Replicate
 
 if TYPE_CHECKING:
+    from lab.contract import Contract
     from lab.design.plan import Run
+    from lab.records.project import Project
 
-MISSING = "not queued"
 _STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")
+# How a stage's end by SIGHUP, SIGINT, SIGKILL and SIGTERM is told, by Python and by shells.
+KILLED = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}
+LOCKED = re.compile(r"Unable to acquire lock|LockError|FileLocked|is busy, it is being blocked|\.lock'?: File exists")
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A run of a plan and the record that answers it, of whatever design; None where there is none."""
-
-    run: Run
-    record: Record | None
-
-    @property
-    def status(self) -> str:
-        """FINISHED, FAILED, RUNNING, QUEUED or MISSING."""
-        return self.record.status if self.record else MISSING
-
-    @property
-    def reused(self) -> bool:
-        """Whether the record is of another name: another design's, or of another day."""
-        return self.record is not None and self.record.name != self.run.name
-
-    @property
-    def active(self) -> bool:
-        """Whether it is queued or running."""
-        return self.status in (QUEUED, RUNNING)
-
-
-def standings(root: Path, head: str, runs: Iterable[Run], names: Mapping[str, str] | None = None) -> list[Standing]:
-    """How `runs` stand on the commit `head`.
+def standings(
+    project: Project, runs: Iterable[Run], head: str | None = None, names: Mapping[str, str] | None = None
+) -> list[Replicate]:
+    """How `runs` stand on the commit `head` (left out, HEAD): each with the record that answers it, of whatever design.
 
     `names` are the experiments that have to answer, by the runs' names: those that were queued anew on purpose. Other
     runs are answered by any record of the same config, code and data.
     """
-    known = records.read(root)
-    groups = records.by_key(known)
-    named = {(record.baseline, record.name): record for record in known}  # the later of two of the same name
-    found = []
+    named = {(record.baseline, record.name): record for record in project.records()}  # the later of two of the same name
+    replicates = []
     for run in runs:
         own = (names or {}).get(run.name)
-        record = named.get((head, own)) if own else records.answer(groups, root, head, run.params, run.target)
-        found.append(Standing(run, record))
-    return found
+        record = named.get((head or "", own)) if own else project.answer(run.params, run.target, head)
+        reused = record is not None and record.name != run.name  # another design's, or of another day
+        replicates.append(Replicate(run.arm, run.levels, run.seed, record, reused=reused, run=run))
+    return replicates
+
+
+def disturbed(record: Any) -> bool:
+    """Whether a run failed for a reason outside the experiment: killed, a lock, a lost worker; not a stage's own error."""
+    if record.exit_code is not None:
+        return record.exit_code in KILLED
+    if record.pending is None or LOCKED.search(record.log):
+        return True
+    code = record.pending.returncode
+    return code is None or code <= 0  # never set up, killed, or finished and lost on the way back
+
+
+def undecided(replicate: Replicate) -> bool:
+    """Whether a run has neither finished nor failed for good."""
+    if replicate.record is None or replicate.active:
+        return True
+    return replicate.status == FAILED and disturbed(replicate.record)
 
 
 @dataclass(frozen=True)
@@ -72,22 +71,20 @@ class Progress:
         return f"{self.stage} {self.epoch}/{self.epochs}{metric}" if self.epoch else self.stage
 
 
-def progress(record: Record) -> Progress:
+def progress(record: Any, contract: Contract) -> Progress:
     """Where a running experiment is, from its log and from the epochs that it has noted."""
-    if record.task is None or not record.task.log.exists():
+    if record.pending is None or not record.pending.log.exists():
         return Progress("starting" if record.status == RUNNING else "")
-    stages = _STAGE.findall(record.task.log.read_text(errors="replace"))
-    stage = stages[-1] if stages else "starting"
-    latest = {name: points[-1] for name, points in record.curves.items()} if stage == "train" else {}
-    if not latest:
+    stages = _STAGE.findall(record.pending.log.read_text(errors="replace"))
+    stage, curves = stages[-1] if stages else "starting", contract.curves
+    latest = {name: points[-1] for name, points in record.curves.items()} if curves and stage == curves.stage else {}
+    if curves is None or not latest:
         return Progress(stage)
-    shown = {name: point.value for name, point in latest.items() if name.startswith("val/") and name != "val/loss"}
-    epochs = record.params.get("training", {}).get("max_epochs", 0)
-    return Progress(stage, 1 + max(point.step for point in latest.values()), epochs, shown)
-
-
-def counts(rows: Iterable[Standing]) -> dict[str, int]:
-    """How many runs stand how, without the zeros."""
-    statuses = [row.status for row in rows]
-    order = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)
-    return {status: statuses.count(status) for status in order if status in statuses}
+    patterns = [compiled(pattern) for pattern in curves.progress]
+    shown = {
+        name: point.value
+        for name, point in latest.items()
+        if any(pattern.fullmatch(name) for pattern in patterns)
+    }
+    epochs = get(record.params, curves.epochs) if curves.epochs else None
+    return Progress(stage, 1 + max(point.step for point in latest.values()), epochs or 0, shown)

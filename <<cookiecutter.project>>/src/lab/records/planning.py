@@ -40,8 +40,13 @@ class Planner:
         design_file.names_taken(self.design, path, self.contract)
         self.composer, self.pipeline = composer_of(tree), Pipeline.read(tree / "dvc.yaml")
         self.resolve = resolver(project)
-        git = project.git
-        self.date = git.last_change(path) or git.last_change(project.root) or "undated"
+        self.date = self._last_change() or "undated"
+
+    def _last_change(self) -> str:
+        """The day of the last commit that changed the design, or anything; empty without one, or without git."""
+        if self.project.head is None:
+            return ""
+        return self.project.git.last_change(self.path) or self.project.git.last_change(self.project.root)
 
     def plan(self, trials: Iterable[Levels] = ()) -> Plan:
         """The plan, with the combinations that a bayesian sweep has chosen so far. Raises UserError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Project:
         tracked: gives the commit of a model that only a tracking server knows by that name, and None for any other name.
 
     Raises:
-        UserError: it is in no git repository, or has no contract.
+        UserError: it has no contract; where git is asked for more than HEAD, it is in no repository.
     """
 
     def __init__(
@@ -68,8 +69,10 @@ class Project:
 
     @property
     def head(self) -> str | None:
-        """The commit that is checked out; None before the first one."""
-        return self.git.head
+        """The commit that is checked out; None before the first one, and without a repository."""
+        with suppress(UserError):
+            return self.git.head
+        return None
 
     def commit(self, rev: str) -> Commit:
         """What a commit says, by its full hash."""

@@ -1,4 +1,4 @@
-"""Whether `plumbing` queues what the installed DVC would: one experiment is queued both ways, and compared.
+"""Whether `fast_queue` queues what the installed DVC would: one experiment is queued both ways, and compared.
 
 It happens in a scratch repository and a process of its own, once for each set of versions.
 """
@@ -24,7 +24,7 @@ FILES = {
 
 
 def passed(root: Path) -> bool:
-    """Whether the project at `root` may use `plumbing`."""
+    """Whether the project at `root` may use `fast_queue`."""
     versions = {name: version(name) for name in PACKAGES}
     if not versions["dvc"].startswith("3."):
         return False
@@ -53,31 +53,32 @@ def _try() -> bool:
 
 def main() -> None:
     """The test itself, in the working directory: queue `lr: 0.5` both ways. Raises AssertionError."""
-    import pygit2
     from dvc.repo import Repo
+    from dvc.scm import Git
 
+    from lab.execution.backend import Job
     from lab.execution.dvc import fast_queue, stock_queue
 
     root = Path.cwd()
-    git = pygit2.init_repository(str(root))
     for name, content in FILES.items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(content)
-    git.index.add_all()
-    git.index.write()
-    who = pygit2.Signature("lab", "lab@localhost")
-    git.create_commit("HEAD", who, who, "scratch", git.index.write_tree(), [])
-    item = ("name", {"lr": 0.5}, "train")
+    git = Git.init(str(root))
+    git.add(list(FILES))
+    git.commit("scratch")
+    git.close()
+    job = Job("name", {"lr": 0.5}, "train")
     with Repo(str(root)) as repo:
-        ours, theirs = (_described(git, repo, way.put(repo, [item])) for way in (fast_queue, stock_queue))
+        ours, theirs = (_described(repo, way.put(repo, [job])) for way in (fast_queue, stock_queue))
     assert ours == theirs, (ours, theirs)
 
 
-def _described(git: Any, repo: Any, commits: list[str]) -> dict[str, Any]:
+def _described(repo: Any, commits: list[str]) -> dict[str, Any]:
     """All that a worker will read of a queued experiment."""
     from dvc.repo.experiments.refs import CELERY_STASH
 
     (rev,) = commits
+    git = repo.scm.pygit2.repo  # DVC's own, which reads trees and reflogs
     commit = git[rev]
     entry = next(entry for entry in repo.experiments.celery_queue.iter_queued() if entry.stash_rev == rev)
     (message,) = [m for m in repo.experiments.celery_queue.celery.iter_queued() if rev in str(m.decode())]

@@ -15,12 +15,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-QUEUED, RUNNING, DONE = "queued", "running", "done"
+from lab.study import FAILED, QUEUED, RUNNING
+
+DONE = "done"
 
 
 @dataclass(frozen=True)
 class Task:
-    """An experiment in DVC's queue.
+    """An experiment in DVC's queue: a `lab.records.pending.Pending`.
 
     `commit` is the stash commit that holds its params, `baseline` the commit it was queued on, and `state` one of
     QUEUED, RUNNING (a worker has taken it, dead or alive) and DONE (a worker has finished with it, well or not).
@@ -36,6 +38,21 @@ class Task:
     message: Path
     folder: Path
     result: Path
+
+    @property
+    def status(self) -> str:
+        """QUEUED, RUNNING, or FAILED: of what is done, only what has failed is no experiment."""
+        return FAILED if self.state == DONE else self.state
+
+    @property
+    def delivered(self) -> bool:
+        """Whether its stages came to their end, so that an experiment should be there."""
+        return bool(self.executor.get("result_hash"))
+
+    @property
+    def returncode(self) -> int | None:
+        """What its process ended with; None while it runs, or where it never came to that."""
+        return self.process.get("returncode")
 
     @property
     def log(self) -> Path:

@@ -8,37 +8,30 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from lab.execution.dvc import fast_queue, queue_tasks, workers
-from lab.execution.dvc.queue import alone, patiently
+from lab.execution.dvc import fast_queue, queue_tasks
+from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.queue_tasks import Task
-from lab.records import commit
+from lab.git import Repository
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-def repair(root: Path) -> list[Task]:
-    """Collect or requeue what no worker is at any more. Returns those tasks."""
+def put_right(root: Path, tasks: list[Task]) -> None:
+    """Collect or requeue these, which no worker is at any more."""
     from dvc.repo import Repo
 
-    running = [task for task in queue_tasks.read(root) if task.state == queue_tasks.RUNNING]
-    if not workers.lost(root, running):
-        return []
-    with alone(root), Repo(str(root)) as repo:
-        # Once more, now that no other lab does the same.
-        running = [task for task in queue_tasks.read(root) if task.state == queue_tasks.RUNNING]
-        found = workers.lost(root, running)
-        for task in found:
+    with Repo(str(root)) as repo:
+        for task in tasks:
             if not _collect(repo, task):
                 _put_back(repo, task)
-    return found
 
 
-def retry(root: Path, task: Task) -> None:
-    """Put a failed experiment back into the queue. Its finished stages come back from DVC's run cache."""
+def put_back(root: Path, task: Task) -> None:
+    """Put a failed experiment back into the queue."""
     from dvc.repo import Repo
 
-    with alone(root), Repo(str(root)) as repo:
+    with Repo(str(root)) as repo:
         _put_back(repo, task)
 
 
@@ -51,13 +44,13 @@ def _collect(repo: Repo, task: Task) -> bool:
     ref, place = task.executor.get("result_ref"), Path(task.executor.get("root_dir", ""))
     if not ref:
         return False
-    queue, git = repo.experiments.celery_queue, commit.repository(Path(repo.root_dir))
-    if git.references.get(ref) is None and (place / ".git").exists():
+    queue, git = repo.experiments.celery_queue, Repository(Path(repo.root_dir))
+    if git.ref(ref) is None and (place / ".git").exists():
         info = ExecutorInfo.load_json(queue.get_infofile_path(task.commit))
         executor, result = TempDirExecutor.from_info(info), info.result
         assert result is not None
         patiently(lambda: BaseStashQueue.collect_executor(repo.experiments, executor, result))
-    if git.references.get(ref) is None:
+    if git.ref(ref) is None:
         return False
     shutil.rmtree(place, ignore_errors=True)
     queue.celery.backend.mark_as_done(task.id, None)  # type: ignore[attr-defined]
@@ -94,10 +87,10 @@ def _sweep(task: Task) -> None:
 
 def tidy(root: Path, names: set[str]) -> None:
     """Forget the queue's notes on finished experiments: they are records now, and `dvc queue status` slows with each."""
-    git = commit.repository(root)
+    git = Repository(root)
     for task in queue_tasks.read(root):
         ref = task.executor.get("result_ref")
-        if task.name in names and task.state == queue_tasks.DONE and ref and git.references.get(ref) is not None:
+        if task.name in names and task.state == queue_tasks.DONE and ref and git.ref(ref) is not None:
             shutil.rmtree(task.folder, ignore_errors=True)
             task.result.unlink(missing_ok=True)
             task.message.unlink(missing_ok=True)

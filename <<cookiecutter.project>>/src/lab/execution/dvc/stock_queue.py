@@ -1,4 +1,4 @@
-"""Experiments put into DVC's queue as DVC does it itself, in this process: where `plumbing` doesn't fit DVC's version."""
+"""Experiments put into DVC's queue as DVC does it itself, in this process: where `fast_queue` doesn't fit DVC's version."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from lab.execution.backend import Job
 from lab.execution.dvc import queue_tasks
-from lab.execution.dvc.fast_queue import Item, withdraw
+from lab.execution.dvc.fast_queue import withdraw
+from lab.records.commit import PARAMS
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-def put(repo: Repo, items: Iterable[Item]) -> list[str]:
+def put(repo: Repo, jobs: Iterable[Job]) -> list[str]:
     """Queue experiments on HEAD. Returns their stash commits; after an error nothing is queued.
 
     DVC takes params.yaml from the work tree, so that each is written there in turn, and the user's put back at last.
     """
     root = Path(repo.root_dir)
-    path = root / "params.yaml"
+    path = root / PARAMS
     own = path.read_bytes()
     before = {task.commit for task in queue_tasks.read(root)}
     try:
         with chdir(root), redirect_stdout(io.StringIO()):
-            for name, params, target in items:
-                path.write_text(OmegaConf.to_yaml(OmegaConf.create(params)), encoding="utf-8")
-                repo.experiments.run(queue=True, targets=[target], name=name, no_hydra=True)
+            for job in jobs:
+                path.write_text(OmegaConf.to_yaml(OmegaConf.create(job.params)), encoding="utf-8")
+                repo.experiments.run(queue=True, targets=[job.stage], name=job.name, no_hydra=True)
     except BaseException:
         withdraw(repo, _new(root, before))
         raise

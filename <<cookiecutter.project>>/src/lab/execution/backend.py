@@ -1,0 +1,83 @@
+"""Where runs are carried out: what a backend has to do, and which there are.
+
+A backend only carries runs out. Which runs those are, what they are called, and whether one has to be retried is decided by
+the modules beside this one; what came out is in git, as DVC experiments, whoever made them. `conformance` is a test suite
+that a new backend has to pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from lab.errors import UserError, nearest
+from lab.records.pending import Pending
+
+BACKENDS = {"dvc": "lab.execution.dvc.backend:DvcBackend"}
+DEFAULT = "dvc"
+
+
+class Job(NamedTuple):
+    """An experiment to be made of HEAD: its name, what its params.yaml holds, and the stage of dvc.yaml that it ends with."""
+
+    name: str
+    params: dict[str, Any]
+    stage: str
+
+
+class Backend(Protocol):
+    """Carries out runs of one project. All of its state outlives the process, so that another takes up where one was killed."""
+
+    def pending(self) -> Sequence[Pending]:
+        """The runs that it has and that are no experiments, or not known to be: in the order in which they were queued."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keeps every other `lab` from changing what is queued; it ends with the process, however that ends."""
+        ...
+
+    def put(self, jobs: Sequence[Job]) -> None:
+        """Queue experiments on HEAD, in this order: all of them or, after any error, none. Called inside `alone`.
+
+        Neither the work tree nor the index nor HEAD may change by it. Raises UserError.
+        """
+        ...
+
+    def start(self, workers: int) -> None:
+        """See to it that as many workers are there; a worker ends when nothing is queued. Raises UserError."""
+        ...
+
+    def workers(self) -> int:
+        """How many workers are there, whoever started them."""
+        ...
+
+    def stop(self) -> int:
+        """Ask the workers to end after the runs that they are at. Returns how many were asked."""
+        ...
+
+    def end(self) -> None:
+        """End the runs that workers are at: they become failed ones, with a returncode that tells of a signal."""
+        ...
+
+    def repair(self) -> None:
+        """Put right what a crash left: a run that nobody is at any more becomes an experiment, or is queued anew."""
+        ...
+
+    def retry(self, run: Pending) -> None:
+        """Queue a failed run anew, with the same params on the same commit."""
+        ...
+
+    def tidy(self, names: set[str]) -> None:
+        """Forget what it has noted on runs of these names that are experiments by now."""
+        ...
+
+
+def backend(root: Path, name: str = DEFAULT) -> Backend:
+    """The backend called `name`, for the project at `root`. Raises UserError."""
+    if name not in BACKENDS:
+        raise UserError(f"no backend {name}: there are {', '.join(BACKENDS)}.{nearest(name, BACKENDS)}")
+    module, _, kind = BACKENDS[name].partition(":")
+    return getattr(import_module(module), kind)(root)

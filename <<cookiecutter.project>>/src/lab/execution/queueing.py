@@ -1,0 +1,57 @@
+"""Runs queued: all of them or none, in order, never twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lab.errors import UserError
+from lab.execution.backend import Job
+from lab.execution.work_tree import ready
+from lab.study import FAILED, QUEUED, RUNNING
+
+if TYPE_CHECKING:
+    from lab.design.plan import Run
+    from lab.execution.backend import Backend
+    from lab.records.project import Project
+
+
+def enqueue(project: Project, backend: Backend, runs: Iterable[Run], again: bool = False) -> dict[str, str]:
+    """Queue what no record answers yet. Returns the names of the newly queued experiments by the runs' names.
+
+    A run that has finished, is under way or has failed is not queued; `again` queues the finished and failed ones anew,
+    under a name with a number. Raises UserError, and then nothing is queued.
+    """
+    head = ready(project)
+    with backend.alone():
+        project.refresh()  # another lab may just have queued the same
+        new = named(project, head, list(runs), again)
+        if new:
+            backend.put([Job(name, run.params, run.target) for name, run in new.items()])
+    project.refresh()
+    return {run.name: name for name, run in new.items()}
+
+
+def named(project: Project, head: str, runs: list[Run], again: bool) -> dict[str, Run]:
+    """The runs to queue, by the names that their experiments get. Raises UserError where a name is taken."""
+    here = [record for record in project.records() if record.baseline == head]
+    taken = {record.name: record for record in here if record.status != FAILED}
+    failed = {record.name for record in here if record.status == FAILED}
+    new: dict[str, Run] = {}
+    for run in runs:
+        record = project.answer(run.params, run.target, head)
+        if record is not None and (not again or record.status in (QUEUED, RUNNING)):
+            continue
+        name = run.name
+        if again:
+            numbered = (f"{run.name}-{number}" for number in range(2, 10_000))
+            while name in taken or name in failed or name in new:
+                name = next(numbered)
+        if name in taken or name in new:
+            raise UserError(
+                f"the name {name} is taken on this commit by an experiment with other params, which is "
+                f"{taken[name].status if name in taken else 'in this plan'}: nothing was queued. Give the design another "
+                f"run_name, or remove that experiment: dvc exp remove {name}"
+            )
+        new[name] = run
+    return new

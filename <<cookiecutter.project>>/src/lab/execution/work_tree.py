@@ -1,0 +1,74 @@
+"""Whether experiments on HEAD would be what is seen here: a branch, a commit, and no change that matters to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from lab import yaml12
+from lab.contract import FILE
+from lab.design.pipeline import Pipeline
+from lab.errors import UserError
+from lab.records.commit import LOCK, PARAMS, PIPELINE
+
+if TYPE_CHECKING:
+    from lab.records.project import Project
+
+CONFIG, DOCS = "conf", "docs"
+
+
+def ready(project: Project) -> str:
+    """The commit that runs are queued on: HEAD. Raises UserError where an experiment would not be what is seen here."""
+    head = project.git.head
+    if head is None:
+        raise UserError("git has no commit yet: git add -A and git commit first; experiments start from a commit")
+    if project.git.is_detached:
+        raise UserError(
+            f"git's HEAD is detached at {head[:7]}: git switch to a branch, or git switch -c NAME for a new one"
+        )
+    changed = dirty(project)
+    if changed:
+        shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        raise UserError(f"not committed: {shown}. Experiments run what is committed: git commit it, or git stash -u")
+    return head
+
+
+def dirty(project: Project) -> list[str]:
+    """What differs from HEAD and matters to a run, by path: not what DVC itself writes when it runs the pipeline here.
+
+    Of the files that git does not know only those count that a run would miss: the config, and what a stage depends on.
+    """
+    pipeline, params = Pipeline.read(project.root / PIPELINE), _params(project)
+    written = [PARAMS, LOCK, *(path for stage in pipeline.stages for path in pipeline.outputs(stage, params))]
+    needed = [CONFIG, FILE, PIPELINE, *(path for stage in pipeline.stages for path in pipeline.deps(stage, params))]
+    changed = []
+    for is_new, path in _changes(project):
+        if _is_in(path, [DOCS]):  # a report may be written while experiments run
+            continue
+        matters = _is_in(path, needed) or path.endswith(".dvc") if is_new else True
+        if matters and not _is_in(path, written):
+            changed.append(path)
+    return changed
+
+
+def _params(project: Project) -> dict[str, Any]:
+    """The settings as they stand, which paths in dvc.yaml may be made of."""
+    path = project.root / PARAMS
+    return yaml12.mapping(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _changes(project: Project) -> Iterator[tuple[bool, str]]:
+    """Each path of the project that differs from HEAD, and whether git does not know it."""
+    # Without the optional locks, git status leaves the index alone.
+    command = ["--no-optional-locks", "status", "--porcelain", "-z", "-uall", "--no-renames", "--", "."]
+    done = project.git.call(*command)
+    if done.returncode:
+        raise UserError(f"git status failed: {done.stderr.strip()}")
+    above = "" if str(project.git.prefix) == "." else f"{project.git.prefix}/"
+    for line in filter(None, done.stdout.split("\0")):
+        yield line.startswith("??"), line[3:].removeprefix(above)
+
+
+def _is_in(path: str, places: list[str]) -> bool:
+    """Whether a path is one of these files, or lies in one of these folders."""
+    return any(path == place or path.startswith(f"{place.rstrip('/')}/") for place in places)
