@@ -14,26 +14,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pygit2
-
-from lab.records import commit as checkout
-from lab.records.record import FAILED, FINISHED
-from lab.report import sections, settings, tables
-from lab.report.tables import shape, title
+from lab.report import provenance, sections, settings, tables
+from lab.study import FAILED
 
 if TYPE_CHECKING:
     import jinja2
 
     from lab.analysis.verdict import Verdict
-    from lab.records.study import Row, Study
     from lab.report.figures import Picture
+    from lab.study import Replicate, Study
 
 FOLDER = Path("docs/04-report")
 TEMPLATE = "report.md.jinja"
@@ -50,17 +45,17 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     from lab.report.figures import pictures
     from lab.report.html import html
 
-    folder = folder or study.root / FOLDER
+    folder = folder or study.project.root / FOLDER
     path = folder / f"{name(study)}.md"
     beside = folder / name(study)
     beside.mkdir(parents=True, exist_ok=True)
     former = path.read_text(encoding="utf-8") if path.exists() else ""
-    found = pictures(study, verdict)
-    text = markdown(study, verdict, found, former)
+    drawn = pictures(study, verdict)
+    text = markdown(study, verdict, drawn, former)
     for file in beside.iterdir():
         if file.suffix in (".png", ".csv", ".json") and f"{beside.name}/{file.name}" not in text:
             file.unlink()  # a figure that is no more
-    for picture in found:
+    for picture in drawn:
         if picture.png is not None and picture.data is not None:
             (beside / f"{picture.name}.png").write_bytes(picture.png)
             (beside / f"{picture.name}.csv").write_text(as_csv(picture.data), encoding="utf-8")
@@ -73,42 +68,25 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
 
 def name(study: Study) -> str:
     """What a report is called: by the day of its baseline, and its design."""
-    return f"{day(study)}_{study.design.name}"
-
-
-def day(study: Study) -> str:
-    """The day of the commit that the runs started from, where that was made."""
-    commit = checkout.repository(study.root)[study.commit]
-    zone = timezone(timedelta(minutes=commit.commit_time_offset))  # type: ignore[attr-defined]
-    return datetime.fromtimestamp(commit.commit_time, zone).date().isoformat()  # type: ignore[attr-defined]
-
-
-def author(study: Study) -> str:
-    """Who made the commit that the runs started from, by name."""
-    return " ".join(checkout.repository(study.root)[study.commit].peel(pygit2.Commit).author.name.split())
+    return f"{study.baseline.day}_{study.design.name}"
 
 
 def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former: str = "") -> str:
     """The report's text; `former` is the one that there is, whose blocks are kept."""
-    rows = [row for row in study.rows if row.record and row.status == FINISHED]
     common, varied = settings.settings(study)
-    place = name(study)
-    local = "\n\n".join(sections.shown(picture, place) for picture in pictures if picture.local)
+    beside = name(study)
+    local = "\n\n".join(sections.shown(picture, beside) for picture in pictures if picture.local)
     has_image = any(picture.local and picture.png for picture in pictures)
     images = local if has_image else inside(former, "images") or local
     return template().render(
         study=study,
         design=study.design,
         verdict=verdict,
-        name=place,
-        date=day(study),
-        author=author(study),
+        name=beside,
         data=sections.data(study),
-        shape=shape(study.design).value,
-        metric=title(verdict.metric) if verdict.metric else "",
         headline=sections.headline(verdict),
-        finished=len(rows),
-        reused=sum(row.reused for row in study.rows),
+        finished=len(study.finished),
+        reused=sum(replicate.reused for replicate in study.replicates),
         question=list(sections.question(study)),
         common=common,
         varied=varied,
@@ -116,15 +94,16 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         actual=list(sections.actual(study, verdict)),
         table=sections.table(study, verdict),
         legend=sections.legend(study, verdict),
-        drawn=[sections.shown(picture, place) for picture in pictures if not picture.local],
+        drawn=[sections.shown(picture, beside) for picture in pictures if not picture.local],
         images=block("images", images) if images else "",
         analysis=block("analysis", inside(former, "analysis") or ANALYSIS),
         next=block("next", inside(former, "next") or NEXT),
         failures=block("failures", sections.failures(study) or inside(former, "failures") or sections.unknown(study)),
         checklist=list(sections.checklist(study, verdict)),
-        provenance=list(sections.provenance(study)),
+        provenance=list(provenance.provenance(study)),
         reasons=list(sections.reasons(verdict)),
-        runs=[sections.run_line(row, verdict.metric) for row in study.rows],
+        targets=sections.targets(study, verdict),
+        runs=sections.runs(study, verdict.metric),
     )
 
 
@@ -140,12 +119,7 @@ def template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    filters: dict[str, Callable[..., Any]] = {
-        "cell": sections.cell,
-        "ended": sections.ended,
-        "told": sections.told,
-    }
-    environment.filters |= filters
+    environment.filters["ended"] = sections.ended
     return environment.get_template(TEMPLATE)
 
 
@@ -173,20 +147,20 @@ def outside(text: str) -> str:
 
 def numbers(study: Study, verdict: Verdict) -> str:
     """The verdict as JSON, with the design it is on, and the runs that failed."""
-    failed = [{"arm": row.arm, "seed": row.seed} for row in study.rows if row.status == FAILED]
+    failed = [{"arm": each.arm, "seed": each.seed} for each in study.replicates if each.status == FAILED]
     content = {"design": study.design.name, "digest": study.digest, "commit": study.commit, "failed": failed}
     return json.dumps(content | {"verdict": rounded(asdict(verdict))}, ensure_ascii=False, indent=1) + "\n"
 
 
-def rounded(something: Any) -> Any:
+def rounded(content: Any) -> Any:
     """All numbers in it by their first digits: what another machine's arithmetic gives as well."""
-    if isinstance(something, dict):
-        return {str(key): rounded(value) for key, value in something.items()}
-    if isinstance(something, list | tuple):
-        return [rounded(value) for value in something]
-    if isinstance(something, float):
-        return float(f"{something:.{DIGITS}g}")
-    return something
+    if isinstance(content, dict):
+        return {str(key): rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [rounded(value) for value in content]
+    if isinstance(content, float):
+        return float(f"{content:.{DIGITS}g}")
+    return content
 
 
 def as_csv(frame: Any) -> str:
@@ -197,20 +171,24 @@ def as_csv(frame: Any) -> str:
 # One run
 
 
-def fragment(study: Study, row: Row, verdict: Verdict | None = None) -> str:
+def fragment(study: Study, replicate: Replicate, verdict: Verdict | None = None) -> str:
     """A page on one run: what it answers, how it differs, what it measured, and what its design came to."""
-    record = row.record
-    lines = [f"# {row.arm}, seed {row.seed}", "", f"A run of *{study.design.title}* (`{study.design.name}`)", ""]
+    design, record = study.design, replicate.record
+    lines = [f"# {replicate.arm}, seed {replicate.seed}", "", f"A run of *{design.title}* (`{design.name}`)", ""]
     if verdict is not None:
         lines += [f"The design's verdict: **{verdict.outcome}**{' (exploratory)' if verdict.exploratory else ''}", ""]
-    if record is None or row.status != FINISHED:
+    if record is None or not replicate.finished:
         reason = f": {record.reason}" if record and record.reason else ""
-        return "\n".join([*lines, f"{row.status.capitalize()}{reason}", ""])
+        return "\n".join([*lines, f"{replicate.status.capitalize()}{reason}", ""])
     names = dict.fromkeys([*study.metrics, *tables.beside(study, next(iter(study.metrics), ""))])
-    values = [(each, tables.by_seed([row], each).get(row.seed)) for each in names]
-    lines += [f"- {title(each)} (`{each}`): {sections.number(value)}" for each, value in values if value is not None]
-    epoch = record.value("train.best_epoch")
-    if epoch is not None and "train.best_epoch" not in names:
+    values = {name: tables.by_seed([replicate], name).get(replicate.seed) for name in names}
+    lines += [
+        f"- {study.metric(name).label} (`{name}`): {sections.number(value)}"
+        for name, value in values.items()
+        if value is not None
+    ]
+    epoch = record.value(study.contract.best_epoch) if study.contract.best_epoch else None
+    if epoch is not None and study.contract.best_epoch not in names:
         lines.append(f"- best epoch, counted from 0: {epoch:g}")
     own = settings.own(study, record)
     if own:

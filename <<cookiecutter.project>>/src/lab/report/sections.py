@@ -2,50 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from lab.analysis.decisions import INVALID, UNDERPOWERED
 from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, disturbed
-from lab.records.record import FAILED, FINISHED
-from lab.records.study import minimized
-from lab.report import tables
-from lab.report.tables import Shape, shape, title
+from lab.report import markdown, tables
+from lab.study import FAILED
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Mark, Verdict
-    from lab.records.record import Record
-    from lab.records.study import Row, Study
+    from lab.contract.reports import Fact
     from lab.report.figures import Picture
+    from lab.study import Replicate, Study
 
 
 def data(study: Study) -> str:
-    """The data that the runs saw: its name and kind, its sites, and how many test images; empty before the first result."""
-    finished = [row for row in study.rows if row.status == FINISHED]
-
-    def told(rows: Sequence[Row], key: str) -> str:
-        return " and ".join(dict.fromkeys(filter(None, (tables.param(row, key) for row in rows))))
-
+    """The data that the runs saw, by the contract's facts on it; empty before the first result."""
+    finished = [replicate for replicate in study.replicates if replicate.finished]
     # Where the models come from other runs, those know what they were trained on.
-    own = [row for row in finished if not tables.param(row, "infer.model")]
-    own = [row for row in own if tables.param(row, "infer.members") in ("", "[]")]
-    name, kind = told(finished, "data.name"), told(finished, "data.source.kind")
-    train, test = told(own, "data.site"), told(finished, "infer.site")
-    counts = sorted({int(count) for row in finished if (count := row.value(f"{study.design.target}.images"))})
-    parts = [
-        f"{name} ({kind})" if kind not in ("", name) else name,
-        f"trained on site {train}" if train else "",
-        f"tested on site {test}" if test else "",
-        f"{' and '.join(map(str, counts))} test images" if counts else "",
-    ]
-    return ", ".join(filter(None, parts))
+    own = [replicate for replicate in finished if not study.contract.models_named(replicate.record.params)]
+    facts = study.contract.data_facts
+    return ", ".join(filter(None, (fact_of(study, fact, own if fact.own else finished) for fact in facts)))
+
+
+def fact_of(study: Study, fact: Fact, replicates: Sequence[Replicate]) -> str:
+    """A fact on the data, of the values that the runs have; empty where they have none."""
+
+    def values(key: str | None) -> str:
+        texts = (tables.param(replicate, key) for replicate in replicates) if key else ()
+        return " and ".join(dict.fromkeys(filter(None, texts)))
+
+    if fact.metric is not None:
+        counts = (replicate.value(fact.metric.format(stage=study.stage)) for replicate in replicates)
+        value = " and ".join(map(str, sorted({int(count) for count in counts if count})))
+    else:
+        value, aside = values(fact.key), values(fact.aside)
+        value += f" ({aside})" if aside not in ("", value) else ""
+    return fact.text.format(value) if value else ""
 
 
 def headline(verdict: Verdict) -> str:
     """The difference that decided, where there is one of them."""
-    claimed = [each for each in verdict.comparisons if each.claimed]
-    chosen = [each for each in claimed if each.arm == verdict.winner] or claimed
-    return str(chosen[0].difference) if len(chosen) == 1 else ""
+    claimed = [comparison for comparison in verdict.comparisons if comparison.claimed]
+    deciding = [comparison for comparison in claimed if comparison.arm == verdict.winner] or claimed
+    return str(deciding[0].difference) if len(deciding) == 1 else ""
 
 
 def question(study: Study) -> Iterator[str]:
@@ -53,8 +54,8 @@ def question(study: Study) -> Iterator[str]:
     hypothesis = study.design.hypothesis
     if hypothesis is None:
         return
-    better = "less is better" if minimized(study.design, hypothesis.metric) else "more is better"
-    yield f"measured by {title(hypothesis.metric)} (`{hypothesis.metric}`): {better}"
+    better = "less is better" if study.minimized(hypothesis.metric) else "more is better"
+    yield f"measured by {study.metric(hypothesis.metric).label} (`{hypothesis.metric}`): {better}"
     arm, way = study.design.claimed_arm, "lower" if hypothesis.direction == "minimize" else "higher"
     if study.reference is not None:
         compared = f"{f'**{arm}**' if arm else 'every arm'} is compared with **{study.reference}**"
@@ -64,7 +65,7 @@ def question(study: Study) -> Iterator[str]:
     for rail in hypothesis.guardrails:
         limit = rail.max_increase if rail.max_increase is not None else rail.max_decrease
         way = "rise" if rail.max_increase is not None else "fall"
-        yield f"{title(rail.metric)} (`{rail.metric}`) may {way} by {limit:g} at most"
+        yield f"{study.metric(rail.metric).label} (`{rail.metric}`) may {way} by {limit:g} at most"
 
 
 def expected(study: Study) -> Iterator[str]:
@@ -74,7 +75,7 @@ def expected(study: Study) -> Iterator[str]:
         return
     least = hypothesis.direction == "minimize"
     if hypothesis.expected is not None:
-        yield f"{title(hypothesis.metric)}: {hypothesis.expected:g} or {'less' if least else 'more'}"
+        yield f"{study.metric(hypothesis.metric).label}: {hypothesis.expected:g} or {'less' if least else 'more'}"
     if study.reference is not None and hypothesis.min_effect:
         arm = study.design.claimed_arm or "at least one arm"
         yield f"{arm} {'below' if least else 'above'} {study.reference} by {hypothesis.min_effect:g} or more"
@@ -85,87 +86,94 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
     arm = study.design.claimed_arm or verdict.winner or verdict.best
     if arm is None or arm not in study.arms or verdict.metric is None:
         return
-    stem = verdict.metric.partition(".")[0]
-    names = dict.fromkeys([verdict.metric, *(f"{stem}.{key}" for key in ("f1_macro", "mAP50", "mAP50_95", "accuracy"))])
-    said = [(each, tables.mean(study, arm, each)) for each in names]
-    values = ", ".join(f"{title(each)} {estimate(found.value, found.low, found.high)}" for each, found in said if found)
+    names = dict.fromkeys([verdict.metric, *study.contract.told_metrics(verdict.metric.partition(".")[0])])
+    means = {name: tables.mean(study, arm, name) for name in names}
+    values = ", ".join(
+        f"{study.metric(name).label} {estimate(mean.value, mean.low, mean.high)}" for name, mean in means.items() if mean
+    )
     yield f"**{arm}**: {values or 'no run has finished'}"
     yield from speed(study, arm, verdict.metric)
-    epochs = tables.by_seed(study.arms[arm], "train.best_epoch")
-    if epochs and study.design.type == "train":
+    epochs = tables.by_seed(study.arms[arm], study.contract.best_epoch or "")
+    if epochs and study.contract.is_recipe(study.design.type):
         listed = ", ".join(f"{epoch:g} (seed {seed})" for seed, epoch in epochs.items())
         yield f"its best epoch, counted from 0: {listed}"
     if verdict.expected:
-        yield f"expected was {verdict.expected.value:g}: {told(verdict.expected)}"
+        yield f"expected was {verdict.expected.value:g}: {reached(verdict.expected)}"
     if verdict.targets:
         yield f"tier: {verdict.tier or 'none of them'}"
 
 
 def speed(study: Study, arm: str, metric: str) -> Iterator[str]:
-    """How long an arm takes for one image, and how much faster a quantized model is than PyTorch."""
-    latency = tables.latency(study.design)
-    names = {name: tables.mean(study, name, latency) for name in dict.fromkeys([arm, study.reference]) if name}
-    told = [f"{estimate(found.value, found.low, found.high)} ms with {name}" for name, found in names.items() if found]
-    if told and latency != metric:
-        yield f"the median latency of one image: {', '.join(told)}"
-    if told and latency not in study.metrics and (busy := disturbed(study, latency)):
-        yield busy
-    gain = tables.mean(study, arm, "quant_speed.speedup")
-    if gain and study.design.type == "quant":
-        yield f"its speed-up over PyTorch is {estimate(gain.value, gain.low, gain.high)}"
+    """How long an arm takes for one answer, and what it gains by that, where the contract has a metric of it."""
+    known = study.contract.speed
+    latency = study.contract.latency(study.stage)
+    if latency is not None:
+        unit = study.metric(latency).unit
+        means = {name: tables.mean(study, name, latency) for name in dict.fromkeys([arm, study.reference]) if name}
+        values = [
+            f"{estimate(mean.value, mean.low, mean.high)} {unit}".strip() + f" with {name}"
+            for name, mean in means.items()
+            if mean
+        ]
+        if values and latency != metric:
+            yield f"{known.said}: {', '.join(values)}"
+        if values and latency not in study.metrics and (busy := disturbed(study, latency)):
+            yield busy
+    gain = tables.mean(study, arm, known.gain) if known.gain else None
+    if gain and study.design.type in known.gain_types:
+        yield f"{known.gain_said} is {estimate(gain.value, gain.low, gain.high)}"
 
 
 def table(study: Study, verdict: Verdict) -> str:
     """The arms as a Markdown table; the best setting of a sweep first."""
     metric = verdict.metric
-    found = tables.table(study, verdict)
-    if metric is None or metric not in found:
+    frame = tables.table(study, verdict)
+    if metric is None or metric not in frame:
         return ""
-    if shape(study.design) is Shape.SWEEP:
-        found = found.sort_values(metric, ascending=minimized(study.design, metric), kind="stable")
-    has_change, change = "change" in found, "change" if study.reference else "minus expected"
-    others = [each for each in tables.beside(study, metric) if each in found]
-    judged = [each for each in ("p", "outcome") if each in found] if study.design.hypothesis else []
-    head = ["arm", "seeds", title(metric), *([change] if has_change else []), *judged, *map(title, others)]
+    if study.design.kind == "sweep":
+        frame = frame.sort_values(metric, ascending=study.minimized(metric), kind="stable")
+    has_change, change = "change" in frame, "change" if study.reference else "minus expected"
+    others = [name for name in tables.beside(study, metric) if name in frame]
+    judged = [name for name in ("p", "outcome") if name in frame] if study.design.hypothesis else []
+    titles = [study.metric(name).label for name in (metric, *others)]
+    head = ["arm", "seeds", titles[0], *([change] if has_change else []), *judged, *titles[1:]]
     rows = []
-    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
+    for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
         line = [str(row["arm"]), str(row["seeds"]), estimate(row.get(metric), row.get("low"), row.get("high"))]
         if has_change:
             line.append(estimate(row["change"], row.get("change_low"), row.get("change_high"), "+"))
-        line += ["" if row[each] is None else number(row[each]) if each == "p" else row[each] for each in judged]
-        rows.append(line + [compact(row[each], row.get(f"{each}_low"), row.get(f"{each}_high")) for each in others])
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in (head, rule, *rows))
+        line += ["" if row[name] is None else number(row[name]) if name == "p" else row[name] for name in judged]
+        rows.append(line + [compact(row[name], row.get(f"{name}_low"), row.get(f"{name}_high")) for name in others])
+    return markdown.table(head, rows, texts=(0,))
 
 
 def legend(study: Study, verdict: Verdict) -> str:
     """What the table's numbers are."""
-    seeds = len(study.design.seeds)
+    seeds, item = len(study.design.seeds), study.contract.item
     beside = verdict.metric is not None and tables.beside(study, verdict.metric)
     compactly = ", or ± half of one (a share's ends at 0 and 1)" if beside else ""
     intervals = f"Means over {seeds} seeds with their 95 % intervals{compactly}."
     parts = [intervals if seeds > 1 else "One seed: means have no intervals."]
     least = tables.floor(study, verdict) if verdict.metric else 0.0
     if least:
-        parts.append(f"A spread over seeds below one test image or object (1/{1 / least:.0f}) is taken for as much.")
-    bases = {each.difference.basis for each in verdict.comparisons if each.difference.estimate}
-    ways = {SEEDS: "in pairs over seeds", IMAGES: "in pairs over test images", COUNTED: "as it is counted"}
+        parts.append(f"A spread over seeds below one test {item} or object (1/{1 / least:.0f}) is taken for as much.")
+    bases = {comparison.difference.basis for comparison in verdict.comparisons if comparison.difference.estimate}
+    ways = {SEEDS: "in pairs over seeds", IMAGES: f"in pairs over test {item}s", COUNTED: "as it is counted"}
     if bases and study.reference:
         by = " or ".join(way for base, way in ways.items() if base in bases)
         parts.append(f"The change is against {study.reference}, {by}.")
     parts += [holm(verdict)] if study.design.hypothesis else []
-    if any(each.outcome == UNDERPOWERED for each in verdict.comparisons):
-        parts.append(
-            f"{UNDERPOWERED}: neither shown nor excluded, as was to be expected with so few seeds or test images."
-        )
+    if any(comparison.outcome == UNDERPOWERED for comparison in verdict.comparisons):
+        few = f"so few seeds or test {item}s"
+        parts.append(f"{UNDERPOWERED}: neither shown nor excluded, as was to be expected with {few}.")
     return " ".join(filter(None, parts))
 
 
 def holm(verdict: Verdict) -> str:
     """Over which arms p is corrected: those of the hypothesis are one family, the others another."""
-    if not any(tables.tested(each) is not None for each in verdict.comparisons):
+    if not any(tables.tested(comparison) is not None for comparison in verdict.comparisons):
         return ""
-    claimed = [each.arm for each in verdict.comparisons if each.claimed]
+    claimed = [comparison.arm for comparison in verdict.comparisons if comparison.claimed]
     others = len(verdict.comparisons) - len(claimed)
     if len(claimed) > 1:
         return f"p is corrected by Holm over the {len(claimed)} arms."
@@ -175,7 +183,7 @@ def holm(verdict: Verdict) -> str:
 
 def reasons(verdict: Verdict) -> Iterator[str]:
     """Why the verdict is what it is, each arm's with its effect size."""
-    effects = {each.because: each.effect for each in verdict.comparisons if each.effect}
+    effects = {comparison.because: comparison.effect for comparison in verdict.comparisons if comparison.effect}
     for reason in verdict.reasons:
         effect = effects.get(reason)
         yield f"{reason}; d = {estimate(effect.value, effect.low, effect.high, '+')}" if effect else reason
@@ -186,113 +194,75 @@ def reasons(verdict: Verdict) -> Iterator[str]:
         )
 
 
-def shown(picture: Picture, place: str) -> str:
+def shown(picture: Picture, folder: str) -> str:
     """A figure with its caption and its data; where it couldn't be drawn, why."""
     if picture.png is None:
         return f"*{picture.caption}*"
-    return f"![{picture.name}]({place}/{picture.name}.png)\n\n{picture.caption} [Data]({place}/{picture.name}.csv)"
+    return f"![{picture.name}]({folder}/{picture.name}.png)\n\n{picture.caption} [Data]({folder}/{picture.name}.csv)"
 
 
 def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
     """What a reader would ask, and whether the records say yes."""
-    hypothesis, finished = study.design.hypothesis, [row.arm for row in study.rows if row.status == FINISHED]
+    hypothesis, replicates = study.design.hypothesis, study.replicates
+    finished = [replicate.arm for replicate in replicates if replicate.finished]
     reference, seeds = study.reference, len(study.design.seeds)
     yield "The hypothesis is stated", hypothesis is not None
-    before = not verdict.exploratory and all(row.stated or row.reused for row in study.rows)
+    before = not verdict.exploratory and all(replicate.stated or replicate.reused for replicate in replicates)
     noted = bool(hypothesis and (hypothesis.expected is not None or hypothesis.min_effect))
-    runs = "its own runs" if any(row.reused for row in study.rows) else "its runs"
+    runs = "its own runs" if any(replicate.reused for replicate in replicates) else "its runs"
     yield f"The expected result was noted before {runs}", noted and before
     yield f"The design was committed before {runs}, and not changed since", before
     if reference is not None:
         yield "The reference was measured with every seed", finished.count(reference) == seeds
     yield "More than one seed", seeds > 1
-    yield "All runs have finished", len(finished) == len(study.rows)
+    yield "All runs have finished", len(finished) == len(replicates)
     yield "Every stage ran with the settings of the plan", bool(finished) and verdict.outcome != INVALID
 
 
 def failures(study: Study) -> str:
     """The runs that failed, and why; empty where none is known."""
-    failed = [row for row in study.rows if row.record and row.status == FAILED]
+    failed = [replicate for replicate in study.replicates if replicate.status == FAILED]
     if not failed:
         return "" if unfinished(study) else "None."
-    lines = [f"| {cell(row.arm)} | {row.seed} | {cell(row.record.reason)} |" for row in failed if row.record]
-    return "\n".join(["| arm | seed | reason |", "| --- | ---: | --- |", *lines])
+    lines = [[replicate.arm, replicate.seed, replicate.record.reason] for replicate in failed]
+    return markdown.table(["arm", "seed", "reason"], lines, texts=(0, 2))
 
 
 def unfinished(study: Study) -> int:
     """How many runs have no result."""
-    return sum(row.status != FINISHED for row in study.rows)
+    return sum(not replicate.finished for replicate in study.replicates)
 
 
 def unknown(study: Study) -> str:
     """Where no failure is known, and yet runs are missing."""
-    return f"None that this machine knows of; {unfinished(study)} of {len(study.rows)} runs have no result."
+    return f"None that this machine knows of; {unfinished(study)} of {len(study.replicates)} runs have no result."
 
 
-def provenance(study: Study) -> Iterator[tuple[str, str]]:
-    """Commits and hashes, versions, hardware, duration and cost."""
-    found = study.finished
-    yield "baseline", f"`{study.commit}`"
-    data = dict.fromkeys(str(md5) for record in found if (md5 := record.outputs.get("data/prepared", {}).get("md5")))
-    if data:
-        yield "prepared data", ", ".join(f"`{md5}`" for md5 in data)
-    stages = ran(found)
-    machines = [stage["machine"] for stage in stages if stage.get("machine")]
-    unused = "timm" if study.design.task == "detection" else "ultralytics" if study.design.task else None
-    hardware = dict.fromkeys(hardware_of(machine) for machine in machines)
-    if hardware:
-        yield "hardware", "; ".join(hardware)
-    versions = dict.fromkeys(versions_of(machine, unused) for machine in machines)
-    if versions:
-        yield "versions", "; ".join(versions)
-    times = [(record.started, record.ended) for record in found]
-    starts, ends = ([time for time in side if time] for side in zip(*times, strict=True)) if times else ([], [])
-    if starts and ends:
-        yield "time", f"{min(starts):%Y-%m-%d %H:%M} to {max(ends):%Y-%m-%d %H:%M} UTC"
-    if stages:
-        yield "cost", cost(stages)
+def runs(study: Study, metric: str | None) -> str:
+    """All runs as a Markdown table. Whether one failed is not told: git does not know."""
+    head = ["arm", "seed", study.metric(metric).label if metric else "status", "experiment", "commit"]
+    return markdown.table(head, [_run(replicate, metric) for replicate in study.replicates], texts=(0, 3, 4))
 
 
-def ran(found: Iterable[Record]) -> list[dict[str, Any]]:
-    """What the stages noted, each once: a training that several runs share was run once."""
-    notes = [stage for record in found for stage in record.effective.values()]
+def _run(replicate: Replicate, metric: str | None) -> list[str]:
+    record = replicate.record if replicate.finished else None
+    value = replicate.value(metric) if metric else None
     return [
-        *{(note["stage"], note["started"], str(note.get("machine", {}).get("host"))): note for note in notes}.values()
-    ]
-
-
-def hardware_of(machine: dict[str, Any]) -> str:
-    """`Intel Xeon, 2 cores, 1 NVIDIA H100`."""
-    gpus = machine.get("gpus") or []
-    parts = [str(machine.get("cpu") or "unknown CPU"), f"{machine.get('cores', '?')} cores"]
-    return ", ".join(parts + [f"{gpus.count(gpu)} × {gpu}" for gpu in dict.fromkeys(gpus)])
-
-
-def versions_of(machine: dict[str, Any], unused: str | None = None) -> str:
-    """`Python 3.11.7, torch 2.15.0, …`, without a package of the other task's."""
-    names = {"Python": machine.get("python"), **(machine.get("versions") or {})}
-    return ", ".join(f"{each} {version}" for each, version in names.items() if version and each != unused)
-
-
-def cost(stages: Sequence[dict[str, Any]]) -> str:
-    """The hours that machines were busy: those with a GPU, and the others."""
-    with_gpu = sum(note["seconds"] for note in stages if (note.get("machine") or {}).get("gpus"))
-    without = sum(note["seconds"] for note in stages) - with_gpu
-    return f"{with_gpu / 3600:.2f} GPU hours, {without / 3600:.2f} hours on machines without"
-
-
-def run_line(row: Row, metric: str | None) -> list[str]:
-    """A run in the list of all. Whether it failed is not told: git does not know."""
-    value = row.value(metric) if metric else None
-    record = row.record if row.status == FINISHED else None
-    told_name = f"{record.name}{' (reused)' if row.reused else ''}" if record else "not finished"
-    return [
-        row.arm,
-        str(row.seed),
+        replicate.arm,
+        str(replicate.seed),
         "" if value is None else number(value),
-        told_name,
+        f"{record.name}{' (reused)' if replicate.reused else ''}" if record else "not finished",
         record.commit[:12] if record else "",
     ]
+
+
+def targets(study: Study, verdict: Verdict) -> str:
+    """The design's targets as a Markdown table; empty where it has none."""
+    if not verdict.targets:
+        return ""
+    head = ["tier", study.metric(verdict.metric).label if verdict.metric else "", "reached"]
+    rows = [[mark.name, f"{mark.value:g}", reached(mark)] for mark in verdict.targets]
+    return markdown.table(head, rows, texts=(0, 2))
 
 
 # Words
@@ -319,7 +289,7 @@ def compact(value: float | None, low: float | None, high: float | None) -> str:
     return estimate(value, low, high) if half is None else f"{number(value)} ± {number(float(f'{half:.2g}'))}"
 
 
-def told(mark: Mark) -> str:
+def reached(mark: Mark) -> str:
     """Whether a value was reached."""
     if not mark.reached:
         return "not reached"
@@ -332,7 +302,3 @@ def ended(text: str) -> str:
     """With a full stop."""
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
-
-def cell(text: object) -> str:
-    """A text that does not end a table's cell."""
-    return " ".join(str(text).split()).replace("|", "\\|")

@@ -7,69 +7,87 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from lab.design.expansion import arms, is_bayesian
 from lab.design.models import key_of
-from lab.nested_keys import flat, nested
-from lab.records import commit as checkout
-from lab.records.record import FINISHED
+from lab.design.plan import MEMBERSHIP
+from lab.nested_keys import flat, get, nested
 
 if TYPE_CHECKING:
+    from lab.contract import Contract
+    from lab.contract.models import ModelKeys
     from lab.design.models import Design
-    from lab.records.record import Record
-    from lab.records.study import Study
+    from lab.study import Record, Study
 
 MOST_ARMS = 12  # whose settings are told one by one
-MODELS = ("infer.model", "infer.members")
+MISSING = object()
+
+Config = dict[str, Any]  # by dotted keys
 
 
 def settings(study: Study) -> tuple[str, str]:
     """What all runs have in common and the baseline has not, and what differs from arm to arm; both as YAML."""
-    base, models = flat(checkout.commit(study.root, study.commit).params), models_of(study)
-    runs = {
+    base, by_arm = flat(study.baseline.params), configs(study)
+    values = without_copies(by_key([config for arm in by_arm.values() for config in arm]), base)
+    fixed = {key: of_runs[0] for key, of_runs in values.items() if all(value == of_runs[0] for value in of_runs)}
+    common = {key: value for key, value in fixed.items() if base.get(key, MISSING) != value}
+    varied = {key: of_runs for key, of_runs in values.items() if key not in fixed}
+    differing = by_key_alone(varied) if len(by_arm) > MOST_ARMS else by_arm_and_key(by_arm, [*varied])
+    return as_yaml(nested(common)), as_yaml(differing)
+
+
+def configs(study: Study) -> dict[str, list[Config]]:
+    """The settings of each arm's finished runs, in short."""
+    base, models = flat(study.baseline.params), models_of(study)
+    whole = {
         arm: [
-            settings_of(row.record) | told_with_commit(row.record, models.get(arm, {}))
-            for row in rows
-            if row.record and row.status == FINISHED
+            settings_of(study.contract, each.record)
+            | named_with_commit(study.contract.model_keys, each.record, models.get(arm, {}))
+            for each in replicates
+            if each.finished
         ]
-        for arm, rows in study.arms.items()
+        for arm, replicates in study.arms.items()
     }
-    groups, keys = chosen([base, *(run for arm in runs.values() for run in arm)]), set_by(study.design)
-    runs = {arm: [in_short(run, groups, keys) for run in found] for arm, found in runs.items()}
-    everything = [run for arm in runs.values() for run in arm]
-    if not everything:
-        return "", ""
-    missing = object()
-    known = dict.fromkeys(key for run in everything for key in run)
-    values = {key: [run.get(key, missing) for run in everything] for key in known}
-    for key in list(values):  # training.lr, where conf/ has it as ${lr}
+    groups, keys = chosen([base, *(config for arm in whole.values() for config in arm)]), set_by(study.design)
+    return {arm: [in_short(config, groups, keys) for config in of_arm] for arm, of_arm in whole.items()}
+
+
+def by_key(runs: Sequence[Config]) -> dict[str, list[Any]]:
+    """For each setting its value in each run; MISSING where that has none."""
+    return {key: [run.get(key, MISSING) for run in runs] for key in dict.fromkeys(key for run in runs for key in run)}
+
+
+def without_copies(values: dict[str, list[Any]], base: Config) -> dict[str, list[Any]]:
+    """Without settings that repeat another one in all runs: training.lr, where the config has it as ${lr}."""
+
+    def is_copy(key: str) -> bool:
         short = key.rpartition(".")[2]
-        if short != key and values[key] == values.get(short) and base.get(key) == base.get(short):
-            del values[key]
-    fixed = [key for key, found in values.items() if all(value == found[0] for value in found)]
-    common = {key: values[key][0] for key in fixed if base.get(key, missing) != values[key][0]}
-    differing = [key for key in values if key not in fixed]
-    varied: dict[str, Any]
-    if len(runs) > MOST_ARMS:
-        varied = {key: distinct(value for value in values[key] if value is not missing) for key in differing}
-    else:
-        varied = {
-            arm: {
-                key: one_or_all(run[key] for run in found if key in run)
-                for key in differing
-                if any(key in run for run in found)
-            }
-            for arm, found in runs.items()
-            if found and differing
+        return short != key and values[key] == values.get(short) and base.get(key) == base.get(short)
+
+    return {key: of_runs for key, of_runs in values.items() if not is_copy(key)}
+
+
+def by_key_alone(varied: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """For each setting all its values, where there are too many arms to be told one by one."""
+    return {key: distinct(value for value in of_runs if value is not MISSING) for key, of_runs in varied.items()}
+
+
+def by_arm_and_key(by_arm: Mapping[str, list[Config]], keys: Sequence[str]) -> dict[str, Any]:
+    """For each arm that has finished its value of each setting that it has, or a list of those that its seeds have."""
+    return {
+        arm: {
+            key: one_or_all(run[key] for run in runs if key in run) for key in keys if any(key in run for run in runs)
         }
-    return as_yaml(nested(common)), as_yaml(varied)
+        for arm, runs in by_arm.items()
+        if runs and keys
+    }
 
 
-def chosen(configs: Iterable[dict[str, Any]]) -> set[str]:
+def chosen(configs: Iterable[Config]) -> set[str]:
     """The config groups of which not all configs have the same file: each says its own by `name`, as in `model.name`."""
     names: dict[str, set[str]] = {}
     for config in configs:
@@ -77,7 +95,7 @@ def chosen(configs: Iterable[dict[str, Any]]) -> set[str]:
             group, _, rest = key.partition(".")
             if rest == "name":
                 names.setdefault(group, set()).add(str(value))
-    return {group for group, found in names.items() if len(found) > 1}
+    return {group for group, of_group in names.items() if len(of_group) > 1}
 
 
 def set_by(design: Design) -> set[str]:
@@ -88,7 +106,7 @@ def set_by(design: Design) -> set[str]:
     return {*design.factors(), *map(key_of, overrides)}
 
 
-def in_short(config: dict[str, Any], groups: set[str], keys: set[str]) -> dict[str, Any]:
+def in_short(config: Config, groups: set[str], keys: set[str]) -> Config:
     """Without what follows from the names of `groups`; what a design sets itself (`keys`) stays."""
 
     def stays(key: str) -> bool:
@@ -100,32 +118,32 @@ def in_short(config: dict[str, Any], groups: set[str], keys: set[str]) -> dict[s
 
 def models_of(study: Study) -> dict[str, dict[str, str]]:
     """The models that each arm measures, as the design names them: each run has the commits that they were."""
-    design = study.design
+    design, keys = study.design, study.contract.model_keys
     if is_bayesian(design):
         return {}
     named = {}
     for arm in arms(design):
-        pairs = (each.partition("=") for each in (*design.base, *arm.overrides))
-        named[arm.name] = {key: value.strip("'") for key, _, value in pairs if key in MODELS}
+        pairs = (override.partition("=") for override in (*design.base, *arm.overrides))
+        named[arm.name] = {key: value.strip("'") for key, _, value in pairs if key in (keys.one, keys.several)}
     return named
 
 
-def told_with_commit(record: Record, named: dict[str, str]) -> dict[str, str]:
+def named_with_commit(keys: ModelKeys, record: Record, named: dict[str, str]) -> dict[str, str]:
     """A run's models as its design names them, a single one with the commit that it was: `champion (a678550)`."""
-    commit = str((record.params.get("infer") or {}).get("model") or "")
-    is_other = re.fullmatch("[0-9a-f]{40}", commit) and not commit.startswith(named.get("infer.model", commit))
-    return named | ({"infer.model": f"{named['infer.model']} ({commit[:7]})"} if is_other else {})
+    commit = str(get(record.params, keys.one) or "") if keys.one else ""
+    is_other = re.fullmatch("[0-9a-f]{40}", commit) and not commit.startswith(named.get(str(keys.one), commit))
+    return named | ({str(keys.one): f"{named[str(keys.one)]} ({commit[:7]})"} if is_other else {})
 
 
-def settings_of(record: Record) -> dict[str, Any]:
+def settings_of(contract: Contract, record: Record) -> Config:
     """A run's config by dotted keys, without its seed and what it belongs to."""
-    return flat({key: value for key, value in record.params.items() if key not in ("seed", "experiment")})
+    return contract.without_seeds(flat({key: value for key, value in record.params.items() if key != MEMBERSHIP}))
 
 
 def one_or_all(values: Iterable[Any]) -> Any:
     """The value that all seeds share, or a list of them: an ensemble's members are other commits with each seed."""
-    found = distinct(values)
-    return found[0] if len(found) == 1 else found
+    several = distinct(values)
+    return several[0] if len(several) == 1 else several
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
@@ -140,6 +158,6 @@ def as_yaml(content: dict[str, Any]) -> str:
 
 def own(study: Study, record: Record) -> str:
     """How a run's settings differ from the baseline's, as YAML; empty where they don't."""
-    base, found = flat(checkout.commit(study.root, study.commit).params), settings_of(record)
-    found = in_short(found, chosen([base, found]), set_by(study.design))
-    return as_yaml(nested({key: value for key, value in found.items() if key not in base or base[key] != value}))
+    base, config = flat(study.baseline.params), settings_of(study.contract, record)
+    config = in_short(config, chosen([base, config]), set_by(study.design))
+    return as_yaml(nested({key: value for key, value in config.items() if key not in base or base[key] != value}))
