@@ -84,7 +84,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         verdict=verdict,
         name=beside,
         data=sections.data(study),
-        headline=sections.headline(verdict),
+        headline=sections.headline(study, verdict),
         finished=len(study.finished),
         reused=sum(replicate.reused for replicate in study.replicates),
         question=list(sections.question(study)),

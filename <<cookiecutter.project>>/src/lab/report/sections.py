@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lab.analysis.decisions import INVALID, UNDERPOWERED
-from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, disturbed
+from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, disturbed, sentence
 from lab.report import markdown, tables
 from lab.study import FAILED
 
@@ -42,11 +42,11 @@ def fact_of(study: Study, fact: Fact, replicates: Sequence[Replicate]) -> str:
     return fact.text.format(value) if value else ""
 
 
-def headline(verdict: Verdict) -> str:
+def headline(study: Study, verdict: Verdict) -> str:
     """The difference that decided, where there is one of them."""
     claimed = [comparison for comparison in verdict.comparisons if comparison.claimed]
     deciding = [comparison for comparison in claimed if comparison.arm == verdict.winner] or claimed
-    return str(deciding[0].difference) if len(deciding) == 1 else ""
+    return sentence(study, deciding[0].difference) if len(deciding) == 1 else ""
 
 
 def question(study: Study) -> Iterator[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.estimates import COUNTED, Difference, arm_mean, difference, replicates, resolution
+from lab.analysis.estimates import COUNTED, Difference, arm_mean, difference, independent_values, resolution
 from lab.design.levels import label
 from lab.nested_keys import get
 from lab.study import Examples, Replicate, measured
@@ -60,7 +60,7 @@ def arms(study: Study, verdict: Verdict, metric: str) -> list[dict[str, Any]]:
         rows.append(
             {
                 "arm": name,
-                "seeds": len(replicates(study, name, metric)),
+                "seeds": len(independent_values(study, name, metric)),
                 "mean": estimate and estimate.value,
                 "low": estimate and estimate.low,
                 "high": estimate and estimate.high,
@@ -103,7 +103,7 @@ def tested(comparison: Comparison | None) -> float | None:
 def mean(study: Study, arm: str, metric: str) -> Estimate | None:
     """An arm's mean in any metric, or in `seconds.<stage>`: how long a stage took."""
     is_duration = metric.startswith(DURATION)
-    values = by_seed(study.arms[arm], metric) if is_duration else replicates(study, arm, metric)
+    values = by_seed(study.arms[arm], metric) if is_duration else independent_values(study, arm, metric)
     return arm_mean(study, metric, values) if values else None
 
 
