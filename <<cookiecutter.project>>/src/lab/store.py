@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -138,6 +139,16 @@ class Store:
         """The default remote's address; empty without one."""
         name = self.config["core"].get("remote", "")
         return str(self.config["remote"].get(name, {}).get("url", ""))
+
+    @property
+    def remote_place(self) -> str:
+        """The same for other clones: a folder that the config names from .dvc/ on, as they reach it from the project's root."""
+        from dvc.config_schema import ExpPath, RelPath
+
+        url = self.config["remote"].get(self.config["core"].get("remote", ""), {}).get("url", "")
+        if isinstance(url, RelPath):
+            return os.path.relpath(url, self.root.absolute())
+        return url.def_path if isinstance(url, ExpPath) else str(url)
 
     def private_remote(self) -> str:
         """What to do about a remote that lies inside the project, where nobody else reaches it; empty for any other."""

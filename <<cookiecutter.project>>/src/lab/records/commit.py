@@ -136,6 +136,12 @@ class Commit:
         }
         return {name: content for name, content in contents.items() if isinstance(content, dict)}
 
+    @cached_property
+    def measured_by(self) -> dict[str, str | None]:
+        """By the name of a metrics file, the stage that writes it."""
+        files = self.pipeline.metrics_files(self.contract, self.params)
+        return {name: self.pipeline.maker(path, self.params) for path, name in files.items()}
+
     def _parsed(self, path: str) -> Any:
         """A metrics file's content; None where it is absent or damaged."""
         text = self.result(path)

@@ -13,9 +13,12 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+import lab
 from lab.errors import UserError
 from lab.tracking import settings
-from lab.tracking.mirror import POLL, Mirror, folder, watch
+from lab.tracking.mirror import POLL, Mirror, watch
+
+SOURCES = Path(lab.__path__[0]).parent  # the folder that lab is imported from
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Background:
     log: Path | None = None
     problem: str = ""
 
-    def told(self) -> str:
+    def complaint(self) -> str:
         """What it said last: nothing, when all goes well."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log and self.log.exists() else []
         return self.problem or (f"mirror: {lines[-1]}" if lines else "")
@@ -37,11 +40,12 @@ def start(root: Path) -> Background:
     try:
         if not settings.read(root).backends:
             return Background()
-        log = folder(root) / "mirror.log"
+        log = settings.folder(root) / "mirror.log"
         with log.open("wb") as file:
             subprocess.Popen(
                 command,
                 cwd=root,
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -52,7 +56,13 @@ def start(root: Path) -> Background:
     return Background(log)
 
 
-def follow(root: Path, owner: int, working: Callable[[], bool], say: Callable[[str], None]) -> None:
+def _environment() -> dict[str, str]:
+    """Ours, in which Python finds this lab: the environment may be from before it was told where that is."""
+    paths = [str(SOURCES), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def follow(mirror: Mirror, owner: int, working: Callable[[], bool], say: Callable[[str], None]) -> None:
     """Watch as long as the process `owner` lives or workers are `working`; one such watch at a time."""
     os.nice(19)
     process = psutil.Process(owner) if psutil.pid_exists(owner) else None
@@ -60,14 +70,14 @@ def follow(root: Path, owner: int, working: Callable[[], bool], say: Callable[[s
     def needed() -> bool:
         return alive(process) or working()
 
-    def tell(line: str) -> None:
+    def try_to_say(line: str) -> None:
         with suppress(OSError):  # the log's disk may be the one that is full
             say(line)
 
-    lock = FileLock(folder(root) / "watch.lock")
+    lock = FileLock(settings.folder(mirror.project.root) / "watch.lock")
     while needed():
         with suppress(Timeout), lock.acquire(timeout=POLL):
-            watch(Mirror(root), (), tell, needed)
+            watch(mirror, (), try_to_say, needed)
             return
 
 

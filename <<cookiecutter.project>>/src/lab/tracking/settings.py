@@ -1,4 +1,4 @@
-"""Where the mirror sends what it reads: conf/tracking.yaml, the environment, and .env."""
+"""Where the mirror sends what it reads, and keeps what it notes: conf/tracking.yaml, the environment, and .env."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab.errors import UserError, nearest
+from lab.tracking.sink import SINKS
 
 FILE = Path("conf") / "tracking.yaml"
 OURS = ("MLFLOW_", "WANDB_")  # what is taken from .env; the rest is other programs'
@@ -24,7 +25,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     experiment: Annotated[str, Field(min_length=1, max_length=250)]
-    backends: list[Literal["mlflow", "wandb"]] = ["mlflow"]
+    backends: list[Literal[tuple(SINKS)]] = ["mlflow"]  # type: ignore[valid-type]
     upload_models: Literal["none", "best", "all"] = "none"
 
 
@@ -64,16 +65,28 @@ def environment(root: Path) -> None:
 
 def uri(root: Path) -> str:
     """The tracking server's address, after `environment`; the project's own SQLite file where none is named."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(root)}"
 
 
 def embedded(root: Path) -> bool:
     """Whether runs are kept in the project's own file."""
-    return uri(root) == f"sqlite:///{root / 'mlflow.db'}"
+    return uri(root) == f"sqlite:///{database(root)}"
+
+
+def database(root: Path) -> Path:
+    """That file."""
+    return root / "mlflow.db"
 
 
 def secrets(root: Path) -> list[str]:
     """The values, of .env and of the environment, that are nobody's business: the longest first."""
     known = {**dotenv_values(root / ".env"), **os.environ}
-    found = {value for name, value in known.items() if value and len(value) >= 6 and SECRET.search(name)}
-    return sorted(found, key=len, reverse=True)
+    values = {value for name, value in known.items() if value and len(value) >= 6 and SECRET.search(name)}
+    return sorted(values, key=len, reverse=True)
+
+
+def folder(root: Path) -> Path:
+    """Where lab keeps what it notes for itself."""
+    path = root / ".dvc" / "tmp" / "lab"
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.tracking.settings import SECRET
 
-# MLflow's limits; W&B's are wider but for its tags, which wandb_sink cuts itself.
+# MLflow's limits; W&B's are wider but for its tags, which its sink cuts itself.
 NAME, PARAM, TAG, RUN_NAME = 250, 6000, 8000, 250
 HIDDEN = "***"
 _REFUSED = re.compile(r"[^\w\-. :/]+")

@@ -1,7 +1,7 @@
-"""Views for MLflow's pages: which columns a table shows, sorted and grouped by what. MLflow keeps them as tags of the experiment.
+"""Views for MLflow's pages: which columns a table shows, sorted and grouped by what.
 
-The encoding is MLflow's own and not documented (mlflow/server/js: `mlflow.sharedViewState.<id>`, since 3.15); a server that
-doesn't know it shows nothing of them.
+MLflow keeps them as tags of the experiment. The encoding is its own and not documented (mlflow/server/js:
+`mlflow.sharedViewState.<id>`, since 3.15); a server that doesn't know it shows nothing of them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ import json
 import zlib
 from typing import Any
 
-from lab.tracking.projection import Run
+from lab.tracking.run import Run
 
 DESIGNS = "designs"  # the view that shows designs with their runs below them
-OVERVIEW = [
-    *("metrics.`best.mAP50`", "metrics.`best.f1_macro`", "metrics.`infer.mAP50`", "metrics.`infer.f1_macro`"),
-    *("tags.`best.arm`", "tags.`runs.finished`", "tags.`runs.failed`", "tags.`arm`", "tags.`seed`"),
-]
+STANDING = ("best.arm", "runs.finished", "runs.failed", "arm", "seed")  # tags in that view
 _TAG = "mlflow.sharedViewState."
 
 
@@ -26,11 +23,12 @@ def tags(run: Run) -> dict[str, str]:
     """The tags for a design's run: the view of all designs, and for this one its runs, and the means over the seeds."""
     if not run.metrics:
         return {}
+    overview = [*(f"metrics.`{name}`" for name in run.overview), *(f"tags.`{name}`" for name in STANDING)]
     metrics = [f"metrics.`{name}`" for name in run.metrics]
     params = [f"params.`{name}`" for name in run.factors]
     own = f"tags.`design` = '{run.key}' AND tags.`superseded.by` IS NULL"
     return (
-        _tag(DESIGNS, "Designs", run.start, selectedColumns=OVERVIEW)
+        _tag(DESIGNS, "Designs", run.start, selectedColumns=overview)
         | _tag(
             f"{run.key}.runs",
             f"{run.key}: runs, the best first",

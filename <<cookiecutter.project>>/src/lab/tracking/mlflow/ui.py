@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,17 +12,19 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from lab.errors import UserError
-from lab.tracking import settings, views
-from lab.tracking.mlflow_sink import shown
+from lab.tracking import settings
+from lab.tracking.mlflow import views
+from lab.tracking.mlflow.errors import public
 
 HOST = "127.0.0.1"
 PATIENCE = 180.0  # seconds for a server to answer: it imports for long
 
 
 def link(address: str, experiment: str) -> str:
-    """The page of an experiment, with designs as rows. Without the workflow MLflow opens its pages for language models."""
+    """The page of an experiment, designs as rows. Without the workflow MLflow opens its pages for language models."""
     view = f"&viewStateShareKey={views.key(views.DESIGNS)}"
     return f"{address.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning{view}"
 
@@ -30,9 +33,9 @@ def serve(root: Path, port: int, say: Callable[[str], None]) -> None:
     """Serve the project's own runs until Ctrl-C. Raises UserError."""
     settings.environment(root)
     if not settings.embedded(root):
-        say(f"the runs are at {shown(settings.uri(root))}")
+        say(f"the runs are at {public(settings.uri(root))}")
         return
-    if not (root / "mlflow.db").exists():
+    if not settings.database(root).exists():
         raise UserError("nothing is mirrored yet: lab mirror --all")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,8 +46,7 @@ def serve(root: Path, port: int, say: Callable[[str], None]) -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "-w", "1"]
     command += ["--backend-store-uri", settings.uri(root), "--artifacts-destination", str(root / "mlartifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    log = root / ".dvc" / "tmp" / "lab" / "ui.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = settings.folder(root) / "ui.log"
     with log.open("wb") as file:
         server = subprocess.Popen(command, cwd=root, env=environment, stdout=file, stderr=subprocess.STDOUT)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside, it takes the server along, too
@@ -77,9 +79,6 @@ def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 def _experiment(port: int, name: str) -> str:
     """The id of the project's experiment."""
-    import json
-    from urllib.parse import quote
-
     url = f"http://{HOST}:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name, safe='')}"
     with urllib.request.urlopen(url, timeout=60) as answer:
         return str(json.load(answer)["experiment"]["experiment_id"])

@@ -1,4 +1,4 @@
-"""The champion as a registered model of MLflow: a version for each experiment that was it, the alias on the present one.
+"""The champion as a registered model of MLflow: a version for each experiment that was it, the alias on the last one.
 
 It follows from champion.yaml and can be made again as often as one likes. A version says by its tags which experiment
 it is; the weights stay with DVC.
@@ -6,39 +6,41 @@ it is; the weights stay with DVC.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.review import champion as champions
-from lab.review.champion import Champion
+from lab.records import champion as champions
+from lab.records.champion import Champion
 from lab.tracking import settings
-from lab.tracking.mlflow_sink import Conflict, MlflowSink, Trouble, shown, told
-from lab.tracking.model_refs import REVISION
+from lab.tracking.mlflow.errors import Conflict, public, translated
+from lab.tracking.mlflow.model_refs import REVISION
+from lab.tracking.mlflow.sink import MlflowSink, create
+from lab.tracking.sink import Trouble
+
+if TYPE_CHECKING:
+    from lab.records.project import Project
 
 ALIAS = "champion"
 
 
-def register(root: Path) -> str:
+def register(project: Project) -> str:
     """Put the alias on the champion of HEAD. Returns what was done, in a line; empty where nothing is mirrored.
 
     A server that is down is told in that line, and `lab promote` has done its work all the same.
     """
-    champion = champions.current(root)
-    chosen = settings.read(root)
+    root, champion, chosen = project.root, champions.current(project), settings.read(project.root)
     settings.environment(root)
-    uri = settings.uri(root)
-    if champion is None or "mlflow" not in chosen.backends:
+    if champion is None or MlflowSink.name not in chosen.backends:
         return ""
-    if settings.embedded(root) and not (root / "mlflow.db").exists():
+    if settings.embedded(root) and not settings.database(root).exists():
         return ""
+    sink = create(root, chosen)
     try:
-        with told(uri):
-            sink = MlflowSink(uri, chosen.experiment, root / "mlartifacts" if settings.embedded(root) else None)
+        with translated(sink.uri):
             sink.begin()
             version = _register(sink, chosen.experiment, champion)
     except (Trouble, Conflict) as error:
         return f"not registered in MLflow: {error or 'its experiment was deleted'}"
-    return f"MLflow at {shown(uri)}: models:/{chosen.experiment}@{ALIAS} is version {version}"
+    return f"MLflow at {public(sink.uri)}: models:/{chosen.experiment}@{ALIAS} is version {version}"
 
 
 def _register(sink: MlflowSink, name: str, champion: Champion) -> str:
@@ -51,8 +53,8 @@ def _register(sink: MlflowSink, name: str, champion: Champion) -> str:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    known = {each.tags.get(REVISION): each for each in client.search_model_versions(f"name = '{name}'")}
-    version = known.get(champion.revision) or _create(sink, name, champion)
+    versions = {version.tags.get(REVISION): version for version in client.search_model_versions(f"name = '{name}'")}
+    version = versions.get(champion.revision) or _create(sink, name, champion)
     client.set_registered_model_alias(name, ALIAS, version.version)
     return str(version.version)
 

@@ -21,40 +21,38 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
-from lab.tracking import text
-from lab.tracking.mlflow_sink import Design, Report, Trouble
-from lab.tracking.projection import Run
+from lab.tracking import settings, text
+from lab.tracking.run import Run
+from lab.tracking.sink import Design, Report, Trouble
 
 TAG = 64  # the most characters of one
-LABELS = (
-    "model",
-    "size",
-    "aug",
-    "arm",
-    "seed",
-    "comparison.value",
-    "ablation.component",
-    "ablation.state",
-    "sweep.strategy",
-)
+
+
+def create(root: Path, chosen: settings.Settings) -> WandbSink:
+    """The sink of the project at `root`. Raises UserError where the package is missing."""
+    if find_spec("wandb") is None:
+        raise UserError("conf/tracking.yaml: backends: wandb is not installed: pip install wandb, or leave it out")
+    return WandbSink(root, chosen.experiment)
 
 
 class WandbSink:
-    """The runs of one W&B project. Raises UserError where the package is missing."""
+    """The runs of one W&B project; what they leave on disk lies below `root`."""
 
     name = "wandb"
 
     def __init__(self, root: Path, project: str):
-        if find_spec("wandb") is None:
-            raise UserError("conf/tracking.yaml: backends: wandb is not installed: pip install wandb, or leave it out")
         self.root, self.project = root, project
-        self.note = root / ".dvc" / "tmp" / "lab" / "wandb.json"
         self.written: dict[str, dict[str, str]] = {}
 
     @property
     def place(self) -> str:
         """Where the runs are, for people."""
         return f"W&B, project {self.project}" + (" (offline: wandb sync wandb/offline-run-*)" if _offline() else "")
+
+    @property
+    def note(self) -> Path:
+        """The file that says what has been written."""
+        return settings.folder(self.root) / "wandb.json"
 
     def state(self) -> str:
         """What `begin` reads says enough."""
@@ -90,15 +88,15 @@ class WandbSink:
 
     def gone(self, designs: Iterable[Design]) -> dict[str, str]:
         """The runs that no experiment stands behind any more: their keys, with what they are called."""
-        known = {key for design in designs for key in (_design(design.key), *(each.key for each in design.members))}
+        known = {key for design in designs for key in (_design(design.key), *(member.key for member in design.members))}
         return {key: f"W&B: {key}" for key in self.written if key not in known}
 
-    def delete(self, keys: Iterable[str]) -> None:
+    def delete(self, ids: Iterable[str]) -> None:
         """Delete runs: their folders and, online, what is on the server. Raises Trouble."""
         wandb = _wandb()
-        for key in keys:
+        for key in ids:
             if not _offline():
-                with told():
+                with translated():
                     wandb.Api().run(f"{self.project}/{self._id(key)}").delete()
             self._forget(self.written.pop(key))
             self._save()
@@ -107,8 +105,8 @@ class WandbSink:
         """One run, from its beginning to its end."""
         wandb = _wandb()
         before = self.written.get(key)
-        with told():
-            writing = wandb.init(
+        with translated():
+            written = wandb.init(
                 project=self.project,
                 dir=str(self.root),
                 id=self._id(key),
@@ -128,17 +126,17 @@ class WandbSink:
                 ),
             )
             for step, (time, values) in _steps(run).items():
-                writing.log({**values, "_timestamp": time / 1000}, step=step)
+                written.log({**values, "_timestamp": time / 1000}, step=step)
             for path, content in run.artifacts.items():
-                place = Path(writing.dir, path)
+                place = Path(written.dir, path)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 if isinstance(content, bytes):
                     place.write_bytes(content)
                 else:
                     shutil.copy(content, place)
-                writing.save(str(place), base_path=writing.dir, policy="now")
-            writing.finish(exit_code=0 if run.status in ("FINISHED", "RUNNING") else 1)
-            place = Path(writing.dir).parent
+                written.save(str(place), base_path=written.dir, policy="now")
+            written.finish(exit_code=0 if run.status in ("FINISHED", "RUNNING") else 1)
+            place = Path(written.dir).parent
             self.written[key] = {"digest": digest, "folder": str(place) if _offline() else ""}
             if before is not None and before["folder"] != str(place):
                 self._forget(before)
@@ -156,7 +154,6 @@ class WandbSink:
             shutil.rmtree(entry["folder"], ignore_errors=True)
 
     def _save(self) -> None:
-        self.note.parent.mkdir(parents=True, exist_ok=True)
         part = self.note.with_suffix(".part")
         part.write_text(json.dumps(self.written))
         part.replace(self.note)
@@ -168,7 +165,7 @@ def _wandb() -> Any:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Make of W&B's errors one line for a person."""
     wandb = _wandb()
     try:
@@ -187,9 +184,10 @@ def _offline() -> bool:
 
 
 def _tags(run: Run) -> list[str]:
-    """`baseline` or `experiment`, `model:tiny`, `size:64`, …"""
+    """`baseline` or `experiment`, and the labels: `arm:0.1`, `seed:0`, …"""
     role = [run.tags["role"]] if "role" in run.tags else []
-    return [text.cut(tag, TAG) for tag in (*role, *(f"{name}:{run.tags[name]}" for name in LABELS if name in run.tags))]
+    labels = (f"{name}:{run.tags[name]}" for name in run.labels if name in run.tags)
+    return [text.cut(tag, TAG) for tag in (*role, *labels)]
 
 
 def _times(run: Run) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.errors import UserError
 from lab.tracking import settings
-from lab.tracking.mlflow_sink import shown
+from lab.tracking.mlflow.errors import public
 
 REVISION = "dvc.exp.rev"  # the tag by which a run or a model version says which experiment it stands for
 _RUN = re.compile(r"[0-9a-f]{32}")
@@ -25,7 +25,7 @@ def find(root: Path, name: str) -> str | None:
         return None
     settings.environment(root)
     place = settings.uri(root)
-    if settings.embedded(root) and not (root / "mlflow.db").exists():
+    if settings.embedded(root) and not settings.database(root).exists():
         raise UserError(f"{name} is looked for in MLflow, and there is no mlflow.db here: lab mirror --all makes it")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -33,7 +33,7 @@ def find(root: Path, name: str) -> str | None:
     try:
         tags = _tags(MlflowClient(tracking_uri=place), name)
     except MlflowException as error:
-        raise UserError(f"{name}: {str(error).splitlines()[0]} ({shown(place)})") from error
+        raise UserError(f"{name}: {str(error).splitlines()[0]} ({public(place)})") from error
     if REVISION not in tags:
         raise UserError(f"{name} has no tag {REVISION}: it was not brought to MLflow by lab mirror")
     return str(tags[REVISION])
@@ -47,5 +47,5 @@ def _tags(client: Any, name: str) -> dict[str, str]:
     if match is None:
         raise UserError(f"{name}: expected models:/name/version or models:/name@alias")
     model, version, alias = match.groups()
-    found = client.get_model_version(model, version) if version else client.get_model_version_by_alias(model, alias)
-    return dict(found.tags) if REVISION in found.tags or not found.run_id else _tags(client, found.run_id)
+    stored = client.get_model_version(model, version) if version else client.get_model_version_by_alias(model, alias)
+    return dict(stored.tags) if REVISION in stored.tags or not stored.run_id else _tags(client, stored.run_id)

@@ -1,0 +1,232 @@
+"""Runs put into MLflow: each once, with each point once, whoever else does the same at the same time.
+
+MLflow gives runs their ids, and has no unique keys. So a run is found by its tag (`design.id`, `dvc.exp.id`), and where
+two were made of the same key, by clones that knew nothing of each other, the one with the earlier start and then the
+smaller id stays, on which all agree; every pass that creates something looks again afterwards. On one machine a lock
+keeps passes apart. `writing` says how a run tells how far it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.tracking import settings
+from lab.tracking.mlflow import database, views
+from lab.tracking.mlflow.errors import Conflict, public, translated
+from lab.tracking.mlflow.writing import BATCH, CHILD, DIGEST, PARENT, Writing
+from lab.tracking.sink import Design, Report, Trouble
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run as Stored
+
+    from lab.tracking.run import Run
+
+NESTED = "mlflow.parentRunId"
+ATTEMPTS = 5  # to send a design that another mirror sends, too
+_OPENED: dict[str, int] = {}  # the files that this process has open: MLflow never closes one
+
+
+def create(root: Path, chosen: settings.Settings) -> MlflowSink:
+    """The sink of the project at `root`: its own file, or the server that the environment names."""
+    artifacts = root / "mlartifacts" if settings.embedded(root) else None
+    return MlflowSink(settings.uri(root), chosen.experiment, artifacts)
+
+
+class MlflowSink:
+    """The runs of one MLflow experiment.
+
+    Args:
+        uri: of the tracking server, or `sqlite:///…`.
+        experiment: its name; it is made where there is none.
+        artifacts: the folder for artifacts where there is no server that has one.
+    """
+
+    name = "mlflow"
+
+    def __init__(self, uri: str, experiment: str, artifacts: Path | None = None):
+        self.uri, self.experiment_name, self.artifacts = uri, experiment, artifacts
+        self.parents: dict[str, Stored] = {}
+        self.experiment, self.experiment_tags = "", {}
+        self._client: MlflowClient | None = None
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's own client: one way for a file and for a server. Importing it takes seconds."""
+        if self._client is None:
+            from mlflow import MlflowClient
+
+            logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # its tracebacks: a Trouble says it
+            if self.uri.startswith("sqlite:"):
+                database.hurry()
+            self._client = MlflowClient(tracking_uri=self.uri)
+        return self._client
+
+    @property
+    def place(self) -> str:
+        """Where the runs are, for people."""
+        return f"MLflow at {public(self.uri)}"
+
+    def state(self) -> str:
+        """Of a file, what changes when anybody writes to it. A server has to be asked: empty."""
+        state = database.state(self.uri)
+        return state and f"{self.uri} {self.experiment_name} {state}"
+
+    # What is there
+
+    def begin(self) -> None:
+        """Find the experiment and its designs. Raises Trouble."""
+        inode = database.inode(self.uri)
+        if _OPENED.get(self.uri, inode) != inode:
+            raise Trouble(f"{public(self.uri)} was deleted or replaced while it was open here: start lab mirror anew")
+        with translated(self.uri):
+            self._find()
+            _OPENED[self.uri] = database.inode(self.uri)
+            self.parents = self._unique(self._search(f"tags.`{PARENT}` LIKE '%'"), PARENT)
+
+    def has(self, design: Design) -> bool:
+        """Whether a design is there just as it is now."""
+        stored = self.parents.get(design.key)
+        return stored is not None and stored.data.tags.get(DIGEST) == design.digest
+
+    def gone(self, designs: Iterable[Design]) -> dict[str, str]:
+        """The runs that no experiment stands behind any more: their ids, with what they are called. Raises Trouble."""
+        known = {design.key: {member.key for member in design.members} for design in designs}
+        parents = {stored.info.run_id: key for key, stored in self.parents.items()}
+        names = {}
+        with translated(self.uri):
+            for stored in self._search(f"tags.`{CHILD}` LIKE '%'"):
+                key, design = stored.data.tags[CHILD], parents.get(stored.data.tags.get(NESTED, ""), "(no design)")
+                if key not in known.get(design, ()):
+                    names[stored.info.run_id] = f"{design}: {stored.info.run_name} ({key})"
+        return names | {run_id: f"{key}: the design itself" for run_id, key in parents.items() if key not in known}
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Delete runs, as in MLflow's own pages: `mlflow gc` is what frees the space. Raises Trouble."""
+        with translated(self.uri):
+            for run_id in ids:
+                self.client.delete_run(run_id)
+
+    def _find(self) -> None:
+        """The experiment, made where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        experiment = self.client.get_experiment_by_name(self.experiment_name)
+        if experiment is None:
+            try:
+                place = self.artifacts.as_uri() if self.artifacts else None
+                self.client.create_experiment(self.experiment_name, artifact_location=place)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another mirror made it in this moment
+                    raise
+            experiment = self.client.get_experiment_by_name(self.experiment_name)
+        if experiment.lifecycle_stage == "deleted":
+            raise Trouble(
+                f"the MLflow experiment {self.experiment_name} has been deleted: restore it, or name another in "
+                f"{settings.FILE}"
+            )
+        self.experiment, self.experiment_tags = experiment.experiment_id, experiment.tags
+
+    def _search(self, query: str) -> Iterator[Stored]:
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([self.experiment], query, max_results=BATCH, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _children(self, parent: str) -> dict[str, Stored]:
+        return self._unique(self._search(f"tags.`{NESTED}` = '{parent}'"), CHILD)
+
+    def _unique(self, runs: Iterable[Stored], tag: str) -> dict[str, Stored]:
+        """The runs by key. Of two with the same one, the loser's children go to the other, and it is deleted."""
+        kept: dict[str, Stored] = {}
+        for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id)):
+            key = run.data.tags.get(tag)
+            if key in kept:
+                self._retire(run, kept[key])
+            elif key is not None:
+                kept[key] = run
+        return kept
+
+    def _retire(self, old: Stored, new: Stored) -> None:
+        """Delete a run that another stands in for, which gets its children."""
+        self._move(old.info.run_id, new.info.run_id)
+        self.client.delete_run(old.info.run_id)
+
+    def _move(self, old: str, new: str) -> None:
+        """Give the children of one run to another."""
+        for child in list(self._search(f"tags.`{NESTED}` = '{old}'")):
+            self.client.set_tag(child.info.run_id, NESTED, new)
+
+    # What is sent
+
+    def send(self, design: Design) -> Report:
+        """Bring a design and its experiments up to date, after `begin`. Raises Trouble."""
+        left: set[str] = set()  # parents that we have written to, and that another mirror's may have replaced meanwhile
+        for _ in range(ATTEMPTS):
+            try:
+                with translated(self.uri):
+                    report = Report()
+                    parent = self._parent(design, report)
+                    for old in left - {parent}:
+                        self._move(old, parent)
+                    left.add(parent)
+                    return self._send(design, parent, report)
+            except Conflict:
+                self.begin()
+        raise Trouble(f"{design.key}: another mirror keeps changing its runs at {public(self.uri)}")
+
+    def _send(self, design: Design, parent: str, report: Report) -> Report:
+        """The experiments that have changed, and then the design's own run."""
+        there = self._children(parent)
+        keys = {member.key for member in design.members}
+        renamed = {run.data.tags.get("dvc.exp.rev"): run for key, run in there.items() if key not in keys}
+        for member in design.members:
+            stored = there.get(member.key) or (renamed.get(member.revision) if member.revision else None)
+            if stored is None or stored.data.tags.get(DIGEST) != member.digest:
+                writing = self._writing(member.run(), CHILD, report, {NESTED: parent})
+                there[member.key] = writing.write(stored, member.digest)
+        if report.created:  # perhaps another mirror has made the same ones meanwhile
+            self.begin()
+            there = self._children(parent)
+            if self._id(design) != parent or any(
+                member.key not in there or there[member.key].data.tags.get(DIGEST) not in (None, member.digest)
+                for member in design.members
+            ):
+                raise Conflict
+        run = design.parent({key: stored.info.run_id for key, stored in there.items()})
+        self._show(run)
+        writing = self._writing(run, PARENT, report, {})
+        self.parents[design.key] = writing.write(self.parents[design.key], "" if report.problems else design.digest)
+        return report
+
+    def _writing(self, run: Run, tag: str, report: Report, birth: dict[str, str]) -> Writing:
+        place = str(self.artifacts or self.uri)
+        return Writing(self.client, self.experiment, place, run, tag, birth, self._retire, report)
+
+    def _id(self, design: Design) -> str:
+        stored = self.parents.get(design.key)
+        return stored.info.run_id if stored else ""
+
+    def _parent(self, design: Design, report: Report) -> str:
+        """The id of a design's run. It is made where there is none, or none that starts early enough."""
+        old = self.parents.get(design.key)
+        if old is None or old.info.start_time > design.start:
+            new = self.client.create_run(self.experiment, design.start, {PARENT: design.key}, design.key)
+            report.created += 1
+            if old is not None:
+                self._retire(old, new)
+            self.begin()  # perhaps another mirror has made one, too
+        return self._id(design)
+
+    def _show(self, run: Run) -> None:
+        """Views of the design's runs for MLflow's pages, which keeps them as tags of the experiment."""
+        for key, value in views.tags(run).items():
+            if self.experiment_tags.get(key) != value:
+                self.client.set_experiment_tag(self.experiment, key, value)
+                self.experiment_tags[key] = value

@@ -1,0 +1,1 @@
+"""Weights & Biases: runs, online or in files of its own."""
