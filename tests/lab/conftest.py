@@ -9,7 +9,9 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "<<cookiecutter.project>>" / "src"))
 
-import contracts  # it imports lab
+import answered  # these import lab
+import contracts
+from trivial import Trivial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tables gain nothing from more, and a busy machine loses much
 
@@ -21,3 +23,9 @@ settings.load_profile("lab")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template's conf/, designs/, dvc.yaml, params.yaml and lab.yaml as a project has them. Not to be changed."""
     return contracts.render(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="session")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    """The project of `answered`, in which two designs have run: made once, so copy it before you change it."""
+    return answered.make(tmp_path_factory.mktemp("answers") / "project")

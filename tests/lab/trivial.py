@@ -24,10 +24,13 @@ from typing import TYPE_CHECKING, Any
 import pygit2
 import yaml
 from omegaconf import OmegaConf
+from pygit2.enums import FileMode
 
 import contracts
 from lab.design.plan import Run, run_key
 from lab.execution.dvc import queue_tasks
+from lab.execution.dvc.backend import DvcBackend
+from lab.execution.queueing import enqueue
 from lab.records.project import Project
 
 if TYPE_CHECKING:
@@ -212,7 +215,9 @@ def make(root: Path) -> Trivial:
         ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
         ".gitignore": "".join(f"{path}\n" for path in IGNORED),
     }
+    files[yaml.safe_load((root / "params.yaml").read_text())["data"]["source"]["path"]] = "the raw data\n"
     for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     project = Trivial(root)
     project.call("git", "init", "-q", "-b", "main")
@@ -265,7 +270,7 @@ def experiment(project: Trivial, run: Run, metrics: Callable[[float, int], dict[
     stages = yaml.safe_load((project.root / "dvc.yaml").read_text())["stages"]
     lock = yaml.safe_load(head.tree["dvc.lock"].data) if "dvc.lock" in head.tree else {"schema": "2.0", "stages": {}}
     chain = ["prepare", "train"] + ([run.target] if run.target != "train" else [])
-    files: dict[str, bytes] = {"src/stand_in.py": head.tree["src/stand_in.py"].data}  # all that a stage depends on
+    files: dict[str, bytes] = {"src/stand_in.py": head.tree["src/stand_in.py"].data}  # the stages' code
     changed = {"params.yaml": OmegaConf.to_yaml(OmegaConf.create(run.params)).encode()}
     for stage in chain:
         written = dict(results(stage, run.params, metrics))
@@ -282,7 +287,7 @@ def experiment(project: Trivial, run: Run, metrics: Callable[[float, int], dict[
     index = pygit2.Index()
     index.read_tree(head.tree)
     for path, content in changed.items():
-        index.add(pygit2.IndexEntry(path, git.create_blob(content), pygit2.enums.FileMode.BLOB))
+        index.add(pygit2.IndexEntry(path, git.create_blob(content), FileMode.BLOB))
     who = git.default_signature
     message = f"dvc: commit experiment {run.key}"
     commit = git.create_commit(None, who, who, message, index.write_tree(git), [head.id])
@@ -392,7 +397,7 @@ def note(project: Trivial, baseline: str, name: str, rows: list[dict[str, Any]])
 
 def failure(project: Trivial, run: Run, reason: str, stage: str = "train", code: int = 1) -> None:
     """Queue a run, and write what is left of it once a stage has failed with `reason`."""
-    DvcBackend(project.project()).enqueue([run])
+    enqueue(project.project(), DvcBackend(project.root), [run])
     task = next(task for task in queue_tasks.read(project.root) if task.name == run.name)
     taken = task.message.parents[1] / "processed" / task.message.name
     taken.parent.mkdir(parents=True, exist_ok=True)
@@ -403,9 +408,26 @@ def failure(project: Trivial, run: Run, reason: str, stage: str = "train", code:
         f"Running stage '{stage}':\n> python src/stand_in.py {stage}\n{reason}\n"
         f"ERROR: failed to reproduce '{stage}': failed to run: python src/stand_in.py {stage}, exited with {code}\n"
     )
-    (task.folder / f"{task.commit}.json").write_text(json.dumps({"pid": 2**22, "returncode": 255}))
+    place = task.folder.parents[1] / "tmpgone"
+    executor = {"git_url": f"file://{place}", "root_dir": str(place), "dvc_dir": ".dvc", "wdir": ".", "name": run.name}
+    executor |= {"baseline_rev": task.baseline, "location": "dvc-task", "result_force": False, "status": 4}
+    process = {"pid": 2**22, "stdin": None, "stdout": str(task.log), "stderr": None, "returncode": 255}
+    result = {"status": "SUCCESS", "result": None, "traceback": None, "children": [], "task_id": task.id}
+    (task.folder / f"{task.commit}.run").write_text(json.dumps(executor | {"result_hash": None, "result_ref": None}))
+    (task.folder / f"{task.commit}.json").write_text(json.dumps(process))
     task.result.parent.mkdir(parents=True, exist_ok=True)
-    task.result.write_text(json.dumps({"status": "SUCCESS", "result": None, "task_id": task.id}))
+    task.result.write_text(json.dumps(result))
+    move_to_failed(project, task.commit)
+
+
+def move_to_failed(project: Trivial, commit: str) -> None:
+    """Move the newest of the queue's stash commits to those of failed runs."""
+    queued, failed = "refs/exps/celery/stash", "refs/exps/celery/failed"
+    message = project.call("git", "log", "-1", "--format=%B", commit).stdout.strip()
+    project.call("git", "update-ref", "--create-reflog", "-m", f"commit: {message}", failed, commit)
+    project.call("git", "reflog", "delete", "--updateref", "--rewrite", f"{queued}@{{0}}")
+    if not project.call("git", "reflog", "show", queued, check=False).stdout:
+        project.call("git", "update-ref", "-d", queued)
 
 
 def carry_out(
