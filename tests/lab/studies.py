@@ -282,9 +282,7 @@ def curves(seed: int) -> dict[str, list[Any]]:
     shape = {"train/loss": 2.3, "val/loss": 2.4, "val/f1_macro": -0.9, "lr": 0.01}
     time = datetime(2026, 2, 13, tzinfo=UTC)
     return {
-        name: [
-            Point(epoch, time, top * 0.8**epoch + (1.0 if top < 0 else 0) + 0.01 * seed) for epoch in range(10)
-        ]
+        name: [Point(epoch, time, top * 0.8**epoch + (1.0 if top < 0 else 0) + 0.01 * seed) for epoch in range(10)]
         for name, top in shape.items()
     }
 

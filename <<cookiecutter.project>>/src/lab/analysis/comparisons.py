@@ -1,10 +1,10 @@
 """Comparisons: each arm with the one that it is measured against, or with the expected value; and the guardrails.
 
-The hypothesis' arm is what counts; where it names none, every arm does, with Holm's correction for their number. A design
-without a reference (a single one, most sweeps) is held against `expected`.
+The hypothesis' arm is what counts; where it names none, every arm does, with Holm's correction for their number. A
+design without a reference (a single one, most sweeps) is held against `expected`.
 
-A guardrail holds while its mean stays within the limit. It is broken when the whole interval is beyond, and can't be told
-in between, or where a run has not measured it.
+A guardrail holds while its mean stays within the limit. It is broken when the whole interval is beyond, and can't be
+told in between, or where a run has not measured it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 class Guard:
     """A guardrail: by how much the arm may be higher (`max_increase`) or lower (`max_decrease`) than the reference.
 
-    `ok` is False where the whole interval is beyond the limit, None where that can't be told. `sure` tells that the whole
-    interval is within.
+    `ok` is False where the whole interval is beyond the limit, None where that can't be told. `sure` tells that the
+    whole interval is within.
     """
 
     metric: str

@@ -11,8 +11,8 @@ For a change in the hypothesis' direction, which is called an improvement here, 
     INVALID        the runs did not do what the plan said: a stage used another config, or two arms that should differ
                    came out identical in every seed
 
-Held against an expected value, SUPPORTED is to be significantly beyond it, and EQUIVALENT to be within min_effect of it. Of
-several arms one that is supported is enough; all have to be equivalent, or refuted, for the design to be so.
+Held against an expected value, SUPPORTED is to be significantly beyond it, and EQUIVALENT to be within min_effect of
+it. Of several arms one that is supported is enough; all have to be equivalent, or refuted, for the design to be so.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What a study's records measured: each arm's mean over seeds, and the difference of two arms.
 
-A difference is taken in pairs: over seeds by the paired t-test; over test items by the bootstrap, where the metric follows
-from what was said of each item and DVC's cache has it. What is counted, such as a file's size, is what it is. All three
-give an interval, a p value and a test of equivalence. A design about a recipe asks what it makes of any seed: the seeds
-decide. One about models that are there is decided by the items. A spread over seeds that is below what one test item makes
-is taken for as much, and a seed with which the very same was said counts once.
+A difference is taken in pairs: over seeds by the paired t-test; over test items by the bootstrap, where the metric
+follows from what was said of each item and DVC's cache has it. What is counted, such as a file's size, is what it is.
+All three give an interval, a p value and a test of equivalence. A design about a recipe asks what it makes of any seed:
+the seeds decide. One about models that are there is decided by the items. A spread over seeds that is below what one
+test item makes is taken for as much, and a seed with which the very same was said counts once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAME = 1e-4  # by how much a metric and what the items say of it may differ: equ
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What an arm's finished runs measured: the metric by seed, and its mean over them. None where none has finished."""
+    """What an arm's finished runs measured: the metric by seed, its mean over them; None where none has finished."""
 
     arm: str
     levels: dict[str, Level]
@@ -219,7 +219,7 @@ def agrees(frame: pd.DataFrame, metric: str, recorded: float, examples: Examples
 
 
 def repeated(study: Study, arms: Sequence[str | None], seeds: Iterable[int]) -> list[int]:
-    """The seeds with which the arms said the very same as with one before: the same models once more, and no replicates."""
+    """The seeds with which the arms said the very same as with one before: the same models again, and no replicates."""
     path = study.contract.predictions_path(study.stage) or ""
     seen: set[tuple[str, ...]] = set()
     again = []

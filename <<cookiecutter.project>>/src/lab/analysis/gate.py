@@ -41,7 +41,7 @@ def typical(study: Study, arm: str | None, metric: str | None) -> Replicate | No
 
 
 def lucky(study: Study, verdict: Verdict, candidate: Replicate) -> Iterator[str]:
-    """A run that does not stand for its arm: better than its other seeds by more than chance, as far as they can tell."""
+    """A run that is no example of its arm: better than its other seeds by more than chance, as far as they can tell."""
     arm, metric = candidate.arm, verdict.metric
     values = study.values(arm, metric)
     own = values.pop(candidate.seed, None)
@@ -57,7 +57,8 @@ def lucky(study: Study, verdict: Verdict, candidate: Replicate) -> Iterator[str]
     measured = f"{arm} with seed {candidate.seed} has {own:.4g} in {metric}"
     if len(others) == 1:
         [(seed, other)] = values.items()
-        yield f"a lucky seed can't be told of two: {measured}, with seed {seed} {other:.4g}. Promote that run, or add a seed"
+        pair = f"{measured}, with seed {seed} {other:.4g}"
+        yield f"a lucky seed can't be told of two: {pair}. Promote that run, or add a seed"
         return
     p = statistics.outlier(sign * own, [sign * value for value in others], resolution(study, metric))
     if p < ALPHA:

@@ -1,7 +1,7 @@
 """Metrics as functions of how often each test item counts.
 
-So two models can be compared on the same items, and the bootstrap tells what other items could have shown. What a metric
-comes to for such weights is the project's own code, which `Examples.scorer` hands in.
+So two models can be compared on the same items, and the bootstrap tells what other items could have shown. What a
+metric comes to for such weights is the project's own code, which `Examples.scorer` hands in.
 """
 
 from __future__ import annotations

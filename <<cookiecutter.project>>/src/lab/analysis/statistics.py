@@ -1,12 +1,13 @@
 """The statistics of a decision: estimates with intervals, tests, effect sizes. Pure functions of numbers.
 
-Seeds are few, so means over seeds get Student's t: with five of them its 95 % interval holds the true difference in 95 %
-of cases, a bootstrap's in 82 %. Test items are many, and a metric such as macro-F1 is no mean over them: there the
-bootstrap gives the standard error, of items drawn anew with the models as they are. The interval is that of the t
-distribution around it, since it is the one that keeps its word: in simulations with 100 and 300 items it held the true
-difference of two models in 94 to 97 % of cases, a percentile interval in 90 to 94 %, BCa in 87 to 95 %.
+Seeds are few, so means over seeds get Student's t: with five of them its 95 % interval holds the true difference in
+95 % of cases, a bootstrap's in 82 %. Test items are many, and a metric such as a mean over classes is none over them:
+there the bootstrap gives the standard error, of items drawn anew with the models as they are. The interval is that of
+the t distribution around it, since it is the one that keeps its word: in simulations with 100 and 300 items it held the
+true difference of two models in 94 to 97 % of cases, a percentile interval in 90 to 94 %, BCa in 87 to 95 %.
 
-The quantiles are those of scipy.special: scipy.stats and statsmodels, which have the same tests, take seconds to import.
+The quantiles are those of scipy.special: scipy.stats and statsmodels, which have the same tests, take seconds to
+import.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def student(value: float, deviation: float, n: int, margin: float = 0.0) -> Esti
 
 
 def counted(values: Sequence[float], margin: float = 0.0) -> Estimate:
-    """The mean of something that is counted and not sampled, such as a file's size: it is what it is, with one seed too.
+    """The mean of something that is counted and not sampled, such as a file's size, with one seed too: it is what it
+    is.
 
     The interval is the smallest and the largest value; p is 0 where they leave no doubt, and 1 where they do.
     """
@@ -114,7 +116,8 @@ def effect_size(differences: Sequence[float], resolution: float = 0.0) -> Effect
     """How large a paired difference is beside its own spread over the pairs; None below three pairs, or without spread.
 
     Cohen's d_z with Hedges' correction for few pairs (Hedges, J. Educational Statistics 6, 1981), which two can't have;
-    the interval by the noncentral t distribution (Cumming and Finch, Educational and Psychological Measurement 61, 2001).
+    the interval by the noncentral t distribution (Cumming and Finch, Educational and Psychological Measurement 61,
+    2001).
     """
     from scipy.special import gammaln, nctdtrinc
 
@@ -145,12 +148,12 @@ def bootstrap(
 ) -> Estimate:
     """A statistic of `n` test items minus `offset`, with its standard error over items drawn with replacement.
 
-    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.2. Two models are compared in pairs by
-    a statistic that is their difference on the same draws. The same `seed` gives the same interval.
+    Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13.2. Two models are compared in pairs
+    by a statistic that is their difference on the same draws. The same `seed` gives the same interval.
 
-    Where few items make the whole difference, their draws show too little of what others might, and nothing at all where
-    none does. So the interval is no shorter than the score interval of a share, and a test of equivalence takes for the
-    spread at least what a true difference of that size has.
+    Where few items make the whole difference, their draws show too little of what others might, and nothing at all
+    where none does. So the interval is no shorter than the score interval of a share, and a test of equivalence takes
+    for the spread at least what a true difference of that size has.
 
     Args:
         statistic: of weights (n, b), how often each item is in each of b draws, to the values (b,).
@@ -181,10 +184,10 @@ def bootstrap(
 
 
 def reach(statistic: Statistic, n: int, value: float) -> float:
-    """How far one item moves the sum of all: 1 where a metric counts items right or wrong, less where each adds a little.
+    """How far one item moves the sum of all: 1 where a metric counts items, less where each adds a little.
 
-    The root mean square of the jackknife's pseudo-values (Efron and Tibshirani, chapter 11), the larger ones counting more.
-    Of more items than MANY no few make a difference that matters: 0.
+    The root mean square of the jackknife's pseudo-values (Efron and Tibshirani, chapter 11), the larger ones counting
+    more. Of more items than MANY no few make a difference that matters: 0.
     """
     import numpy as np
 
@@ -200,7 +203,7 @@ def share_spread(share: float, reach: float) -> float:
 
 
 def score_interval(value: float, reach: float, n: int) -> tuple[float, float]:
-    """The smallest and the largest share that `value` over n items may come from, each with the spread that it has itself.
+    """The smallest and the largest share that `value` over n items may come from, each with a spread of its own.
 
     Wilson, J. American Statistical Association 22, 1927, for what an item has of nothing or ± `reach`.
     """
@@ -218,7 +221,7 @@ def score_interval(value: float, reach: float, n: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Two models on the same items: how many only the one, or only the other, had right; the exact p of McNemar's test."""
+    """Two models on the same items: how many only the one, or only the other, had right; McNemar's exact p."""
 
     only_first: int
     only_second: int
@@ -287,10 +290,10 @@ def factorial_effects(
 
 
 def outlier(value: float, others: Sequence[float], resolution: float = 0.0) -> float:
-    """How probable it is that the largest of some seeds is as far above the others as `value`: p, of two others or more.
+    """How probable it is that the largest of some seeds is as far above two or more others as `value`: p.
 
-    Grubbs, Technometrics 11, 1969, one-sided: Student's t of what a further seed would give, for as many as there are. As
-    for `mean`, a spread below the `resolution` is taken for as much.
+    Grubbs, Technometrics 11, 1969, one-sided: Student's t of what a further seed would give, for as many as there are.
+    As for `mean`, a spread below the `resolution` is taken for as much.
     """
     from scipy.special import stdtr
 

@@ -63,9 +63,9 @@ def alike(arms: dict[str, tuple[Any, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def output(record: Record, distinct: Distinct) -> tuple[Any, ...] | None:
-    """What tells a stage's results apart: an output's hash and, where that may be the same, metrics; None without results.
+    """What tells a stage's results apart: an output's hash, and metrics where that may be the same; None without any.
 
-    Two models may say exactly the same and still differ in a metric, such as the size that one of them was made smaller by.
+    A smaller network may predict exactly the same: that is what one hopes for where it was made smaller.
     """
     md5 = record.outputs.get(distinct.output, {}).get("md5")
     return (md5, *map(record.value, distinct.metrics)) if md5 else None

@@ -52,8 +52,8 @@ class Verdict:
         exploratory: the design was not the same before the runs.
         complete: no run is still to come.
         metric, direction: what was asked for; no metric where nothing was measured.
-        winner: where the claim is supported, the best of all arms that are shown to be better; else None, also where the
-            claim is that models get worse.
+        winner: where the claim is supported, the best of all arms that are shown to be better; else None, as it is
+            where the claim is that models get worse.
         best: the arm with the best models on the mean, whatever that is worth; None where nothing has finished.
         reasons: sentences for people.
         arms: every arm's results.

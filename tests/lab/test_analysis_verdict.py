@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project import load
-
-verdict = load("results.verdict")
-studies = load("results.study")
-schema = load("design.schema")
-models = load("design.models")
+import scorers
+from contracts import VISION
+from lab.analysis import verdict
+from lab.analysis.verdict import Verdict
+from lab.design import design_file, expansion, power
+from lab.design.models import Design, digest
+from lab.study import Replicate, Study
 
 F1 = "infer.f1_macro"
 Values = Mapping[str, Sequence[Any]]  # for each arm its runs with seed 0, 1, …, or their F1; None for one that failed
@@ -41,7 +41,7 @@ class Run:
         return self.metrics.get(metric) if self.status == "finished" else None
 
 
-def study(values: Values, kind: str = "comparison", type: str = "train", block: Any = None, **said: Any) -> Any:
+def study(values: Values, kind: str = "comparison", type: str = "train", block: Any = None, **said: Any) -> Study:
     """A study with these values of the metric F1, or with whole runs in their place."""
     hypothesis = said.pop("hypothesis", {})
     seeds = max(map(len, values.values()))
@@ -61,25 +61,24 @@ def study(values: Values, kind: str = "comparison", type: str = "train", block: 
         **said,
     }
     block = block or blocks[kind]
-    design = schema.parse(content | ({kind: block} if block else {}))
-    digest = models.digest(design)
-    rows = []
+    design = design_file.parse(content | ({kind: block} if block else {}), VISION)
+    replicates = []
     for arm, levels in arms_of(design, values).items():
         for seed, value in enumerate(values[arm]):
             run = (
                 value if isinstance(value, Run) else Run({F1: value or 0.0}, "failed" if value is None else "finished")
             )
-            run.experiment = {"digest": digest} | run.experiment
-            rows.append(studies.Row(arm, levels, seed, run))
-    return studies.Study(Path(), design, "", "", "", rows)
+            run.experiment = {"digest": digest(design)} | run.experiment
+            replicates.append(Replicate(arm, levels, seed, run))
+    return Study(design, VISION, "", "", "", replicates)
 
 
-def arms_of(design: Any, values: Values) -> dict[str, dict[str, Any]]:
-    known = {arm.name: arm.levels for arm in load("design.expansion").arms(design)}
+def arms_of(design: Design, values: Values) -> dict[str, dict[str, Any]]:
+    known = {arm.name: arm.levels for arm in expansion.arms(design)}
     return {arm: known.get(arm, {}) for arm in values}
 
 
-def judge(values: Values, **said: Any) -> Any:
+def judge(values: Values, **said: Any) -> Verdict:
     return verdict.judge(study(values, **said))
 
 
@@ -142,7 +141,7 @@ def test_underpowered_says_how_many_seeds_it_takes() -> None:
     found = judge({"old": arm(0.90, 0.02), "new": arm(0.91, 0.02)}, **claim())
     assert found.outcome == "UNDERPOWERED"
     deviation = found.comparisons[0].difference.seeds.deviation
-    needed = load("design.power").seeds_needed(0.01, deviation)
+    needed = power.seeds_needed(0.01, deviation)
     assert f"about {needed} seeds would find it in 80 %" in found.reasons[0] and needed > 5
 
 
@@ -503,15 +502,15 @@ def test_a_design_that_was_written_over_known_results_is_exploratory(known: set,
     assert ("exploratory: the design as it reads was committed after runs that decide" in found.reasons) == exploratory
 
 
-def older(found: Any, known: set[tuple[str, int]], design: str) -> Any:
+def older(found: Study, known: set[tuple[str, int]], design: str) -> Study:
     """The study, with these runs by arm and seed made for a `design` before it was committed as it reads."""
-    rows = [
-        replace(row, record=replace(row.record, experiment={"design": design}), stated=False)
-        if (row.arm, row.seed) in known
-        else row
-        for row in found.rows
+    replicates = [
+        replace(each, record=replace(each.record, experiment={"design": design}), stated=False)
+        if (each.arm, each.seed) in known
+        else each
+        for each in found.replicates
     ]
-    return replace(found, rows=rows)
+    return replace(found, replicates=replicates)
 
 
 def test_one_model_with_several_seeds_counts_once() -> None:
@@ -547,10 +546,10 @@ def said(right: float, n: int = 400, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def over_images(rights: dict[str, float], type: str, **more: Any) -> Any:
+def over_images(rights: dict[str, float], type: str, **more: Any) -> Verdict:
     frames = {(name, 0): said(right) for name, right in rights.items()}
     runs = {name: [Run({"infer.accuracy": float(np.mean(frames[name, 0]["correct"]))})] for name in rights}
-    return verdict.judge(study(runs, type=type, **claim(metric="infer.accuracy", **more)), frames)
+    return verdict.judge(study(runs, type=type, **claim(metric="infer.accuracy", **more)), scorers.examples(frames))
 
 
 def test_given_models_are_compared_over_test_images_with_one_seed_too() -> None:
@@ -571,7 +570,7 @@ def test_models_of_which_one_is_better_and_one_is_worse_are_told_apart() -> None
         name: [Run({"infer.accuracy": float(np.mean(frames[name, i]["correct"]))}) for i in (0, 1)]
         for name in ("old", "new")
     }
-    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), frames)
+    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), scorers.examples(frames))
     assert "the models of the seeds don't agree (+0.05 with seed 0, -0.05 with seed 1)" in " ".join(found.reasons)
 
 
@@ -597,7 +596,7 @@ def test_how_many_images_it_takes() -> None:
     generator = np.random.default_rng(0)
     frames = {(name, 0): said(0.9, 200, int(generator.integers(99))) for name in ("old", "new")}
     runs = {name: [Run({"infer.accuracy": 0.9})] for name in ("old", "new")}
-    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), frames)
+    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), scorers.examples(frames))
     assert found.outcome == "UNDERPOWERED"
     deviation = found.comparisons[0].difference.images.deviation
     assert f"about {np.ceil((2.8016 * deviation / 0.01) ** 2):.0f} images" in found.reasons[0]
@@ -613,7 +612,7 @@ def test_without_the_images_the_seeds_decide_and_that_is_said() -> None:
 def test_images_that_do_not_give_the_recorded_metric_are_not_believed() -> None:
     frames = {(name, 0): said(0.9) for name in ("old", "new")}
     runs = {"old": [Run({"infer.accuracy": 0.9})], "new": [Run({"infer.accuracy": 0.99})]}
-    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), frames)
+    found = verdict.judge(study(runs, type="infer", **claim(metric="infer.accuracy")), scorers.examples(frames))
     assert found.outcome == "UNDERPOWERED"
     assert "infer.accuracy does not follow from the cached test images of new, seed 0" in found.reasons
 
@@ -624,7 +623,7 @@ def test_a_given_model_is_held_against_its_expected_value_over_images() -> None:
     for expected, outcome in {0.9: "SUPPORTED", 0.98: "REFUTED", 0.95: "INCONCLUSIVE"}.items():
         hypothesis = {"metric": "infer.accuracy", "expected": expected}
         made = study(runs, kind="single", type="infer", hypothesis=hypothesis)
-        assert verdict.judge(made, frames).outcome == outcome
+        assert verdict.judge(made, scorers.examples(frames)).outcome == outcome
 
 
 # Ablations

@@ -15,12 +15,10 @@ from scipy import optimize, stats
 from scipy.sparse import coo_array
 from statsmodels.stats.proportion import proportion_confint
 
-from project import load
+import scorers
+from lab.analysis import per_item, statistics
 
 pytestmark = pytest.mark.slow  # simulations take seconds
-
-statistics = load("results.statistics")
-examples = load("results.examples")
 
 # Hours of sleep gained by two drugs in ten patients: Student, Biometrika 6, 1908. R has it as `sleep`.
 FIRST = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
@@ -304,7 +302,7 @@ def test_intervals_over_images_hold_the_truth(skills: tuple[float, float]) -> No
     With 30 images of a class, macro-F1's intervals are a little wide: that errs on the side of care.
     """
     first, second = two_models(skills)
-    score, size = examples.difference([first], [second], "infer.f1_macro")
+    score, size = per_item.difference([first], [second], "infer.f1_macro", scorers.examples({}))
     truth = float(score(np.ones((size, 1)))[0])
     generator, images, held = np.random.default_rng(1), np.arange(300), []
     for drawn in generator.integers(0, size, (1000, 300)):
