@@ -1,4 +1,4 @@
-"""Real servers: MLflow over HTTP, on SQLite and, with its users and passwords, on PostgreSQL. They go down and come back."""
+"""Real servers: MLflow over HTTP, on SQLite and, with users and passwords, on PostgreSQL. They go down and come back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import contracts
 import pytest
-import yaml
-
 import tracked
-from project import load
-from tracked import dump, export, question, send
+import yaml
+from lab.tracking import mirror
+from lab.tracking.conformance import one, question
+from lab.tracking.sink import Trouble
+from tracked import dump, export, send
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +27,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setattr(load("tracking.mirror"), "POLL", 0.5)
-    monkeypatch.setattr(load("tracking.mirror"), "PATIENCE", (0.5, 1.0))
+    monkeypatch.setattr(mirror, "POLL", 0.5)
+    monkeypatch.setattr(mirror, "PATIENCE", (0.5, 1.0))
 
 
 class Server:
@@ -77,8 +79,7 @@ class Passes:
 def test_a_server_that_is_down_is_told_once_and_caught_up(http: Server, tmp_path: Path) -> None:
     said: list[str] = []
     passes, ended = Passes(http.address), threading.Event()
-    watch = load("tracking.mirror").watch
-    thread = threading.Thread(target=watch, args=(passes, (), said.append, lambda: not ended.is_set()))
+    thread = threading.Thread(target=mirror.watch, args=(passes, (), said.append, lambda: not ended.is_set()))
     thread.start()
     try:
         wait(lambda: bool(said))
@@ -108,7 +109,7 @@ def wait(condition: Any) -> None:
 
 
 def test_mirrors_at_once_over_http(http: Server) -> None:
-    design = tracked.one(question("threads", 6, 10), artifacts={"run.md": b"text"})
+    design = one(question("threads", 6, 10), artifacts={"run.md": b"text"})
     address = http.up()
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda _: send(address, design), range(4)))
@@ -131,7 +132,7 @@ def test_a_server_with_an_error_of_its_own() -> None:
 
     with HTTPServer(("127.0.0.1", 0), Broken) as broken:
         threading.Thread(target=broken.serve_forever, daemon=True).start()
-        with pytest.raises(load("tracking.mlflow_sink").Trouble) as caught:
+        with pytest.raises(Trouble) as caught:
             send(f"http://127.0.0.1:{broken.server_port}", question("grid", 1, 1))
         broken.shutdown()
     assert "500" in str(caught.value)
@@ -140,13 +141,13 @@ def test_a_server_with_an_error_of_its_own() -> None:
 
 def composed() -> tuple[dict[str, Any], str]:
     """What compose.yaml says of MLflow, and its file of users."""
-    content = yaml.safe_load((Path(__file__).parents[1] / "compose.yaml").read_text())
+    content = yaml.safe_load((contracts.PROJECT / "compose.yaml").read_text())
     return content["services"]["mlflow"], content["configs"]["auth"]["content"]
 
 
 def documented(word: str) -> str:
     """The Python in docs/tracking.md in which a word occurs."""
-    page = (Path(__file__).parents[1] / "docs" / "tracking.md").read_text()
+    page = contracts.rendered((contracts.PROJECT / "docs" / "tracking.md").read_text())
     (found,) = [each for each in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if word in each]
     return found
 
@@ -161,7 +162,7 @@ def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeyp
     folder = tmp_path_factory.mktemp("postgres")
     service, auth = composed()
     changes = {"artifacts": {"run.md": b"text"}, "params": {"lr": "0.3"}, "name": "n" * 250}
-    design = tracked.one(question("grid", 3, 20), **changes)
+    design = one(question("grid", 3, 20), **changes)
     with ExitStack() as stack:
         place = stack.enter_context(tracked.database(tracked.free_port()))
 
@@ -185,7 +186,7 @@ def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeyp
             monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
 
         def refused() -> None:
-            with pytest.raises(load("tracking.mlflow_sink").Trouble, match="MLFLOW_TRACKING_PASSWORD") as caught:
+            with pytest.raises(Trouble, match="MLFLOW_TRACKING_PASSWORD") as caught:
                 send(address, design)
             assert "\n" not in str(caught.value)
 
@@ -202,7 +203,7 @@ def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeyp
         become("admin", "a long password")
         exec("for kind in" + grants, names)
         become("ada.l", "twelve characters or more")
-        assert send(address, design).said == [
+        assert send(address, design).messages == [
             f"{'n' * 250}: its params have changed, so its run in MLflow was made anew"
         ]
         assert send(address, design).created == 0

@@ -1,8 +1,7 @@
-"""Runs to mirror without any experiment behind them, MLflow servers to mirror them to, and what is in a store in the end."""
+"""Stores and servers of MLflow to mirror made-up runs to, and what is in them in the end."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,102 +12,17 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from project import load
-
-START = 1_700_000_000_000
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """What the mirror takes for an experiment; `run` is read when it is to be sent."""
-
-    made: Any
-    revision: str = ""
-
-    @property
-    def key(self) -> str:
-        return self.made.key
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(repr(self.made).encode()).hexdigest()
-
-    def run(self) -> Any:
-        return self.made
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the mirror takes for a design."""
-
-    key: str
-    members: list[Experiment] = field(default_factory=list)
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(repr([self.key, [member.digest for member in self.members]]).encode()).hexdigest()
-
-    @property
-    def start(self) -> int:
-        return min(member.made.start for member in self.members)
-
-    def parent(self, ids: Mapping[str, str]) -> Any:
-        run = load("tracking.projection").Run
-        tags = {"design.id": self.key, "best.run_id": ids[self.members[0].key], "best.arm": "arm-1"}
-        shown = {"metrics": ["val/m0"], "factors": ["p0"]}
-        return run(
-            self.key, self.key, "FINISHED", self.start, self.start + 1000, tags=tags, note="**Best: it**", **shown
-        )
-
-
-def run(key: str, curves: Mapping[str, list[float]] | None = None, **more: Any) -> Any:
-    """A run; `curves` are values by name, a step each, a second apart."""
-    projection = load("tracking.projection")
-    start = more.pop("start", START)
-    named = load("tracking.text").names(curves or {})
-    points = [
-        projection.Point(named[name], values[step], start + 1000 * (step + 1), step)
-        for step in range(max((len(values) for values in (curves or {}).values()), default=0))
-        for name, values in (curves or {}).items()
-        if step < len(values)
-    ]
-    tags = {"dvc.exp.id": key, "dvc.exp.name": key.partition("/")[2], **more.pop("tags", {})}
-    defaults = {"status": "FINISHED", "end": start + 60_000, "params": {"lr": "0.1"}}
-    return projection.Run(
-        key=key, name=tags["dvc.exp.name"], start=start, points=points, tags=tags, **(defaults | more)
-    )
-
-
-def question(key: str, number: int, steps: int, metrics: int = 2, params: int = 3) -> Question:
-    """A design of so many runs, with so many params and curves of so many steps each."""
-    return Question(
-        key,
-        [
-            Experiment(
-                run(
-                    f"0123456789ab/{key}-{i}",
-                    {f"val/m{k}": [i + k + step / 7 for step in range(steps)] for k in range(metrics)},
-                    start=START + 1000 * i,
-                    params={f"p{k}": str(i + k) for k in range(params)},
-                    tags={"design": key, "arm": f"arm-{i % 2}", "seed": str(i)},
-                )
-            )
-            for i in range(number)
-        ],
-    )
-
-
-def one(design: Question, **changes: Any) -> Question:
-    """The design with its first run changed."""
-    first, *rest = design.members
-    return replace(design, members=[replace(first, made=replace(first.made, **changes)), *rest])
+from lab.tracking import settings
+from lab.tracking.background import SOURCES
+from lab.tracking.conformance import Question
+from lab.tracking.mlflow.sink import MlflowSink
+from lab.tracking.sink import Report
 
 
 @cache
@@ -127,20 +41,30 @@ def store(folder: Path, name: str = "mlflow.db") -> str:
     return f"sqlite:///{path}"
 
 
-def sink(uri: str, artifacts: Path | None = None) -> Any:
+def sink(uri: str, artifacts: Path | None = None) -> MlflowSink:
     """The mirror's end at a store."""
-    load("tracking.settings").environment(Path("/nonexistent"))
-    return load("tracking.mlflow_sink").MlflowSink(uri, "tests", artifacts)
+    settings.environment(Path("/nonexistent"))
+    return MlflowSink(uri, "tests", artifacts)
 
 
-def send(uri: str, *designs: Question, artifacts: Path | None = None) -> Any:
+def send(uri: str, *designs: Question, artifacts: Path | None = None) -> Report:
     """One pass."""
-    target, report = sink(uri, artifacts), load("tracking.mlflow_sink").Report()
+    target, report = sink(uri, artifacts), Report()
     target.begin()
     for design in designs:
         if not target.has(design):
             report += target.send(design)
     return report
+
+
+def environment() -> dict[str, str]:
+    """One in which Python finds `lab` and the tests' helpers."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCES), str(Path(__file__).parent)])}
+
+
+def script(code: str, *arguments: str, **options: Any) -> subprocess.Popen[Any]:
+    """A Python process in it."""
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment(), **options)
 
 
 def export(uri: str, experiment: str = "tests") -> dict[str, Any]:
@@ -237,7 +161,7 @@ def postgres() -> Path | None:
 
 @contextmanager
 def database(port: int) -> Iterator[str]:
-    """A real PostgreSQL on 127.0.0.1 with empty databases, mlflow and postgres; its address. Root becomes nobody for it."""
+    """A real PostgreSQL on 127.0.0.1 with empty databases, mlflow and postgres; its address. Root is nobody to it."""
     import psycopg2
 
     programs = postgres()

@@ -14,10 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
-
 import tracked
 import trivial
+import yaml
 from project import load
 from tracked import dump, export
 from trivial import Trivial

@@ -10,20 +10,47 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from contracts import TRIVIAL
 from hypothesis import given
 from hypothesis import strategies as st
+from lab.design import design_file
+from lab.records.git_record import GitRecord
+from lab.records.project import Project
+from lab.study import Point, Replicate, Study
+from lab.tracking import settings, text
+from lab.tracking.conformance import START
+from lab.tracking.projection import design as designs
+from lab.tracking.projection import labels
+from lab.tracking.projection.design import Projection
+from lab.tracking.projection.member import status
+from lab.tracking.run import Run
+from lab.tracking.surroundings import Surroundings
 
-from project import load
-from tracked import START
-
-projection, text = load("tracking.projection"), load("tracking.text")
-Point = load("results.records").Point
 BEGAN = datetime.fromtimestamp(START / 1000, UTC)
 COMMON = {"type": "train", "title": "Which?", "name": "it"}
 
 
+class Pages:
+    """What lab.report would make."""
+
+    def table(self, study: Study) -> str:
+        return "| arm |"
+
+    def csv(self, study: Study) -> str:
+        return "arm\n"
+
+    def run(self, study: Study, replicate: Replicate) -> str:
+        return f"{study.design.title} {replicate.arm}"
+
+    def plots(self, study: Study, record: Any) -> dict[str, bytes]:
+        return {"drawn": b"PNG"}
+
+    def report(self, study: Study, verdict: Any) -> dict[str, bytes]:
+        return {"report.md": verdict.outcome.encode()}
+
+
 def design(**content: Any) -> Any:
-    return load("design.schema").parse({**COMMON, **content})
+    return design_file.parse({**COMMON, **content}, TRIVIAL)
 
 
 def record(name: str = "run", status: str = "finished", **more: Any) -> Any:
@@ -34,7 +61,7 @@ def record(name: str = "run", status: str = "finished", **more: Any) -> Any:
         "commit": f"c-{name}",
         "baseline": "b" * 40,
         "status": status,
-        "task": None,
+        "pending": None,
         "params": {"lr": 0.1, "model": {"name": "tiny"}, "experiment": block},
         "experiment": block,
         "metrics": {"infer": {"f1_macro": 0.5}} if status == "finished" else {},
@@ -48,37 +75,34 @@ def record(name: str = "run", status: str = "finished", **more: Any) -> Any:
         "reason": "",
         "checkout": "git switch --detach c-run",
         "log": "",
+        "content": SimpleNamespace(measured_by={"infer": "infer", "infer_speed": "infer"}),
+        "reaches": lambda stage: True,
+        "key": name,
+        "data": "",
+        "code": "",
         **more,
     }
-    found = SimpleNamespace(**values)
-    found.value = lambda metric: found.metrics.get("infer", {}).get(metric.removeprefix("infer."))
-    return found
+    made = SimpleNamespace(**values)
+    made.value = lambda metric: made.metrics.get("infer", {}).get(metric.removeprefix("infer."))
+    return made
 
 
-def study(rows: list[Any], **content: Any) -> Any:
-    found = design(**(content or {"kind": "single"}))
-    return load("results.study").Study(Path(), found, "b" * 40, "designs/it.yaml", "", rows)
+def study(replicates: list[Replicate], **content: Any) -> Study:
+    asked = design(**(content or {"kind": "single"}))
+    return Study(asked, TRIVIAL, "b" * 40, "designs/it.yaml", "", replicates)
 
 
-def row(found: Any, arm: str = "lr=0.1", seed: int = 0) -> Any:
-    return load("results.study").Row(arm, {"lr": 0.1}, seed, found)
+def replicate(made: Any, arm: str = "lr=0.1", seed: int = 0) -> Replicate:
+    return Replicate(arm, {"lr": 0.1}, seed, made)
 
 
-def project(rows: list[Any], known: list[Any] | None = None, **around: Any) -> Any:
-    records = known or [each.record for each in rows if each.record]
-    return projection.project(study(rows), records, projection.Surroundings(**around))
+def project(replicates: list[Replicate], known: list[Any] | None = None, **around: Any) -> Projection:
+    records = known or [each.record for each in replicates if each.record]
+    return designs.project(study(replicates), records, Surroundings(**around), Pages())
 
 
-@pytest.fixture(autouse=True)
-def no_repository(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is read out of commits, and what is made of that, is left out."""
-    monkeypatch.setattr(load("tracking.outputs"), "small", lambda record: {})
-    monkeypatch.setattr(projection.report, "fragment", lambda study, row: f"{study.design.title} {row.arm}")
-    monkeypatch.setattr(projection, "attachments", lambda study: ({}, {"design.yaml": study.text.encode()}))
-
-
-def run(found: Any, **around: Any) -> Any:
-    return project([row(found)], **around).members[0].run()
+def run(made: Any, **around: Any) -> Run:
+    return project([replicate(made)], **around).members[0].run()
 
 
 SWEEP = {"kind": "sweep", "sweep": {"parameters": {"lr": [0.1, 0.2]}}}
@@ -114,12 +138,13 @@ ADD_ONE = {"kind": "ablation", "ablation": {**ABLATION["ablation"], "method": "a
     ],
 )
 def test_labels(content: dict[str, Any], arm: str, levels: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert projection.labels(study([], **content), arm, levels, 3) == expected
+    asked = design(**content)
+    assert labels.question(asked) | labels.answer(asked, arm, levels, 3) == expected
 
 
 @pytest.mark.parametrize(("code", "expected"), [(1, "FAILED"), (None, "FAILED"), (-9, "KILLED"), (143, "KILLED")])
 def test_how_a_failed_run_ended(code: int | None, expected: str) -> None:
-    assert projection.status(record(status="failed", exit_code=code)) == expected
+    assert status(record(status="failed", exit_code=code)) == expected
 
 
 def test_curves_come_first_and_in_order_then_what_came_out() -> None:
@@ -156,8 +181,9 @@ def test_rows_of_a_running_training(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, rows)) + '\n{"epoch": 1, "ended": "2026-')
 
     def found(taken: float) -> Any:
-        task = SimpleNamespace(taken=taken)
-        return load("results.records").Record(tmp_path, "run", "c" * 40, "b" * 40, "running", task)
+        project, pending = Project(tmp_path), SimpleNamespace(taken=taken)
+        project.contract = TRIVIAL
+        return GitRecord(project, "run", "c" * 40, "b" * 40, "running", pending)  # type: ignore[arg-type]
 
     now = found(BEGAN.timestamp() - 5)
     assert now.curves == {"val/loss": [Point(0, BEGAN, 0.5)]}
@@ -196,7 +222,7 @@ def test_an_older_run_of_an_arm_is_superseded() -> None:
     old, new, queued = record("old"), record("new"), record("later", status="queued")
     old.baseline = "a" * 40
     gone = record("gone", experiment={"design": "it", "arm": "lr=9", "seed": 0})
-    found = project([row(new), row(queued, seed=1)], [old, new, queued, gone])
+    found = project([replicate(new), replicate(queued, seed=1)], [old, new, queued, gone])
     assert {member.key: member.superseded for member in found.members} == {
         f"{'b' * 12}/new": "",
         f"{'a' * 12}/old": f"{'b' * 12}/new",
@@ -209,29 +235,31 @@ def test_an_older_run_of_an_arm_is_superseded() -> None:
 def test_the_best_run_is_what_the_best_arm_delivers() -> None:
     """Not its luckiest seed, and not another arm's: `lab review --best` and `lab promote` take the same."""
     values = {("0.1", 0): 0.9, ("0.1", 1): 0.2, ("0.2", 0): 0.6, ("0.2", 1): 0.7, ("0.2", 2): 0.8}
-    rows = []
+    replicates = []
     for (arm, seed), value in values.items():
-        found = record(f"run-{arm}-{seed}", metrics={"infer": {"f1_macro": value}})
-        rows.append(load("results.study").Row(arm, {"lr": float(arm)}, seed, found))
-    best = project(rows).best
-    assert best is not None and (best.arm, best.seed) == ("0.2", 1)
+        made = record(f"run-{arm}-{seed}", metrics={"infer": {"f1_macro": value}})
+        replicates.append(Replicate(arm, {"lr": float(arm)}, seed, made))
+    best = project(replicates).best
+    assert best is not None and (best.replicate.arm, best.replicate.seed) == ("0.2", 1)
 
 
 def test_an_arm_with_a_name_is_told_by_what_it_sets() -> None:
     values = {"fast": "lr=0.01", "both": ["lr=0.1", "+training.new=2"]}
     named = design(kind="comparison", comparison={"values": values})
-    assert projection.settings(named, "fast", {"arm": "fast"}) == {"lr": "0.01"}
-    assert projection.settings(named, "both", {"arm": "both"}) == {"lr": "0.1", "training.new": "2"}
-    assert projection.settings(design(**SWEEP), "lr=0.1", {"lr": 0.1}) == {"lr": 0.1}
+    assert labels.settings(named, "fast", {"arm": "fast"}) == {"lr": "0.01"}
+    assert labels.settings(named, "both", {"arm": "both"}) == {"lr": "0.1", "training.new": "2"}
+    assert labels.settings(design(**SWEEP), "lr=0.1", {"lr": 0.1}) == {"lr": 0.1}
 
 
 def test_the_digest_tells_what_is_new() -> None:
     digests = [
-        project([row(record())]).digest,
-        project([row(record())]).digest,
-        project([row(record(commit="other"))]).digest,
-        project([row(record(status="running", curves={"a": [Point(0, BEGAN, 1.0)]}))]).digest,
-        project([row(record(status="running", curves={"a": [Point(0, BEGAN, 1.0), Point(1, BEGAN, 1.0)]}))]).digest,
+        project([replicate(record())]).digest,
+        project([replicate(record())]).digest,
+        project([replicate(record(commit="other"))]).digest,
+        project([replicate(record(status="running", curves={"a": [Point(0, BEGAN, 1.0)]}))]).digest,
+        project(
+            [replicate(record(status="running", curves={"a": [Point(0, BEGAN, 1.0), Point(1, BEGAN, 1.0)]}))]
+        ).digest,
     ]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 4
@@ -258,7 +286,6 @@ def test_what_the_environment_says_wins(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("MLFLOW_TRACKING_USERNAME", "OTHER"):
         monkeypatch.setenv(name, "")  # so that it is put back
         monkeypatch.delenv(name)
-    settings = load("tracking.settings")
     settings.environment(tmp_path)
     import os
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import tracked
 import trivial
-from project import load
-from tracked import Experiment, Question, dump, export, question, run, send
+from lab.tracking.conformance import START, Experiment, Question, one, question, run
+from lab.tracking.sink import Trouble
+from tracked import dump, export, send
 
 SLOW = pytest.mark.slow
 
@@ -30,23 +29,23 @@ def store(tmp_path: Path) -> str:
 def test_a_second_pass_has_nothing_to_do(store: str) -> None:
     design = question("grid", 3, 5)
     report = send(store, design)
-    assert (report.created, report.said) == (4, [])
+    assert (report.created, report.messages) == (4, [])
     before = export(store)
     report = send(store, design)
     assert (report.created, report.updated) == (0, 0)
     assert export(store) == before
     child = before["0123456789ab/grid-1"]
-    assert child["info"] == ["grid-1", "FINISHED", tracked.START + 1000, tracked.START + 61_000]
+    assert child["info"] == ["grid-1", "FINISHED", START + 1000, START + 61_000]
     assert child["tags"]["mlflow.parentRunId"] == "grid"
     assert child["metrics"]["val/m1"] == [
-        [step, tracked.START + 1000 + 1000 * (step + 1), repr(2 + step / 7)] for step in range(5)
+        [step, START + 1000 + 1000 * (step + 1), repr(2 + step / 7)] for step in range(5)
     ]
     assert before["grid"]["tags"]["best.run_id"] == "0123456789ab/grid-0"
 
 
 def test_a_store_made_again_is_the_same(store: str, tmp_path: Path) -> None:
     design = question("grid", 3, 4)
-    growing = tracked.one(design, status="RUNNING", end=None, points=design.members[0].made.points[:4])
+    growing = one(design, status="RUNNING", end=None, points=design.members[0].made.points[:4])
     for state in (growing, design):
         send(store, state, question("other", 2, 3))
     before = export(store)
@@ -60,9 +59,9 @@ def test_curves_grow(store: str) -> None:
     points = design.members[0].made.points
     for number in (2, 4, 4, 12):
         running = number < 12
-        state = tracked.one(design, points=points[:number], **({"status": "RUNNING", "end": None} if running else {}))
+        state = one(design, points=points[:number], **({"status": "RUNNING", "end": None} if running else {}))
         report = send(store, state)
-        assert report.said == []
+        assert report.messages == []
         found = export(store)["0123456789ab/grid-0"]
         assert sum(map(len, found["metrics"].values())) == number
         assert found["info"][1] == ("RUNNING" if running else "FINISHED")
@@ -71,7 +70,7 @@ def test_curves_grow(store: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"start": tracked.START + 7}, "it was started anew"),
+        ({"start": START + 7}, "it was started anew"),
         ({"params": {"lr": "0.3"}}, "its params have changed"),
         ({"points": run("x/y", {"val/m0": [9.0, 8.0]}).points}, "its curves have changed"),
     ],
@@ -79,9 +78,9 @@ def test_curves_grow(store: str) -> None:
 def test_another_run_of_the_same_name_takes_its_place(store: str, change: dict[str, Any], said: str) -> None:
     design = question("grid", 2, 3)
     send(store, design)
-    changed = tracked.one(design, **change)
+    changed = one(design, **change)
     report = send(store, changed)
-    assert report.said == [f"grid-0: {said}, so its run in MLflow was made anew"]
+    assert report.messages == [f"grid-0: {said}, so its run in MLflow was made anew"]
     found = export(store)
     assert len(found) == 4  # the views, the design, its runs
     assert found["0123456789ab/grid-0"]["params"] == changed.members[0].made.params
@@ -97,7 +96,7 @@ def test_a_renamed_experiment_keeps_its_run(store: str) -> None:
     renamed = replace(tagged(first, "c0ffee"), key="0123456789ab/better")
     renamed = replace(renamed, name="better", tags=renamed.tags | {"dvc.exp.id": renamed.key, "dvc.exp.name": "better"})
     report = send(store, Question("grid", [Experiment(renamed, "c0ffee"), second]))
-    assert report.said == ["grid-0 is called better now"]
+    assert report.messages == ["grid-0 is called better now"]
     assert {run.info.run_id for run in client.search_runs(["1"])} == known
     assert export(store)["0123456789ab/better"]["info"][0] == "better"
 
@@ -125,15 +124,15 @@ def test_what_two_clones_made_twice_becomes_one(store: str) -> None:
 
 
 SCRIPT = """
-import sys; sys.path[:0] = ["src", "tests"]
+import sys
 import tracked
-tracked.send(sys.argv[1], tracked.question("grid", *map(int, sys.argv[2:])))
+from lab.tracking.conformance import question
+tracked.send(sys.argv[1], question("grid", *map(int, sys.argv[2:])))
 """
 
 
 def mirroring(store: str, runs: int, steps: int) -> subprocess.Popen[bytes]:
-    root = Path(__file__).parents[1]
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, store, str(runs), str(steps)], cwd=root)
+    return tracked.script(SCRIPT, store, str(runs), str(steps))
 
 
 @SLOW
@@ -166,7 +165,7 @@ def test_killed_and_taken_up_again(store: str, tmp_path: Path) -> None:
 
 def test_killed_at_any_request_and_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the last request was that arrived: the next pass ends where an undisturbed one does."""
-    design = tracked.one(question("grid", 2, 3), artifacts={"run.md": b"text"})
+    design = one(question("grid", 2, 3), artifacts={"run.md": b"text"})
     calls = (
         "create_run",
         "log_batch",
@@ -254,7 +253,7 @@ def test_values_that_mlflow_would_refuse(store: str) -> None:
 def test_a_read_only_store(store: str, capsys: pytest.CaptureFixture[str]) -> None:
     send(store, question("grid", 1, 1))
     read_only = f"{store}?mode=ro&uri=true".replace("sqlite:///", "sqlite:///file:")
-    with pytest.raises(load("tracking.mlflow_sink").Trouble, match="can't be written") as caught:
+    with pytest.raises(Trouble, match="can't be written") as caught:
         send(read_only, question("grid", 2, 1))
     assert "\n" not in str(caught.value)
     assert capsys.readouterr().err == "", "MLflow itself would show a traceback"
@@ -262,7 +261,7 @@ def test_a_read_only_store(store: str, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(load("tracking.mlflow_sink").Trouble) as caught:
+    with pytest.raises(Trouble) as caught:
         send(f"http://someone:hush-hush@127.0.0.1:{tracked.free_port()}", question("grid", 1, 1))
     assert str(caught.value).endswith("does not answer")
     assert "hush-hush" not in str(caught.value)
@@ -272,7 +271,7 @@ def test_artifacts_that_cannot_be_written(store: str, tmp_path: Path) -> None:
     """The figures are there all the same, and when the folder can be written, so are the artifacts."""
     place = tmp_path / "artifacts"
     place.write_text("a file is where the folder should be: nothing can be written")
-    design = tracked.one(question("grid", 2, 2), artifacts={"run.md": b"text"})
+    design = one(question("grid", 2, 2), artifacts={"run.md": b"text"})
     (problem,) = send(store, design, artifacts=place).problems
     assert problem.startswith("the artifacts of grid-0 were not taken: ")
     assert str(place) in problem
@@ -306,7 +305,7 @@ def test_a_clock_that_went_back(store: str, tmp_path: Path) -> None:
     early = replace(made, key="0123456789ab/early", name="early", start=made.start - hour, points=late)
     early = replace(early, tags=made.tags | {"dvc.exp.id": early.key, "dvc.exp.name": "early"})
     later = replace(design, members=[*design.members, Experiment(early)])
-    assert send(store, later).said == []
+    assert send(store, later).messages == []
     assert send(store, later).updated == 0
     found = export(store)
     assert len(found) == 5  # the views, the design, its runs

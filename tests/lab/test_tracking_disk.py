@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import tracked
-from project import load
-from tracked import Question, dump, export, question
+from lab.records.project import Project
+from lab.tracking import background
+from lab.tracking import mirror as mirrors
+from lab.tracking.conformance import Question, question
+from tracked import dump, export
 
 pytestmark = pytest.mark.slow
 
@@ -36,10 +38,10 @@ def play(tmp_path: Path) -> Callable[[str, Path], None]:
 
     def call(scene: str, disk: Path) -> None:
         disk.mkdir(parents=True)
-        code = "import sys; sys.path[:0] = ['src', 'tests']; import test_tracking_disk as scenes; "
-        code += f"scenes.{scene}(scenes.Path({str(disk)!r}))"
+        code = f"import test_tracking_disk as scenes; scenes.{scene}(scenes.Path({str(disk)!r}))"
         arguments = [*command, str(disk), sys.executable, "-c", code]
-        done = subprocess.run(arguments, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300)
+        environment = tracked.environment()
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr, done.stderr
 
@@ -83,7 +85,7 @@ def everything(disk: Path) -> None:
 
 def test_no_room_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mirror in the background goes on where what it says can't be written, and `lab run` without a mirror."""
-    background, ended = load("tracking.background"), []
+    ended = []
 
     def full(line: str) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -94,11 +96,17 @@ def test_no_room_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(background, "watch", watch)
     monkeypatch.setattr(background.os, "nice", lambda increment: increment)
-    background.follow(tmp_path, -1, lambda: True, full)
+    background.follow(mirror_of(tmp_path), -1, lambda: True, full)
     assert ended
 
     (tmp_path / ".dvc" / "tmp" / "lab" / "mirror.log").mkdir()
-    assert background.start(tmp_path).told().startswith("not mirrored: ")
+    assert background.start(tmp_path).complaint().startswith("not mirrored: ")
+
+
+def mirror_of(root: Path) -> mirrors.Mirror:
+    """The mirror of a project that has nothing but the folder."""
+    pages: Any = None
+    return mirrors.Mirror(Project(root), pages)
 
 
 def with_pages(design: Question, number: int) -> Question:
@@ -112,9 +120,8 @@ def mirrored(root: Path, designs: list[Question], disk: Path, room: int) -> tupl
 
     Returns what is said, and what the store has before the third pass and in the end.
     """
-    module: Any = load("tracking.mirror")
-    module.POLL, module.PATIENCE = 0.1, (0.1, 0.1)
-    store, mirror, said, full = tracked.store(root), module.Mirror(root), [], []
+    mirrors.POLL, mirrors.PATIENCE = 0.1, (0.1, 0.1)
+    store, mirror, said, full = tracked.store(root), mirror_of(root), [], []
     ballast = disk / "ballast"
     ballast.write_bytes(b"." * (shutil.disk_usage(disk).free - room))
 
@@ -124,8 +131,8 @@ def mirrored(root: Path, designs: list[Question], disk: Path, room: int) -> tupl
             ballast.unlink()
         return designs
 
-    mirror.designs = passing
-    module.watch(mirror, (), said.append, lambda: len(said) < 2 and len(full) < 9)
+    mirror.designs = passing  # type: ignore[method-assign]
+    mirrors.watch(mirror, (), said.append, lambda: len(said) < 2 and len(full) < 9)
     return said, full[2], export(store)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
 import tracked
-from project import load
-from tracked import question, send
+from lab.tracking.conformance import one, question
+from lab.tracking.mlflow import views
+from PIL import Image
+from tracked import send
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -24,10 +24,10 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at MLflow's pages with (apt install chromium)"),
 ]
 SERVE = """
-import sys; sys.path.insert(0, "src")
+import sys
 from pathlib import Path
-from project import load
-load("tracking.ui").serve(Path(sys.argv[1]), int(sys.argv[2]), lambda line: print(line, flush=True))
+from lab.tracking.mlflow import ui
+ui.serve(Path(sys.argv[1]), int(sys.argv[2]), lambda line: print(line, flush=True))
 """
 
 
@@ -38,12 +38,12 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (root / "conf").mkdir()
     (root / "conf" / "tracking.yaml").write_text("experiment: tests\n")
     store = tracked.store(root)
-    figure = load("tracking.outputs").confusion([{"actual": name, "predicted": name} for name in "ab"])
-    design = tracked.one(question("grid", 4, 3), artifacts={"plots/confusion.png": figure})
+    figure = io.BytesIO()
+    Image.new("RGB", (400, 300), (8, 48, 107)).save(figure, format="png")
+    design = one(question("grid", 4, 3), artifacts={"plots/confusion.png": figure.getvalue()})
     send(store, design, question("other", 1, 1), artifacts=root / "mlartifacts")
     port = tracked.free_port()
-    command = [sys.executable, "-c", SERVE, str(root), str(port)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+    process = tracked.script(SERVE, str(root), str(port), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("http://127.0.0.1:"):
@@ -81,8 +81,7 @@ def screenshot(link: str, folder: Path) -> Image.Image:
 
 def view(link: str, name: str) -> str:
     """The link of another view."""
-    key = load("tracking.views").key
-    return link.replace(key("designs"), key(name))
+    return link.replace(views.key("designs"), views.key(name))
 
 
 def test_designs_are_rows_with_their_runs_below_them(link: str, tmp_path: Path) -> None:
@@ -117,4 +116,4 @@ def test_an_experiments_page_with_its_figure(link: str, tmp_path: Path) -> None:
     shown = screenshot(place.format("/artifacts/plots/confusion.png"), tmp_path)
     red, green, blue = np.moveaxis(np.asarray(shown), -1, 0)
     dark = (red < 20) & (green > 40) & (green < 60) & (blue > 90) & (blue < 120)
-    assert dark.sum() > 20_000, "the cells of the diagonal"
+    assert dark.sum() > 20_000, "the figure"
