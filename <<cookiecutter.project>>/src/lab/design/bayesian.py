@@ -1,7 +1,8 @@
 """A bayesian sweep: Optuna chooses the next combinations by what came out of those before.
 
-There is no database: with its seed, Optuna asks the same questions again when it is given the same answers, and these are
-in the records. So after an interruption the study is replayed from its beginning, in memory, up to the first open one.
+There is no database: with its seed, Optuna asks the same questions again when it is given the same answers, and these
+are in the records. So after an interruption the study is replayed from its beginning, in memory, up to the first that
+is open.
 """
 
 from __future__ import annotations

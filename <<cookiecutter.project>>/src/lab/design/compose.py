@@ -1,40 +1,51 @@
-"""The config that Hydra composes from conf/, fast enough for a thousand runs."""
+"""The config of a run, fast enough for a thousand: composed once for each choice of groups, then filled in."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from configparser import ConfigParser, Error
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lab.design.overrides import parse
+from lab.design.overrides import Change
+from lab.design.sources import PARAMS, HydraSource, ParamsSource, Source
 from lab.errors import UserError, nearest
+from lab.nested_keys import copied, exists, find, leaves, nested, put
 
 REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\}")
+SELECTION = re.compile(
+    r"\$\{oc\.select:\s*(\w+(?:\.\w+)*)(?=\.\$\{|\s*[,}])"
+)  # OmegaConf's: ${oc.select:key,otherwise}
 MISSING = "???"
 
 
 class Template(NamedTuple):
-    """The config of one choice of groups: its values, interpolations not yet resolved, and the places of these."""
+    """The config of one choice of groups.
+
+    Attributes:
+        values: interpolations not yet resolved.
+        references: keys that are another's value: key -> the other.
+        texts: keys that are made of others' values by more than that: key -> the text.
+        simple: whether these are all the interpolations there are.
+    """
 
     values: dict[str, Any]
-    references: list[tuple[str, str]]  # key, and the key that it refers to
-    simple: bool  # whether these are all the interpolations there are
+    references: dict[str, str]
+    texts: dict[str, str]
+    simple: bool
 
 
 class Composer:
-    """Composes conf/ as `dvc exp run -S` does.
+    """Composes the config as `dvc exp run -S` does.
 
-    Hydra takes 0.1 s. It composes once for each choice of groups; after that, overrides that only replace values are
-    filled in here. Everything else, such as +new=1, goes through Hydra.
+    Overrides that only replace values are filled in here. Everything else, such as +new=1, goes through the source.
     """
 
-    def __init__(self, conf: Path):
-        if not conf.is_dir():
-            raise UserError(f"{conf}/ not found: run this in a project")
-        self.conf = conf.resolve()
-        self.groups = {path.name for path in self.conf.iterdir() if path.is_dir()}
+    def __init__(self, source: Source):
+        self.source = source
         self._templates: dict[tuple[str, ...], Template] = {}
+        self._made: dict[str, Any] = {}  # of a text, and the values of the keys in it
 
     def compose(self, overrides: list[str]) -> dict[str, Any]:
         """The config with every interpolation resolved.
@@ -42,19 +53,19 @@ class Composer:
         Raises:
             UserError: a key or a group's file that doesn't exist, with the nearest name; a value that is required.
         """
-        parsed = [parse(text) for text in overrides]
-        groups = [o for o in parsed if o.key_or_group in self.groups]
-        values = [o for o in parsed if o.key_or_group not in self.groups]
-        for choice in groups:
-            self._check_choice(choice.key_or_group, choice.value())
-        template = self._template(tuple(sorted(o.input_line or "" for o in groups)))
-        for o in values:
-            if not (o.is_add() or o.is_force_add()):
-                self.check_key(o.key_or_group, template.values)
-        if template.simple and all(fits(o, template.values) for o in values):
-            config = fill(template, {o.key_or_group: o.value() for o in values})
+        changes = [self.source.parse(text) for text in overrides]
+        choices = [change for change in changes if change.key in self.source.groups]
+        values = [change for change in changes if change.key not in self.source.groups]
+        for choice in choices:
+            self._check_choice(choice.key, choice.value)
+        template = self._template(tuple(sorted(choice.text for choice in choices)))
+        for change in values:
+            if not change.mark.startswith("+"):
+                self.check_key(change.key, template.values)
+        if template.simple and all(fits(change, template.values) for change in values):
+            config = self._filled(template, {change.key: change.value for change in values})
         else:
-            config = self._hydra(overrides, resolve=True)
+            config = self.source.composed(overrides)
         for key, value in leaves(config):
             if value == MISSING:
                 raise UserError(f"{key} has no value: set it in base")
@@ -62,43 +73,11 @@ class Composer:
 
     def options(self, group: str) -> list[str]:
         """The files of a group."""
-        stems = sorted(path.stem for path in (self.conf / group).glob("*.yaml"))
-        return [stem for stem in stems if not stem.startswith("_")]
+        return self.source.options(group)
 
     def keys(self, config: dict[str, Any]) -> list[str]:
         """Everything that can be set: groups and keys."""
-        return sorted(self.groups) + [key for key, _ in leaves(config)]
-
-    def _template(self, groups: tuple[str, ...]) -> Template:
-        if groups not in self._templates:
-            values = self._hydra(list(groups), resolve=False)
-            texts = [(key, value) for key, value in leaves(values) if isinstance(value, str) and "${" in value]
-            found = [(key, REFERENCE.fullmatch(value)) for key, value in texts]
-            references = [(key, match[1]) for key, match in found if match]
-            self._templates[groups] = Template(values, references, simple=len(references) == len(texts))
-        return self._templates[groups]
-
-    def _hydra(self, overrides: list[str], resolve: bool) -> dict[str, Any]:
-        from hydra import compose, initialize_config_dir
-        from hydra.errors import HydraException
-        from omegaconf import OmegaConf
-        from omegaconf.errors import OmegaConfBaseException
-
-        try:
-            with initialize_config_dir(str(self.conf), version_base=None):
-                config = compose("config", overrides=overrides)
-            content = OmegaConf.to_container(config, resolve=resolve)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(f"{self.conf.name}/ with {' '.join(overrides)}: {str(error).splitlines()[0]}") from error
-        assert isinstance(content, dict)
-        return content  # type: ignore[return-value]
-
-    def _check_choice(self, group: str, name: Any) -> None:
-        options = self.options(group)
-        if name not in options:
-            raise UserError(
-                f"{group}={name}: {self.conf.name}/{group}/ has {', '.join(options)}.{nearest(name, options)}"
-            )
+        return sorted(self.source.groups) + [key for key, _ in leaves(config)]
 
     def check_key(self, key: str, config: dict[str, Any]) -> None:
         """Raises UserError: a key that is in no place of a composed config, with the nearest one."""
@@ -106,62 +85,108 @@ class Composer:
             known = self.keys(config)
             inside = [name for name in known if name.endswith(f".{key}")]
             hint = f" Did you mean '{inside[0]}'?" if inside else nearest(key, known)
-            raise UserError(f"{key} is neither a key nor a group of conf/.{hint}")
+            raise UserError(f"{key} is neither a key nor a group of {self.source.called}.{hint}")
+
+    def _check_choice(self, group: str, name: Any) -> None:
+        options = self.options(group)
+        if name not in options:
+            raise UserError(
+                f"{group}={name}: {self.source.called}{group}/ has {', '.join(options)}.{nearest(name, options)}"
+            )
+
+    def _template(self, choices: tuple[str, ...]) -> Template:
+        if choices not in self._templates:
+            values = self.source.unresolved(list(choices))
+            self._templates[choices] = template(values)
+        return self._templates[choices]
+
+    def _filled(self, template: Template, changes: dict[str, Any]) -> dict[str, Any]:
+        """The template with other values, and its interpolations resolved."""
+        config = copied(template.values)
+        for key, value in changes.items():
+            put(config, key, value)
+        for key, text in template.texts.items():
+            if key not in changes:
+                put(config, key, self._value(text, config))
+        for key, source in template.references.items():
+            if key not in changes:
+                put(config, key, resolved(config, source))
+        return config
+
+    def _value(self, text: str, config: dict[str, Any]) -> Any:
+        """What a text comes to: computed once for all runs in which the keys in it have the same values."""
+        values = {key: resolved(config, key) for key in keys_in(text)}
+        known = json.dumps([text, values], sort_keys=True, default=str)
+        if known not in self._made:
+            self._made[known] = self.source.value(text, nested(values))
+        return copied(self._made[known])
 
 
-def leaves(config: Any, prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Each key of the config that holds no mapping, with its value; items of lists as well."""
-    items = config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ()
-    for name, value in items:
-        key = f"{prefix}{name}"
-        if not isinstance(value, dict):
-            yield key, value
-        yield from leaves(value, f"{key}.")
+def composer_of(tree: Path) -> Composer:
+    """The composer of a project, or of a folder that has its config: Hydra's where DVC uses it, else of params.yaml.
+
+    Raises:
+        UserError: neither is there.
+    """
+    hydra = _hydra_settings(tree / ".dvc" / "config")
+    folder = tree / hydra.get("config_dir", "conf")
+    name = hydra.get("config_name", "config")
+    enabled = hydra["enabled"].lower() == "true" if "enabled" in hydra else (folder / f"{name}.yaml").is_file()
+    return Composer(HydraSource(folder, name) if enabled else ParamsSource(tree / PARAMS))
 
 
-def find(config: Any, key: str) -> Any:
-    """The value at a dotted key. Raises KeyError."""
-    for part in key.split("."):
-        if isinstance(config, list) and part.isdigit() and int(part) < len(config):
-            config = config[int(part)]
-        elif isinstance(config, dict):
-            config = config[part]
-        else:
-            raise KeyError(key)
-    return config
-
-
-def exists(config: Any, key: str) -> bool:
-    """Whether there is something at a dotted key."""
+def _hydra_settings(path: Path) -> dict[str, str]:
+    """The section on Hydra of a DVC config; empty where there is none."""
+    parser = ConfigParser(interpolation=None, strict=False, allow_no_value=True)
     try:
-        find(config, key)
-    except KeyError:
+        parser.read(path, encoding="utf-8")
+    except (Error, UnicodeDecodeError):
+        return {}  # DVC itself says what is wrong with it
+    return {key: value or "" for key, value in parser["hydra"].items()} if parser.has_section("hydra") else {}
+
+
+def template(values: dict[str, Any]) -> Template:
+    """A config with the places of its interpolations."""
+    texts = {key: value for key, value in leaves(values) if isinstance(value, str) and "${" in value}
+    references = {key: match[1] for key, value in texts.items() if (match := REFERENCE.fullmatch(value))}
+    others = {key: value for key, value in texts.items() if key not in references}
+    simple = all(is_plain(values, source, others) for source in references.values())
+    return Template(values, references, others, simple and all(is_foreseen(text, values) for text in others.values()))
+
+
+def is_foreseen(text: str, values: dict[str, Any]) -> bool:
+    """Whether a text depends on nothing but the keys that are written in it."""
+    known = len(REFERENCE.findall(text)) + len(SELECTION.findall(text)) == text.count("${")
+    return known and all(is_plain(values, key, {}) for key in keys_in(text))
+
+
+def is_plain(values: dict[str, Any], key: str, texts: dict[str, str]) -> bool:
+    """Whether what is at a key has no interpolations but references to others, or is one of the `texts`."""
+    if not exists(values, key):
         return False
-    return True
+    match = REFERENCE.fullmatch(str(find(values, key)))
+    if match:
+        resolved(values, key)  # not in a circle
+        return is_plain(values, match[1], texts)
+    return key in texts or "${" not in str(find(values, key))
 
 
-def fits(change: Any, config: dict[str, Any]) -> bool:
+def keys_in(text: str) -> list[str]:
+    """The keys that a text names; of one that it selects by another's value, the mapping that it is in."""
+    return list(dict.fromkeys([*SELECTION.findall(text), *REFERENCE.findall(text)]))
+
+
+def fits(change: Change, config: dict[str, Any]) -> bool:
     """Whether an override puts a value without interpolations in another's place, and neither is a mapping."""
-    if change.is_add() or change.is_force_add() or change.is_delete():
+    if change.mark:
         return False
-    value, key = change.value(), change.key_or_group
+    value = change.value
     plain = isinstance(value, str | int | float | None) or (isinstance(value, list) and "{" not in str(value))
-    return plain and "${" not in str(value) and not isinstance(find(config, key), dict)
-
-
-def fill(template: Template, changes: dict[str, Any]) -> dict[str, Any]:
-    """The template with other values, and its interpolations resolved."""
-    config = copied(template.values)
-    for key, value in changes.items():
-        put(config, key, value)
-    pending = [(key, source) for key, source in template.references if key not in changes]
-    for key, source in pending:
-        put(config, key, resolved(config, source))
-    return config
+    return plain and "${" not in str(value) and not isinstance(find(config, change.key), dict)
 
 
 def resolved(config: dict[str, Any], key: str) -> Any:
-    """The value at `key`, through as many interpolations as there are. Raises UserError where they go round in a circle."""
+    """The value at `key`, through as many interpolations as there are. Raises UserError: they go round in a circle."""
     seen: list[str] = []
     while isinstance(value := find(config, key), str) and (match := REFERENCE.fullmatch(value)):
         if key in seen:
@@ -169,17 +194,3 @@ def resolved(config: dict[str, Any], key: str) -> Any:
         seen.append(key)
         key = match[1]
     return copied(value)
-
-
-def put(config: Any, key: str, value: Any) -> None:
-    """Set the value at a dotted key that exists."""
-    parent, _, last = key.rpartition(".")
-    target = find(config, parent) if parent else config
-    target[int(last) if isinstance(target, list) else last] = value
-
-
-def copied(value: Any) -> Any:
-    """A copy of nested mappings and lists: copy.deepcopy without the bookkeeping that these don't need."""
-    if isinstance(value, dict):
-        return {key: copied(item) for key, item in value.items()}
-    return [copied(item) for item in value] if isinstance(value, list) else value

@@ -1,22 +1,39 @@
-"""Conditions on levels, such as `data.batch_size * data.image_size <= 4096`: read as Python's grammar, never executed."""
+"""Conditions on levels, such as `batch_size * image_size <= 4096`: a small part of Python's grammar, by simpleeval."""
 
 from __future__ import annotations
 
 import ast
 import operator
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
+
+from simpleeval import SimpleEval
 
 from lab.errors import UserError, nearest
 
 LONGEST = 500
-OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
+SCALARS = (bool, int, float, str, type(None))
+
+
+def for_numbers(compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Arithmetic that refuses texts and lists: those can grow."""
+
+    def computed(left: Any, right: Any) -> Any:
+        if not (isinstance(left, int | float) and isinstance(right, int | float)):
+            raise TypeError("arithmetic is for numbers")
+        return compute(left, right)
+
+    return computed
+
+
+OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: for_numbers(operator.add),
+    ast.Sub: for_numbers(operator.sub),
+    ast.Mult: for_numbers(operator.mul),
+    ast.Div: for_numbers(operator.truediv),
+    ast.FloorDiv: for_numbers(operator.floordiv),
+    ast.Mod: for_numbers(operator.mod),
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -25,19 +42,13 @@ OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge,
     ast.In: lambda item, items: item in items,
     ast.NotIn: lambda item, items: item not in items,
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
 }
-
-
-def parse(text: str) -> ast.expr:
-    """The condition's tree. Raises UserError."""
-    if len(text) > LONGEST:
-        raise UserError(f"constraints: a condition of {len(text)} characters: expected at most {LONGEST}")
-    try:
-        return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UserError(
-            f"constraints: {text}: not a condition such as `lr * 32 <= data.batch_size`: {error}"
-        ) from error
+NODES: tuple[type, ...] = (
+    *(ast.Constant, ast.Name, ast.Attribute, ast.List, ast.Tuple, ast.Set),
+    *(ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare),
+)
 
 
 def holds(text: str, levels: Mapping[str, Any]) -> bool:
@@ -51,44 +62,57 @@ def holds(text: str, levels: Mapping[str, Any]) -> bool:
         UserError: anything else in the text, an unknown factor, or levels that the operations don't suit.
     """
     try:
-        return bool(_value(parse(text), levels, text))
-    except (TypeError, ArithmeticError) as error:
-        said = ", ".join(f"{name}={value}" for name, value in levels.items())
-        raise UserError(f"constraints: {text}: can't be computed with {said}: {error}") from error
+        return bool(Condition(text, levels).eval(text, parse(text)))
+    except (TypeError, ArithmeticError, RecursionError) as error:
+        stated = ", ".join(f"{name}={value}" for name, value in levels.items())
+        raise UserError(f"constraints: {text}: can't be computed with {stated}: {error}") from error
 
 
-def _value(node: ast.expr, levels: Mapping[str, Any], text: str) -> Any:
-    def value(child: ast.expr) -> Any:
-        return _value(child, levels, text)
-
-    match node:
-        case ast.Constant(value=bool() | int() | float() | str() | None as constant):
-            return constant
-        case ast.Name() | ast.Attribute():
-            return _level(node, levels, text)
-        case ast.List(elts=items) | ast.Tuple(elts=items) | ast.Set(elts=items):
-            return [value(item) for item in items]
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return not value(operand)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -value(operand)
-        case ast.BoolOp(op=ast.And(), values=parts):
-            return all(value(part) for part in parts)
-        case ast.BoolOp(values=parts):
-            return any(value(part) for part in parts)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-            numbers = value(left), value(right)
-            if not all(isinstance(number, int | float) for number in numbers):
-                raise TypeError("arithmetic is for numbers")
-            return OPERATORS[type(op)](*numbers)
-        case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in OPERATORS for op in ops):
-            found = [value(part) for part in (left, *others)]
-            return all(OPERATORS[type(op)](a, b) for op, a, b in zip(ops, found, found[1:], strict=False))
-    raise UserError(f"constraints: {text}: `{ast.unparse(node)}` is more than a condition may hold")
+@lru_cache(maxsize=1000)
+def parse(text: str) -> ast.expr:
+    """The condition's tree. Raises UserError: too long, not Python's grammar, or more than a condition may hold."""
+    if len(text) > LONGEST:
+        raise UserError(f"constraints: a condition of {len(text)} characters: expected at most {LONGEST}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError(
+            f"constraints: {text}: not a condition such as `lr * 32 <= data.batch_size`: {error}"
+        ) from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr) and not is_allowed(node):
+            raise UserError(f"constraints: {text}: `{ast.unparse(node)}` is more than a condition may hold")
+    return tree
 
 
-def _level(node: ast.Name | ast.Attribute, levels: Mapping[str, Any], text: str) -> Any:
-    name = ast.unparse(node)
-    if name not in levels:
-        raise UserError(f"constraints: {text}: {name} is not varied here.{nearest(name, levels)}")
-    return levels[name]
+def is_allowed(node: ast.expr) -> bool:
+    """Whether a part of a condition is one of those that conditions have."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, SCALARS)
+    if isinstance(node, ast.Attribute):
+        return isinstance(node.value, ast.Name | ast.Attribute)
+    operators: list[Any] = node.ops if isinstance(node, ast.Compare) else []
+    if isinstance(node, ast.UnaryOp | ast.BinOp):
+        operators = [node.op]
+    return isinstance(node, NODES) and all(type(op) in OPERATORS for op in operators)
+
+
+class Condition(SimpleEval):
+    """A condition with the levels that it is about."""
+
+    def __init__(self, text: str, levels: Mapping[str, Any]):
+        super().__init__(operators=OPERATORS, functions={}, names={})
+        self.text, self.levels = text, levels
+        own: dict[type, Callable[[Any], Any]] = dict.fromkeys((ast.Name, ast.Attribute), self._level)
+        own |= dict.fromkeys((ast.List, ast.Tuple, ast.Set), self._items)
+        self.nodes = {kind: own.get(kind) or self.nodes[kind] for kind in NODES}
+
+    def _level(self, node: ast.expr) -> Any:
+        """Of a factor by its whole name, in which a dot is no access to an attribute."""
+        name = ast.unparse(node)
+        if name not in self.levels:
+            raise UserError(f"constraints: {self.text}: {name} is not varied here.{nearest(name, self.levels)}")
+        return self.levels[name]
+
+    def _items(self, node: Any) -> list[Any]:
+        return [self._eval(item) for item in node.elts]

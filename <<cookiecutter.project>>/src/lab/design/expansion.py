@@ -229,8 +229,8 @@ def check_size(design: Design) -> None:
     if isinstance(design, SweepDesign) and design.sweep.max_runs is not None:
         if count > design.sweep.max_runs:
             raise UserError(
-                f"{design.name}: the grid has {count:,} combinations, more than sweep.max_runs: {design.sweep.max_runs}: "
-                "shorten the lists, or draw some by strategy: random"
+                f"{design.name}: the grid has {count:,} combinations, more than sweep.max_runs: "
+                f"{design.sweep.max_runs}: shorten the lists, or draw some by strategy: random"
             )
     elif count > MOST_COMBINATIONS:
         advice = "state sweep.max_runs if you mean it" if isinstance(design, SweepDesign) else "use fewer factors"
@@ -262,6 +262,5 @@ def check_reference(design: Design, names: list[str]) -> None:
     stated = {"versus": design.reference, "hypothesis.arm": design.claimed_arm}
     for key, name in stated.items():
         if name is not None and name not in names:
-            raise UserError(
-                f"{design.name}: {key}: {name} is not an arm of the design: {', '.join(names[:8])}.{nearest(name, names)}"
-            )
+            known, hint = ", ".join(names[:8]), nearest(name, names)
+            raise UserError(f"{design.name}: {key}: {name} is not an arm of the design: {known}.{hint}")

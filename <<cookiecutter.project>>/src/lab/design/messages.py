@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -21,6 +21,9 @@ from lab.design.models import (
 )
 from lab.errors import nearest
 
+if TYPE_CHECKING:
+    from lab.contract import Contract
+
 EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
@@ -33,7 +36,7 @@ EXPECTED = {
     "model_attributes_type": "a mapping",
 }
 PATTERNS = {
-    "metric": "a file of metrics/ and a key in it, such as infer.f1_macro or quant_speed.latency_ms.p50",
+    "metric": "the name of a metrics file and a key in it, such as {metric}",
     "date": "a date such as 2026-11-21",
     "name": "a name of letters, digits, - and _",
     "components": "a name of letters, digits and _",
@@ -59,14 +62,14 @@ BLOCKS: dict[str, type[BaseModel]] = {
 def path_of(error: ErrorDetails, data: Any) -> list[str | int]:
     """The keys that lead to the error, without the names of union members that pydantic puts between them."""
     loc = error["loc"][1:] if error["loc"] and error["loc"][0] in KINDS else error["loc"]
-    loc += error.get("ctx", {}).get("keys", ())  # of models.wrong: where in a block it is
+    loc += error.get("ctx", {}).get("keys", ())  # of models.wrong and lacking: where in a block it is
     path: list[str | int] = []
     for part in loc:
         found = child(data, part)
         if found is not None:
             path.append(part)
             data = found[0]
-        elif error["type"] == "missing" and part == loc[-1]:
+        elif error["type"] in ("missing", "lacking") and part == loc[-1]:
             path.append(part)
     return path
 
@@ -78,15 +81,15 @@ def child(data: Any, part: str | int) -> tuple[Any] | None:
     return (data[part],) if isinstance(data, list) and isinstance(part, int) else None
 
 
-def message(error: ErrorDetails, data: Any) -> str:
+def message(error: ErrorDetails, data: Any, contract: Contract | None) -> str:
     """One error as `key: what is wrong`."""
     path = path_of(error, data)
     where = ".".join(map(str, path))
-    text = explain(error, path, data)
+    text = explain(error, path, data, contract)
     return f"{where}: {text}" if where else text
 
 
-def explain(error: ErrorDetails, path: list[str | int], data: Any) -> str:
+def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Contract | None) -> str:
     """What is wrong, and what was expected."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -104,14 +107,12 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any) -> str:
         return f"{show(value)} is not one of {', '.join(choices)}.{nearest(str(value), choices)}"
     if kind == "value_error":
         return str(context["error"])
-    if kind == "wrong":
+    if kind in ("wrong", "lacking"):
         return context["text"]
     if kind == "string_pattern_mismatch":
-        names = [part for part in path if isinstance(part, str)]
-        expected = next(
-            (PATTERNS[name] for name in reversed(names) if name in PATTERNS), "a key of the config in conf/"
-        )
-        return f"{show(value)}: expected {expected}"
+        names = [key for key in reversed(path) if key in PATTERNS]
+        expected = PATTERNS[str(names[0])] if names else "a key of the config"
+        return f"{show(value)}: expected {expected.format(metric=a_metric(contract))}"
     if kind == "too_short":
         return "is empty"
     overrides = OVERRIDES.get(tuple(path[:1])) or OVERRIDES.get(tuple(path[:2]))
@@ -130,6 +131,12 @@ def fields_at(path: list[str | int], data: Any) -> list[str]:
     else:
         model = BLOCKS.get(names[-1]) or BLOCKS.get(names[-2] if len(names) > 1 else "", DesignBase)
     return list(model.model_fields)
+
+
+def a_metric(contract: Contract | None) -> str:
+    """The name of one, as an example."""
+    known = [*contract.main_metrics(next(iter(contract.types.values()))), *contract.metrics] if contract else []
+    return next((name for name in known if "*" not in name), "evaluate.accuracy")
 
 
 def show(value: Any) -> str:

@@ -1,17 +1,20 @@
-"""Models of other experiments: what infer.model and infer.members may name in a design."""
+"""Models of other experiments: what the settings that name models may hold in a design."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.design.overrides import override
 from lab.errors import UserError
+from lab.nested_keys import get
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
 
 Resolve = Callable[[str, int], str]
-LEAST_MEMBERS = 3  # as in vision/ensemble.py
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,19 @@ class Reference:
         return cls(match[1], match[2], int(match[3] or seed)) if match else None
 
 
-def pinned(params: dict[str, Any], seed: int, resolve: Resolve) -> list[str]:
-    """The overrides that put what can't change (a commit) in the place of the names in infer.model and infer.members.
+def pinned(params: dict[str, Any], seed: int, resolve: Resolve, contract: Contract) -> list[str]:
+    """The overrides that put what can't change (a commit) in the place of the names of models.
 
     Raises:
-        UserError: a name that stands for nothing, or an ensemble of fewer than three.
+        UserError: a name that stands for nothing, or an ensemble of too few.
     """
-    infer, found = params["infer"], []
-    if infer["model"] is not None:
-        found.append(override("infer.model", resolve(str(infer["model"]), seed)))
-    if infer["members"]:
-        if len(infer["members"]) < LEAST_MEMBERS:
-            raise UserError(
-                f"infer.members names {len(infer['members'])} models: an ensemble needs at least {LEAST_MEMBERS}"
-            )
-        found.append(override("infer.members", [resolve(str(name), seed) for name in infer["members"]]))
-    return found
+    keys, overrides = contract.model_keys, []
+    name = get(params, keys.one) if keys.one else None
+    if keys.one and name is not None:
+        overrides.append(override(keys.one, resolve(str(name), seed)))
+    names = get(params, keys.several) if keys.several else None
+    if keys.several and names:
+        if len(names) < keys.least:
+            raise UserError(f"{keys.several} names {len(names)} models: an ensemble needs at least {keys.least}")
+        overrides.append(override(keys.several, [resolve(str(name), seed) for name in names]))
+    return overrides

@@ -5,18 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from lab.design.levels import Finite, Level, Levels, Scalar, by_shape, label, printable, without_repeats
+from lab.design.overrides import key_of
+from lab.errors import nearest
 
-STAGES = {
-    "train": "infer",
-    "infer": "infer",
-    "quant": "quant",
-}  # experiment type -> the stage of dvc.yaml that it ends with
+if TYPE_CHECKING:
+    from lab.contract import Contract
+
 MOST_COMBINATIONS = 1000  # more have to be asked for by sweep.max_runs
 
 
@@ -32,18 +43,30 @@ def wrong(text: str, *keys: str | int) -> PydanticCustomError:
     return PydanticCustomError("wrong", "{text}", {"text": text, "keys": keys})
 
 
+def lacking(key: str, text: str) -> PydanticCustomError:
+    """What a validator of a whole block raises where one of its keys should be there: which, and what is expected."""
+    return PydanticCustomError("lacking", "{text}", {"text": text, "keys": (key,)})
+
+
+def contract_of(info: ValidationInfo) -> Contract | None:
+    """What lab.yaml says; None where a design is built without, as in a copy of one that was checked."""
+    return (info.context or {}).get("contract")
+
+
 Line = Annotated[str, AfterValidator(one_line)]
 Override = Annotated[Line, Field(description="A Hydra override, as after `dvc exp run -S`: model=yolo11n")]
 Overrides = Annotated[
     Annotated[Override, Tag("value")] | Annotated[list[Override], Tag("list")],
     by_shape("an override such as augmentation=none, or a list of them"),
 ]
-Key = Annotated[str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.\w+)*$", description="A key or group of the config in conf/")]
+Key = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.\w+)*$", description="A key of the config, or a group of conf/")
+]
 Metric = Annotated[
     str,
     Field(
-        pattern=r"^(prepare|train|infer|infer_speed|quant|quant_speed)(\.[^.\s]+)+$",
-        description="The name of a file in metrics/ and a key in it: infer.f1_macro, quant.drop.mAP50",
+        pattern=r"^[^.\s]+(\.[^.\s]+)+$",
+        description="A metrics file of dvc.yaml, without its folder and ending, and a key in it: evaluate.accuracy",
     ),
 ]
 
@@ -84,6 +107,16 @@ class Hypothesis(Model):
     guardrails: list[Guardrail] = []
     expected: Finite | None = None
     """The value that the metric is expected to reach."""
+
+    @model_validator(mode="after")
+    def _stated_direction(self, info: ValidationInfo) -> Hypothesis:
+        """Nothing is guessed from a metric's name."""
+        contract = contract_of(info)
+        metric = contract.metric(self.metric) if contract else None
+        if metric and metric.direction is None and "direction" not in self.model_fields_set:
+            unknown = "doesn't say which way is better" if metric.known else "doesn't know"
+            raise lacking("direction", f"lab.yaml {unknown} {self.metric}: say maximize or minimize")
+        return self
 
 
 class Constraint(Model):
@@ -218,12 +251,12 @@ class DesignBase(Model):
 
     name: Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=60)] = ""
     """The design's name; left out, its file's name without .yaml."""
-    type: Literal["train", "infer", "quant"]
-    """Which stage answers the question: train (trained, then evaluated), infer or quant."""
+    type: Line
+    """What kind of experiment answers the question: one of the types of lab.yaml, which gives each its stage."""
     title: Line
     """The question."""
-    task: Literal["detection", "classification"] | None = None
-    """Left out, the project's default."""
+    task: Line | None = None
+    """Of a project that does several things, which; left out, its default."""
     hypothesis: Hypothesis | None = None
     base: list[Override] = []
     """Hydra overrides that all runs have in common."""
@@ -234,13 +267,38 @@ class DesignBase(Model):
     """Combinations nobody wants: each a factor or several with their levels."""
     targets: dict[Line, Finite] = {}
     """Values of the hypothesis' metric with a name each, such as {baseline: 0.84, target: 0.86, stretch: 0.88}."""
-    run_name: Line = "{date}_{model}_{image_size}_{augmentation}_{feature}"
-    """How runs are called; beside these there are {design}, {task}, {arm}, {seed} and any key of the config."""
+    run_name: Line | None = None
+    """How runs are called: {date}, {design}, {arm}, {seed}, {feature}, any key of the config, and lab.yaml's names."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """The date in the runs' names; left out, that of the commit that last changed the design."""
 
+    @field_validator("type")
+    @classmethod
+    def _known_type(cls, kind: str, info: ValidationInfo) -> str:
+        contract = contract_of(info)
+        if contract and kind not in contract.types:
+            raise wrong(f"{kind!r} is not one of {', '.join(contract.types)}.{nearest(kind, contract.types)}")
+        return kind
+
+    @field_validator("task")
+    @classmethod
+    def _possible_task(cls, task: str | None, info: ValidationInfo) -> str | None:
+        contract = contract_of(info)
+        if contract and task is not None and contract.task is None:
+            raise wrong("this project has no tasks to choose from: lab.yaml names no setting that is the task")
+        return task
+
+    @field_validator("seeds")
+    @classmethod
+    def _possible_seeds(cls, seeds: list[int], info: ValidationInfo) -> list[int]:
+        contract = contract_of(info)
+        if contract and not contract.seeds and len(seeds) > 1:
+            raise wrong("lab.yaml names no setting that is the seed, so that replicates would be one run: give one")
+        return seeds
+
     @model_validator(mode="after")
-    def _agreement(self) -> DesignBase:
+    def _agreement(self, info: ValidationInfo) -> DesignBase:
+        contract = contract_of(info)
         fixed = [key_of(override) for override in self.base]
         for factor in self.factors():
             if factor in fixed:
@@ -249,7 +307,7 @@ class DesignBase(Model):
         places: list[tuple[str, tuple[str | int, ...]]] = [(key, ("base", i)) for i, key in enumerate(fixed)]
         places += [(factor, self.place(factor)) for factor in self.factors()]
         for key, place in places:
-            if key == "seed":
+            if contract and key in contract.seeds:
                 raise wrong("the seed is set by seeds: [0, 1, 2], not as a parameter", *place)
             if key.partition(".")[0] == "experiment":
                 raise wrong("experiment is what lab writes into a run: it can't be set", *place)
@@ -268,11 +326,6 @@ class DesignBase(Model):
     def size(self) -> float:
         """How many arms there are before constraints and exclude, by the closed formula."""
         return 1
-
-    @property
-    def target(self) -> str:
-        """The stage of dvc.yaml that the runs end with."""
-        return STAGES[self.type]
 
     @property
     def reference(self) -> str | None:
@@ -380,11 +433,6 @@ def digest(design: DesignBase) -> str:
     """The design's hash: the same for the same question, whether a default was written out or not."""
     said = json.dumps(design.model_dump(mode="json", exclude_defaults=True), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(said.encode()).hexdigest()[:12]
-
-
-def key_of(override: str) -> str:
-    """What an override sets: `training.ema` of `training.ema=false`, `+new=1` or `~training.ema`."""
-    return override.partition("=")[0].strip().lstrip("+~")
 
 
 def _text(level: Scalar) -> str | None:

@@ -1,4 +1,4 @@
-"""What runs are called: {date}_{model}_{image_size}_{augmentation}_{feature}, or as the design says."""
+"""What runs are called: as lab.yaml says, such as {date}_{feature}, or as the design does."""
 
 from __future__ import annotations
 
@@ -6,54 +6,57 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.design.compose import exists, find
 from lab.design.expansion import Arm
 from lab.design.levels import label
 from lab.design.models import Design
 from lab.errors import UserError, nearest
+from lab.nested_keys import exists, find
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
 
 LONGEST = 150  # characters; a ref is a file with a name of at most 255, and tables want less
 PLACE = re.compile(r"\{([^{}]*)\}")
 
 
-def run_names(design: Design, pairs: list[tuple[Arm, int]], params: list[dict[str, Any]], date: str) -> list[str]:
+def run_names(
+    design: Design, contract: Contract, pairs: list[tuple[Arm, int]], params: list[dict[str, Any]], date: str
+) -> list[str]:
     """For each arm and seed a name of its own. Raises UserError: a placeholder that nothing fills."""
-    said = [(arm.name, seed) for arm, seed in pairs]
-    plain = [
-        run_name(design, arm, seed, config, design.date or date)
-        for (arm, seed), config in zip(said, params, strict=True)
+    arms = [(arm.name, seed) for arm, seed in pairs]
+    names = [
+        run_name(design, contract, arm, seed, config, design.date or date)
+        for (arm, seed), config in zip(arms, params, strict=True)
     ]
-    return unique(plain, said)
+    return unique(names, arms)
 
 
-def run_name(design: Design, arm: str, seed: int, params: dict[str, Any], date: str) -> str:
+def run_name(design: Design, contract: Contract, arm: str, seed: int, params: dict[str, Any], date: str) -> str:
     """A run's name by the design's template. Raises UserError: a placeholder that nothing fills."""
+    template = design.run_name or contract.run_name
     parts = [design.name, *([arm] if design.kind != "single" else []), f"s{seed}"]
-    known = {
+    words = {
         "date": date.replace("-", ""),
-        "model": find(params, "model.name"),
-        "image_size": find(params, "data.image_size"),
-        "augmentation": find(params, "augmentation.name"),
+        **{word: find(params, key) for word, key in contract.names.items() if exists(params, key)},
         "feature": "_".join(map(slug, parts)),
         "design": design.name,
-        "task": params["task"],
+        **({"task": contract.task_of(params)} if contract.task else {}),
         "arm": arm,
         "seed": seed,
     }
 
     def fill(match: re.Match[str]) -> str:
-        name = match[1]
-        if name in known:
-            return slug(str(known[name]))
-        if not exists(params, name):
-            raise UserError(
-                f"run_name: {{{name}}} is neither a key of the config nor one of {', '.join(known)}.{nearest(name, known)}"
-            )
-        return slug(label(find(params, name)))
+        word = match[1]
+        if word in words:
+            return slug(str(words[word]))
+        if not exists(params, word):
+            hint = nearest(word, words)
+            raise UserError(f"run_name: {{{word}}} is neither a key of the config nor one of {', '.join(words)}.{hint}")
+        return slug(label(find(params, word)))
 
-    return shortened(slug(PLACE.sub(fill, design.run_name)), arm, seed)
+    return shortened(slug(PLACE.sub(fill, template)), arm, seed)
 
 
 def slug(text: str) -> str:

@@ -1,4 +1,4 @@
-"""dvc.yaml as far as lab needs it: which stage reads which settings and files, what it writes, and where metrics lie."""
+"""dvc.yaml as far as lab needs it: which stage reads which settings and files, what it writes, where metrics lie."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ class Pipeline:
         if target not in self.stages:
             hint = nearest(target, self.stages)
             if ":" in target:
-                hint = " A stage of a dvc.yaml in a folder can't be one that answers a question: lab reads the one at the top."
+                hint = (
+                    " A stage of a dvc.yaml in a folder can't be one that answers a question: lab reads the one on top."
+                )
             raise UserError(f"dvc.yaml has no stage {target}, only {', '.join(self.stages)}.{hint}")
         for way in ("foreach", "matrix"):
             if way in self.stages[target]:
@@ -139,8 +141,8 @@ class Pipeline:
         return [path for path in dict.fromkeys([*own, *more]) if contract.is_result(path)]
 
     def metrics_files(self, contract: Contract, params: dict[str, Any] | None = None) -> dict[str, str]:
-        """Each metrics file with the name that metrics in it begin with: its own without ending, or where two share one with
-        its folders, such as `eval.metrics`."""
+        """Each metrics file with the name that metrics in it begin with: its own without ending, or where two share one
+        with its folders, such as `eval.metrics`."""
         files = [PurePosixPath(path) for path in self.declared_metrics(contract, params)]
         stems = Counter(path.stem for path in files)
         return {

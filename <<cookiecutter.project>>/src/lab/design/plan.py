@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lab.design.compose import Composer, exists
+from lab.design.compose import Composer
 from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
 from lab.design.levels import Level
 from lab.design.model_refs import Resolve, pinned
@@ -17,6 +17,10 @@ from lab.design.names import run_names
 from lab.design.overrides import last_of_each, override, written_out
 from lab.design.pipeline import Pipeline, waves
 from lab.errors import UserError
+from lab.nested_keys import exists, find, get
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
 
 MEMBERSHIP = "experiment"  # the key of params.yaml that says what a run belongs to; no stage depends on it
 
@@ -73,6 +77,7 @@ class Plan:
 
 def plan(
     design: Design,
+    contract: Contract,
     composer: Composer,
     pipeline: Pipeline,
     date: str,
@@ -83,24 +88,26 @@ def plan(
 
     Args:
         design: the question.
-        composer: of conf/.
+        contract: what lab.yaml says of stages, seeds and names.
+        composer: of the config.
         pipeline: of dvc.yaml.
         date: YYYY-MM-DD, for the names, unless the design has one: that of the commit that last changed the design.
-        resolve: turns a name in infer.model or infer.members into a commit, for a seed.
+        resolve: turns the name of another run's model into a commit, for a seed.
         trials: of a bayesian sweep, the combinations chosen so far.
 
     Raises:
         UserError: whatever keeps the design from being run as it stands.
     """
+    target = contract.types[design.type]
     for key, metric in metrics(design).items():
-        pipeline.check_metric(key, metric, design.target)
+        pipeline.check_metric(key, metric, target, contract)
     pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
-    composed = [compose(design, arm, seed, composer, resolve) for arm, seed in pairs]
+    composed = [compose(design, contract, arm, seed, composer, resolve) for arm, seed in pairs]
     check_variable(design, composer, [params for _, params in composed])
     check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # after a misspelt factor was told
-    signatures = [pipeline.signatures(design.target, params) for _, params in composed]
-    check_differences(design, pairs, [signature[design.target] for signature in signatures])
-    names = run_names(design, pairs, [params for _, params in composed], date)
+    signatures = [pipeline.signatures(target, params) for _, params in composed]
+    check_differences(design, target, pairs, [signature[target] for signature in signatures])
+    names = run_names(design, contract, pairs, [params for _, params in composed], date)
     blocks = memberships(design, pairs)
     runs = [
         Run(
@@ -112,7 +119,7 @@ def plan(
             wave=wave,
             overrides=overrides,
             params={**params, MEMBERSHIP: block},
-            target=design.target,
+            target=target,
             key=run_key(params),
         )
         for (arm, seed), (overrides, params), name, block, wave in zip(
@@ -142,25 +149,35 @@ def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, 
 
 
 def compose(
-    design: Design, arm: Arm, seed: int, composer: Composer, resolve: Resolve | None
+    design: Design, contract: Contract, arm: Arm, seed: int, composer: Composer, resolve: Resolve | None
 ) -> tuple[list[str], dict[str, Any]]:
     """A run's overrides and config. Raises UserError, with the arm's name."""
-    task = [override("task", design.task)] if design.task else []
+    task = [override(contract.task.key, design.task)] if contract.task and design.task else []
+    models = (contract.model_keys.one, contract.model_keys.several)
     try:
-        said = map(written_out, [*task, *design.base, *arm.overrides])
-        overrides = last_of_each([*said, override("seed", seed)])
+        stated = [written_out(text, models) for text in [*task, *design.base, *arm.overrides]]
+        overrides = last_of_each([*stated, *(override(key, seed) for key in contract.seeds)])
         params = composer.compose(overrides)
-        for group in ("data", "model"):
-            if params[group]["task"] != params["task"]:
-                raise UserError(
-                    f"{group}={params[group]['name']} is for {params[group]['task']}, but task is {params['task']}"
-                )
-        if resolve is not None and (fixed := pinned(params, seed, resolve)):
+        check_task(contract, params)
+        if resolve is not None and (fixed := pinned(params, seed, resolve, contract)):
             overrides = last_of_each([*overrides, *fixed])
             params = composer.compose(overrides)
     except UserError as error:
         raise UserError(f"{design.name}, {arm.name}: {error}") from error
     return overrides, {key: value for key, value in params.items() if key != MEMBERSHIP}
+
+
+def check_task(contract: Contract, params: dict[str, Any]) -> None:
+    """Raises UserError: a part of the config, such as its data or model, is for another task."""
+    if contract.task is None:
+        return
+    task = contract.task_of(params)
+    for key in contract.task.same:
+        own, group = find(params, key), key.rpartition(".")[0]
+        if own != task:
+            name = get(params, f"{group}.name")
+            part = key if name is None else f"{group}={name}"
+            raise UserError(f"{part} is for {own}, but {contract.task.key} is {task}")
 
 
 def metrics(design: Design) -> dict[str, str]:
@@ -184,14 +201,14 @@ def check_variable(design: Design, composer: Composer, composed: list[dict[str, 
         raise UserError(f"{design.name}: comparison.variable: {error}") from error
 
 
-def check_differences(design: Design, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:
+def check_differences(design: Design, target: str, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:
     """Raises UserError: two arms that no stage can tell apart, since what they differ in is read by none."""
     seen: dict[str, str] = {}
     for (arm, _), signature in zip(pairs, signatures, strict=True):
         if signature in seen:
             raise UserError(
                 f"{design.name}: {seen[signature]} and {arm.name} are the same experiment: up to the stage "
-                f"{design.target}, nothing reads what they differ in"
+                f"{target}, nothing reads what they differ in"
             )
         seen[signature] = arm.name
 

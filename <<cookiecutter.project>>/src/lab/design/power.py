@@ -1,7 +1,7 @@
 """Whether a design can decide anything: its noise, the seeds it needs, and the smallest p it can reach.
 
-Arms are compared over seeds in pairs, by the t-test. Its power is that of statsmodels' TTestPower, which takes seconds to
-import: Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988, chapter 2.
+Arms are compared over seeds in pairs, by the t-test. Its power is that of statsmodels' TTestPower, which takes seconds
+to import: Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988, chapter 2.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def paired_power(effect: float, deviation: float, seeds: int, comparisons: int =
     """The probability that a two-sided paired t-test finds a true difference.
 
     Under it the test statistic is (Z + shift) / s with Z normal and s² a χ² variable over its degrees of freedom: the
-    noncentral t distribution. Averaged here over the quantiles of s, since scipy's own is not a number for large shifts.
+    noncentral t distribution. Averaged over the quantiles of s here, as scipy's own is not a number for large shifts.
 
     Args:
         effect: the difference of the means, in the metric's unit.
@@ -84,7 +84,7 @@ def detectable(deviation: float, seeds: int, comparisons: int = 1) -> float | No
 def smallest_p(seeds: int, comparisons: int = 1) -> float:
     """The smallest two-sided p of an exact paired test (sign-flip, Wilcoxon) after Holm's correction.
 
-    With n pairs there are 2^n ways of signs, of which the two extreme ones count. The t-test can go below, at the price of
-    taking the differences for normal.
+    With n pairs there are 2^n ways of signs, of which the two extreme ones count. The t-test can go below, at the price
+    of taking the differences for normal.
     """
     return min(1.0, comparisons * 2.0 ** (1 - seeds))

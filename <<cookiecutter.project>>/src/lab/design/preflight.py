@@ -1,20 +1,26 @@
-"""The checklist before anything is queued. Pure: what git, the records and the environment say comes in as `Facts`."""
+"""The checklist before anything is queued. Pure: what git, the records and the environment say comes in as `Inputs`."""
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from lab.design import power
 from lab.design.expansion import is_bayesian
-from lab.design.models import ComparisonDesign, Design, SweepDesign
+from lab.design.models import ComparisonDesign, Design, Hypothesis, SweepDesign
 from lab.design.plan import Plan
 from lab.errors import nearest
 
+if TYPE_CHECKING:
+    from lab.contract import Contract
+
+SEEDS, ITEMS, COUNTED = "seeds", "images", "counted"  # what can decide, as committed reports call it
 DECIDED = {
-    "images": "{metric} is decided over test images, in pairs: more of them show smaller effects, not more seeds",
-    "counted": "{metric} is counted: neither seeds nor test images change it by chance",
+    ITEMS: "{metric} is decided over test {items}, in pairs: more of them show smaller effects, not more seeds",
+    COUNTED: "{metric} is counted: neither seeds nor test {items} change it by chance",
 }
 
 
@@ -29,11 +35,12 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Inputs:
     """What the checklist needs to know of the world.
 
     Attributes:
         path: the design's file, as it was given.
+        contract: what lab.yaml says of metrics and test items.
         task: the project's, for a design that names none.
         git: why runs can't start from the repository as it is (no git, no commit, changes); empty where they can.
         committed: whether the design file is in HEAD as it stands.
@@ -45,14 +52,14 @@ class Facts:
         replicates: whose values these are, in words.
         measured: whether the task has a baseline (a design of kind single) on this commit.
         metrics: the names of those that the code of this commit has measured; empty where it has not run yet.
-        shares: the design's metrics that lie between 0 and 1.
-        basis: what is going to decide: `seeds`, `images` (of the test set), or `counted` where chance has no part in it.
+        basis: what is going to decide: SEEDS, ITEMS (of the test set), or COUNTED where chance has no part in it.
         done: how many of the plan's runs are finished.
         seconds: what a run took in the past on average; None where nobody knows.
         jobs: how many run at a time.
     """
 
     path: str
+    contract: Contract
     task: str = ""
     git: str = ""
     committed: bool = True
@@ -64,24 +71,23 @@ class Facts:
     replicates: str = ""
     metrics: Set[str] = frozenset()
     measured: bool = False
-    shares: Set[str] = frozenset()
-    basis: str = "seeds"
+    basis: str = SEEDS
     done: int = 0
     seconds: float | None = None
     jobs: int = 1
 
 
-def checks(design: Design, plan: Plan | str, facts: Facts) -> list[Check]:
+def checks(design: Design, plan: Plan | str, inputs: Inputs) -> list[Check]:
     """The whole list; `plan` is the plan, or the message that says why there is none."""
-    return [*question(design, facts), *runs(design, plan, facts), *project(facts), *decision(design, plan, facts)]
+    return [*question(design, inputs), *runs(design, plan, inputs), *project(inputs), *decision(design, plan, inputs)]
 
 
-def blocked(found: list[Check]) -> bool:
+def blocked(checklist: list[Check]) -> bool:
     """Whether something is wrong that keeps the design from being queued."""
-    return any(not check.ok and check.blocks for check in found)
+    return any(not check.ok and check.blocks for check in checklist)
 
 
-def question(design: Design, facts: Facts) -> Iterator[Check]:
+def question(design: Design, inputs: Inputs) -> Iterator[Check]:
     """Is it said what is asked and expected?"""
     hypothesis = design.hypothesis
     yield Check(
@@ -92,17 +98,29 @@ def question(design: Design, facts: Facts) -> Iterator[Check]:
     yield Check(
         "expected result", expected is not None, metric or "write hypothesis.expected: a number to be proved wrong"
     )
-    if hypothesis and hypothesis.metric in facts.shares:
-        stated = {"expected": expected, "min_effect": hypothesis.min_effect}
-        stated |= {f"targets.{name}": value for name, value in design.targets.items()}
-        for key, value in stated.items():
-            if value is not None and not 0 <= value <= 1:
-                yield Check(key, False, f"{value:g}, but {hypothesis.metric} lies between 0 and 1")
+    if hypothesis:
+        yield from out_of_bounds(design, hypothesis, inputs.contract)
     if hypothesis and hypothesis.guardrails and design.reference is None and not isinstance(design, ComparisonDesign):
         yield Check("guardrails", False, "write hypothesis.versus: the arm that they are measured against")
 
 
-def runs(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
+def out_of_bounds(design: Design, hypothesis: Hypothesis, contract: Contract) -> Iterator[Check]:
+    """The values that are stated and that the metric can't have."""
+    metric = contract.metric(hypothesis.metric)
+    low = -math.inf if metric.low is None else metric.low
+    high = math.inf if metric.high is None else metric.high
+    stated = {"expected": hypothesis.expected, **{f"targets.{name}": value for name, value in design.targets.items()}}
+    wrong = {key: value for key, value in stated.items() if value is not None and not low <= value <= high}
+    if hypothesis.min_effect > high - low:
+        wrong["min_effect"] = hypothesis.min_effect
+    bounds = f"above {low:g}" if metric.high is None else f"below {high:g}"
+    if metric.low is not None and metric.high is not None:
+        bounds = f"between {low:g} and {high:g}"
+    for key, value in wrong.items():
+        yield Check(key, False, f"{value:g}, but {metric.name} lies {bounds}")
+
+
+def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     """Does the design unfold into runs, and how many?"""
     if isinstance(plan, str):
         yield Check("runs", False, plan)
@@ -111,20 +129,20 @@ def runs(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
         shown = ", ".join(f"{name} ({count(design, name)})" for name in design.factors())
         yield Check("ranges", True, shown)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
-    yield Check("configs", not facts.settings, facts.settings or composed)
+    yield Check("configs", not inputs.settings, inputs.settings or composed)
     seeds = len(design.seeds)
     number = len(plan.runs) + plan.undecided * seeds
     arms = len({run.arm for run in plan.runs}) + plan.undecided
     text = f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} {'seed' if seeds == 1 else 'seeds'} = {number}"
-    if facts.done:
-        text += f", {facts.done} of them done"
+    if inputs.done:
+        text += f", {inputs.done} of them done"
     yield Check("runs", True, text)
-    left = number - facts.done
-    if facts.seconds is None:
+    left = number - inputs.done
+    if inputs.seconds is None:
         yield Check("duration", True, "unknown: nothing like it has run yet")
     else:
-        about, each = duration(left * facts.seconds / facts.jobs), f"{facts.seconds:.0f} s a run"
-        yield Check("duration", True, f"about {about} ({each}, {facts.jobs} at a time)")
+        about = duration(left * inputs.seconds / inputs.jobs)
+        yield Check("duration", True, f"about {about} ({inputs.seconds:.0f} s a run, {inputs.jobs} at a time)")
 
 
 def count(design: SweepDesign, name: str) -> str:
@@ -140,17 +158,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def project(facts: Facts) -> Iterator[Check]:
+def project(inputs: Inputs) -> Iterator[Check]:
     """Are the code, the secrets, the tracking and the data in order?"""
-    yield Check("code committed", not facts.git, facts.git or "nothing has changed since HEAD")
-    written = f"git add {shlex.quote(facts.path)} and git commit: what is asked is written down before the answer"
-    yield Check("design committed", facts.committed, facts.path if facts.committed else written)
-    yield Check(".env", not facts.secrets, facts.secrets or "not tracked by git, and ignored")
-    yield Check("tracking", bool(facts.tracking), facts.tracking or "MLFLOW_TRACKING_URI is not set", blocks=False)
-    yield Check("data", not facts.data, facts.data or "present")
+    yield Check("code committed", not inputs.git, inputs.git or "nothing has changed since HEAD")
+    written = f"git add {shlex.quote(inputs.path)} and git commit: what is asked is written down before the answer"
+    yield Check("design committed", inputs.committed, inputs.path if inputs.committed else written)
+    yield Check(".env", not inputs.secrets, inputs.secrets or "not tracked by git, and ignored")
+    yield Check("tracking", bool(inputs.tracking), inputs.tracking or "MLFLOW_TRACKING_URI is not set", blocks=False)
+    yield Check("data", not inputs.data, inputs.data or "present")
 
 
-def decision(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
+def decision(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     """Is the baseline known, and can the design tell an effect from noise?"""
     if design.kind == "single":
         yield Check("baseline", True, "this is one")
@@ -159,33 +177,34 @@ def decision(design: Design, plan: Plan | str, facts: Facts) -> Iterator[Check]:
             yield Check("baseline", True, f"measured by the design: {design.reference or plan.runs[0].arm}")
     else:
         yield Check(
-            "baseline", facts.measured, "measured on this commit" if facts.measured else no_baseline(design, facts)
+            "baseline", inputs.measured, "measured on this commit" if inputs.measured else no_baseline(design, inputs)
         )
     hypothesis = design.hypothesis
     if hypothesis is None:
         return
     for name in (hypothesis.metric, *(rail.metric for rail in hypothesis.guardrails)):
-        if facts.metrics and name not in facts.metrics:
-            yield Check("metric", False, f"no run has measured {name}.{nearest(name, facts.metrics)}")
-    if facts.basis != "seeds":
-        yield Check("power", True, DECIDED[facts.basis].format(metric=hypothesis.metric))
+        if inputs.metrics and name not in inputs.metrics:
+            yield Check("metric", False, f"no run has measured {name}.{nearest(name, inputs.metrics)}")
+    if inputs.basis != SEEDS:
+        items = f"{predictions.called}s" if (predictions := inputs.contract.predictions) else "items"
+        yield Check("power", True, DECIDED[inputs.basis].format(metric=hypothesis.metric, items=items))
         return
     n = len(design.seeds)
     comparisons = 1 if isinstance(plan, str) else max(1, compared(design, plan) - 1)
     yield Check("seeds", power.smallest_p(n, comparisons) <= power.ALPHA, seeds_message(n, comparisons), blocks=False)
-    noise = power.noise_floor(facts.baseline)
+    noise = power.noise_floor(inputs.baseline)
     if noise is None:
-        known = "no replicates of its reference or of a baseline on this commit: the noise, and the seeds needed, are unknown"
-        yield Check("power", False, known, blocks=False)
+        unknown = "the noise, and the seeds needed, are unknown"
+        text = f"no replicates of its reference or of a baseline on this commit: {unknown}"
+        yield Check("power", False, text, blocks=False)
     elif design.kind != "single":
-        yield power_check(hypothesis.metric, noise, facts, effect_of(design, facts.baseline), n, comparisons)
+        yield power_check(hypothesis.metric, noise, inputs, effect_of(design, inputs.baseline), n, comparisons)
 
 
-def no_baseline(design: Design, facts: Facts) -> str:
+def no_baseline(design: Design, inputs: Inputs) -> str:
     """What to do about a baseline that is missing."""
-    task = design.task or facts.task
-    name = f"{task}_baseline" if task else "baseline"
-    folder = facts.path.rpartition("/")[0] or "."
+    name = inputs.contract.baseline.format(task=design.task or inputs.task)
+    folder = inputs.path.rpartition("/")[0] or "."
     return f"not measured on this commit: lab run {folder}/{name}.yaml"
 
 
@@ -218,18 +237,18 @@ def seeds_message(n: int, comparisons: int) -> str:
     )
 
 
-def power_check(metric: str, noise: float, facts: Facts, effect: float, n: int, comparisons: int) -> Check:
+def power_check(metric: str, noise: float, inputs: Inputs, effect: float, n: int, comparisons: int) -> Check:
     """Whether the seeds suffice for the effect."""
     deviation = power.pair_deviation(noise)
     needed = power.seeds_needed(effect, deviation, comparisons)
-    found = power.detectable(deviation, n, comparisons)
-    text = f"noise of {metric}, by the spread of {len(facts.baseline)} runs of {facts.replicates}: {noise:.2g}; "
+    smallest = power.detectable(deviation, n, comparisons)
+    text = f"noise of {metric}, by the spread of {len(inputs.baseline)} runs of {inputs.replicates}: {noise:.2g}; "
     if effect == 0:
         text += "state hypothesis.min_effect or expected"
     elif needed is None:
         text += f"no number of seeds shows an effect of {effect:.2g}"
     else:
         text += f"an effect of {effect:.2g} needs {needed} seeds (paired t, 80 % power)"
-    if found is not None and (needed is None or needed > n):
-        text += f"; {n} show {found:.2g} and more"
+    if smallest is not None and (needed is None or needed > n):
+        text += f"; {n} show {smallest:.2g} and more"
     return Check("power", needed is not None and needed <= n, text, blocks=False)

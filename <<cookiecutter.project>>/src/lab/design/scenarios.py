@@ -1,19 +1,24 @@
 """Designs in Python, for notebooks: the same objects that files give.
 
-import sys; sys.path.append("src")
-from project import load
-TrainingScenario = load("design.scenarios").TrainingScenario
-design = TrainingScenario("lr_sweep", title="Which learning rate?").with_sweep({"lr": [0.001, 0.01]})
-load("design.schema").write(design, "designs/lr_sweep.yaml")
+from pathlib import Path
+from lab import contract
+from lab.design import design_file
+from lab.design.scenarios import Scenario
+
+scenario = Scenario("lr_sweep", "Which learning rate?", type="train", contract=contract.read(Path(".")))
+design = scenario.with_sweep({"lr": [0.001, 0.01]})
+design_file.write(design, "designs/lr_sweep.yaml")
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from lab.design import schema
-from lab.design.levels import Level, label
+from lab.design import design_file
 from lab.design.models import Design
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
 
 
 class Scenario:
@@ -22,13 +27,14 @@ class Scenario:
     Args:
         name: the design's name, and its file's.
         title: the question.
+        type: which kind of experiment answers it: one of the types of lab.yaml.
+        contract: of the project; without it, what lab.yaml knows is checked when the design is read from its file.
         settings: any other key of a design: hypothesis, base, seeds, task, constraints, …
     """
 
-    type: ClassVar[str]
-
-    def __init__(self, name: str, title: str, **settings: Any):
-        self.said = {"name": name, "type": self.type, "title": title, **settings}
+    def __init__(self, name: str, title: str, type: str, contract: Contract | None = None, **settings: Any):
+        self.settings = {"name": name, "type": type, "title": title, **settings}
+        self.contract = contract
 
     def single(self) -> Design:
         """One arm."""
@@ -50,26 +56,4 @@ class Scenario:
         return self._design("ablation", baseline=baseline, components=components, method=method)
 
     def _design(self, kind: str, **block: Any) -> Design:
-        return schema.parse({"kind": kind, **self.said} | ({kind: block} if block else {}))
-
-
-class TrainingScenario(Scenario):
-    """Questions that trainings answer."""
-
-    type = "train"
-
-
-class InferenceBenchmarkScenario(Scenario):
-    """Questions that evaluations and latencies of trained models answer."""
-
-    type = "infer"
-
-
-class QuantizationScenario(Scenario):
-    """Questions that converted models answer."""
-
-    type = "quant"
-
-    def with_quant_comparison(self, variants: list[Level], versus: Level = None) -> Design:
-        """Files of conf/quant against `versus`, or the first of them. Raises UserError."""
-        return self.with_comparison("quant", variants, versus=label(variants[0] if versus is None else versus))
+        return design_file.parse({"kind": kind, **self.settings} | ({kind: block} if block else {}), self.contract)

@@ -37,7 +37,7 @@ class Planner:
         tree = tree or project.root
         self.contract: Contract = contract.read(tree) if (tree / FILE).is_file() else project.contract
         self.design: Design = design_file.read(path, self.contract)
-        design_file.names_taken(self.design, path, self.contract)
+        design_file.names_taken(self.design, path)
         self.composer, self.pipeline = composer_of(tree), Pipeline.read(tree / "dvc.yaml")
         self.resolve = resolver(project)
         self.date = self._last_change() or "undated"

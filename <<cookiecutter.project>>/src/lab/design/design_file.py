@@ -1,0 +1,173 @@
+"""Designs in and out of files: each mistake is told with its line. What a file may say is in models.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+
+from lab import yaml12
+from lab.design import messages
+from lab.design.models import DESIGN, Design, content
+from lab.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
+
+FOLDER = Path("designs")
+HEADER = "# lab run {path}\n# yaml-language-server: $schema=schema.json\n"
+MOST_BYTES = 64 * 1024
+DEEPEST = 12
+
+
+def read(path: Path | str, contract: Contract) -> Design:
+    """The design in a file, named after it unless it names itself.
+
+    Raises:
+        UserError: not a design, with the file and, for each thing that is wrong, its line and key.
+    """
+    return parse_text(read_text(Path(path)), path, contract)
+
+
+def parse_text(text: str, path: Path | str, contract: Contract) -> Design:
+    """The design in the text of a file. Raises UserError, as `read` does."""
+    data, lines = load(text, path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: not a design: expected a mapping with kind, type and title")
+    try:
+        return _validated({"name": Path(path).stem, **data}, contract)
+    except ValidationError as error:
+        mistakes = [
+            f"{path}, line {line_of(lines, messages.path_of(item, data))}: {messages.message(item, data, contract)}"
+            for item in error.errors()
+        ]
+        raise UserError("\n".join(mistakes)) from error
+
+
+def parse(data: dict[str, Any], contract: Contract | None) -> Design:
+    """A design from a mapping as its file holds it; without a contract, its form alone is checked. Raises UserError."""
+    try:
+        return _validated(data, contract)
+    except ValidationError as error:
+        raise UserError("\n".join(messages.message(item, data, contract) for item in error.errors())) from error
+
+
+def write(design: Design, path: Path | str) -> None:
+    """Write a design so that `read` gives it back. Comments of a file that was there are lost."""
+    path = Path(path)
+    fields = content(design)
+    if fields.get("name") == path.stem:
+        del fields["name"]
+    path.write_text(HEADER.format(path=path.as_posix()) + yaml12.dump(fields), encoding="utf-8")
+
+
+def names_taken(design: Design, path: Path) -> None:
+    """Refuse a name that another file in the same folder has. Raises UserError."""
+    for other in sorted(path.parent.glob("*.yaml")):
+        if other.resolve() == path.resolve():
+            continue
+        try:
+            data, _ = load(read_text(other), other)
+        except UserError:
+            continue  # its own check says what is wrong with it
+        if isinstance(data, dict) and "kind" in data and data.get("name", other.stem) == design.name:
+            raise UserError(f"{path}: name: {design.name} is taken by {other}: a design's name is its own")
+
+
+def json_schema(contract: Contract) -> dict[str, Any]:
+    """The JSON Schema of a design file, for editors: with the types, tasks and metrics that lab.yaml has."""
+    schema = DESIGN.json_schema()
+    metrics = [name for name in contract.metrics if "*" not in name]
+    metrics = [name for stage in contract.types.values() for name in contract.main_metrics(stage)] + metrics
+    for model in schema["$defs"].values():
+        fields = model.get("properties", {})
+        if "type" in fields:
+            fields["type"]["enum"] = list(contract.types)
+        if contract.task is None:
+            fields.pop("task", None)
+        if "metric" in fields:
+            fields["metric"]["examples"] = list(dict.fromkeys(metrics))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Design", **schema}
+
+
+def read_text(path: Path) -> str:
+    """A small text file. Raises UserError."""
+    if not path.is_file():
+        siblings = [str(path.with_name(other.name)) for other in path.parent.glob("*.yaml")]
+        raise UserError(
+            f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}.{nearest(str(path), siblings)}"
+        )
+    if path.stat().st_size > MOST_BYTES:
+        raise UserError(
+            f"{path} has {path.stat().st_size:,} bytes: more than the {MOST_BYTES:,} that a design may have"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file in UTF-8") from error
+
+
+def load(text: str, path: Path | str) -> tuple[Any, Any]:
+    """What a file's text holds, and the same with lines for `line_of`. `path` is what messages call it.
+
+    Raises:
+        UserError: empty, not YAML, aliases, repeated keys, nested too deep.
+    """
+    try:
+        _check_events(text, path)
+        data = yaml12.load(text)
+        if data is None:
+            raise UserError(f"{path} is empty")
+        return data, YAML(typ="rt").load(text)
+    except DuplicateKeyError as error:  # YAML 1.1 would keep the last
+        key = re.search(r'duplicate key "(.*?)" with value', str(error.problem))
+        name = key[1] if key else "a key"
+        raise UserError(f"{path}, line {error.problem_mark.line + 1}: {name} is there twice") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}, line {line}: not YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, YAMLError, ValueError) as error:
+        raise UserError(f"{path}: not YAML: {error}") from error
+
+
+def line_of(lines: Any, keys: Iterable[str | int]) -> int:
+    """The line (from 1) of the value at `keys`, or of the last of them that exists."""
+    line = lines.lc.line
+    for key in keys:
+        try:
+            line = (lines.lc.key(key) if isinstance(key, str) else lines.lc.item(key))[0]
+            lines = lines[key]
+        except (AttributeError, KeyError, TypeError):  # of a value that has no keys, or not this one
+            break
+    return line + 1
+
+
+def _check_events(text: str, path: Path | str) -> None:
+    """Refuse what makes small files large, before anything is built of them. Raises UserError."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml12.Loader):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise UserError(
+                f"{path}, line {line}: *{event.anchor}: aliases are not used in designs, write the value out"
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise UserError(f"{path}, line {line}: nested more than {DEEPEST} deep")
+
+
+def _validated(data: dict[str, Any], contract: Contract | None) -> Design:
+    """A design of which lab.yaml knows the type, the task and the metric. Raises ValidationError."""
+    if contract and data.get("run_name") == contract.run_name:  # a default that was written out asks nothing else
+        data = {key: value for key, value in data.items() if key != "run_name"}
+    return DESIGN.validate_python(data, context={"contract": contract})

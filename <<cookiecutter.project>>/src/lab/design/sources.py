@@ -1,0 +1,144 @@
+"""Where a config comes from: Hydra composes it from conf/, or it is params.yaml as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from lab import yaml12
+from lab.design import overrides
+from lab.design.overrides import Change
+from lab.errors import UserError
+from lab.nested_keys import copied, exists, find, get, put
+
+PARAMS = "params.yaml"
+
+
+class Source(Protocol):
+    """What a Composer needs of it. `called` is for messages, `groups` are the folders to choose a file from."""
+
+    called: str
+    groups: set[str]
+
+    def parse(self, text: str) -> Change:
+        """An override, read. Raises UserError."""
+        ...
+
+    def options(self, group: str) -> list[str]:
+        """The files of a group."""
+        ...
+
+    def unresolved(self, choices: list[str]) -> dict[str, Any]:
+        """The config with these files of groups, its interpolations as they are written. Raises UserError."""
+        ...
+
+    def composed(self, texts: list[str]) -> dict[str, Any]:
+        """The config with all these overrides, its interpolations resolved. Raises UserError."""
+        ...
+
+    def value(self, text: str, config: dict[str, Any]) -> Any:
+        """What a text with interpolations stands for in a config. Raises UserError."""
+        ...
+
+
+class HydraSource:
+    """A folder with Hydra's configs and groups of them. Composing takes 0.1 s."""
+
+    def __init__(self, folder: Path, config_name: str = "config"):
+        if not folder.is_dir():
+            raise UserError(f"{folder}/ not found: run this in a project")
+        self.folder, self.config_name = folder.resolve(), config_name
+        self.called = f"{self.folder.name}/"
+        self.groups = {path.name for path in self.folder.iterdir() if path.is_dir()}
+
+    def parse(self, text: str) -> Change:
+        return overrides.parse(text)
+
+    def options(self, group: str) -> list[str]:
+        stems = sorted(path.stem for path in (self.folder / group).glob("*.yaml"))
+        return [stem for stem in stems if not stem.startswith("_")]
+
+    def unresolved(self, choices: list[str]) -> dict[str, Any]:
+        return self._hydra(choices, resolve=False)
+
+    def composed(self, texts: list[str]) -> dict[str, Any]:
+        return self._hydra(texts, resolve=True)
+
+    def value(self, text: str, config: dict[str, Any]) -> Any:
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            content = OmegaConf.to_container(OmegaConf.create({**config, "": text}), resolve=True)
+        except OmegaConfBaseException as error:
+            raise UserError(f"{self.called}: {text}: {str(error).splitlines()[0]}") from error
+        assert isinstance(content, dict)
+        return content[""]
+
+    def _hydra(self, texts: list[str], resolve: bool) -> dict[str, Any]:
+        from hydra import compose, initialize_config_dir
+        from hydra.errors import HydraException
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            with initialize_config_dir(str(self.folder), version_base=None):
+                config = compose(self.config_name, overrides=texts)
+            content = OmegaConf.to_container(config, resolve=resolve)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"{self.called} with {' '.join(texts)}: {str(error).splitlines()[0]}") from error
+        assert isinstance(content, dict)
+        return content  # type: ignore[return-value]
+
+
+class ParamsSource:
+    """params.yaml, in which overrides set, add (+) and take away (~) keys, as `dvc exp run -S` does without Hydra."""
+
+    called = PARAMS
+
+    def __init__(self, path: Path):
+        if not path.is_file():
+            raise UserError(f"{path} not found: run this in a project")
+        try:
+            self._params = yaml12.mapping(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        self.groups: set[str] = set()
+
+    def parse(self, text: str) -> Change:
+        return overrides.parse_plain(text)
+
+    def options(self, group: str) -> list[str]:
+        return []
+
+    def unresolved(self, choices: list[str]) -> dict[str, Any]:
+        return self._params
+
+    def composed(self, texts: list[str]) -> dict[str, Any]:
+        config = copied(self._params)
+        for change in map(self.parse, texts):
+            _apply(change, config)
+        return config
+
+    def value(self, text: str, config: dict[str, Any]) -> Any:
+        return text
+
+
+def _apply(change: Change, config: dict[str, Any]) -> None:
+    """Set, add or take away a key. Raises UserError: what is added is there, or has no place."""
+    old = get(config, change.key)
+    if change.mark == "+" and exists(config, change.key):
+        raise UserError(f"{change.text}: {change.key} is in {PARAMS}: set it without +")
+    *folders, last = change.key.split(".")
+    place: Any = config
+    for name in folders:
+        place = place.setdefault(name, {}) if isinstance(place, dict) else find(place, name)
+    if change.mark == "~":
+        del place[last]
+    elif isinstance(place, dict | list):
+        both = isinstance(old, dict) and isinstance(change.value, dict)
+        put(place, last, {**old, **change.value} if both else change.value)
+    else:
+        raise UserError(f"{change.text}: {'.'.join(folders)} is a single value in {PARAMS}")
