@@ -90,6 +90,11 @@ class Figure(Model):
     when: When = {}
     """Settings that a run must have for it to be drawn."""
 
+    @property
+    def file(self) -> str:
+        """What its file is called, without the ending."""
+        return self.name or self.draw
+
 
 class Question(Model):
     """A comparison (or any other design) that is answered in a shape of its own, told by what it varies."""

@@ -33,7 +33,8 @@ def _scorer(study: Study, frame: pd.DataFrame, metric: str) -> Any:
 
 def predictions(study: Study, record: Any) -> Path | None:
     """Where DVC's cache has what a run said of each test item; None where it lacks it, as on a fresh clone."""
-    return study.project.store.file(digest(study, record))
+    md5 = digest(study, record)
+    return study.project.store.file(md5) if md5 else None
 
 
 def digest(study: Study, record: Any) -> str | None:

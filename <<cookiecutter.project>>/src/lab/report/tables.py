@@ -195,3 +195,9 @@ def param(replicate: Replicate, key: str) -> str:
     """A setting of a run as it is written: `A`, `64`; empty without a run."""
     value = get(replicate.record.params, key) if replicate.record else None
     return "" if value is None else label(value)
+
+
+def factors(study: Study) -> list[str]:
+    """What the design varies, in the order in which its question names it."""
+    varied, keys = study.design.factors(), study.question.varies
+    return sorted(varied, key=lambda factor: next((i for i, key in enumerate(keys) if factor.startswith(key)), 0))

@@ -8,47 +8,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from lab.report.figures import arms, cost, ensemble, images, single, sites, sweep
+from lab.report.figures.arms import arms
+from lab.report.figures.cost import gains, pareto
+from lab.report.figures.curves import curves
 from lab.report.figures.drawing import Picture, style
-from lab.report.tables import Shape, shape
+from lab.report.figures.effects import effects
+from lab.report.figures.matrix import gap, matrix
+from lab.report.figures.members import members
+from lab.report.figures.outputs import confusion, curve_by_class, pictures_of_run
+from lab.report.figures.response import response
+from lab.report.figures.samples import samples
+from lab.report.figures.sweep import sweep
+from lab.report.figures.two_models import two_models
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
-    from lab.records.study import Study
+    from lab.contract.reports import Figure, Way
+    from lab.study import Study
 
-__all__ = ["DRAWN", "Picture", "pictures"]
+__all__ = ["WAYS", "Picture", "pictures", "pictures_of_run"]
 
-
-def quantization(study: Study, verdict: Verdict) -> Iterator[Picture]:
-    """The variants beside each other, what they cost and what they gain."""
-    yield from arms.comparison(study, verdict)
-    yield from cost.quantization(study, verdict)
-
-
-def multi_scale(study: Study, verdict: Verdict) -> Iterator[Picture]:
-    """The curve over the image size first."""
-    yield from cost.multi_scale(study, verdict)
-    yield from arms.comparison(study, verdict)
-
-
-def cross_site(study: Study, verdict: Verdict) -> Iterator[Picture]:
-    """The matrix first."""
-    yield from sites.cross_site(study, verdict)
-    yield from arms.comparison(study, verdict)
-
-
-DRAWN: dict[Shape, Callable[[Study, Verdict], Iterator[Picture]]] = {
-    Shape.SINGLE: single.single,
-    Shape.SWEEP: sweep.sweep,
-    Shape.COMPARISON: arms.comparison,
-    Shape.ABLATION: arms.ablation,
-    Shape.FACTORIAL: arms.ablation,
-    Shape.QUANTIZATION: quantization,
-    Shape.CROSS_SITE: cross_site,
-    Shape.AUGMENTATION: arms.comparison,
-    Shape.MULTI_SCALE: multi_scale,
-    Shape.ENSEMBLE: ensemble.ensemble,
-    Shape.AB: images.two_models,
+WAYS: dict[Way, Callable[[Figure, Study, Verdict], Iterator[Picture]]] = {
+    "arms": arms,
+    "curves": curves,
+    "confusion": confusion,
+    "curve_by_class": curve_by_class,
+    "samples": samples,
+    "two_models": two_models,
+    "matrix": matrix,
+    "gap": gap,
+    "response": response,
+    "pareto": pareto,
+    "gains": gains,
+    "members": members,
+    "sweep": sweep,
+    "effects": effects,
 }
 
 
@@ -57,4 +51,11 @@ def pictures(study: Study, verdict: Verdict) -> list[Picture]:
     if verdict.best is None:
         return []
     with style():
-        return list(DRAWN[shape(study.design)](study, verdict))
+        return [picture for entry in entries(study) for picture in WAYS[entry.draw](entry, study, verdict)]
+
+
+def entries(study: Study) -> list[Figure]:
+    """The contract's figures that answer the question, of runs with such settings."""
+    configs = [record.params for record in study.finished]
+    fits = study.contract.fits
+    return [entry for entry in study.question.figures if any(fits(entry.when, config) for config in configs)]

@@ -10,10 +10,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab.errors import UserError, nearest
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from lab.contract.reports import Figure as Entry
 
 # Okabe and Ito, Color Universal Design, 2008.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -61,6 +65,15 @@ class Picture:
     local: bool = False
 
 
+def words(entry: Entry, **defaults: str) -> dict[str, str]:
+    """A figure's labels: lab.yaml's in place of the `defaults`. Raises UserError for one that the figure has not."""
+    unknown = next((label for label in entry.labels if label not in defaults), None)
+    if unknown is not None:
+        hint = nearest(unknown, defaults) or f" Expected one of {', '.join(defaults)}."
+        raise UserError(f"lab.yaml: labels.{unknown}: {entry.draw} has no such label.{hint}")
+    return defaults | entry.labels
+
+
 def style() -> AbstractContextManager[None]:
     """The style of all figures, whatever a user's matplotlibrc says."""
     import matplotlib
@@ -79,9 +92,9 @@ def canvas(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tu
 
 def png(figure: Figure) -> bytes:
     """The figure as a file. The same figure gives the same bytes."""
-    place = io.BytesIO()
-    figure.savefig(place, format="png", metadata={"Software": None})
-    return place.getvalue()
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None})
+    return content.getvalue()
 
 
 def wrapped(texts: Iterable[Any], width: int = 30) -> list[str]:

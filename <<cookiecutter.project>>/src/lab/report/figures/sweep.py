@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.estimates import arm_mean, measured
+from lab.analysis.estimates import arm_mean
 from lab.design.expansion import short_names
 from lab.design.levels import label
 from lab.design.models import Range, SweepDesign
-from lab.records.study import merit
-from lab.report import tables
 from lab.report.figures.drawing import (
     BLUE,
     GREY,
@@ -32,24 +30,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from lab.analysis.verdict import Verdict
-    from lab.records.study import Study
+    from lab.contract import Metric
+    from lab.contract.reports import Figure
+    from lab.study import Study
 
 LEAST = 4  # settings without which an importance or parallel coordinates say nothing
 BETTER = 5  # runs that the better half has at least: Optuna's advice for PED-ANOVA
 COLOURS = "cividis"  # reads the same to colour-blind people and in grey
 
 
-def sweep(study: Study, verdict: Verdict) -> Iterator[Picture]:
+def sweep(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     """A heat map for two lists, slices otherwise; parallel coordinates; importance."""
     assert verdict.metric is not None
-    design = study.design
-    assert isinstance(design, SweepDesign)
-    frame = settings(study, verdict.metric)
+    design, metric = _design(study), study.metric(verdict.metric)
+    frame = settings(study, metric.name)
     lists = all(isinstance(levels, list) for levels in design.sweep.parameters.values())
     if len(design.factors()) == 2 and lists and design.sweep.strategy == "grid":
-        yield heat_map(design, frame, verdict)
+        yield heat_map(study, frame, metric)
     else:
-        yield slices(design, frame, verdict)
+        yield slices(study, frame, metric)
     if len(design.factors()) < 2:
         return
     if len(frame) < LEAST:
@@ -57,8 +56,8 @@ def sweep(study: Study, verdict: Verdict) -> Iterator[Picture]:
             "importance", f"Which parameter matters is not shown: it takes {LEAST} settings that have finished."
         )
         return
-    yield parallel(design, frame, verdict)
-    yield importance(design, frame, verdict)
+    yield parallel(study, frame, metric)
+    yield importance(study, frame, metric)
 
 
 def settings(study: Study, metric: str) -> pd.DataFrame:
@@ -68,31 +67,32 @@ def settings(study: Study, metric: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found = []
-    for rows in study.arms.values():
-        values = measured(rows, metric)
+    rows = []
+    for arm, replicates in study.arms.items():
+        values = study.values(arm, metric)
         if values:
             mean = arm_mean(study, metric, values)
             ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
-            found.append({**rows[0].levels, **ends, "values": values})
-    return pd.DataFrame(found)
+            rows.append({**replicates[0].levels, **ends, "values": values})
+    return pd.DataFrame(rows)
 
 
-def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     """The mean of each combination of two parameters."""
     import matplotlib
     import numpy as np
 
+    design = _design(study)
     (a, first), (b, second) = design.sweep.parameters.items()
     assert isinstance(first, list) and isinstance(second, list)
-    told = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    means = {(label(row[a]), label(row[b])): row["mean"] for row in told}
-    spreads = {(label(row[a]), label(row[b])): spread(row["mean"], row["low"], row["high"]) for row in told}
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    means = {(label(row[a]), label(row[b])): row["mean"] for row in rows}
+    spreads = {(label(row[a]), label(row[b])): spread(row["mean"], row["low"], row["high"]) for row in rows}
     grid = np.array([[means.get((label(x), label(y)), math.nan) for x in first] for y in second])
     figure, axes = canvas(1.1 + 0.62 * max(2, len(second)))
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
     low, high = np.nanmin(grid), np.nanmax(grid)
-    best = max(means, key=lambda at: _sign(design, verdict) * means[at])
+    best = max(means, key=lambda at: study.merit(metric.name) * means[at])
     for (y, x), value in np.ndenumerate(grid):
         at = (label(first[x]), label(second[y]))
         share = (value - low) / (high - low) if high > low else 0.5
@@ -109,24 +109,24 @@ def heat_map(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     axes.set(yticks=range(len(second)), yticklabels=wrapped(map(label, second)), ylabel=names[b])
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
-    metric = tables.title(str(verdict.metric))
-    axes.set_title(f"{metric} by {names[a]} and {names[b]}{_over(design)}")
-    figure.colorbar(image, ax=axes, label=metric)
+    axes.set_title(f"{metric.label} by {names[a]} and {names[b]}{_over(design)}")
+    figure.colorbar(image, ax=axes, label=metric.label)
     small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
     caption = f"★ marks the best.{small} {_luck(len(frame))}".strip()
     return Picture("response", caption, frame.drop(columns="values"), png(figure))
 
 
-def slices(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+def slices(study: Study, frame: Any, metric: Metric) -> Picture:
     """The metric over each parameter, all the others varying as well."""
+    design = _design(study)
     factors = design.factors()
     lines, columns = (len(factors) + 2) // 3, min(3, len(factors))
     figure, grid = canvas(0.6 + 2.5 * lines, lines, columns, squeeze=False, sharey=True)
-    names, metric = short_names(factors), tables.title(str(verdict.metric))
-    best = frame["mean"].mul(_sign(design, verdict)).idxmax()
+    names = short_names(factors)
+    best = frame["mean"].mul(study.merit(metric.name)).idxmax()
     for axes, factor in zip(grid.flat, factors, strict=False):
         scale = Scale(design, factor)
-        at = [scale.place(level) for level in frame[factor]]
+        at = [scale.position(level) for level in frame[factor]]
         for x, values in zip(at, frame["values"], strict=True):
             axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=BLUE, mew=1)
         for x, low, high in zip(at, frame["low"], frame["high"], strict=True):
@@ -138,27 +138,28 @@ def slices(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     for axes in list(grid.flat)[len(factors) :]:
         axes.set_visible(False)
     for line in grid:
-        line[0].set_ylabel(metric)
-    grid[0][0].set_title(f"{metric} over each parameter")
+        line[0].set_ylabel(metric.label)
+    grid[0][0].set_title(f"{metric.label} over each parameter")
     several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
     seeds = several if len(design.seeds) > 1 else ""
     data = frame.drop(columns="values")
     return Picture("response", f"The best setting is orange.{seeds} {_luck(len(frame))}".strip(), data, png(figure))
 
 
-def parallel(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
     """A line for each setting, through its levels to what came out."""
     import matplotlib
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
+    design = _design(study)
     factors = design.factors()
-    names, metric = short_names(factors), tables.title(str(verdict.metric))
+    names = short_names(factors)
     scales = [Scale(design, factor) for factor in factors]
     low, high = frame["mean"].min(), frame["mean"].max()
     norm, colours = Normalize(low, high if high > low else low + 1e-9), matplotlib.colormaps[COLOURS]
     figure, axes = canvas(3.6)
-    ordered = frame.sort_values("mean", ascending=_sign(design, verdict) > 0)
+    ordered = frame.sort_values("mean", ascending=study.merit(metric.name) > 0)
     for rank, (_, row) in enumerate(ordered.iterrows()):
         best = rank == len(ordered) - 1
         heights = [scale.share(row[factor]) for factor, scale in zip(factors, scales, strict=True)]
@@ -186,17 +187,17 @@ def parallel(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
                 zorder=5,
             )
     axes.axvline(len(factors), color=GREY, lw=1)
-    axes.set(xticks=range(len(factors) + 1), xticklabels=wrapped([*(names[f] for f in factors), metric], 18))
+    axes.set(xticks=range(len(factors) + 1), xticklabels=wrapped([*(names[f] for f in factors), metric.label], 18))
     axes.set(yticks=[], ylim=(-0.06, 1.06), xlim=(-0.45, len(factors) + 0.02))
     axes.spines[:].set_visible(False)
     axes.tick_params(bottom=False)
     axes.set_title(f"every setting, a line each{_over(design)}; the best is orange")
-    figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric, pad=0.01)
+    figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric.label, pad=0.01)
     caption = "Lines that end high and run together show which levels the good settings have in common."
     return Picture("parallel", caption, ordered.drop(columns="values"), png(figure))
 
 
-def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
+def importance(study: Study, frame: Any, metric: Metric) -> Picture:
     """Which parameter tells the better half of the runs from the rest: PED-ANOVA, by Optuna.
 
     A run is a trial, so that seeds count. Of a grid with two levels, a smaller part than the half could hold one level of
@@ -211,25 +212,26 @@ def importance(design: SweepDesign, frame: Any, verdict: Verdict) -> Picture:
     import pandas as pd
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    design, sign = _design(study), study.merit(metric.name)
     runs = [(row, value) for _, row in frame.iterrows() for value in row["values"].values()]
     half = math.ceil(len(runs) / 2)
     if half < BETTER:
         why = f"it takes {2 * BETTER - 1} runs that have finished, here are {len(runs)}"
         return Picture("importance", f"Which parameter matters is not shown: {why}.")
-    merits = sorted((_sign(design, verdict) * value for _, value in runs), reverse=True)
+    merits = sorted((sign * value for _, value in runs), reverse=True)
     if merits[half - 1] == merits[-1]:
         why = "half of the runs came out the same, and none worse"
         return Picture("importance", f"Which parameter matters is not shown: {why}.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        direction: Any = "maximize" if _sign(design, verdict) > 0 else "minimize"
-        found = optuna.create_study(direction=direction)
+        direction: Any = "maximize" if sign > 0 else "minimize"
+        trials = optuna.create_study(direction=direction)
         space = {factor: Scale(design, factor).distribution() for factor in design.factors()}
         for row, value in runs:
             levels = {factor: Scale(design, factor).value(row[factor]) for factor in space}
-            found.add_trial(optuna.trial.create_trial(params=levels, distributions=space, value=value))
+            trials.add_trial(optuna.trial.create_trial(params=levels, distributions=space, value=value))
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.5)
-        shares = optuna.importance.get_param_importances(found, evaluator=evaluator)
+        shares = optuna.importance.get_param_importances(trials, evaluator=evaluator)
     names = short_names(design.factors())
     ordered = sorted(shares.items(), key=lambda item: item[1])
     figure, axes = canvas(0.9 + 0.36 * len(ordered))
@@ -258,7 +260,7 @@ class Scale:
             self.ends = (min(numbers), max(numbers)) if self.numeric else (0, len(self.levels) - 1)
             self.log = self.numeric and self.ends[0] > 0 and self.ends[1] / self.ends[0] >= 4
 
-    def place(self, level: Any) -> float:
+    def position(self, level: Any) -> float:
         """The place of a level on an axis."""
         if self.numeric:
             return float(level)
@@ -267,7 +269,7 @@ class Scale:
 
     def share(self, level: Any) -> float:
         """The place between both ends, 0 to 1."""
-        low, high, at = (math.log(x) if self.log else x for x in (*self.ends, self.place(level)))
+        low, high, at = (math.log(x) if self.log else x for x in (*self.ends, self.position(level)))
         return (at - low) / (high - low) if high > low else 0.5
 
     def marks(self) -> list[tuple[float, str]]:
@@ -286,7 +288,7 @@ class Scale:
         if self.log:
             axes.set_xscale("log")
         if isinstance(self.levels, list):
-            axes.set_xticks([self.place(level) for level in self.levels], wrapped(map(label, self.levels), 12))
+            axes.set_xticks([self.position(level) for level in self.levels], wrapped(map(label, self.levels), 12))
         else:
             low, high = self.ends
             middle = math.sqrt(low * high) if self.log else (low + high) / 2
@@ -311,9 +313,9 @@ class Scale:
         return label(level) if isinstance(self.levels, list) else level
 
 
-def _sign(design: SweepDesign, verdict: Verdict) -> int:
-    """1 where more of the metric makes the better setting, else -1."""
-    return merit(design, str(verdict.metric))
+def _design(study: Study) -> SweepDesign:
+    assert isinstance(study.design, SweepDesign)
+    return study.design
 
 
 def _over(design: SweepDesign) -> str:
