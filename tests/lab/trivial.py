@@ -130,7 +130,8 @@ else:
 lr, seed = map(float, Path("models/model.pt").read_text().split())
 write(f"metrics/{stage}.json", json.dumps(measured(lr, seed)))
 keys = {"train": ["seed", "lr"], "infer": ["infer"], "quant": ["quant"]}[stage]
-record = {"stage": stage, "started": started, "seconds": sleep, "config": {key: params[key] for key in keys}, "used": used}
+record = {"stage": stage, "started": started, "seconds": sleep, "config": {key: params[key] for key in keys}}
+record |= {"used": used}
 write(f"effective/{stage}.yaml", yaml.safe_dump([record | {"machine": {"host": "here", "cores": 2, "versions": {}}}]))
 '''
 IGNORED = ("__pycache__/", ".cache/", "/models/model.pt", "/models/champion/checkpoints", "/models/champion/openvino")
@@ -196,7 +197,7 @@ class Trivial:
 
 
 def environ(**more: str) -> dict[str, str]:
-    """An environment with the tests' Python first on PATH, src/ where it looks for `lab`, and without what DVC and pytest set."""
+    """An environment with the tests' Python first on PATH, src/ on its path, and without what DVC and pytest set."""
     private = ("PYTEST_CURRENT_TEST", "DVC_ROOT", "DVC_EXP_NAME", "DVC_STAGE", "GIT_DIR", "GIT_INDEX_FILE")
     kept = {name: value for name, value in os.environ.items() if name not in private}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
@@ -433,7 +434,7 @@ def move_to_failed(project: Trivial, commit: str) -> None:
 def carry_out(
     project: Trivial, design: str, metrics: Callable[[float, int], dict[str, Any]] = measured
 ) -> list[GitRecord]:
-    """What `lab run` of a design leaves, without workers. Learning rates below 0 fail. Returns the records of its runs."""
+    """What `lab run` of a design leaves, without workers. Rates below 0 fail. Returns the records of its runs."""
     from lab.records.planning import Planner
 
     known = project.project()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -14,93 +13,122 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lab.execution.standings import MISSING, Standing, counts, progress
-from lab.records import record as records
-from lab.records import study
-from lab.records.record import FAILED, FINISHED, QUEUED, RUNNING
-from lab.records.study import metric_names
+from lab.errors import UserError
+from lab.execution.standings import outdated_runs, progress
+from lab.records import studies
+from lab.study import FAILED, FINISHED, MISSING, QUEUED, RUNNING, Replicate, counts, metric_names
 
 if TYPE_CHECKING:
+    from lab.contract import Contract
     from lab.design.models import Design
+    from lab.records.planning import Planner
+    from lab.records.project import Project
 
 STYLES = {FINISHED: "green", FAILED: "red", RUNNING: "cyan", QUEUED: "dim", MISSING: "dim"}
 STATUSES = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)
+OUTDATED = "on earlier code"  # finished, and new to a plan of today
 
 
 def console() -> Console:
     """Where tables go: as wide as the terminal, and wide enough where there is none."""
-    found = Console(highlight=False)
-    if not found.is_terminal:
-        found.width = max(found.width, 240)
-    return found
+    place = Console(highlight=False)
+    if not place.is_terminal:
+        place.width = max(place.width, 240)
+    return place
 
 
-def results(design: Design, rows: list[Standing]) -> Table:
+# How runs stand
+
+
+def results(design: Design, contract: Contract, replicates: Sequence[Replicate]) -> Table:
     """The table of a plan's runs: what came out, what failed and why, what is still to come."""
-    names = metric_names(design, [row.record for row in rows])
+    names = metric_names(design, contract, [replicate.record for replicate in replicates])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("arm", "seed", "status", *names, "note", "run"):
         table.add_column(column, justify="right" if column in ("seed", *names) else "left", overflow="fold")
-    for row in rows:
-        values = [row.record.value(name) if row.record else None for name in names]
+    for replicate in replicates:
+        values = [replicate.value(name) for name in names]
         table.add_row(
-            Text(row.run.arm),
-            str(row.run.seed),
-            Text(row.status, style=STYLES[row.status]),
+            Text(replicate.arm),
+            str(replicate.seed),
+            Text(replicate.status, style=STYLES[replicate.status]),
             *("" if value is None else f"{value:.4g}" for value in values),
-            Text(_note(row)),
-            Text(row.record.name if row.record else row.run.name),
+            Text(_note(replicate, contract)),
+            Text(replicate.name),
         )
     return table
 
 
-def _note(row: Standing) -> str:
+def _note(replicate: Replicate, contract: Contract) -> str:
     """What is worth knowing of a run beyond its metrics."""
-    if row.record is None:
+    if replicate.record is None:
         return ""
-    if row.status == RUNNING:
-        return str(progress(row.record))
-    if row.status == FAILED:
-        return row.record.reason
-    return "reused" if row.reused else ""
+    if replicate.status == RUNNING:
+        return str(progress(replicate.record, contract))
+    if replicate.status == FAILED:
+        return replicate.record.reason
+    return "reused" if replicate.reused else ""
 
 
-def logs(rows: Iterable[Standing]) -> Iterable[RenderableType]:
+def logs(replicates: Iterable[Replicate]) -> Iterable[RenderableType]:
     """The last lines of what failed."""
-    for row in rows:
-        if row.record is not None and row.status == FAILED and row.record.log:
-            yield Text(f"\n{row.record.name}: the last lines of its log", style="bold")
-            yield Text(row.record.log)
+    for replicate in replicates:
+        if replicate.record is not None and replicate.status == FAILED and replicate.record.log:
+            yield Text(f"\n{replicate.record.name}: the last lines of its log", style="bold")
+            yield Text(replicate.record.log)
 
 
-def summary(rows: Iterable[Standing]) -> str:
+def summary(replicates: Sequence[Replicate]) -> str:
     """`11 finished, 1 failed`."""
-    return ", ".join(f"{number} {status}" for status, number in counts(rows).items())
+    return ", ".join(f"{number} {status}" for status, number in counts(replicates).items())
 
 
-def overview(root: Path) -> Table:
+def outdated(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]:
+    """A sentence on the runs that have finished on what HEAD has no longer, where there are any."""
+    try:
+        study = studies.read(planner.project, planner.design.name)
+    except UserError:  # the design is not committed, and nothing of it has run
+        return
+    new = {(replicate.arm, replicate.seed) for replicate in replicates if not replicate.finished}
+    number = sum(each.finished and (each.arm, each.seed) in new for each in study.replicates)
+    if number:
+        yield (
+            f"{number} of them have finished {OUTDATED}, config or data, which HEAD has no longer: "
+            f"lab results {planner.design.name} shows those"
+        )
+
+
+def overview(project: Project) -> RenderableType:
     """How many runs of each design stand how, those of others that it reuses among them, and what is running."""
-    table = Table("design", *STATUSES, box=None, pad_edge=False, header_style="bold")
-    queued = [record for record in records.read(root) if record.task]
-    statuses = {
-        study.design.name: [row.status for row in study.rows]
-        for study in (*study.read_all(root), *study.answered(root))
-    }
+    queued = [record for record in project.records() if record.pending]
+    statuses: dict[str, list[str]] = {}
+    for study in (*studies.read_all(project), *studies.answered(project)):
+        past = outdated_runs(study)
+        statuses[study.design.name] = [
+            OUTDATED if (each.arm, each.seed) in past else each.status for each in study.replicates
+        ]
     statuses["(no design)"] = [record.status for record in queued if not record.experiment]
-    for design, found in statuses.items():
-        if found:
-            table.add_row(Text(design), *(str(found.count(status) or "") for status in STATUSES))
+    if not any(statuses.values()):
+        return Text("no run yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are")
+    columns = [*STATUSES, *([OUTDATED] if any(OUTDATED in own for own in statuses.values()) else [])]
+    table = Table("design", *columns, box=None, pad_edge=False, header_style="bold")
+    for design, own in statuses.items():
+        if own:
+            table.add_row(Text(design), *(str(own.count(status) or "") for status in columns))
     for record in queued:
         if record.status == RUNNING:
-            table.add_row(Text(f"  {record.name}"), Text(str(progress(record))))
+            table.add_row(Text(f"  {record.name}"), Text(str(progress(record, project.contract))))
     return table
+
+
+# While they go on
 
 
 class Watch:
     """The live view of `lab run`: a table of what is running on a terminal, a line for each change elsewhere."""
 
-    def __init__(self, place: Console, jobs: int):
-        self.console, self.jobs = place, jobs
+    def __init__(self, place: Console, contract: Contract, jobs: int):
+        self.console, self.contract, self.jobs = place, contract, jobs
         self.live = Live(console=place, transient=True, auto_refresh=False)
         self.began = time.monotonic()
         self.before: dict[str, str] = {}
@@ -114,48 +142,55 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def __call__(self, rows: list[Standing]) -> None:
+    def __call__(self, replicates: list[Replicate]) -> None:
         """Show how the runs stand now."""
+        now = {_name(replicate): replicate for replicate in replicates}
         if not self.before:
-            self.at_first = sum(not row.active for row in rows)
-        changed = [row for row in rows if self.before.get(row.run.name) not in (None, row.status)]
-        self.before = {row.run.name: row.status for row in rows}
+            self.at_first = sum(not replicate.active for replicate in replicates)
+        changed = [name for name, replicate in now.items() if self.before.get(name) not in (None, replicate.status)]
+        self.before = {name: replicate.status for name, replicate in now.items()}
         if self.console.is_terminal:
-            self.live.update(Group(*self._lines(rows)), refresh=True)
+            self.live.update(Group(*self._lines(replicates)), refresh=True)
             return
-        for row in changed:
-            note = _note(row) if row.status == FAILED else ""
-            self.console.print(Text(f"{row.run.name}: {row.status}{f' ({note})' if note else ''}"), soft_wrap=True)
+        for name in changed:
+            note = _note(now[name], self.contract) if now[name].status == FAILED else ""
+            self.console.print(Text(f"{name}: {now[name].status}{f' ({note})' if note else ''}"), soft_wrap=True)
 
-    def _lines(self, rows: list[Standing]) -> Iterable[RenderableType]:
+    def _lines(self, replicates: list[Replicate]) -> Iterable[RenderableType]:
         """The running experiments, then how many runs stand how, wave by wave, and when it will be over."""
         table = Table(box=None, show_header=False)
         for fixed in (False, True, True):  # where the terminal is narrow, the arm's name alone is wrapped
             table.add_column(no_wrap=fixed)
-        for row in rows:
-            if row.record is not None and row.status == RUNNING:
-                arm, seed = Text(row.run.arm, style="cyan", overflow="fold"), f"seed {row.run.seed}"
-                table.add_row(arm, seed, Text(str(progress(row.record))))
+        for replicate in replicates:
+            if replicate.record is not None and replicate.status == RUNNING:
+                arm = Text(replicate.arm, style="cyan", overflow="fold")
+                table.add_row(arm, f"seed {replicate.seed}", Text(str(progress(replicate.record, self.contract))))
         yield table
-        waves = sorted({row.run.wave for row in rows})
-        for wave in waves:
-            own = [row for row in rows if row.run.wave == wave]
+        waves: dict[int, list[Replicate]] = {}
+        for replicate in replicates:
+            waves.setdefault(replicate.run.wave if replicate.run else 0, []).append(replicate)
+        for wave in sorted(waves):
             label = f"wave {wave + 1}/{len(waves)}: " if len(waves) > 1 else ""
-            yield Text(label + summary(own))
-        yield Text(f"{self._elapsed()} so far{self._remaining(rows)}", style="dim")
+            yield Text(label + summary(waves[wave]))
+        yield Text(f"{self._elapsed()} so far{self._remaining(replicates)}", style="dim")
 
     def _elapsed(self) -> timedelta:
         return timedelta(seconds=int(time.monotonic() - self.began))
 
-    def _remaining(self, rows: list[Standing]) -> str:
+    def _remaining(self, replicates: list[Replicate]) -> str:
         """By the pace of this session, or before its first result by how long such runs took."""
-        over = sum(not row.active for row in rows)
-        left = len(rows) - over
+        over = sum(not replicate.active for replicate in replicates)
+        left = len(replicates) - over
         if over > self.at_first:
             seconds = (time.monotonic() - self.began) / (over - self.at_first) * left
         else:
-            known = [sum(row.record.seconds.values()) for row in rows if row.record and row.status == FINISHED]
+            known = [sum(each.record.seconds.values()) for each in replicates if each.record and each.finished]
             if not known:
                 return ""
             seconds = mean(known) * left / self.jobs
         return f", about {timedelta(seconds=int(seconds))} to go"
+
+
+def _name(replicate: Replicate) -> str:
+    """What a run is called in its plan, whichever record answers it."""
+    return replicate.run.name if replicate.run else replicate.name

@@ -1,8 +1,8 @@
 """Where runs are carried out: what a backend has to do, and which there are.
 
-A backend only carries runs out. Which runs those are, what they are called, and whether one has to be retried is decided by
-the modules beside this one; what came out is in git, as DVC experiments, whoever made them. `conformance` is a test suite
-that a new backend has to pass.
+A backend only carries runs out. Which runs those are, what they are called, and whether one has to be retried is
+decided by the modules beside this one; what came out is in git, as DVC experiments, whoever made them. `conformance` is a test
+suite that a new backend has to pass.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEFAULT = "dvc"
 
 
 class Job(NamedTuple):
-    """An experiment to be made of HEAD: its name, what its params.yaml holds, and the stage of dvc.yaml that it ends with."""
+    """An experiment to be made of HEAD: its name, what its params.yaml holds, and the stage that it ends with."""
 
     name: str
     params: dict[str, Any]
@@ -29,13 +29,16 @@ class Job(NamedTuple):
 
 
 class Backend(Protocol):
-    """Carries out runs of one project. All of its state outlives the process, so that another takes up where one was killed."""
+    """Carries out runs of one project. All of its state outlives the process: another takes up where one was killed."""
 
     def pending(self) -> Sequence[Pending]:
-        """The runs that it has and that are no experiments, or not known to be: in the order in which they were queued."""
+        """The runs that are queued, running or failed, in the order in which they were queued.
+
+        Those that are experiments by now may be among them, as `delivered`, until they are tidied up.
+        """
         ...
 
-    def alone(self) -> AbstractContextManager[None]:
+    def alone(self) -> AbstractContextManager[Any]:
         """Keeps every other `lab` from changing what is queued; it ends with the process, however that ends."""
         ...
 

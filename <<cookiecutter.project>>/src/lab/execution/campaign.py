@@ -1,4 +1,4 @@
-"""A design file queued or carried out: planned, approved by the pre-flight, run, and where it asks for it, planned on."""
+"""A design file queued or carried out: planned, approved by the pre-flight, run, and planned on where it asks."""
 
 from __future__ import annotations
 

@@ -13,11 +13,10 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from lab import nested_keys
-from lab.analysis.estimates import COUNTED, IMAGES, SEEDS
 from lab.contract import hooks
 from lab.design import design_file
-from lab.design.plan import MEMBERSHIP, metrics
-from lab.design.preflight import Inputs
+from lab.design.plan import MEMBERSHIP
+from lab.design.preflight import COUNTED, ITEMS, SEEDS, Inputs
 from lab.errors import UserError
 from lab.execution.standings import standings
 from lab.execution.work_tree import ready
@@ -47,6 +46,7 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
     values, whose = noise(contract, replicates, measured, metric)
     return Inputs(
         path=str(path),
+        contract=contract,
         task=task,
         git=unready(project),
         committed=bool(head) and project.git.is_committed(path),
@@ -58,7 +58,6 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
         replicates=whose,
         measured=bool(measured),
         metrics=measured_metrics(project, alike, stage) if head else set(),
-        shares={name for name in metrics(design).values() if is_share(contract, name)},
         basis=basis(design, contract),
         done=sum(replicate.finished for replicate in replicates),
         seconds=seconds(alike),
@@ -98,7 +97,8 @@ def noise(
 ) -> tuple[list[float], str]:
     """The metric's values over seeds that tell the noise, and whose they are.
 
-    Those of the arm that the design's others are measured against. Before it has two, those of the baseline that has most.
+    Those of the arm that the design's others are measured against. Before it has two, those of the baseline
+    that has most.
     """
     settings = [replicate.run.params for replicate in replicates if replicate.run]
     reference = settings[0][MEMBERSHIP]["baseline"] if settings else None
@@ -154,17 +154,12 @@ def seconds(alike: list[GitRecord]) -> float | None:
 # What is asked
 
 
-def is_share(contract: Contract, metric: str) -> bool:
-    """Whether a metric lies between 0 and 1."""
-    return (contract.metric(metric).low, contract.metric(metric).high) == (0, 1)
-
-
 def basis(design: Design, contract: Contract) -> str:
     """What the verdict on a design is going to be decided by, as far as its metric tells: seeds, items, or a count."""
     metric = contract.metric(design.hypothesis.metric if design.hypothesis else "")
     if metric.exact:
         return COUNTED
-    return IMAGES if metric.per_item and not contract.is_recipe(design.type) else SEEDS
+    return ITEMS if metric.per_item and not contract.is_recipe(design.type) else SEEDS
 
 
 def unusable(project: Project, plan: Plan) -> str:

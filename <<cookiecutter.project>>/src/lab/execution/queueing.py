@@ -50,8 +50,8 @@ def named(project: Project, head: str, runs: list[Run], again: bool) -> dict[str
         if name in taken or name in new:
             raise UserError(
                 f"the name {name} is taken on this commit by an experiment with other params, which is "
-                f"{taken[name].status if name in taken else 'in this plan'}: nothing was queued. Give the design another "
-                f"run_name, or remove that experiment: dvc exp remove {name}"
+                f"{taken[name].status if name in taken else 'in this plan'}: nothing was queued. Give the design "
+                f"another run_name, or remove that experiment: dvc exp remove {name}"
             )
         new[name] = run
     return new

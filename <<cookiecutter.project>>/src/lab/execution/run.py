@@ -1,7 +1,7 @@
 """`lab run`: a plan queued wave by wave, worked off by a backend, verified, and retried where it was disturbed.
 
-All state is in git and in the backend's queue: a run counts as done when its experiment and its metrics exist, whatever a
-process said when it ended. So `lab` may be killed at any moment, and running it again goes on from what is there.
+All state is in git and in the backend's queue: a run counts as done when its experiment and its metrics exist, whatever
+a process said when it ended. So `lab` may be killed at any moment, and running it again goes on from what is there.
 """
 
 from __future__ import annotations

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.contract.metrics import compiled
+from lab.design.expansion import is_bayesian
+from lab.errors import UserError
 from lab.nested_keys import get
-from lab.study import FAILED, RUNNING, Replicate
+from lab.records.planning import Planner
+from lab.records.studies import PIPELINE_FILES
+from lab.study import FAILED, FINISHED, RUNNING, Replicate
 
 if TYPE_CHECKING:
     from lab.contract import Contract
     from lab.design.plan import Run
     from lab.records.project import Project
+    from lab.study import Study
 
 _STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")
 # How a stage's end by SIGHUP, SIGINT, SIGKILL and SIGTERM is told, by Python and by shells.
@@ -30,7 +35,7 @@ def standings(
     `names` are the experiments that have to answer, by the runs' names: those that were queued anew on purpose. Other
     runs are answered by any record of the same config, code and data.
     """
-    named = {(record.baseline, record.name): record for record in project.records()}  # the later of two of the same name
+    named = {(record.baseline, record.name): record for record in project.records()}  # of two alike, the later
     replicates = []
     for run in runs:
         own = (names or {}).get(run.name)
@@ -41,7 +46,7 @@ def standings(
 
 
 def disturbed(record: Any) -> bool:
-    """Whether a run failed for a reason outside the experiment: killed, a lock, a lost worker; not a stage's own error."""
+    """Whether a run failed for a reason outside: killed, a lock, a lost worker; not by a stage's own error."""
     if record.exit_code is not None:
         return record.exit_code in KILLED
     if record.pending is None or LOCKED.search(record.log):
@@ -55,6 +60,39 @@ def undecided(replicate: Replicate) -> bool:
     if replicate.record is None or replicate.active:
         return True
     return replicate.status == FAILED and disturbed(replicate.record)
+
+
+def outdated_runs(study: Study) -> set[tuple[str, int]]:
+    """The finished runs of a study, by arm and seed, that a plan of today has as new: their code, config or data is other.
+
+    Only where the config is another is the design planned anew: elsewhere its runs' own settings are those of the plan.
+    """
+    project = study.project
+    if study.commit == project.head:
+        return set()
+    finished = [replicate for replicate in study.replicates if replicate.finished]
+    git = project.git
+    if any(git.object_id(study.commit, path) != git.object_id(project.head, path) for path in PIPELINE_FILES):
+        settings = _planned(study)
+    else:
+        settings = {(each.arm, each.seed): each.record.params for each in finished}
+
+    def is_answered(replicate: Replicate) -> bool:
+        params = settings.get((replicate.arm, replicate.seed))
+        record = project.answer(params, study.stage) if params else None
+        return record is not None and record.status == FINISHED
+
+    return {(replicate.arm, replicate.seed) for replicate in finished if not is_answered(replicate)}
+
+
+def _planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
+    """The params of each run that a plan of today has; none where the design can't be planned any more."""
+    levels = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
+    try:
+        runs = Planner(study.project, study.project.root / study.path).plan(levels).runs
+    except UserError:
+        return {}
+    return {(run.arm, run.seed): run.params for run in runs}
 
 
 @dataclass(frozen=True)
@@ -82,9 +120,7 @@ def progress(record: Any, contract: Contract) -> Progress:
         return Progress(stage)
     patterns = [compiled(pattern) for pattern in curves.progress]
     shown = {
-        name: point.value
-        for name, point in latest.items()
-        if any(pattern.fullmatch(name) for pattern in patterns)
+        name: point.value for name, point in latest.items() if any(pattern.fullmatch(name) for pattern in patterns)
     }
     epochs = get(record.params, curves.epochs) if curves.epochs else None
     return Progress(stage, 1 + max(point.step for point in latest.values()), epochs or 0, shown)

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -28,7 +29,7 @@ class DvcBackend:
         """Its tasks, those among them that are experiments by now and not tidied up yet."""
         return queue_tasks.read(self.root)
 
-    def alone(self) -> AbstractContextManager[None]:
+    def alone(self) -> AbstractContextManager[Any]:
         """A lock that ends with the process."""
         path = self.root / ".dvc" / "tmp" / "lab" / "queue.lock"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Experiments put into DVC's queue by git's plumbing: objects, a reflog entry and a message each.
 
-`dvc exp run --queue` stashes the user's changes, detaches HEAD and rewrites the work tree for every experiment. Here the
-work tree, the index and HEAD are never touched, so that a crash cannot damage them, and an experiment costs a fortieth.
+`dvc exp run --queue` stashes the user's changes, detaches HEAD and rewrites the work tree for every experiment. Here
+the work tree, the index and HEAD are never touched, so that a crash cannot damage them, and an experiment costs a
+fortieth.
 This leans on DVC's internals; `compatibility` compares what comes out with what DVC makes itself.
 """
 

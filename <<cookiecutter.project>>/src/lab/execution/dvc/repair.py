@@ -86,7 +86,7 @@ def _sweep(task: Task) -> None:
 
 
 def tidy(root: Path, names: set[str]) -> None:
-    """Forget the queue's notes on finished experiments: they are records now, and `dvc queue status` slows with each."""
+    """Forget the queue's notes on experiments that are records now."""
     git = Repository(root)
     for task in queue_tasks.read(root):
         ref = task.executor.get("result_ref")

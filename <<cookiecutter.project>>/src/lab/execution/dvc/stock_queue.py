@@ -1,4 +1,4 @@
-"""Experiments put into DVC's queue as DVC does it itself, in this process: where `fast_queue` doesn't fit DVC's version."""
+"""Experiments put into DVC's queue as DVC does it itself: where `fast_queue` doesn't fit DVC's version."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""DVC's queue workers: found, started and stopped. A worker runs one experiment at a time and ends when the queue is empty.
+"""DVC's queue workers: found, started and stopped.
 
-They are processes of their own: they outlive `lab`, and `dvc queue status` and `dvc queue stop` know them.
+A worker runs one experiment at a time and ends when the queue is empty. They
+are processes of their own: they outlive `lab`, and `dvc queue status` and `dvc queue stop` know them.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def stop(root: Path) -> list[psutil.Process]:
 
 
 def end(task: Task) -> None:
-    """End a running experiment. Its worker notes it as failed: DVC's own kill takes the worker and the next one along."""
+    """End a running experiment. Its worker notes it as failed; DVC's own kill takes the next one along."""
     process = runner(task)
     with suppress(psutil.NoSuchProcess):
         for part in (process.children(recursive=True) or [process]) if process else []:
@@ -89,7 +90,7 @@ def runner(task: Task) -> psutil.Process | None:
 
 
 def lost(root: Path, running: list[Task]) -> list[Task]:
-    """Those of the running tasks that nobody runs any more: their worker is gone, and so is the experiment's process."""
+    """Those of the running tasks that nobody runs any more: their worker and the experiment's process are gone."""
     idle = [task for task in running if runner(task) is None]
     if not idle:
         return []

@@ -1,0 +1,97 @@
+"""`lab results`, `lab report`: what came out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from lab.cli.app import ROOT, DesignName, app, open_project
+from lab.errors import UserError
+
+if TYPE_CHECKING:
+    from lab.analysis.verdict import Verdict
+    from lab.study import Study
+
+
+@app.command()
+def results(
+    design: DesignName,
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="METRIC", help="The best by it first: f1_macro.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="All metrics and times.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All metrics and times.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The table, to paste.")] = False,
+) -> None:
+    """The table of a design's runs. From git alone: it needs no server."""
+    from lab.cli import view
+    from lab.records import studies
+    from lab.report import frame
+
+    if as_csv + as_json + as_markdown > 1:
+        raise UserError("expected one of --csv, --json and --markdown at most")
+    study = studies.read(open_project(), design)
+    if not study.records:
+        print(f"lab: {elsewhere(study)}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(frame.arranged(study, sort), ensure_ascii=False, indent=1))
+    elif as_csv:
+        print(frame.as_csv(frame.arranged(study, sort)), end="")
+    elif as_markdown:
+        print(frame.markdown(study, sort))
+    else:
+        head, lines = frame.table(study, sort)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in head:
+            left = name in ("arm", "status", "run")
+            table.add_column(name, justify="left" if left else "right", overflow="fold")
+        for line in lines:
+            table.add_row(*map(Text, line))
+        view.console().print(table)
+
+
+@app.command()
+def report(design: DesignName) -> None:
+    """Write a design's report into docs/04-report: verdict, tables and figures. What you wrote into it is kept."""
+    from lab.report import report
+
+    study, verdict = judge(design)
+    path = report.write(study, verdict)
+    print(f"{verdict.outcome}{' (exploratory)' if verdict.exploratory else ''}", *verdict.reasons, sep="\n  ")
+    for file in (path, path.with_suffix(".html")):
+        print(file.relative_to(ROOT))
+
+
+def judge(design: str) -> tuple[Study, Verdict]:
+    """A design's study and its verdict, with what was said of each test item, from wherever that can be had."""
+    from lab.analysis import verdict
+    from lab.records import per_item, studies
+    from lab.report import report
+    from lab.review import evidence
+
+    study = studies.read(open_project(), design)
+    if (ROOT / study.path).is_file() and not study.project.git.is_committed(ROOT / study.path):
+        changed = f"lab: {study.path} has changes that are not committed: this is about what HEAD has"
+        print(changed, file=sys.stderr)
+    if not study.records:
+        raise UserError(elsewhere(study))
+    if not evidence.bring(study, ROOT / report.FOLDER / report.name(study)):
+        print(
+            f"lab: what was said of each test {study.contract.item} is neither in DVC's cache nor on its remote: the "
+            "intervals that follow from it are left out",
+            file=sys.stderr,
+        )
+    return study, verdict.judge(study, per_item.read(study))
+
+
+def elsewhere(study: Study) -> str:
+    """What to do where a design has no run."""
+    return (
+        f"no run of {study.design.name} is here: lab run {study.path}, "
+        "or git fetch origin 'refs/exps/*:refs/exps/*' for what has run elsewhere"
+    )

@@ -1,0 +1,107 @@
+"""The command `lab`, and what its commands share: the project that they are about, and how a design is given."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from lab.execution.backend import Backend
+    from lab.records.planning import Planner
+    from lab.records.project import Project
+
+ROOT = Path(__file__).resolve().parents[3]  # the folder above src/, in which this package lies
+
+app = typer.Typer(
+    help="Ask a question in designs/, and get its answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run `lab`; what a user can put right is one message and exit code 2."""
+    try:
+        check_place(Path.cwd())
+        app(prog_name="lab")
+    except UserError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # lab plan … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def check_place(folder: Path) -> None:
+    """Raises UserError in another project of this kind, such as a colleague's clone: this `lab` is about its own."""
+    for place in (folder, *folder.parents):
+        if (place / "dvc.yaml").is_file() and (place / "src" / "lab").is_dir():
+            if place.resolve() != ROOT:
+                raise UserError(
+                    f"this lab belongs to {ROOT}, but you are in {place}: source {place}/.venv/bin/activate "
+                    f"(make setup makes it), then lab"
+                )
+            return
+
+
+# The project
+
+
+@cache
+def open_backend() -> Backend:
+    """Where the project's runs are carried out."""
+    from lab.execution.backend import backend
+
+    return backend(ROOT)
+
+
+def open_project() -> Project:
+    """The project, as a command reads it once."""
+    from lab.records.project import Project
+
+    return Project(ROOT, pending=lambda: list(open_backend().pending()), tracked=_tracked)
+
+
+def _tracked(name: str) -> str | None:
+    """The commit of a model that only a tracking server knows."""
+    from lab.tracking.mlflow import model_refs
+
+    return model_refs.find(ROOT, name)
+
+
+def planner_of(design: Path, project: Project | None = None) -> Planner:
+    """Plans a design of the project."""
+    from lab.records.planning import Planner
+
+    return Planner(project or open_project(), design)
+
+
+# How a design is given
+
+
+def design_file(design: Path | None) -> Path | None:
+    """The file, where the design is given by its name. Raises UserError: no such name."""
+    if design is None or design.exists():
+        return design
+    if design.suffix or len(design.parts) > 1:  # from a folder below the root, too
+        return Path(os.path.relpath(ROOT / design)) if (ROOT / design).exists() else design
+    named = ROOT / "designs" / f"{design}.yaml"
+    if not named.is_file():
+        names = sorted(path.stem for path in named.parent.glob("*.yaml"))
+        raise UserError(f"designs/ has no {named.name}.{nearest(str(design), names)}")
+    return Path(os.path.relpath(named))
+
+
+FILE_OR_NAME = "A file of designs/, or its name."
+DesignFile = Annotated[Path, typer.Argument(metavar="DESIGN", help=FILE_OR_NAME, callback=design_file)]
+AnyDesignFile = Annotated[Path | None, typer.Argument(metavar="[DESIGN]", help=FILE_OR_NAME, callback=design_file)]
+DesignName = Annotated[str, typer.Argument(metavar="DESIGN", help=FILE_OR_NAME)]

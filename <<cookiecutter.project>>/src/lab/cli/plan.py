@@ -1,0 +1,137 @@
+"""`lab check`, `lab plan`, `lab schema`: before anything runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lab.cli.app import ROOT, DesignFile, app, open_project, planner_of
+from lab.errors import UserError
+
+if TYPE_CHECKING:
+    from lab.design.plan import Plan
+    from lab.study import Replicate
+
+
+@app.command()
+def check(design: DesignFile) -> None:
+    """The checklist before anything runs: what is missing, and what the design can decide."""
+    from lab.design import preflight
+    from lab.execution import campaign, preflight_inputs
+
+    planner = planner_of(design)
+    try:
+        plan, problem = campaign.current(planner), ""
+    except UserError as error:
+        plan, problem = None, str(error)
+    checks = preflight.checks(planner.design, plan or problem, preflight_inputs.gather(planner, plan))
+    table = Table.grid(padding=(0, 1))
+    for item in checks:
+        mark = "[green]✓" if item.ok else "[red]✗" if item.blocks else "[yellow]![/yellow]"
+        table.add_row(mark, item.name, Text(item.message))
+    console = Console(highlight=False)
+    console.print(Text(planner.design.title, style="bold"))
+    console.print(table)
+    if preflight.blocked(checks):
+        raise typer.Exit(2)
+
+
+@app.command()
+def plan(
+    design: DesignFile,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
+) -> None:
+    """The exact runs of a design, and which of them are done already. Starts nothing."""
+    from lab.execution import campaign
+    from lab.execution.standings import standings
+    from lab.study import Replicate
+
+    planner = planner_of(design)
+    plan = campaign.current(planner)
+    if planner.project.head:
+        replicates = standings(planner.project, plan.runs)
+    else:
+        replicates = [Replicate(run.arm, run.levels, run.seed, run=run) for run in plan.runs]
+    (print_json if as_json else print_table)(plan, replicates)
+
+
+def print_json(plan: Plan, replicates: list[Replicate]) -> None:
+    """The plan as JSON, a run a line; `experiment` is what answers it, where something does."""
+    head = {"design": plan.design.name, "digest": plan.digest, "undecided": plan.undecided}
+    runs = [
+        {
+            **replicate.run.asdict(),
+            "state": state(replicate),
+            "experiment": replicate.record.name if replicate.record else None,
+        }
+        for replicate in replicates
+        if replicate.run
+    ]
+    lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
+    print(f'{json.dumps(head, ensure_ascii=False)[:-1]}, "runs": [\n{lines}\n]}}')
+
+
+def state(replicate: Replicate) -> str:
+    """`new`, or how the run stands that answers it."""
+    return replicate.status if replicate.record else "new"
+
+
+def print_table(plan: Plan, replicates: list[Replicate]) -> None:
+    """The plan as a table; in a narrow terminal without the runs' names, which the arm and the seed tell."""
+    rows = [
+        (
+            replicate.arm,
+            str(replicate.seed),
+            str(replicate.run.wave if replicate.run else 0),
+            state(replicate) + (" (reused)" if replicate.reused else ""),
+            replicate.name,
+        )
+        for replicate in replicates
+    ]
+    needed = sum(max(map(len, column)) + 2 for column in zip(("", "seed", "wave", "", ""), *rows, strict=True))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, needed)
+    names_fit = console.width >= needed
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("arm", overflow="fold")
+    table.add_column("seed", justify="right")
+    table.add_column("wave", justify="right")
+    table.add_column("state")
+    if names_fit:
+        table.add_column("run", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row if names_fit else row[:-1]))
+    if rows:
+        console.print(table)
+    if not names_fit:
+        console.print(
+            f"The first is called {rows[0][-1]}: a wider terminal, or --json, shows all names.", soft_wrap=True
+        )
+    console.print(summary(plan, [state(replicate) for replicate in replicates]))
+
+
+def summary(plan: Plan, states: list[str]) -> str:
+    """How many runs, in how many waves, and how many are left."""
+    waves = len({run.wave for run in plan.runs})
+    done = states.count("finished")
+    text = f"{len(states)} runs in {waves} {'wave' if waves == 1 else 'waves'}, {done} done" if states else "no run yet"
+    if plan.undecided:
+        text += f"; {plan.undecided} more combinations are chosen by what comes out"
+    return text
+
+
+@app.command(name="schema")
+def write_schema() -> None:
+    """Write designs/schema.json, by which editors complete and check design files."""
+    from lab.design.design_file import json_schema
+
+    path = ROOT / "designs" / "schema.json"
+    content = json_schema(open_project().contract)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(path)

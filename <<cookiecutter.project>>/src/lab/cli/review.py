@@ -1,0 +1,109 @@
+"""`lab review`, `lab promote`: an answer brought to others, and a new champion."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lab.cli.answer import judge
+from lab.cli.app import app, open_project
+from lab.errors import UserError
+
+
+@app.command()
+def review(
+    design: Annotated[
+        str | None,
+        typer.Argument(metavar="[DESIGN]", help="A file of designs/, or its name; for --check the branch's."),
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="Apply the best arm, whatever the verdict.")] = False,
+    arm: Annotated[str | None, typer.Option("--arm", metavar="ARM", help="Apply this arm.")] = None,
+    push: Annotated[bool, typer.Option("--push", help="Push data, experiments and branch.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="On such a branch: recompute the report. Exit code 1: it disagrees.")
+    ] = False,
+) -> None:
+    """Make exp/DESIGN: the winner's results and the report, in a commit on the baseline.
+
+    The work tree stays as it is.
+    """
+    from lab.review import branch as branches
+    from lab.review import push as pushing
+
+    if check:
+        recheck(design)
+        return
+    if design is None or (best and arm is not None):
+        raise UserError("expected a design, and one of --best and --arm at most: lab review DESIGN")
+    study, verdict = judge(design)
+    project = study.project
+    branch = branches.make(study, verdict, branches.chosen(study, verdict, arm, best))
+    record = branch.replicate.record if branch.replicate else None
+    print(f"{verdict.outcome}: {study.design.title}")
+    print(
+        f"{branch.name} is {'now' if branch.changed else 'still'} at {branch.commit[:7]}, with the report and", end=" "
+    )
+    print(f"{record.name} applied" if record else "no run applied: the baseline stays as it is")
+    if record and (left := branches.left(project, branch.commit)):
+        print(
+            f"It ended before {' and '.join(left)}: their results there are the baseline's, until dvc exp run makes "
+            "them anew"
+        )
+    if push:
+        files, experiments = pushing.push(study, branch)
+        print(f"Pushed {files} new files of data, {experiments} experiments, and the branch")
+        if warning := project.store.private_remote():
+            print(f"lab: {warning}", file=sys.stderr)
+    for line in branches.commands(project, branch)[push:]:
+        print(f"  {line}")
+
+
+def recheck(design: str | None) -> None:
+    """Print the summary of a check as Markdown, and what disagrees as errors."""
+    from lab.review import verify
+
+    result = verify.check(open_project(), design)
+    print(result.summary)
+    for problem in result.problems[: verify.MOST]:
+        print(f"lab: {problem}", file=sys.stderr)
+    raise typer.Exit(1 if result.problems else 0)
+
+
+@app.command()
+def promote(
+    name: Annotated[
+        str | None, typer.Argument(metavar="DESIGN|EXPERIMENT", help="A file of designs/, its name, or a run's.")
+    ] = None,
+    force: Annotated[
+        str,
+        typer.Option("--force", metavar="REASON", help="Although the gate objects; champion.yaml keeps the reason."),
+    ] = "",
+    rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
+) -> None:
+    """Make a run the champion, in a commit: if it beats the one that is, by its design's own rule.
+
+    `git push` is yours.
+    """
+    from lab.records.champion import FOLDER
+    from lab.review import champion as champions
+    from lab.tracking.mlflow import registry
+
+    if rollback == (name is not None):
+        raise UserError("expected a design or an experiment to promote, or --rollback alone")
+    project = open_project()
+    if name is None:
+        champion, overridden = champions.rollback(project), []
+    else:
+        champion, overridden = champions.promote(project, name, force)
+    for objection in overridden:
+        print(f"overridden: {objection}")
+    before = f", before it was {champion.replaces}" if champion.replaces and name else ""
+    print(f"{champion.experiment} is the champion{before}.")
+    for metric, measured in champion.metrics.items():
+        ends = "" if measured.low is None else f", 95 % interval {measured.low:.4g} to {measured.high:.4g}"
+        print(f"  {metric}: {measured.value:.4g}; over {measured.seeds} seeds {measured.mean:.4g}{ends}")
+    if registered := registry.register(project):
+        print(registered)
+    print(f"Committed in {FOLDER}. Next: dvc push && git push -u origin HEAD")

@@ -1,0 +1,106 @@
+"""`lab queue`, `lab run`, `lab status`, `lab stop`: a design carried out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from lab.cli.app import ROOT, AnyDesignFile, DesignFile, app, open_backend, open_project, planner_of
+from lab.errors import UserError
+
+Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
+Again = Annotated[bool, typer.Option("--again", help="Also what has finished or failed already, under new names.")]
+
+
+@app.command()
+def queue(design: DesignFile, force: Force = False, again: Again = False) -> None:
+    """Put the runs of a design into DVC's queue: all of them or none. `dvc queue start` or `lab run` runs them."""
+    from lab.execution import campaign
+
+    plan, names = campaign.enqueue(planner_of(design), open_backend(), force, again)
+    print(
+        f"{len(names)} of {len(plan.runs)} runs queued; the others were queued before, or have run. "
+        f"Next: lab run {design}"
+    )
+
+
+@app.command()
+def run(
+    design: DesignFile,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="How many runs at a time.")] = 1,
+    force: Force = False,
+    again: Again = False,
+) -> None:
+    """Run a design to its end, from wherever it stands. Exit code 0: every run has finished; 1: some have failed."""
+    from lab.cli import view
+    from lab.execution import campaign
+    from lab.execution.run import Stopped, succeeded
+    from lab.study import FAILED, metric_names
+    from lab.tracking import background
+
+    console = view.console()
+    planner = planner_of(design)
+    contract = planner.contract
+    timed = [name for name in metric_names(planner.design, contract, ()) if contract.metric(name).timing]
+    if jobs > 1 and timed:
+        slower = f"with -j {jobs} runs slow each other down, and the report will say so; -j 1 measures alone"
+        console.print(Text(f"{', '.join(timed)}: {slower}"), soft_wrap=True)
+    mirror = background.start(ROOT)
+    try:
+        with view.Watch(console, contract, jobs) as watch:
+            replicates = campaign.carry_out(planner, open_backend(), jobs, watch, force, again)
+    except (KeyboardInterrupt, Stopped) as reason:
+        ended = (
+            "stopped"
+            if isinstance(reason, Stopped)
+            else "what is queued goes on in the background: lab status, lab stop"
+        )
+        console.print(f"{ended}. lab run {design} takes it up where it is.", soft_wrap=True)
+        raise typer.Exit(130) from None
+    table = view.results(planner.design, contract, replicates)
+    console.print(table, view.summary(replicates), *view.logs(replicates), sep="\n")
+    if any(replicate.status == FAILED for replicate in replicates):
+        mend = (
+            f"What failed is not tried again by itself. Once the cause is mended: lab run {design} --again, "
+            "or without --again where a commit of code, config or data mends it"
+        )
+        console.print(Text(mend), soft_wrap=True)
+    if complaint := mirror.complaint():
+        console.print(Text(complaint), soft_wrap=True)
+    raise typer.Exit(0 if succeeded(replicates) else 1)
+
+
+@app.command()
+def status(design: AnyDesignFile = None) -> None:
+    """How the runs of a design stand, or of all designs together."""
+    from lab.cli import view
+    from lab.execution import campaign
+    from lab.execution.standings import standings
+
+    console = view.console()
+    project = open_project()
+    if project.head is None:
+        raise UserError("nothing can have run here: there is no git repository with a commit")
+    if design is None:
+        console.print(view.overview(project))
+    else:
+        planner = planner_of(design, project)
+        replicates = standings(project, campaign.current(planner).runs)
+        table = view.results(planner.design, planner.contract, replicates)
+        console.print(table, view.summary(replicates), *view.outdated(planner, replicates), sep="\n")
+    console.print(f"{open_backend().workers()} workers")
+
+
+@app.command()
+def stop(
+    now: Annotated[
+        bool, typer.Option("--now", help="End the running experiments, too: they start anew when taken up.")
+    ] = False,
+) -> None:
+    """Let the workers end after the runs that they are at. The queue stays as it is: lab run takes it up again."""
+    from lab.execution import run
+
+    count = run.stop(ROOT, open_backend(), now)
+    print(f"{count} workers end{'' if now else ' after the run that they are at'}; the queue stays as it is")

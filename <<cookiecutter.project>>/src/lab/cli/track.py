@@ -1,0 +1,90 @@
+"""`lab mirror`, `lab ui`: designs and their runs on a tracking server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli.app import ROOT, app, open_backend, open_project
+from lab.errors import UserError
+
+if TYPE_CHECKING:
+    from lab.tracking.mirror import Mirror
+
+Designs = Annotated[list[str] | None, typer.Argument(metavar="[DESIGN]...", help="Files of designs/, or their names.")]
+
+
+@app.command()
+def mirror(
+    design: Designs = None,
+    everything: Annotated[bool, typer.Option("--all", help="All designs that have runs.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on while experiments run, until Ctrl-C.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Show the runs whose experiments are gone; delete them.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: don't ask.")] = False,
+    owner: Annotated[int | None, typer.Option("--follow", hidden=True)] = None,
+) -> None:
+    """Show designs and their runs in MLflow, or where conf/tracking.yaml says.
+
+    As often as you like: it sends what is new.
+    """
+    from lab.report import pages
+    from lab.tracking import background
+    from lab.tracking.mirror import Mirror
+    from lab.tracking.mirror import watch as go_on
+    from lab.tracking.mlflow import registry
+    from lab.tracking.sink import Trouble
+
+    project = open_project()
+    if owner is not None:
+        background.follow(Mirror(project, pages), owner, lambda: open_backend().workers() > 0, say)
+        return
+    if not design and not everything and not prune:
+        raise UserError("which design? lab mirror DESIGN, or lab mirror --all")
+    mirror = Mirror(project, pages)
+    try:
+        if prune:
+            remove(mirror, yes)
+            return
+        if watch:
+            say(f"watching; {mirror.places}. Ctrl-C ends it")
+            go_on(mirror, design or (), say)
+        report = mirror.once(design or ())
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except Trouble as trouble:
+        raise UserError(str(trouble)) from trouble
+    for sentence in report.messages:
+        say(sentence)
+    if report.created and (registered := registry.register(project)):  # a store that was made anew knows no champion
+        say(registered)
+    say(f"{report.created} runs new, {report.updated} brought up to date: {mirror.places}")
+
+
+def say(line: str) -> None:
+    """Print a line at once: the mirror's log is read while it grows."""
+    print(line, flush=True)
+
+
+def remove(mirror: Mirror, yes: bool) -> None:
+    """Show the runs whose experiments are gone, and delete them when that is wanted."""
+    for sink, runs in mirror.gone():
+        for name in runs.values():
+            print(name)
+        if not runs:
+            print(f"{sink.place}: nothing to prune")
+        elif yes or typer.confirm(f"Delete these {len(runs)} runs from {sink.place}?"):
+            sink.delete(runs)
+            print(f"{len(runs)} runs deleted")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option("--port", help="Of 127.0.0.1.")] = 5000,
+) -> None:
+    """MLflow's pages, with what lab mirror put there, on this machine; or the address of the server that is used."""
+    from lab.tracking.mlflow.ui import serve
+
+    serve(ROOT, port, say)
