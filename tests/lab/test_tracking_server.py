@@ -1,4 +1,4 @@
-"""Real servers: MLflow over HTTP, on SQLite and, with users and passwords, on PostgreSQL. They go down and come back."""
+"""Real servers: MLflow over HTTP, on SQLite and, with users and passwords, on PostgreSQL. They come and go."""
 
 from __future__ import annotations
 

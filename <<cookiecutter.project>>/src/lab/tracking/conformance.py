@@ -243,9 +243,9 @@ class SinkConformance:
         cached = tmp_path_factory.mktemp("cache") / "0a1b2c"
         cached.write_bytes(b"weights")
         design = question("grid", 1, 1)
-        self.send(folder, one(design, artifacts={"run.md": b"# It", "models/it.bin": cached}))
+        self.send(folder, one(design, artifacts={"run.md": b"# It", "weights/it.bin": cached}))
         there = self.runs(folder)[f"{BASELINE}/grid-0"].artifacts
-        assert {"run.md": b"# It", "models/it.bin": b"weights"}.items() <= there.items()
+        assert {"run.md": b"# It", "weights/it.bin": b"weights"}.items() <= there.items()
         self.send(folder, one(design, artifacts={"run.md": b"# It now"}))
         assert self.runs(folder)[f"{BASELINE}/grid-0"].artifacts["run.md"] == b"# It now"
 

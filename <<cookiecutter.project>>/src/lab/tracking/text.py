@@ -19,7 +19,7 @@ _USER = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def names(originals: Iterable[str]) -> dict[str, str]:
-    """The name under which each of `originals` is sent: `metrics/mAP50(B)` becomes `metrics/mAP50B`.
+    """The name under which each of `originals` is sent: `val/score(B)` becomes `val/scoreB`.
 
     Two that would be called the same are told apart by a hash of what they were called.
     """
