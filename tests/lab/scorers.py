@@ -1,4 +1,4 @@
-"""Metrics of what was said of each test item, as a project's own functions make them: for tests of what rests on items."""
+"""Metrics of what was said of each test item, as a project's own functions make them."""
 
 from __future__ import annotations
 

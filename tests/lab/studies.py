@@ -200,7 +200,10 @@ def made(
     contract: Contract = VISION,
     **more: Any,
 ) -> Study:
-    """The study of a design of DESIGNS, or of `design`; `values` gives the metrics by arm and seed: None for a failed run."""
+    """The study of a design of DESIGNS, or of `design`.
+
+    `values` gives the metrics by arm and seed: None for a failed run.
+    """
     said = {"title": f"Which {name} is best?", "seeds": [0, 1, 2], "name": name} | (design or DESIGNS[name])
     read = design_file.parse(said, contract)
     replicates = []

@@ -21,6 +21,8 @@ from pygit2.enums import FileMode, SortMode
 from lab.errors import UserError
 
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+Change = bytes | tuple[str, str] | None
+"""Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
 
 
 class Experiment(NamedTuple):
@@ -59,6 +61,12 @@ class Repository:
         self.prefix = PurePosixPath(root.resolve().relative_to(workdir).as_posix())
         """Where the project lies inside its repository: `.`, or the folder of a project in a larger repository."""
         self._trees: dict[str, pygit2.Tree] = {}
+
+    @classmethod
+    def create(cls, root: Path) -> Repository:
+        """A new repository at `root`, with the branch main."""
+        subprocess.run(["git", "init", "-q", "-b", "main"], cwd=root, check=True, capture_output=True)
+        return cls(root)
 
     # Where it stands
 
@@ -196,9 +204,14 @@ class Repository:
 
     # Commits of our own
 
-    def merged(self, one: str, other: str) -> tuple[str | None, list[str]]:
-        """The tree of two commits merged, and the paths that conflict: with any there is no tree."""
+    def merged(self, one: str, other: str, without: Iterable[str] = ()) -> tuple[str | None, list[str]]:
+        """The tree of two commits merged, and the paths that conflict: with any there is no tree.
+
+        `without` is left out of it: files and folders that are about to be replaced, so that they can't conflict.
+        """
         index = self._git.merge_commits(one, other)
+        for path in without:
+            index.remove_all([str(self.prefix / path)])
         if index.conflicts:
             return None, sorted({str(entry.path) for three in index.conflicts for entry in three if entry})
         return str(index.write_tree(self._git)), []
@@ -207,8 +220,8 @@ class Repository:
         """The id of a commit's tree."""
         return str(self._commit(commit).tree.id)
 
-    def with_changes(self, tree: str, changes: Mapping[str, bytes | tuple[str, str] | None]) -> str:
-        """The id of a tree with changes: at each path a file's content, (commit, path) to take from there, or None for nothing."""
+    def with_changes(self, tree: str, changes: Mapping[str, Change]) -> str:
+        """The id of a tree with changes, by path."""
         index = pygit2.Index()
         index.read_tree(self._git[tree])  # type: ignore[arg-type]
         for path, content in changes.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.analysis import per_item, statistics
 from lab.analysis.estimates import difference, interval, resolution, sentence
@@ -20,7 +20,7 @@ from lab.study import Replicate, Study
 if TYPE_CHECKING:
     from lab.analysis.statistics import Estimate
     from lab.analysis.verdict import Verdict
-    from lab.study import Examples, Record
+    from lab.study import Examples
 
 NAME = "champion"  # the arm that the candidate is measured against
 LEAST_SEEDS = 2
@@ -69,7 +69,7 @@ def lucky(study: Study, verdict: Verdict, candidate: Replicate) -> Iterator[str]
         )
 
 
-def duel(study: Study, verdict: Verdict, candidates: Sequence[Replicate], champions: Mapping[int, Record]) -> Study:
+def duel(study: Study, verdict: Verdict, candidates: Sequence[Replicate], champions: Mapping[int, Any]) -> Study:
     """A study of its own: an arm against the champion, by the design's metric, smallest effect and guardrails.
 
     Args:

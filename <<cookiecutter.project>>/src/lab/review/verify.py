@@ -1,44 +1,43 @@
 """A review branch checked: verdict and report are made again from the committed records, and have to come out the same.
 
-It runs where the branch is checked out, on any machine: what it needs lies in git. What was said of each test image comes
-with the branch where the verdict rests on it, or from DVC's remote where that is too large. What only the machine that ran
-the experiments knows (why a run failed), what a person has written, and how test images look where the prepared data is
-not here, is taken as it stands in the report.
+It runs where the branch is checked out, on any machine: what it needs lies in git. What was said of each test item
+comes with the branch where the verdict rests on it, or from DVC's remote where that is too large. What only the machine
+that ran the experiments knows (why a run failed), what a person has written, and how test items look where the prepared
+data is not here, is taken as it stands in the report.
+
+The verdict is by the contract of the commit that the runs started from: what a metric means is not changed afterwards.
 """
 
 from __future__ import annotations
 
-import difflib
-import io
 import json
-import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import per_image, verdict
+from lab.analysis import verdict
+from lab.analysis.estimates import IMAGES, item
+from lab.contract import FILE
 from lab.errors import UserError
-from lab.records import commit as checkout
-from lab.records import planning, study
-from lab.records.record import FAILED, Record
-from lab.records.study import MISSING, Study
-from lab.report import report, sections, tables
+from lab.records import per_item, studies
+from lab.records.git_record import GitRecord
+from lab.report import report, sections
 from lab.review import evidence
-from lab.review.branch import PREFIX, REMOTE, left, remote_url
+from lab.review.branch import PREFIX, REMOTE, left
+from lab.review.differences import differences, first_number
+from lab.study import FAILED, MISSING
 
 if TYPE_CHECKING:
-    import numpy as np
+    from lab.analysis.verdict import Verdict
+    from lab.git import Repository
+    from lab.records.project import Project
+    from lab.study import Study
 
-    from lab.report.figures import Picture
-
-NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+CODE = ("src", FILE)  # what a review branch has no business with
 MOST = 20  # disagreements that are told
-# Two drawings of the same figure: what another machine's rounding may change in a square of so many pixels, on its mean.
-# With all places off by 1e-7 of themselves it is below 0.002; another digit, or a mark moved by two pixels, gives 0.08 up.
-SQUARE, ALIKE = 8, 0.06
 
 
 @dataclass(frozen=True)
@@ -49,272 +48,194 @@ class Result:
     summary: str
 
 
-def check(root: Path, name: str | None = None) -> Result:
+def check(project: Project, name: str | None = None) -> Result:
     """Check the report of a design, or of the one that the branch is named after, as it lies in the work tree.
 
     Raises:
         UserError: there is no such report, or its experiments are not here and not on the remote.
     """
-    name = name or branch_design(root)
-    fetch(root)
-    found = study.read(root, name)
-    path = root / report.FOLDER / f"{report.name(found)}.md"
-    said = path.with_suffix("") / "verdict.json"
-    for file in (path, said):
-        if not file.exists():
-            raise UserError(f"{file.relative_to(root)} is not there: lab review {name} makes the branch that has it")
-    committed = json.loads(said.read_text(encoding="utf-8"))
-    found = with_failures(found, committed.get("failed", []))
-    present(found)
-    has_images = evidence.bring(found, path.with_suffix(""))
-    if not has_images and '"basis": "images"' in said.read_text(encoding="utf-8"):
+    name = name or branch_design(project.git)
+    fetch(project)
+    study = studies.read(project, name)
+    path = project.root / report.FOLDER / f"{report.name(study)}.md"
+    beside = path.with_suffix("")
+    numbers = committed(project, name, path, beside / "verdict.json")
+    study = with_failures(study, json.loads(numbers).get("failed", []))
+    present(study)
+    has_items = evidence.bring(study, beside)
+    if not has_items and f'"basis": "{IMAGES}"' in numbers:
         raise UserError(
-            f"the verdict on {name} rests on what was said of each test image, which is not on the branch, in DVC's "
-            f"cache or on its remote: lab review {name} --push where the runs are, and access to the remote here"
+            f"the verdict on {name} rests on what was said of each test {item(study)}, which is not on the branch, in "
+            f"DVC's cache or on its remote: lab review {name} --push where the runs are, and access to the remote here"
         )
-    result = verdict.judge(found, per_image.read(found))
+    judged = verdict.judge(study, per_item.read(study))
     problems = [
-        *edited(found),
-        *applied(found),
-        *swapped(found, path.with_suffix("")),
-        *compare(found, result, path, has_images),
+        *edited(study),
+        *applied(study),
+        *swapped(study, beside),
+        *differences(study, judged, path, has_items),
     ]
-    return Result(problems, summary(found, result, problems, has_images))
+    return Result(problems, summary(study, judged, problems, has_items))
 
 
-def branch_design(root: Path) -> str:
+# What is checked
+
+
+def branch_design(git: Repository) -> str:
     """The design that the checked out branch is named after. Raises UserError."""
-    branch = _output(root, "git", "branch", "--show-current")
+    branch = git.branch
     if not branch.startswith(PREFIX):
         raise UserError(f"which design? The branch is {branch or 'none'}, not {PREFIX}…: lab review DESIGN --check")
     return branch.removeprefix(PREFIX)
 
 
-def fetch(root: Path) -> None:
+def fetch(project: Project) -> None:
     """Fetch the experiments, which a clone has not by itself; what is here is all where no remote can be reached."""
-    if remote_url(root):
-        subprocess.run(["git", "fetch", "--quiet", REMOTE, "refs/exps/*:refs/exps/*"], cwd=root, capture_output=True)
+    if project.git.remote_url(REMOTE):
+        project.git.call("fetch", "--quiet", REMOTE, "refs/exps/*:refs/exps/*")
+        project.refresh()
 
 
-def with_failures(found: Study, failed: list[dict[str, Any]]) -> Study:
+def committed(project: Project, name: str, *files: Path) -> str:
+    """The text of the last of these files. Raises UserError where one of them is not there."""
+    for file in files:
+        if not file.exists():
+            raise UserError(
+                f"{file.relative_to(project.root)} is not there: lab review {name} makes the branch that has it"
+            )
+    return files[-1].read_text(encoding="utf-8")
+
+
+def with_failures(study: Study, failed: list[dict[str, Any]]) -> Study:
     """The study with the runs that failed elsewhere: git has no trace of them but the report's."""
     known = {(entry["arm"], entry["seed"]) for entry in failed}
-    lost = Record(found.root, "", found.commit, found.commit, FAILED)
-    rows = [
-        replace(row, record=lost) if row.status == MISSING and (row.arm, row.seed) in known else row
-        for row in found.rows
+    lost = GitRecord(study.project, "", study.commit, study.commit, FAILED)
+    replicates = [
+        replace(each, record=lost) if each.status == MISSING and (each.arm, each.seed) in known else each
+        for each in study.replicates
     ]
-    return replace(found, rows=rows)
+    return replace(study, replicates=replicates)
 
 
-def present(found: Study) -> None:
+def present(study: Study) -> None:
     """Raises UserError where no experiment of the design is in this clone."""
-    if not any(record.commit != record.baseline for record in found.records):
-        where = f"nor on {REMOTE}" if remote_url(found.root) else "and there is no remote to fetch them from"
+    if not any(record.commit != record.baseline for record in study.records):
+        remote = study.project.git.remote_url(REMOTE)
+        where = f"nor on {REMOTE}" if remote else "and there is no remote to fetch them from"
         raise UserError(
-            f"no experiment of {found.design.name} is in this clone, {where}, so that nothing can be recomputed: "
-            f"lab review {found.design.name} --push, where they ran"
+            f"no experiment of {study.design.name} is in this clone, {where}, so that nothing can be recomputed: "
+            f"lab review {study.design.name} --push, where they ran"
         )
 
 
-def edited(found: Study) -> Iterator[str]:
-    """Code that is neither the baseline's nor the default branch's, which may have been merged: so the check would be its own."""
-    root, main = found.root, upstream(found.root)
+# Disagreements
+
+
+def edited(study: Study) -> Iterator[str]:
+    """Code that is neither the baseline's nor the default branch's, which may be merged: the check would be its own."""
+    git = study.project.git
+    main = upstream(git)
     if main is None:
         return
 
     def changed(since: str) -> set[str]:
-        paths = _output(root, "git", "diff", "--name-only", "--relative", "--no-renames", since, "HEAD", "src")
-        return {*paths.splitlines()}
+        names = git.call("diff", "--name-only", "--relative", "--no-renames", since, "HEAD", "--", *CODE)
+        return {*names.stdout.splitlines()}
 
-    for path in sorted(changed(found.commit) & changed(_output(root, "git", "merge-base", "HEAD", main) or main)):
-        yield f"{path} is not as the baseline has it, nor the default branch of {REMOTE}: a review branch brings results alone"
+    fork = git.call("merge-base", "HEAD", main).stdout.strip() or main
+    for path in sorted(changed(study.commit) & changed(fork)):
+        whose = f"is not as the baseline has it, nor the default branch of {REMOTE}"
+        yield f"{path} {whose}: a review branch brings results alone"
 
 
-def upstream(root: Path) -> str | None:
+def upstream(git: Repository) -> str | None:
     """The commit of the remote's default branch: as it is now, or as it was last fetched; None where there is none."""
     names = [f"refs/remotes/{REMOTE}/{name}" for name in ("HEAD", "main", "master")]
-    if remote_url(root):
-        done = subprocess.run(["git", "fetch", "--quiet", REMOTE, "HEAD"], cwd=root, capture_output=True)
-        names = [*(["FETCH_HEAD"] if done.returncode == 0 else []), *names]
-    commits = (_output(root, "git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}") for name in names)
+    if git.remote_url(REMOTE) and git.says_yes("fetch", "--quiet", REMOTE, "HEAD"):
+        names.insert(0, "FETCH_HEAD")
+    commits = (git.call("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.strip() for name in names)
     return next((commit for commit in commits if commit), None)
 
 
-def swapped(found: Study, folder: Path) -> Iterator[str]:
-    """Files of the branch that are not what the runs said of the test images."""
-    for record, path, as_said in evidence.lying(found, folder):
-        if not as_said:
-            yield f"{folder.name}/{evidence.FOLDER}/{path.name} is not what {record.name} said of the test images"
-
-
-def applied(found: Study) -> Iterator[str]:
+def applied(study: Study) -> Iterator[str]:
     """Results on the branch that are not the ones of the experiment whose params it has."""
-    head = planning.head(found.root)
-    assert head is not None
-    here = checkout.commit(found.root, head)
-    runs = {record.name: record.commit for record in found.finished}
-    for name, rev in {"the baseline": found.commit, **runs}.items():
-        there = checkout.commit(found.root, rev)
-        if there.text("params.yaml") != here.text("params.yaml"):
+    project = study.project
+    git, head = project.git, project.head
+    runs = {record.name: record.commit for record in study.finished}
+    for name, rev in {"the baseline": study.commit, **runs}.items():
+        if git.text(rev, "params.yaml") != git.text(head, "params.yaml"):
             continue
-        for path in {"dvc.lock", *(path for path in there.outputs if there.object(path))}:
-            if _id(there, path) != _id(here, path):
-                yield f"{path} is not as {name} has it{_first_change(there.text(path), here.text(path))}"
+        for path in {"dvc.lock", *(path for path in project.commit(rev).outputs if git.object_id(rev, path))}:
+            if git.object_id(rev, path) != git.object_id(head, path):
+                yield f"{path} is not as {name} has it{first_number(git.text(head, path), git.text(rev, path))}"
         return
     yield f"params.yaml is none of the design's {len(runs)} runs', nor the baseline's"
 
 
-def compare(found: Study, result: verdict.Verdict, path: Path, has_images: bool) -> Iterator[str]:
-    """Where the committed report and what the records give disagree; without `has_images`, all but the images' say."""
-    from lab.report.figures import pictures
-
-    drawn = pictures(found, result)
-    committed = path.read_text(encoding="utf-8")
-    again = report.markdown(found, result, drawn, committed)
-    yield from lines(path.name, report.outside(committed), report.outside(again))
-    checked = [picture for picture in drawn if has_images or not picture.local]
-    if has_images:
-        said = report.inside(committed, "images")
-        yield from lines(path.name, said, images(found, checked, said))
-
-    beside = path.with_suffix("")
-    files = {"table.csv": report.as_csv(tables.table(found, result)), "verdict.json": report.numbers(found, result)}
-    for picture in checked:
-        if picture.data is not None and (picture.png or (beside / f"{picture.name}.csv").exists()):
-            files[f"{picture.name}.csv"] = report.as_csv(picture.data)
-    for name, right in sorted(files.items()):
-        where = f"{path.stem}/{name}"
-        if not (beside / name).exists():
-            yield f"{where} is not there"
-        elif name.endswith(".json"):
-            there = json.loads((beside / name).read_text("utf-8"))
-            yield from values(where, there, json.loads(right), () if has_images else ("images",))
-        else:
-            yield from lines(where, (beside / name).read_text("utf-8"), right)
-    for picture in checked:
-        if picture.png and not (beside / f"{picture.name}.png").exists():
-            yield f"{path.stem}/{picture.name}.png is not there"
-        elif picture.png and not alike((beside / f"{picture.name}.png").read_bytes(), picture.png):
-            yield f"{path.stem}/{picture.name}.png is not the figure that the records give"
+def swapped(study: Study, folder: Path) -> Iterator[str]:
+    """Files of the branch that are not what the runs said of the test items."""
+    for record, path, as_said in evidence.lying(study, folder):
+        if not as_said:
+            yield (
+                f"{folder.name}/{evidence.FOLDER}/{path.name} is not what {record.name} said of the test {item(study)}s"
+            )
 
 
-def images(found: Study, drawn: Sequence[Picture], said: str) -> str:
-    """What the report has to say of the test images; as it stands there (`said`) of a picture that can't be drawn here.
-
-    Which images such a picture shows is known (`data`), but not what they look like.
-    """
-
-    def text(picture: Picture) -> str:
-        lacking = picture.png is None and picture.data is not None
-        there = re.search(rf"!\[{re.escape(picture.name)}\].*\n\n.*", said) if lacking else None
-        return there[0] if there else sections.shown(picture, report.name(found))
-
-    return "\n\n".join(text(picture) for picture in drawn if picture.local)
+# For the pull request
 
 
-def alike(committed: bytes, recomputed: bytes) -> bool:
-    """Whether two PNG files show the same figure, whatever machine has drawn it."""
-    import numpy as np
-    from scipy.ndimage import uniform_filter
-
-    if committed == recomputed:
-        return True
-    said, right = _pixels(committed), _pixels(recomputed)
-    if said is None or right is None or said.shape != right.shape:
-        return False
-    return bool(np.abs(uniform_filter(said - right, SQUARE, axes=(0, 1))).max() <= ALIKE)
-
-
-def lines(where: str, committed: str, recomputed: str) -> Iterator[str]:
-    """The lines of a text that differ, by their numbers where it is these."""
-    mine, theirs = recomputed.splitlines(), committed.splitlines()
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, theirs, mine, autojunk=False).get_opcodes():
-        if kind == "equal":
-            continue
-        for i in range(max(b - a, d - c)):
-            said = theirs[a + i] if a + i < b else ""
-            right = mine[c + i] if c + i < d else ""
-            numbers = [NUMBER.findall(text) for text in (said, right)]
-            wrong = [f"{x}, where the records give {y}" for x, y in zip(*numbers, strict=False) if x != y]
-            if wrong and len(numbers[0]) == len(numbers[1]):
-                yield f"{where} says {'; '.join(wrong)}: {said.strip()}"
-            elif said:
-                yield f"{where} says, and the records do not: {said.strip()}"
-            else:
-                yield f"{where} lacks: {right.strip()}"
-
-
-def values(where: str, committed: Any, recomputed: Any, without: Sequence[str] = ()) -> Iterator[str]:
-    """The values of a JSON document that differ, by their places, but for the keys `without`."""
-    if isinstance(committed, dict) and isinstance(recomputed, dict):
-        for key in sorted((committed.keys() | recomputed.keys()) - {*without}):
-            place = f"{where}.{key}" if ": " in where else f"{where}: {key}"
-            yield from values(place, committed.get(key), recomputed.get(key), without)
-    elif isinstance(committed, list) and isinstance(recomputed, list) and len(committed) == len(recomputed):
-        for i, (said, right) in enumerate(zip(committed, recomputed, strict=True)):
-            yield from values(f"{where}[{i}]", said, right, without)
-    elif committed != recomputed:
-        yield f"{where} is {committed}, where the records give {recomputed}"
-
-
-def summary(found: Study, result: verdict.Verdict, problems: list[str], has_images: bool) -> str:
+def summary(study: Study, judged: Verdict, problems: list[str], has_items: bool) -> str:
     """A comment for the pull request: question, verdict, what the check found, and what differs from the baseline."""
-    checked = (
-        ["**The branch does not hold what the records give:**", "", *(f"- {each}" for each in problems[:MOST])]
-        if problems
-        else [f"Recomputed from {len(found.records)} records: every number of the report agrees."]
-    )
-    if not has_images:
-        checked.append("What was said of each test image is not here: what follows from it was not recomputed.")
-    if len(problems) > MOST:
-        checked.append(f"- and {len(problems) - MOST} more")
+    outcome = f"**{judged.outcome}**{' (exploratory)' if judged.exploratory else ''}"
     parts = [
-        f"### {found.design.title}",
+        f"### {study.design.title}",
         "",
-        f"**{result.outcome}**{' (exploratory)' if result.exploratory else ''}",
+        outcome,
         "",
-        *(f"- {reason}" for reason in result.reasons),
+        *(f"- {reason}" for reason in judged.reasons),
         "",
-        sections.table(found, result),
+        sections.table(study, judged),
         "",
-        *checked,
+        *conclusion(study, problems, has_items),
     ]
-    if stale := left(found.root, str(checkout.repository(found.root).head.target)):
-        told = (
-            f"Results of {' and '.join(stale)} are still the baseline's: `dvc exp run` after the merge makes them anew."
-        )
-        parts += ["", told]
-    stages = ("--targets", "metrics", "--recursive")  # what the last epoch was like is dvclive's
-    for kind, only in {"metrics": stages, "params": ()}.items():
-        shown = _output(found.root, sys.executable, "-m", "dvc", kind, "diff", "--md", found.commit[:12], *only)
-        table = "\n".join(line for line in shown.splitlines() if " classes." not in line)  # there may be hundreds
-        if len(table.splitlines()) > 2:  # more than its head
-            parts += ["", f"<details><summary>dvc {kind} diff</summary>", "", table, "", "</details>"]
+    if stale := left(study.project, str(study.project.head)):
+        stages = " and ".join(stale)
+        parts += [
+            "",
+            f"Results of {stages} are still the baseline's: `dvc exp run` after the merge makes them anew.",
+        ]
+    for kind in ("metrics", "params"):
+        table = from_baseline(study, kind)
+        if len(table) > 2:  # more than its head
+            parts += ["", f"<details><summary>dvc {kind} diff</summary>", "", *table, "", "</details>"]
     return "\n".join(parts) + "\n"
 
 
-def _id(content: checkout.Commit, path: str) -> str:
-    entry = content.object(path)
-    return str(entry.id) if entry else ""
+def conclusion(study: Study, problems: list[str], has_items: bool) -> Iterator[str]:
+    """What the check found."""
+    if problems:
+        yield from ("**The branch does not hold what the records give:**", "")
+        yield from (f"- {problem}" for problem in problems[:MOST])
+    else:
+        yield f"Recomputed from {len(study.records)} records: every number of the report agrees."
+    if not has_items:
+        yield f"What was said of each test {item(study)} is not here: what follows from it was not recomputed."
+    if len(problems) > MOST:
+        yield f"- and {len(problems) - MOST} more"
 
 
-def _first_change(right: str, said: str) -> str:
-    """`: 0.9, where the records give 0.8`, of the first numbers that differ in two texts."""
-    pairs = zip(NUMBER.findall(said), NUMBER.findall(right), strict=False)
-    return next((f": it says {x}, where the records give {y}" for x, y in pairs if x != y), "")
+def from_baseline(study: Study, kind: str) -> list[str]:
+    """The lines of DVC's table of what differs from the baseline, without the metrics that one is broken down into."""
+    project = study.project
+    files = project.commit(str(project.head)).pipeline.metrics_files(study.contract)
+    # What the last epoch was like, which DVCLive sums up in a file of its own, is none of these.
+    places = {str(place.parent) if place.parent.name else str(place) for place in map(PurePosixPath, files)}
+    only = ["--targets", *sorted(places), "--recursive"] if kind == "metrics" and places else []
+    command = [sys.executable, "-m", "dvc", kind, "diff", "--md", study.commit[:12], *only]
+    shown = subprocess.run(command, cwd=project.root, capture_output=True, text=True).stdout.strip()
 
+    def is_part(line: str) -> bool:
+        cells = [cell.strip() for cell in line.split("|")]  # nothing, the file, the key in it, …
+        return len(cells) > 2 and bool(study.metric(f"{files.get(cells[1], cells[1])}.{cells[2]}").by)
 
-def _pixels(png: bytes) -> np.ndarray | None:
-    """The pixels (height, width, channels), from 0 to 1; None where it is no such file."""
-    from matplotlib.image import imread
-
-    try:
-        return imread(io.BytesIO(png), format="png")
-    except Exception:  # Pillow has one of its own for each kind of damage
-        return None
-
-
-def _output(root: Path, *command: str) -> str:
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    return done.stdout.strip()
+    return [line for line in shown.splitlines() if not is_part(line)]
