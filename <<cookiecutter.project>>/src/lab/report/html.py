@@ -19,7 +19,8 @@ li.task { list-style: none; margin-left: -1.3rem; }
 img { display: block; max-width: 100%; margin: 1.6rem 0 .3rem; }
 img + br { display: none; }
 p.caption { margin: 0 0 1.6rem; color: #555; font-size: .9rem; }
-code { font: .87em ui-monospace, "DejaVu Sans Mono", "Liberation Mono", monospace; background: #f4f4f4; padding: .1em .25em;
+code { font: .87em ui-monospace, "DejaVu Sans Mono", "Liberation Mono", monospace; background: #f4f4f4; \
+padding: .1em .25em;
   border-radius: 3px; overflow-wrap: anywhere; }
 pre { background: #f4f4f4; padding: .8rem 1rem; border-radius: 4px; overflow-x: auto; } pre code { padding: 0; }
 /* A wide table breaks its cells into lines; one that is still too wide is scrolled. */
@@ -43,7 +44,8 @@ def html(text: str, title: str, folder: Path) -> str:
     body = re.sub(r"(<p><img [^>]*></p>\n)<p>", r'\1<p class="caption">', body)
     # The ends of an interval stay in one line.
     body = re.sub(r"(\[[^][<]*,|±) (?=[^][<]*\]?</td>)", r"\1&nbsp;", body)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escaping.escape(title)}</title>'
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head += f"<title>{escaping.escape(title)}</title>"
     return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n'
 
 

@@ -13,9 +13,7 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], texts: Seque
     line = DataRow("| ", " | ", " |")
     compact = TableFormat(None, lambda widths, aligns: f"| {rule} |", None, None, line, line, 0, None)
     cells = [[cell(text) for text in row] for row in rows]
-    return tabulate(
-        cells, [cell(text) for text in head], compact, stralign=None, numalign=None, disable_numparse=True
-    )
+    return tabulate(cells, [cell(text) for text in head], compact, stralign=None, numalign=None, disable_numparse=True)
 
 
 def cell(text: object) -> str:

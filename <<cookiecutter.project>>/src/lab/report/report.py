@@ -1,7 +1,7 @@
 """The report of a design: what was asked, what came out, what that means, and where it all comes from.
 
 It follows from the records alone: the same records give the same text, figures and data, byte for byte. So a report is
-checked by making it again (`markdown` with the text as it is) and comparing what lies outside of the blocks that are kept:
+checked by making it again (`markdown` with the text as it is) and comparing what lies outside of the blocks that stay:
 
     analysis, next       what a person has written stays
     failures             stays where the runs that failed are not known: only the machine that ran them knows
@@ -45,9 +45,9 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     from lab.report.figures import pictures
     from lab.report.html import html
 
-    folder = folder or study.project.root / FOLDER
-    path = folder / f"{name(study)}.md"
-    beside = folder / name(study)
+    reports: Path = folder or study.project.root / FOLDER
+    path = reports / f"{name(study)}.md"
+    beside = reports / name(study)
     beside.mkdir(parents=True, exist_ok=True)
     former = path.read_text(encoding="utf-8") if path.exists() else ""
     drawn = pictures(study, verdict)
@@ -62,7 +62,7 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     (beside / "table.csv").write_text(as_csv(tables.table(study, verdict)), encoding="utf-8")
     (beside / "verdict.json").write_text(numbers(study, verdict), encoding="utf-8")
     path.write_text(text, encoding="utf-8")
-    path.with_suffix(".html").write_text(html(text, study.design.title, folder), encoding="utf-8")
+    path.with_suffix(".html").write_text(html(text, study.design.title, reports), encoding="utf-8")
     return path
 
 

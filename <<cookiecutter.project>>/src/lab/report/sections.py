@@ -88,10 +88,12 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
         return
     names = dict.fromkeys([verdict.metric, *study.contract.told_metrics(verdict.metric.partition(".")[0])])
     means = {name: tables.mean(study, arm, name) for name in names}
-    values = ", ".join(
-        f"{study.metric(name).label} {estimate(mean.value, mean.low, mean.high)}" for name, mean in means.items() if mean
-    )
-    yield f"**{arm}**: {values or 'no run has finished'}"
+    values = [
+        f"{study.metric(name).label} {estimate(mean.value, mean.low, mean.high)}"
+        for name, mean in means.items()
+        if mean
+    ]
+    yield f"**{arm}**: {', '.join(values) or 'no run has finished'}"
     yield from speed(study, arm, verdict.metric)
     epochs = tables.by_seed(study.arms[arm], study.contract.best_epoch or "")
     if epochs and study.contract.is_recipe(study.design.type):
@@ -189,8 +191,8 @@ def reasons(verdict: Verdict) -> Iterator[str]:
         yield f"{reason}; d = {estimate(effect.value, effect.low, effect.high, '+')}" if effect else reason
     if any(reason in effects for reason in verdict.reasons):
         yield (
-            "d is Cohen's d_z: the mean difference over the seeds, in standard deviations of the seeds' differences, with "
-            "Hedges' correction for few of them"
+            "d is Cohen's d_z: the mean difference over the seeds, in standard deviations of the seeds' differences, "
+            "with Hedges' correction for few of them"
         )
 
 
@@ -301,4 +303,3 @@ def reached(mark: Mark) -> str:
 def ended(text: str) -> str:
     """With a full stop."""
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
-

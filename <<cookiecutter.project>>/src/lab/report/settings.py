@@ -88,7 +88,7 @@ def by_arm_and_key(by_arm: Mapping[str, list[Config]], keys: Sequence[str]) -> d
 
 
 def chosen(configs: Iterable[Config]) -> set[str]:
-    """The config groups of which not all configs have the same file: each says its own by `name`, as in `model.name`."""
+    """The config groups of which not all configs have the same file: each says its own by `name`: `model.name`."""
     names: dict[str, set[str]] = {}
     for config in configs:
         for key, value in config.items():

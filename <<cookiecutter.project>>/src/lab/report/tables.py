@@ -28,10 +28,10 @@ DURATION = "seconds."  # how long a stage took is no metric of a file's, and sho
 def table(study: Study, verdict: Verdict) -> pd.DataFrame:
     """The table of a study, in the order of its design.
 
-    Columns: arm, seeds (how many finished), the metric's mean with its 95 % interval (`low`, `high`), the change against
-    the reference with its own (`change`, `change_low`, `change_high`, `basis`), `p` after Holm, the standardized change
-    over seeds (`d`, `d_low`, `d_high`), `outcome`; then the means of the other metrics that belong to the question, each
-    with its interval (`<metric>_low`, `<metric>_high`), and the levels where arms are told by them.
+    Columns: arm, seeds (how many finished), the metric's mean with its 95 % interval (`low`, `high`), the change to the
+    reference with its own (`change`, `change_low`, `change_high`, `basis`), `p` after Holm, the standardized change
+    over seeds (`d`, `d_low`, `d_high`), `outcome`; then the means of the other metrics that belong to the question,
+    with their intervals (`<metric>_low`, `<metric>_high`), and the levels where arms are told by them.
     """
     import pandas as pd
 
@@ -51,7 +51,7 @@ def table(study: Study, verdict: Verdict) -> pd.DataFrame:
 
 
 def arms(study: Study, verdict: Verdict, metric: str) -> list[dict[str, Any]]:
-    """What was measured of each arm, and how it differs from the reference: the verdict's own numbers where it has them."""
+    """What was measured of each arm, and its change to the reference: the verdict's own numbers where it has them."""
     rows = []
     for name in study.arms:
         estimate = mean(study, name, metric)
@@ -127,7 +127,7 @@ def by_seed(replicates: Sequence[Replicate], metric: str) -> dict[int, float]:
 
 
 def floor(study: Study, verdict: Verdict) -> float:
-    """By how much a test item moves the metrics of the table, where seeds that differ by less were taken to differ so; or 0."""
+    """By how much a test item moves a metric of the table, where seeds that differ by less were taken for that; or 0."""
     assert verdict.metric is not None
     for metric in (verdict.metric, *beside(study, verdict.metric)):
         changes = [comparison.difference for comparison in verdict.comparisons]
@@ -149,7 +149,7 @@ def beside(study: Study, metric: str) -> list[str]:
 
 
 def resolved(study: Study, patterns: Iterable[str]) -> list[str]:
-    """The contract's names of metrics with {main}, {main_name}, {stage} and {latency} filled in; without those that nothing fills."""
+    """Names of metrics with {main}, {main_name}, {stage} and {latency} filled in; without those that nothing fills."""
     main = main_metric(study) or ""
     words = {
         "main": main,

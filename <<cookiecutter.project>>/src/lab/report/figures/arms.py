@@ -105,7 +105,7 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
 
 
 def _differences(axes: Axes, study: Study, verdict: Verdict, metric: str, reference: str) -> dict[str, str]:
-    """The scale of the changes; returns the dashed lines that it has: the least change that is claimed, and one too many."""
+    """The scale of the changes; returns the colours of its dashed lines: the least claimed, the most allowed."""
     axes.axvline(0, color=GREY, lw=1, zorder=1)
     axes.set_xlabel(f"change in {study.metric(metric).label}")
     hypothesis = study.design.hypothesis
@@ -149,7 +149,7 @@ def _question(study: Study) -> str:
 
 
 def _caption(study: Study, metrics: Sequence[str], has_interval: bool) -> str:
-    """What makes a model better, whichever way the claim goes: `More is better in macro-F1, less in size.`"""
+    """What makes a model better, whichever way the claim goes: `More is better in recall, less in size.`"""
     sides: dict[str, list[str]] = {"more": [], "less": []}
     for metric in metrics:
         sides["less" if study.minimized(metric) else "more"].append(study.metric(metric).title)

@@ -69,7 +69,7 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
 
 
 def panels(contract: Contract, names: list[str], parts: list[str]) -> dict[str, list[str]]:
-    """The metrics by the title of their panel, such as train/loss and val/loss: losses first, then those that matter most."""
+    """The metrics by the title of their panel, such as fit/loss and test/loss: losses first, then those that matter."""
     matter = {name.rpartition(".")[2] for name in (*contract.main, *contract.told)}
     by_title: dict[str, list[str]] = defaultdict(list)
     for name in sorted(names, key=lambda name: ("loss" not in name, name.rpartition("/")[2] not in matter, name)):

@@ -1,4 +1,4 @@
-"""What all figures have in common: size, type, colours that colour-blind people tell apart, and marks for uncertainty."""
+"""What all figures have in common: size, type, colours that colour-blind people tell apart, marks for uncertainty."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def wrapped(texts: Iterable[Any], width: int = 30) -> list[str]:
 
 
 def points(axes: Axes, values: dict[int, float], seeds: Sequence[int], y: float, colour: str) -> None:
-    """A small circle for each seed, beside the line of the mean at `y`; the same seed at the same distance in each arm."""
+    """A small circle for each seed, beside the line of the mean at `y`; a seed has the same distance in each arm."""
     at = {seed: y + 0.17 + 0.2 * i / max(1, len(seeds) - 1) for i, seed in enumerate(seeds)}
     axes.plot([*values.values()], [at[seed] for seed in values], "o", ms=4.5, mfc="white", mec=colour, mew=1, zorder=3)
 

@@ -27,8 +27,8 @@ COLUMNS = 4
 class Items:
     """What a run's model said of the test items, and the items themselves.
 
-    `frame` has a row an item: `score` (0 to 1: how right it was), `surety`, and the columns of the predictions. `files` are
-    those of the dataset, by their paths in it.
+    `frame` has a row an item: `score` (0 to 1: how right it was), `surety`, and the columns of the predictions. `files`
+    are those of the dataset, by their paths in it.
     """
 
     frame: pd.DataFrame

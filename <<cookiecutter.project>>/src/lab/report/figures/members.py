@@ -66,8 +66,8 @@ def contributions(study: Study, metric: str) -> Picture:
 def members_alone(study: Study, metric: str) -> dict[str, Values]:
     """What each member does alone, by its name and then seed, by the runs that made it.
 
-    A member is called by its own design and arm. Left out are those whose own evaluation was on other data, another part of
-    them or in another metric, and those that no commit here stands for.
+    A member is called by its own design and arm. Left out are those whose own evaluation was on other data, on
+    another part of them or in another metric, and those that no commit here stands for.
     """
     alone: dict[str, Values] = {}
     seen: set[tuple[str, str]] = set()
@@ -108,7 +108,7 @@ def _same_test(study: Study, commit: Commit, record: Record) -> bool:
 
 
 def best_member(study: Study, metric: str, alone: dict[str, Values]) -> str:
-    """How the ensembles do beside the best of their members, in a sentence; the reference's differences are in the table."""
+    """How the ensembles do beside the best of their members, in a sentence; the table has what the reference does."""
     if not alone:
         return "The members' own results are not in this repository's history."
     means = {name: arm_mean(study, metric, values) for name, values in alone.items()}

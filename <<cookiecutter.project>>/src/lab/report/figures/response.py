@@ -51,10 +51,11 @@ def _curve(axes: Axes, study: Study, factor: str, metric: str, colour: str) -> l
     """A metric over the factor, with its points, mean and intervals."""
     rows: list[dict[str, Any]] = []
     for arm, replicates in study.arms.items():
-        x, values, mean = _place(replicates, factor), tables.by_seed(replicates, metric), tables.mean(study, arm, metric)
+        x, mean = _place(replicates, factor), tables.mean(study, arm, metric)
         if x is not None and mean:
             ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
             rows.append({"arm": arm, "x": x, "metric": metric, **ends})
+            values = tables.by_seed(replicates, metric)
             axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=colour, mew=1)
     rows.sort(key=lambda row: row["x"])
     places = [row["x"] for row in rows]

@@ -200,8 +200,8 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
 def importance(study: Study, frame: Any, metric: Metric) -> Picture:
     """Which parameter tells the better half of the runs from the rest: PED-ANOVA, by Optuna.
 
-    A run is a trial, so that seeds count. Of a grid with two levels, a smaller part than the half could hold one level of
-    each parameter, and then all would have the same share.
+    A run is a trial, so that seeds count. Of a grid with two levels, a smaller part than the half could hold one level
+    of each parameter, and then all would have the same share.
 
     Watanabe, Bansal, Hutter, PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces, IJCAI
     2023.
@@ -247,7 +247,7 @@ def importance(study: Study, frame: Any, metric: Metric) -> Picture:
 
 
 class Scale:
-    """Where a parameter's levels lie on an axis: numbers by their value, on a logarithm where they span it, others in turn."""
+    """Where a parameter's levels lie on an axis: numbers by their value or its logarithm, all others in turn."""
 
     def __init__(self, design: SweepDesign, factor: str):
         self.levels = design.sweep.parameters[factor]

@@ -126,7 +126,7 @@ def pairs_of_items(study: Study, old: str, new: str) -> Pairs:
 
 
 def by_item(study: Study, changes: Changes, old: str, new: str, score: str) -> Picture:
-    """On how many items the one, the other, or neither is better; `score` is what tells that, unless it is right or wrong."""
+    """On how many items the one, the other, or neither is better, by a `score`: left out, whether they are right."""
     import pandas as pd
 
     item = study.contract.item
@@ -176,7 +176,7 @@ def _tests(changes: Changes) -> Iterator[str]:
 
 
 def disagreements(study: Study, pairs: Pairs, changes: Changes, old: str, new: str) -> Picture:
-    """The items on which the two differ most over the seeds, as the models of the seed see them that differ most there."""
+    """The items on which the two differ most over the seeds, as the models of the seed that differs most see them."""
     import pandas as pd
 
     column, item = next(iter(pairs.values()))[0].column, study.contract.item
