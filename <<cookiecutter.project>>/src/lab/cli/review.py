@@ -87,7 +87,7 @@ def promote(
     `git push` is yours.
     """
     from lab.records.champion import FOLDER
-    from lab.review import champion as champions
+    from lab.review import promote as champions
     from lab.tracking.mlflow import registry
 
     if rollback == (name is not None):
