@@ -8,8 +8,6 @@ import pytest
 
 import answered
 import trivial
-from lab.execution.dvc.backend import DvcBackend
-from lab.execution.run import Execution
 from lab.nested_keys import flat
 
 ITS_OWN = ("started", "ended", "seconds")  # moments differ
@@ -20,7 +18,7 @@ def test_a_written_record_is_the_one_that_a_worker_leaves(tmp_path: Path) -> Non
     theirs = trivial.make(tmp_path / "theirs" / "project")
     ours = trivial.copied(theirs, tmp_path / "ours" / "project")
     runs = [theirs.run("one", 0.3, 1), theirs.run("two", 0.3, 1, target="quant", wave=1), theirs.run("bad", -1.0)]
-    Execution(theirs.project(), DvcBackend(theirs.root), 2, lambda replicates: None).add(runs)
+    theirs.execution().add(runs)
     for run in runs[:2]:
         trivial.experiment(ours, run)
     trivial.failure(ours, runs[2], "lr=-1.0 should be above 0")

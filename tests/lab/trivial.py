@@ -31,10 +31,12 @@ from lab.design.plan import Run, run_key
 from lab.execution.dvc import queue_tasks
 from lab.execution.dvc.backend import DvcBackend
 from lab.execution.queueing import enqueue
+from lab.execution.run import Execution
 from lab.records.project import Project
 
 if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
+    from lab.study import Replicate
 
 HERE = Path(__file__).parent
 LAB = contracts.TEMPLATE / "<<cookiecutter.project>>" / "src" / "lab"
@@ -182,6 +184,20 @@ class Trivial:
     def project(self) -> Project:
         """It as `lab` sees it, read anew."""
         return Project(self.root, pending=partial(queue_tasks.read, self.root))
+
+    def backend(self) -> DvcBackend:
+        """What carries its runs out."""
+        return DvcBackend(self.root)
+
+    def execution(
+        self, jobs: int = 2, again: bool = False, watcher: Callable[[list[Replicate]], None] = lambda replicates: None
+    ) -> Execution:
+        """A `lab run` in this process, for runs that are given to its `add`."""
+        return Execution(self.project(), self.backend(), jobs, watcher, again)
+
+    def enqueue(self, *runs: Run, again: bool = False) -> dict[str, str]:
+        """Queue runs, and do no more. Returns the new experiments' names by the runs'."""
+        return enqueue(self.project(), self.backend(), runs, again)
 
     def records(self) -> dict[str, GitRecord]:
         """The records by name."""
@@ -398,7 +414,7 @@ def note(project: Trivial, baseline: str, name: str, rows: list[dict[str, Any]])
 
 def failure(project: Trivial, run: Run, reason: str, stage: str = "train", code: int = 1) -> None:
     """Queue a run, and write what is left of it once a stage has failed with `reason`."""
-    enqueue(project.project(), DvcBackend(project.root), [run])
+    project.enqueue(run)
     task = next(task for task in queue_tasks.read(project.root) if task.name == run.name)
     taken = task.message.parents[1] / "processed" / task.message.name
     taken.parent.mkdir(parents=True, exist_ok=True)

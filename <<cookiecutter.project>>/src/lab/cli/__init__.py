@@ -3,7 +3,8 @@
 A file has a group of commands; `app` has what they share.
 """
 
-from lab.cli import answer, plan, review, run, track  # noqa: F401, each brings its commands, in this order
+# Each brings its commands, in the order in which `lab --help` lists them.
+from lab.cli import plan, run, track, answer, review  # noqa: F401, I001
 from lab.cli.app import main
 
 __all__ = ["main"]

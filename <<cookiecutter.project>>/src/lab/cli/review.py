@@ -87,16 +87,16 @@ def promote(
     `git push` is yours.
     """
     from lab.records.champion import FOLDER
-    from lab.review import promote as champions
+    from lab.review import promote as promotion
     from lab.tracking.mlflow import registry
 
     if rollback == (name is not None):
         raise UserError("expected a design or an experiment to promote, or --rollback alone")
     project = open_project()
     if name is None:
-        champion, overridden = champions.rollback(project), []
+        champion, overridden = promotion.rollback(project), []
     else:
-        champion, overridden = champions.promote(project, name, force)
+        champion, overridden = promotion.promote(project, name, force)
     for objection in overridden:
         print(f"overridden: {objection}")
     before = f", before it was {champion.replaces}" if champion.replaces and name else ""

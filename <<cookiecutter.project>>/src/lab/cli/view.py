@@ -105,7 +105,8 @@ def overview(project: Project) -> RenderableType:
     for study in (*studies.read_all(project), *studies.answered(project)):
         past = outdated_runs(study)
         statuses[study.design.name] = [
-            OUTDATED if (each.arm, each.seed) in past else each.status for each in study.replicates
+            each.status if (each.arm, each.seed) not in past else OUTDATED if each.finished else MISSING
+            for each in study.replicates
         ]
     statuses["(no design)"] = [record.status for record in queued if not record.experiment]
     if not any(statuses.values()):

@@ -1,8 +1,8 @@
 """Where runs are carried out: what a backend has to do, and which there are.
 
 A backend only carries runs out. Which runs those are, what they are called, and whether one has to be retried is
-decided by the modules beside this one; what came out is in git, as DVC experiments, whoever made them. `conformance` is a test
-suite that a new backend has to pass.
+decided by the modules beside this one; what came out is in git, as DVC experiments, whoever made them. `conformance`
+is a test suite that a new backend has to pass.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from lab.errors import UserError
 from lab.nested_keys import get
 from lab.records.planning import Planner
 from lab.records.studies import PIPELINE_FILES
-from lab.study import FAILED, FINISHED, RUNNING, Replicate
+from lab.study import FAILED, RUNNING, Replicate
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -63,26 +63,24 @@ def undecided(replicate: Replicate) -> bool:
 
 
 def outdated_runs(study: Study) -> set[tuple[str, int]]:
-    """The finished runs of a study, by arm and seed, that a plan of today has as new: their code, config or data is other.
+    """The runs of a study that are over, by arm and seed, and that a plan of today has as new: it has other code or data.
 
     Only where the config is another is the design planned anew: elsewhere its runs' own settings are those of the plan.
     """
-    project = study.project
+    project, git = study.project, study.project.git
     if study.commit == project.head:
         return set()
-    finished = [replicate for replicate in study.replicates if replicate.finished]
-    git = project.git
+    over = [replicate for replicate in study.replicates if replicate.record and not replicate.active]
     if any(git.object_id(study.commit, path) != git.object_id(project.head, path) for path in PIPELINE_FILES):
         settings = _planned(study)
     else:
-        settings = {(each.arm, each.seed): each.record.params for each in finished}
+        settings = {(each.arm, each.seed): each.record.params for each in over}
 
     def is_answered(replicate: Replicate) -> bool:
         params = settings.get((replicate.arm, replicate.seed))
-        record = project.answer(params, study.stage) if params else None
-        return record is not None and record.status == FINISHED
+        return params is not None and project.answer(params, study.stage) is not None
 
-    return {(replicate.arm, replicate.seed) for replicate in finished if not is_answered(replicate)}
+    return {(replicate.arm, replicate.seed) for replicate in over if not is_answered(replicate)}
 
 
 def _planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:

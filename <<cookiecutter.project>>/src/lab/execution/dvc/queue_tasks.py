@@ -2,7 +2,7 @@
 
 `dvc queue status` reads every finished task again for each other one, so its time grows with the square of what is
 done; here each file is read once. The files are DVC's own: .dvc/tmp/exps/celery holds Celery's messages and results,
-and .dvc/tmp/exps/run holds a folder for each task that was started, with its process, its log and its temporary checkout.
+and .dvc/tmp/exps/run a folder for each task that was started, with its process, its log and its temporary checkout.
 """
 
 from __future__ import annotations

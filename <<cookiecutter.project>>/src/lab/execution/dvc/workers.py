@@ -1,7 +1,7 @@
 """DVC's queue workers: found, started and stopped.
 
-A worker runs one experiment at a time and ends when the queue is empty. They
-are processes of their own: they outlive `lab`, and `dvc queue status` and `dvc queue stop` know them.
+A worker runs one experiment at a time and ends when the queue is empty. They are processes of their own: they outlive
+`lab`, and `dvc queue status` and `dvc queue stop` know them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import trivial
-from project import load
+from lab.execution.dvc import workers
 from trivial import Trivial
 
 RUN = """
@@ -22,11 +22,11 @@ import json
 from pathlib import Path
 import trivial
 from test_execution_kill import runs
-root = Path.cwd()
-rows = load("execution.run").Execution(root, 2, lambda rows: None).add(runs(trivial.Trivial(root)))
+project = trivial.Trivial(Path.cwd())
+rows = project.execution().add(runs(project))
 print(json.dumps([[row.run.name, row.status, row.record.name, row.record.metrics] for row in rows]))
 """
-ROUNDS = 5
+ROUNDS = 50  # by make nightly; one of them by make test
 
 
 def runs(project: Trivial) -> list:
@@ -60,7 +60,7 @@ def finished(process: subprocess.Popen[str]) -> list:
 def victims(project: Trivial, kind: str) -> list[psutil.Process]:
     """What there is to kill."""
     if kind == "worker":
-        return load("execution.workers").alive(project.root)
+        return workers.alive(project.root)
     words = {"stage": "stand_in.py", "experiment": "exec-run"}[kind]
     inside = str(project.root / ".dvc")
     found = []
@@ -72,7 +72,7 @@ def victims(project: Trivial, kind: str) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(ROUNDS))
+@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.nightly) for number in range(1, ROUNDS))])
 def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list], tmp_path: Path) -> None:
     before, table = undisturbed
     project = Trivial(Path(shutil.copytree(before, tmp_path / "disturbed")) / "project")
@@ -93,7 +93,7 @@ def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list],
     process.communicate(timeout=500)  # a run that was hit twice counts as failed to this one
     assert finished(lab(project)) == table
 
-    names = [record.name for record in load("results.records").read(project.root)]
+    names = [record.name for record in project.project().records()]
     assert sorted(names) == sorted(name for name, *_ in table)
     assert all(count <= 1 + len(kinds) for count in Counter(project.calls("train")).values())
     assert project.call("git", "status", "--porcelain").stdout == ""

@@ -11,10 +11,11 @@ import pygit2
 import pytest
 
 import trivial
-from project import load
+from lab.errors import UserError
+from lab.execution.backend import Job
+from lab.execution.dvc import compatibility, fast_queue, queue_tasks, stock_queue
 from trivial import Trivial
 
-UserError = load("errors").UserError
 NASTY = [
     "$(touch pwned)",
     "`touch pwned`",
@@ -34,17 +35,13 @@ NASTY = [
 def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
     """A project to copy: its self-test is done."""
     project = trivial.make(tmp_path_factory.mktemp("template") / "project")
-    assert load("execution.selftest").passed(project.root), "the plumbing doesn't fit this DVC: it would be slow"
+    assert compatibility.passed(project.root), "fast_queue doesn't fit this DVC: it would be slow"
     return project
 
 
 @pytest.fixture
 def project(template: Trivial, tmp_path: Path) -> Trivial:
     return trivial.copied(template, tmp_path / "project")
-
-
-def enqueue(project: Trivial, *runs: object, again: bool = False) -> dict[str, str]:
-    return load("execution.queue").enqueue(project.root, runs, again)
 
 
 def state(project: Trivial) -> tuple[object, ...]:
@@ -60,7 +57,7 @@ def state(project: Trivial) -> tuple[object, ...]:
 
 def queued_tree(project: Trivial, name: str) -> tuple[pygit2.Oid, dict]:
     """The tree of a queued experiment, without the notes on how it was asked for, and these."""
-    task = next(task for task in load("results.tasks").read(project.root) if task.name == name)
+    task = next(task for task in queue_tasks.read(project.root) if task.name == name)
     git = pygit2.Repository(str(project.root))
     tree = git[task.commit].peel(pygit2.Commit).tree
     notes = pickle.loads(tree[".dvc/tmp/repro.dat"].read_raw())
@@ -76,7 +73,7 @@ def test_it_is_what_dvc_would_queue(project: Trivial) -> None:
     project.call("dvc", "queue", "remove", "theirs")
     run = project.run("ours", lr=0.25, seed=7)
     run.params["experiment"] = None
-    enqueue(project, run)
+    project.enqueue(run)
     our_tree, our_notes = queued_tree(project, "ours")
     assert our_tree == their_tree
     assert our_notes["targets"] == their_notes["targets"] == ["infer"]
@@ -86,15 +83,14 @@ def test_it_is_what_dvc_would_queue(project: Trivial) -> None:
 def test_both_ways_give_the_same_tree(project: Trivial) -> None:
     from dvc.repo import Repo
 
-    ordinary, plumbing = load("execution.ordinary"), load("execution.plumbing")
     run = project.run("same", lr=0.3)
     git = pygit2.Repository(str(project.root))
     with Repo(str(project.root)) as repo:
         trees = []
-        for way in (ordinary, plumbing):
-            (commit,) = way.put(repo, [("same", run.params, "infer")])
+        for way in (stock_queue, fast_queue):
+            (commit,) = way.put(repo, [Job("same", run.params, "infer")])
             trees.append(git[commit].peel(pygit2.Commit).tree.id)
-            plumbing.withdraw(repo, [commit])
+            fast_queue.withdraw(repo, [commit])
     assert trees[0] == trees[1]
     assert project.call("git", "status", "--porcelain").stdout == ""
 
@@ -102,7 +98,7 @@ def test_both_ways_give_the_same_tree(project: Trivial) -> None:
 @pytest.mark.slow
 def test_dvc_shows_and_runs_them(project: Trivial) -> None:
     runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]
-    assert enqueue(project, *runs) == {f"run-{i}": f"run-{i}" for i in range(3)}
+    assert project.enqueue(*runs) == {f"run-{i}": f"run-{i}" for i in range(3)}
     listed = project.call("dvc", "queue", "status").stdout
     assert [line.split()[1] for line in listed.splitlines() if "Queued" in line] == ["run-0", "run-1", "run-2"]
     project.call("dvc", "queue", "start", "-j", "1")
@@ -120,21 +116,21 @@ def idle(project: Trivial) -> bool:
 
 def test_an_experiment_is_queued_once(project: Trivial) -> None:
     run, twin = project.run("first"), project.run("second")
-    assert enqueue(project, run, twin) == {"first": "first", "second": "second"}
-    assert enqueue(project, run) == {}
-    assert enqueue(project, project.run("other name")) == {}
-    assert enqueue(project, run, again=True) == {}  # it is under way
+    assert project.enqueue(run, twin) == {"first": "first", "second": "second"}
+    assert project.enqueue(run) == {}
+    assert project.enqueue(project.run("other name")) == {}
+    assert project.enqueue(run, again=True) == {}  # it is under way
 
 
 def test_all_or_nothing(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
-    enqueue(project, project.run("taken"))
+    project.enqueue(project.run("taken"))
     before = state(project)
     with pytest.raises(UserError, match="the name taken is taken"):
-        enqueue(project, project.run("new", lr=0.5), project.run("taken", lr=0.6))
+        project.enqueue(project.run("new", lr=0.5), project.run("taken", lr=0.6))
     assert state(project) == before
 
-    plumbing, sent = load("execution.plumbing"), []
-    announce = plumbing._announce
+    sent = []
+    announce = fast_queue._announce
 
     def fail_at_the_third(repo: object, entry: object) -> None:
         sent.append(entry)
@@ -142,10 +138,10 @@ def test_all_or_nothing(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> No
             raise OSError("no space left on device")
         announce(repo, entry)
 
-    monkeypatch.setattr(plumbing, "_announce", fail_at_the_third)
+    monkeypatch.setattr(fast_queue, "_announce", fail_at_the_third)
     with pytest.raises(OSError, match="no space"):
-        enqueue(project, *[project.run(f"new-{i}", lr=0.5 + i) for i in range(4)])
-    assert [task.name for task in load("results.tasks").read(project.root)] == ["taken"]
+        project.enqueue(*[project.run(f"new-{i}", lr=0.5 + i) for i in range(4)])
+    assert [task.name for task in queue_tasks.read(project.root)] == ["taken"]
     reflog = project.call("git", "reflog", "show", "--format=%gs", "refs/exps/celery/stash").stdout
     assert "new-" not in reflog and "taken" in reflog
 
@@ -156,13 +152,13 @@ import sys, trivial
 from pathlib import Path
 project = trivial.Trivial(Path.cwd())
 runs = [project.run(f"run-{i}", lr=0.001 * (i + 1)) for i in range(40)]
-load("execution.queue").enqueue(project.root, runs)
+project.enqueue(*runs)
 """
     processes = [project.script(text) for _ in range(3)]
     for process in processes:
         output = process.communicate(timeout=300)[0]
         assert process.returncode == 0, output
-    names = [task.name for task in load("results.tasks").read(project.root)]
+    names = [task.name for task in queue_tasks.read(project.root)]
     assert names == [f"run-{i}" for i in range(40)]
 
 
@@ -170,7 +166,7 @@ load("execution.queue").enqueue(project.root, runs)
 def test_values_never_reach_a_shell(project: Trivial) -> None:
     run = project.run("run")
     run.params["augmentation"] = dict(zip("abcdefghijk", NASTY, strict=True))
-    enqueue(project, run)
+    project.enqueue(run)
     project.call("dvc", "queue", "start", "-j", "1")
     trivial.wait_until(lambda: idle(project))
     assert project.records()["run"].params["augmentation"] == run.params["augmentation"]
@@ -181,9 +177,9 @@ REFUSED = {
     "no git repository": "rm -rf .git",
     "no commit yet": "git update-ref -d HEAD",
     "HEAD is detached": "git checkout -q --detach",
-    "not committed: src/train.py": "echo >> src/train.py",
+    "not committed: src/stand_in.py": "echo >> src/stand_in.py",
     "not committed: conf/config.yaml": "echo >> conf/config.yaml && git add conf",
-    "not committed: src/new.py": "touch src/new.py",
+    "not committed: conf/new.yaml": "touch conf/new.yaml",
     "not committed: dvc.yaml": "echo '# ' >> dvc.yaml",
 }
 
@@ -193,15 +189,26 @@ def test_refused(message: str, project: Trivial) -> None:
     run = project.run("run")
     project.call("bash", "-c", REFUSED[message])
     with pytest.raises(UserError, match=message):
-        enqueue(project, run)
+        project.enqueue(run)
     assert not list((project.root / ".dvc" / "tmp").rglob("*.msg"))
+
+
+def test_what_git_does_not_know_counts_where_a_stage_depends_on_it(project: Trivial) -> None:
+    (project.root / "src" / "notes.py").touch()
+    project.enqueue(project.run("run", lr=0.2))
+    pipeline = project.root / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("deps: [data/prepared, src/stand_in.py]", "deps: [data/prepared, src]"))
+    project.commit("a stage reads the whole folder")
+    (project.root / "src" / "new.py").touch()
+    with pytest.raises(UserError, match="not committed: src/new.py"):
+        project.enqueue(project.run("again", lr=0.3))
 
 
 def test_what_dvc_writes_here_is_no_obstacle(project: Trivial) -> None:
     project.call("dvc", "exp", "run", "-S", "lr=0.7", "infer")
     before = project.call("git", "status", "--porcelain").stdout
     assert "params.yaml" in before
-    enqueue(project, project.run("run", lr=0.2))
+    project.enqueue(project.run("run", lr=0.2))
     assert project.call("git", "status", "--porcelain").stdout == before
     assert project.records()["run"].params["lr"] == 0.2
 
@@ -209,7 +216,7 @@ def test_what_dvc_writes_here_is_no_obstacle(project: Trivial) -> None:
 def test_another_design_that_is_not_committed_is_no_obstacle(project: Trivial) -> None:
     (project.root / "designs").mkdir(exist_ok=True)
     (project.root / "designs" / "draft.yaml").write_text("kind: sweep\n")
-    enqueue(project, project.run("run", lr=0.2))
+    project.enqueue(project.run("run", lr=0.2))
     assert "run" in project.records()
 
 
@@ -217,20 +224,20 @@ def test_work_tree_index_and_head_stay(project: Trivial) -> None:
     (project.root / "notes.txt").write_text("mine")
     index = (project.root / ".git" / "index").read_bytes()
     times = {path: path.stat().st_mtime_ns for path in project.root.glob("*") if path.is_file()}
-    enqueue(project, *[project.run(f"run-{i}", lr=0.1 + i) for i in range(5)])
+    project.enqueue(*[project.run(f"run-{i}", lr=0.1 + i) for i in range(5)])
     assert {path: path.stat().st_mtime_ns for path in project.root.glob("*") if path.is_file()} == times
     assert pygit2.Repository(str(project.root)).status() == {"notes.txt": pygit2.GIT_STATUS_WT_NEW}
     assert (project.root / ".git" / "index").read_bytes() == index
     assert project.call("git", "stash", "list").stdout == ""
 
 
-def test_without_the_plumbing(project: Trivial) -> None:
+def test_without_the_fast_queue(project: Trivial) -> None:
     note = project.root / ".dvc" / "tmp" / "lab" / "selftest.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "passed": False}))
     params = (project.root / "params.yaml").read_bytes()
     runs = [project.run(f"run-{i}", lr=0.1 + i) for i in range(2)]
-    assert list(enqueue(project, *runs)) == ["run-0", "run-1"]
-    assert [task.name for task in load("results.tasks").read(project.root)] == ["run-0", "run-1"]
+    assert list(project.enqueue(*runs)) == ["run-0", "run-1"]
+    assert [task.name for task in queue_tasks.read(project.root)] == ["run-0", "run-1"]
     assert (project.root / "params.yaml").read_bytes() == params
     assert os.path.exists(project.root / ".git" / "HEAD")
     assert project.call("git", "symbolic-ref", "--short", "HEAD").stdout == "main\n"

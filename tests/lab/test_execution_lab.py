@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -49,7 +48,7 @@ def project(tmp_path: Path) -> Trivial:
 
 
 def lab(project: Trivial, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return project.call(sys.executable, "src/lab.py", *arguments, check=False)
+    return project.lab(*arguments, check=False)
 
 
 def test_from_a_question_to_a_table(project: Trivial) -> None:
@@ -67,7 +66,7 @@ def test_from_a_question_to_a_table(project: Trivial) -> None:
     assert "variants" in lab(project, "status").stdout
     (record, *_) = project.records().values()
     assert record.experiment["design"] == "variants"
-    assert record.task is None, "what has finished is forgotten by the queue"
+    assert record.pending is None, "what has finished is forgotten by the queue"
 
 
 def test_a_failure_is_told(project: Trivial) -> None:
@@ -111,7 +110,7 @@ def test_a_baseline_outlives_commits_that_change_nothing_of_it(project: Trivial)
     write(project, "own", SWEEP)
     done = lab(project, "queue", "own")
     assert done.returncode == 0, done.stderr
-    next((project.root / "src").glob("*/vision/latency.py")).open("a").write("# changed\n")
+    (project.root / "src" / "stand_in.py").open("a").write("# changed\n")
     project.commit("another code")
     done = lab(project, "queue", "own")
     assert done.returncode == 2 and "baseline: not measured on this commit" in done.stderr
@@ -123,8 +122,8 @@ def write(project: Trivial, name: str, design: dict) -> None:
 
 
 def test_refused(project: Trivial) -> None:
-    (project.root / "src" / "train.py").open("a").write("# changed\n")
+    (project.root / "src" / "stand_in.py").open("a").write("# changed\n")
     done = lab(project, "run", "designs/variants.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "src/train.py" in done.stderr
+    assert "src/stand_in.py" in done.stderr
     assert project.records() == {}

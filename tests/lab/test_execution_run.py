@@ -11,7 +11,11 @@ import psutil
 import pytest
 
 import trivial
-from project import load
+from lab.design import bayesian, models
+from lab.errors import UserError
+from lab.execution import run
+from lab.execution.dvc import compatibility, queue_tasks, workers
+from lab.execution.standings import progress
 from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
@@ -21,7 +25,7 @@ pytestmark = pytest.mark.slow  # workers take seconds to start
 def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
     """A project to copy: its self-test is done."""
     project = trivial.make(tmp_path_factory.mktemp("template") / "project")
-    assert load("execution.selftest").passed(project.root)
+    assert compatibility.passed(project.root)
     return project
 
 
@@ -32,7 +36,7 @@ def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def execute(project: Trivial, runs: list, jobs: int = 2, again: bool = False) -> list:
-    return load("execution.run").Execution(project.root, jobs, lambda rows: None, again).add(runs)
+    return project.execution(jobs, again).add(runs)
 
 
 def statuses(rows: list) -> dict[str, str]:
@@ -66,8 +70,8 @@ def test_failed_runs_are_kept_and_not_repeated(project: Trivial) -> None:
 
 
 def test_a_later_wave_is_refused_before_the_first(project: Trivial) -> None:
-    load("execution.queue").enqueue(project.root, [project.run("taken")])
-    with pytest.raises(load("errors").UserError, match="the name taken is taken"):
+    project.enqueue(project.run("taken"))
+    with pytest.raises(UserError, match="the name taken is taken"):
         execute(project, [project.run("new", lr=0.5), project.run("taken", lr=0.6, wave=1)])
     assert list(project.records()) == ["taken"]
 
@@ -75,7 +79,7 @@ def test_a_later_wave_is_refused_before_the_first(project: Trivial) -> None:
 def test_a_finished_run_of_another_design_is_reused(project: Trivial) -> None:
     execute(project, [project.run("first", design="one")])
     (project.root / "README.md").write_text("A commit that changes nothing of it.")
-    change(project, "tracking/text.py")
+    change(project, "lab/tracking/text.py")
     project.commit("what lab does with runs is another")
     (row,) = execute(project, [project.run("second", design="two")])
     assert (row.status, row.record.name) == ("finished", "first")
@@ -83,14 +87,14 @@ def test_a_finished_run_of_another_design_is_reused(project: Trivial) -> None:
     (row,) = execute(project, [project.run("second", design="two")], again=True)
     assert (row.status, row.record.name) == ("finished", "second")
 
-    change(project, "vision/latency.py")
+    change(project, "stand_in.py")
     project.commit("what stages do is another")
     (row,) = execute(project, [project.run("third")])
     assert (row.status, row.record.name) == ("finished", "third")
 
 
 def change(project: Trivial, module: str) -> None:
-    next((project.root / "src").glob(f"*/{module}")).open("a").write("# changed\n")
+    (project.root / "src" / module).open("a").write("# changed\n")
 
 
 def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +106,7 @@ def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.Mo
             process.kill()
             attempts.add(process.info["cwd"])
 
-    rows = load("execution.run").Execution(project.root, 1, kill).add([project.run("run")])
+    rows = project.execution(1, watcher=kill).add([project.run("run")])
     assert statuses(rows) == {"run": "failed"}
     assert "train ended with -9" in rows[0].record.reason
     assert len(attempts) == 2
@@ -119,7 +123,7 @@ import trivial
 from pathlib import Path
 project = trivial.Trivial(Path.cwd())
 runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]
-load("execution.run").Execution(project.root, 1, lambda rows: None).add(runs)
+project.execution(1).add(runs)
 """
 
 
@@ -135,14 +139,12 @@ def test_an_interrupted_lab_leaves_the_queue_as_it_is(project: Trivial) -> None:
 
 
 def test_stop_now_and_take_up_again(project: Trivial) -> None:
-    run = load("execution.run")
     lab = project.script(LAB, TRIVIAL_SLEEP="30")
     trivial.wait_until(lambda: bool(project.calls("train")))
-    assert run.stop(project.root, now=True) == 1
+    assert run.stop(project.root, project.backend(), now=True) == 1
     assert "Stopped" in lab.communicate(timeout=60)[0]
-    workers = load("execution.workers")
     assert workers.alive(project.root) == []
-    tasks = load("results.tasks").read(project.root)
+    tasks = queue_tasks.read(project.root)
     assert len(tasks) == 3 and [workers.runner(task) for task in tasks] == [None] * 3
     # Failed and queued, as a rule. A worker may just have taken the next one, or not have come to note the end of its own.
     assert "finished" not in {record.status for record in project.records().values()}
@@ -154,8 +156,9 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
 def test_progress_of_a_running_training(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "9")
     seen = set()
-    watch = lambda rows: seen.update(str(load("execution.status").progress(row.record)) for row in rows if row.record)  # noqa: E731
-    load("execution.run").Execution(project.root, 1, watch).add([project.run("run", lr=0.5)])
+    contract = project.project().contract
+    watch = lambda rows: seen.update(str(progress(row.record, contract)) for row in rows if row.record)  # noqa: E731
+    project.execution(1, watcher=watch).add([project.run("run", lr=0.5)])
     epochs = project.run("run").params["training"]["max_epochs"]
     assert f"train 2/{epochs}  val/f1_macro 0.5" in seen
 
@@ -166,8 +169,7 @@ def test_metrics_of_stages_that_did_not_run_are_not_the_runs(project: Trivial) -
     execute(project, [project.run("run", lr=0.1)])
     whole, run = project.records().values()
     assert list(whole.metrics) == ["train", "infer", "quant"]
-    content = load("results.checkout").commit(project.root, run.commit)
-    assert content.text("metrics/quant.json"), "the baseline's file is in its commit"
+    assert run.content.text("metrics/quant.json"), "the baseline's file is in its commit"
     assert list(run.metrics) == ["train", "infer"]
 
 
@@ -184,8 +186,7 @@ def test_the_history_holds_what_no_experiment_does(project: Trivial) -> None:
     assert record.experiment == {}
 
 
-def test_a_bayesian_search_is_replayed(template: Trivial) -> None:
-    models, bayesian = load("design.models"), load("design.bayesian")
+def test_a_bayesian_search_is_replayed() -> None:
     ranges = {"lr": models.Range(low=0.001, high=0.1, log=True), "model": ["a", "b"]}
     sweep = models.SweepConfig(strategy="bayesian", max_runs=9, parallel=2, parameters=ranges)
     design = models.SweepDesign(name="d", kind="sweep", type="train", title="?", sweep=sweep)
