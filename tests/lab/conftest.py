@@ -20,9 +20,9 @@ settings.load_profile("lab")
 
 
 @pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tree() -> Path:
     """The template's conf/, designs/, dvc.yaml, params.yaml and lab.yaml as a project has them. Not to be changed."""
-    return contracts.render(tmp_path_factory.mktemp("tree"))
+    return contracts.tree()
 
 
 @pytest.fixture(scope="session")

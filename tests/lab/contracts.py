@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ ANSWERS = {
 }
 CONFIG = ("conf", "designs", ".dvc/config", "dvc.yaml", "params.yaml", "lab.yaml")
 HOOKS = ("check", "item_pictures")
+FOLDER = tempfile.TemporaryDirectory(prefix="lab-tree-")  # of `tree`: gone when the tests end
 
 
 def rendered(text: str, **answers: str) -> str:
@@ -44,6 +46,12 @@ def render(folder: Path, names: tuple[str, ...] = CONFIG, **answers: str) -> Pat
             copy.write_text(rendered(file.read_text(encoding="utf-8"), **answers), encoding="utf-8")
             shutil.copymode(file, copy)
     return folder
+
+
+@lru_cache
+def tree() -> Path:
+    """The template's config, dvc.yaml, lab.yaml and designs, as a project has them: for all tests that only read it."""
+    return render(Path(FOLDER.name))
 
 
 def without_hooks(text: str) -> str:

@@ -109,15 +109,14 @@ def out_of_bounds(design: Design, hypothesis: Hypothesis, contract: Contract) ->
     metric = contract.metric(hypothesis.metric)
     low = -math.inf if metric.low is None else metric.low
     high = math.inf if metric.high is None else metric.high
-    stated = {"expected": hypothesis.expected, **{f"targets.{name}": value for name, value in design.targets.items()}}
-    wrong = {key: value for key, value in stated.items() if value is not None and not low <= value <= high}
-    if hypothesis.min_effect > high - low:
-        wrong["min_effect"] = hypothesis.min_effect
+    stated = {"expected": (hypothesis.expected, low, high), "min_effect": (hypothesis.min_effect, 0.0, high - low)}
+    stated |= {f"targets.{name}": (value, low, high) for name, value in design.targets.items()}
     bounds = f"above {low:g}" if metric.high is None else f"below {high:g}"
     if metric.low is not None and metric.high is not None:
         bounds = f"between {low:g} and {high:g}"
-    for key, value in wrong.items():
-        yield Check(key, False, f"{value:g}, but {metric.name} lies {bounds}")
+    for key, (value, least, most) in stated.items():
+        if value is not None and not least <= value <= most:
+            yield Check(key, False, f"{value:g}, but {metric.name} lies {bounds}")
 
 
 def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:

@@ -89,6 +89,8 @@ class HydraSource:
             content = OmegaConf.to_container(config, resolve=resolve)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"{self.called} with {' '.join(texts)}: {str(error).splitlines()[0]}") from error
+        except yaml.YAMLError as error:
+            raise UserError(f"{self.called}: not YAML: {' '.join(str(error).split())}") from error
         assert isinstance(content, dict)
         return content  # type: ignore[return-value]
 

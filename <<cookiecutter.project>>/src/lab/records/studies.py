@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
 
-PIPELINE_FILES = ("conf", "dvc.yaml", "params.yaml", FILE)  # what a plan is made of
+PIPELINE_FILES = ("conf", ".dvc/config", "dvc.yaml", "params.yaml", FILE)  # what a plan is made of
 
 
 def read(project: Project, design: Path | str) -> Study:

@@ -4,17 +4,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from contracts import VISION
 
-from project import load
+from lab.design import design_file, power, preflight
+from lab.design import plan as planning
+from lab.design.preflight import Inputs
+from lab.execution import preflight_inputs
 
-schema = load("design.schema")
-power = load("design.power")
-preflight = load("design.preflight")
-planning = load("design.plan")
-Facts = preflight.Facts
-gathered = load("execution.facts")
-
-READY = {"path": "designs/some.yaml", "tracking": "MLflow", "measured": True}
+READY = {"path": "designs/some.yaml", "contract": VISION, "tracking": "MLflow", "measured": True}
 HYPOTHESIS = {"claim": "It is better", "metric": "infer.f1_macro", "min_effect": 0.01, "expected": 0.9}
 
 
@@ -24,7 +21,9 @@ def design(kind: str = "comparison", /, **settings: Any) -> Any:
         "comparison": {"comparison": {"variable": "model", "values": ["a", "b", "c"]}},
         "sweep": {"sweep": {"parameters": {"lr": [0.1, 0.2]}}},
     }
-    return schema.parse({"kind": kind, "type": "train", "title": "What?", "name": "some", **blocks[kind], **settings})
+    return design_file.parse(
+        {"kind": kind, "type": "train", "title": "What?", "name": "some", **blocks[kind], **settings}, VISION
+    )
 
 
 def plan(made: Any, arms: tuple[str, ...] = ("a", "b", "c")) -> Any:
@@ -36,8 +35,8 @@ def plan(made: Any, arms: tuple[str, ...] = ("a", "b", "c")) -> Any:
     return planning.Plan(made, "", runs)
 
 
-def line(name: str, made: Any, facts: Any, planned: Any = None) -> Any:
-    found = preflight.checks(made, planned or plan(made), facts)
+def line(name: str, made: Any, inputs: Any, planned: Any = None) -> Any:
+    found = preflight.checks(made, planned or plan(made), inputs)
     return next(check for check in found if check.name == name)
 
 
@@ -78,7 +77,7 @@ def test_noise_floor() -> None:
 
 def test_a_design_that_is_ready() -> None:
     made = design(hypothesis=HYPOTHESIS, seeds=list(range(8)))
-    found = preflight.checks(made, plan(made), Facts(**READY, baseline=[0.90, 0.901, 0.899, 0.9], seconds=60, jobs=2))
+    found = preflight.checks(made, plan(made), Inputs(**READY, baseline=[0.90, 0.901, 0.899, 0.9], seconds=60, jobs=2))
     assert all(check.ok for check in found), found
     assert not preflight.blocked(found)
     text = {check.name: check.message for check in found}
@@ -88,7 +87,7 @@ def test_a_design_that_is_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "name"),
+    ("inputs", "name"),
     [
         ({"git": "not committed: src/train.py"}, "code committed"),
         ({"committed": False}, "design committed"),
@@ -99,9 +98,9 @@ def test_a_design_that_is_ready() -> None:
         ({"settings": "b: training.optimizer=adamm is not one of adamw, adam, sgd."}, "configs"),
     ],
 )
-def test_what_blocks(facts: dict[str, Any], name: str) -> None:
+def test_what_blocks(inputs: dict[str, Any], name: str) -> None:
     made = design("sweep", hypothesis=HYPOTHESIS)
-    found = preflight.checks(made, plan(made), Facts(**(READY | facts)))
+    found = preflight.checks(made, plan(made), Inputs(**(READY | inputs)))
     assert [check.name for check in found if not check.ok and check.blocks] == [name]
     assert preflight.blocked(found)
 
@@ -110,23 +109,27 @@ def test_a_question_without_an_expectation_blocks() -> None:
     silent = HYPOTHESIS | {"expected": None}
     for hypothesis, names in ((None, ["hypothesis", "expected result"]), (silent, ["expected result"])):
         made = design(hypothesis=hypothesis)
-        found = preflight.checks(made, plan(made), Facts(**READY))
+        found = preflight.checks(made, plan(made), Inputs(**READY))
         assert [check.name for check in found if not check.ok and check.blocks] == names
 
 
 def test_a_share_lies_between_0_and_1() -> None:
     made = design(hypothesis=HYPOTHESIS | {"expected": 95, "min_effect": 2}, targets={"target": 0.9, "stretch": 1.5})
-    found = preflight.checks(made, plan(made), Facts(**READY, shares={"infer.f1_macro"}))
+    found = preflight.checks(made, plan(made), Inputs(**READY))
     objections = [(check.name, check.message) for check in found if not check.ok and check.blocks]
     assert [name for name, _ in objections] == ["expected", "min_effect", "targets.stretch"]
     assert objections[0][1] == "95, but infer.f1_macro lies between 0 and 1"
-    assert not preflight.blocked(preflight.checks(made, plan(made), Facts(**READY))), "of seconds, 95 is a good number"
+    seconds = {"claim": "c", "metric": "seconds.train", "expected": 95}
+    made = design(hypothesis=seconds)
+    assert not preflight.blocked(preflight.checks(made, plan(made), Inputs(**READY))), "of seconds, 95 is a good number"
+    made = design(hypothesis=seconds | {"expected": -1})
+    assert "-1, but seconds.train lies above 0" in line("expected", made, Inputs(**READY)).message
 
 
 @pytest.mark.parametrize(("basis", "words"), [("images", "over test images"), ("counted", "is counted")])
 def test_where_seeds_decide_nothing_none_are_asked_for(basis: str, words: str) -> None:
     made = design(type="infer", hypothesis=HYPOTHESIS)
-    found = preflight.checks(made, plan(made), Facts(**READY, baseline=[0.88, 0.90, 0.92], basis=basis))
+    found = preflight.checks(made, plan(made), Inputs(**READY, baseline=[0.88, 0.90, 0.92], basis=basis))
     told = {check.name: check.message for check in found}
     assert "seeds" not in told
     assert words in told["power"]
@@ -135,32 +138,32 @@ def test_where_seeds_decide_nothing_none_are_asked_for(basis: str, words: str) -
 
 def test_a_missing_baseline_is_named_after_the_task() -> None:
     made = design("sweep", hypothesis=HYPOTHESIS)
-    facts = Facts(**(READY | {"measured": False, "task": "detection"}))
-    assert "lab run designs/detection_baseline.yaml" in line("baseline", made, facts).message
+    inputs = Inputs(**(READY | {"measured": False, "task": "detection"}))
+    assert "lab run designs/detection_baseline.yaml" in line("baseline", made, inputs).message
 
 
 def test_a_plan_that_can_not_be_made_blocks() -> None:
-    found = preflight.checks(design(hypothesis=HYPOTHESIS), "lrr is no key", Facts(**READY))
+    found = preflight.checks(design(hypothesis=HYPOTHESIS), "lrr is no key", Inputs(**READY))
     assert [(c.name, c.message) for c in found if not c.ok and c.blocks] == [("runs", "lrr is no key")]
     assert "baseline" not in {check.name for check in found}, "the arm that it names may be misspelt"
 
 
 def test_one_seed_gets_a_warning_that_says_what_it_cannot_tell() -> None:
-    check = line("seeds", design(hypothesis=HYPOTHESIS), Facts(**READY))
+    check = line("seeds", design(hypothesis=HYPOTHESIS), Inputs(**READY))
     assert (check.ok, check.blocks) == (False, False)
     assert "luck of a seed" in check.message
 
 
 def test_power_is_judged_by_the_baselines_replicates() -> None:
     made = design(hypothesis=HYPOTHESIS, seeds=[0, 1, 2])
-    weak = line("power", made, Facts(**READY, baseline=[0.88, 0.90, 0.92], replicates="some_baseline"))
+    weak = line("power", made, Inputs(**READY, baseline=[0.88, 0.90, 0.92], replicates="some_baseline"))
     assert not weak.ok
     assert "by the spread of 3 runs of some_baseline: 0.02" in weak.message
     assert "an effect of 0.01 needs 79 seeds" in weak.message
     assert "3 show" in weak.message
-    strong = line("power", made, Facts(**READY, baseline=[0.9, 0.9001, 0.8999]))
+    strong = line("power", made, Inputs(**READY, baseline=[0.9, 0.9001, 0.8999]))
     assert strong.ok, strong
-    assert "unknown" in line("power", made, Facts(**READY)).message
+    assert "unknown" in line("power", made, Inputs(**READY)).message
 
 
 def test_the_noise_is_that_of_the_designs_reference_and_before_that_of_one_baseline() -> None:
@@ -172,29 +175,29 @@ def test_the_noise_is_that_of_the_designs_reference_and_before_that_of_one_basel
     def standing(arm: str, value: float | None) -> Any:
         record = None if value is None else answer(value, 4)
         params = {**answer(None, 4).params, "experiment": {"arm": arm, "baseline": "a"}}
-        return SimpleNamespace(run=SimpleNamespace(arm=arm, params=params), record=record)
+        return SimpleNamespace(arm=arm, run=SimpleNamespace(params=params), record=record)
 
     measured = {"full": [answer(0.7, 30, 0), answer(0.8, 30, 1)], "other": [answer(0.1, 4, 0)]}
     own = [standing("b", 0.3), standing("b", 0.4), standing("a", 0.5), standing("a", 0.6)]
-    assert gathered.replicates(own, measured, "infer.f1_macro") == ([0.5, 0.6], "this design's arm a")
+    assert preflight_inputs.noise(VISION, own, measured, "infer.f1_macro") == ([0.5, 0.6], "this design's arm a")
     begun = [*own[:3], standing("a", None)]
-    values, whose = gathered.replicates(begun, measured, "infer.f1_macro")
+    values, whose = preflight_inputs.noise(VISION, begun, measured, "infer.f1_macro")
     assert (values, whose) == ([0.7, 0.8], "full (which, unlike this design, has training.max_epochs=30, lr=0.2)")
     del measured["full"]
-    assert gathered.replicates(begun, measured, "infer.f1_macro") == ([0.1], "other")
-    assert gathered.replicates([], {}, "infer.f1_macro") == ([], "")
+    assert preflight_inputs.noise(VISION, begun, measured, "infer.f1_macro") == ([0.1], "other")
+    assert preflight_inputs.noise(VISION, [], {}, "infer.f1_macro") == ([], "")
 
 
 def test_an_arm_of_its_own_needs_no_correction() -> None:
     seeds = list(range(8))
-    all_arms = line("seeds", design(hypothesis=HYPOTHESIS, seeds=seeds), Facts(**READY)).message
-    one_arm = line("seeds", design(hypothesis=HYPOTHESIS | {"arm": "b"}, seeds=seeds), Facts(**READY)).message
+    all_arms = line("seeds", design(hypothesis=HYPOTHESIS, seeds=seeds), Inputs(**READY)).message
+    one_arm = line("seeds", design(hypothesis=HYPOTHESIS | {"arm": "b"}, seeds=seeds), Inputs(**READY)).message
     assert "p = 0.016 at best over 2 arms by Holm" in all_arms
     assert "p = 0.0078 at best" in one_arm
 
 
 def test_what_is_done_is_not_waited_for() -> None:
     made = design(hypothesis=HYPOTHESIS, seeds=[0, 1])
-    facts = Facts(**READY, done=4, seconds=3600)
-    assert line("runs", made, facts).message.endswith("= 6, 4 of them done")
-    assert line("duration", made, facts).message.startswith("about 2.0 h")
+    inputs = Inputs(**READY, done=4, seconds=3600)
+    assert line("runs", made, inputs).message.endswith("= 6, 4 of them done")
+    assert line("duration", made, inputs).message.startswith("about 2.0 h")

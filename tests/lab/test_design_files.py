@@ -3,47 +3,49 @@
 import json
 from pathlib import Path
 
+import contracts
 import pytest
 import yaml
+from contracts import PLAIN, PROJECT, VISION
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project import load
-from workspace import PROJECT, SHIPPED
+from lab import yaml12
+from lab.contract import Contract
+from lab.design import design_file
+from lab.design.levels import identity
+from lab.design.models import digest
+from lab.design.scenarios import Scenario
+from lab.errors import UserError
 
-schema = load("design.schema")
-identity = load("design.levels").identity
-scenarios = load("design.scenarios")
-yaml_file = load("design.yaml_file")
-UserError = load("errors").UserError
-
+SHIPPED = sorted((contracts.tree() / "designs").glob("*.yaml"))
 HEAD = "kind: {kind}\ntype: train\ntitle: What?\n"
 SWEEP = HEAD.format(kind="sweep")
 COMPARISON = HEAD.format(kind="comparison")
 SINGLE = HEAD.format(kind="single")
 
 
-def message(folder: Path, text: str | bytes) -> str:
+def message(folder: Path, text: str | bytes, contract: Contract = VISION) -> str:
     path = folder / "some.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(UserError) as caught:
-        schema.read(path)
+        design_file.read(path, contract)
     assert str(path) in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_designs_survive_the_round_trip(path: Path, tmp_path: Path) -> None:
-    design = schema.read(path)
+    design = design_file.read(path, VISION)
     copy = tmp_path / path.name
-    schema.write(design, copy)
-    assert schema.read(copy) == design
-    assert yaml_file.read(copy)[0] == yaml_file.read(path)[0]
+    design_file.write(design, copy)
+    assert design_file.read(copy, VISION) == design
+    assert yaml12.load(copy.read_text()) == yaml12.load(path.read_text())
 
 
 def test_the_json_schema_is_the_committed_one() -> None:
     committed = json.loads((PROJECT / "designs" / "schema.json").read_text())
-    assert committed == schema.json_schema(), "lab schema writes it anew"
+    assert committed == design_file.json_schema(VISION), "lab schema writes it anew"
     assert "designs/schema.json" in json.loads((PROJECT / ".vscode" / "settings.json").read_text())["yaml.schemas"]
 
 
@@ -83,7 +85,7 @@ def test_the_json_schema_is_the_committed_one() -> None:
         (SINGLE + "base: [\"a=1\\nb=2\"]\n", "line break"),
         (SINGLE + "targets: {good: 0.9}\n", "line 4: targets: targets expects a hypothesis"),
         (SINGLE + "date: 21.11.2026\n", "expected a date such as 2026-11-21"),
-        (SINGLE + "hypothesis: {claim: c, metric: f1}\n", "expected a file of metrics/ and a key in it"),
+        (SINGLE + "hypothesis: {claim: c, metric: f1}\n", "'f1': expected the name of a metrics file and a key in it, such as infer.mAP50_95"),
         (SINGLE + "hypothesis: {claim: c, metric: infer.f1, guardrails: [{metric: infer.x}]}\n", "guardrails.0: expected one of"),
         (COMPARISON + "comparison: {variable: quant}\n", "expected either values or variables"),
         (COMPARISON + "comparison: {values: [a, b]}\n", "expects variable"),
@@ -91,7 +93,7 @@ def test_the_json_schema_is_the_committed_one() -> None:
         (COMPARISON + "comparison: {variable: quant, values: {a: 3}}\n", "comparison.values.a: 3: expected an override, such as training.max_epochs=2, or a list of them; values"),
         (COMPARISON + "comparison:\n  values:\n    a: [lr=1, 2]\n", "line 6: comparison.values.a.1: 2: expected an override, such as"),
         (COMPARISON + "comparison: {variable: 3, values: [a]}\n", "comparison.variable: 3: expected a text"),
-        (COMPARISON + "hypothesis: {claim: c, metric: infer.f1, versus: a}\ncomparison:\n  variable: lr\n  values: [a, b]\n  versus: b\n", "line 8: comparison.versus: hypothesis.versus is a, but"),
+        (COMPARISON + "hypothesis: {claim: c, metric: infer.f1_macro, versus: a}\ncomparison:\n  variable: lr\n  values: [a, b]\n  versus: b\n", "line 8: comparison.versus: hypothesis.versus is a, but"),
         ("kind: [\n", "line 2: not YAML"),
         ("kind: &a [1]\ntype: *a\n", "line 2: *a: aliases are not used in designs"),
         ("[" * 5000, "nested more than 12 deep"),
@@ -118,7 +120,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "lr_sweep.yaml").write_text(SINGLE)
     for name, words in {"lr_swep.yaml": "Did you mean", "": "a folder"}.items():
         with pytest.raises(UserError, match=words):
-            schema.read(tmp_path / name)
+            design_file.read(tmp_path / name, VISION)
 
 
 def test_a_name_belongs_to_one_design(tmp_path: Path) -> None:
@@ -126,13 +128,13 @@ def test_a_name_belongs_to_one_design(tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(SINGLE + "name: one\n")
     (tmp_path / "broken.yaml").write_text("[")
     with pytest.raises(UserError, match="one is taken by .*one.yaml"):
-        schema.names_taken(schema.read(tmp_path / "two.yaml"), tmp_path / "two.yaml")
+        design_file.names_taken(design_file.read(tmp_path / "two.yaml", VISION), tmp_path / "two.yaml")
 
 
 def test_plain_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
     path.write_text("a: [1e-3, .5, 1e3, 007, 1:30, on, yes, True, ~, 2026-11-21, -3, '1']")
-    assert yaml_file.read(path)[0] == {
+    assert design_file.load(path.read_text(), path)[0] == {
         "a": [0.001, 0.5, 1000.0, "007", "1:30", "on", "yes", True, None, "2026-11-21", -3, "1"]
     }
 
@@ -162,43 +164,124 @@ def test_designs_survive_the_way_to_yaml_and_back(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     hypothesis = {"claim": claim, "metric": "infer.f1_macro", "expected": expected}
-    scenario = scenarios.TrainingScenario("generated", title, hypothesis=hypothesis, seeds=seeds)
+    scenario = Scenario("generated", title, "train", VISION, hypothesis=hypothesis, seeds=seeds)
     design = scenario.with_sweep(parameters)
     path = tmp_path_factory.getbasetemp() / "generated.yaml"
-    schema.write(design, path)
-    again = schema.read(path)
+    design_file.write(design, path)
+    again = design_file.read(path, VISION)
     assert again == design
-    assert schema.digest(again) == schema.digest(design)
+    assert digest(again) == digest(design)
 
 
 def test_scenarios_give_the_designs_of_files(tmp_path: Path) -> None:
+    def scenario(type: str = "train", **settings: object) -> Scenario:
+        return Scenario("a", "q", type=type, contract=VISION, **settings)
+
     built = [
-        scenarios.TrainingScenario("a", "q").single(),
-        scenarios.TrainingScenario("a", "q", seeds=[0, 1]).with_sweep({"lr": [0.1, 0.2]}, strategy="grid"),
-        scenarios.TrainingScenario("a", "q").with_sweep(
-            {"lr": {"low": 0.1, "high": 1}}, strategy="bayesian", max_runs=3
-        ),
-        scenarios.TrainingScenario("a", "q").with_ablation(["x=1"], {"x": "x=0"}, method="factorial"),
-        scenarios.InferenceBenchmarkScenario("a", "q").with_comparison("infer.model", ["v1", "v2"], versus="v1"),
-        scenarios.InferenceBenchmarkScenario("a", "q").with_comparison(values={"v1": "infer.model=v1"}),
-        scenarios.QuantizationScenario("a", "q").with_quant_comparison(["openvino_fp32", "openvino_int8"]),
+        scenario().single(),
+        scenario(seeds=[0, 1]).with_sweep({"lr": [0.1, 0.2]}, strategy="grid"),
+        scenario().with_sweep({"lr": {"low": 0.1, "high": 1}}, strategy="bayesian", max_runs=3),
+        scenario().with_ablation(["x=1"], {"x": "x=0"}, method="factorial"),
+        scenario("infer").with_comparison("infer.model", ["v1", "v2"], versus="v1"),
+        scenario("infer").with_comparison(values={"v1": "infer.model=v1"}),
+        scenario("quant").with_comparison("quant", ["openvino_fp32", "openvino_int8"], versus="openvino_fp32"),
     ]
     for design in built:
-        schema.write(design, tmp_path / "a.yaml")
-        assert schema.read(tmp_path / "a.yaml") == design
+        design_file.write(design, tmp_path / "a.yaml")
+        assert design_file.read(tmp_path / "a.yaml", VISION) == design
     assert built[-1].reference == "openvino_fp32"
     assert [design.type for design in built[-3:]] == ["infer", "infer", "quant"]
     with pytest.raises(UserError, match="Did you mean 'grid'"):
-        scenarios.TrainingScenario("a", "q").with_sweep({"lr": [1]}, strategy="gird")
+        scenario().with_sweep({"lr": [1]}, strategy="gird")
+    with pytest.raises(UserError, match="Did you mean 'train'"):
+        scenario("trian").single()
+    assert Scenario("a", "q", "train").single() == built[0], "without a contract, its form is checked"
 
 
-def test_the_digest_is_that_of_the_question(tmp_path: Path) -> None:
-    said = scenarios.TrainingScenario("a", "q").single()
-    assert schema.digest(said) == schema.digest(scenarios.TrainingScenario("a", "q", seeds=[0], base=[]).single())
-    assert schema.digest(said) != schema.digest(scenarios.TrainingScenario("a", "q", seeds=[0, 1]).single())
+def test_the_digest_is_that_of_the_question() -> None:
+    plain = Scenario("a", "q", "train", VISION).single()
+    assert digest(plain) == digest(Scenario("a", "q", "train", VISION, seeds=[0], base=[]).single())
+    assert digest(plain) == digest(Scenario("a", "q", "train", VISION, run_name=VISION.run_name).single())
+    assert digest(plain) != digest(Scenario("a", "q", "train", VISION, seeds=[0, 1]).single())
+
+
+DIGESTS = {  # of commit 793bb1c: records carry them
+    "classification_ab_benchmark": "6c4cfbec05c8",
+    "classification_ablation": "63af05263433",
+    "classification_architecture": "623bbe100078",
+    "classification_augmentation": "782eae3ae707",
+    "classification_baseline": "d8d83595128f",
+    "classification_bayesian_sweep": "a24ae8dc80ff",
+    "classification_cross_site": "448e41106b06",
+    "classification_ensemble": "239ff77f9f0f",
+    "classification_lr_sweep": "a3b859a8b289",
+    "classification_multi_scale": "13422bfb4e4f",
+    "classification_quantization": "2948b12f0cb6",
+    "classification_random_sweep": "25f5a3eb60b0",
+    "detection_ab_benchmark": "037c0f41e1cc",
+    "detection_ablation": "ad199cecf268",
+    "detection_architecture": "7d6fa5e0d8a6",
+    "detection_augmentation": "66faf753e921",
+    "detection_baseline": "8b6c95414e45",
+    "detection_bayesian_sweep": "d170aea51b2f",
+    "detection_cross_site": "c927b4a53572",
+    "detection_ensemble": "97ab94f21988",
+    "detection_lr_sweep": "2bedba43cc9f",
+    "detection_multi_scale": "359a7c758194",
+    "detection_quantization": "216b9ca7c5eb",
+    "detection_random_sweep": "252090600c01",
+}
+
+
+def test_the_digests_of_the_shipped_designs_are_those_that_records_carry() -> None:
+    assert {path.stem: digest(design_file.read(path, VISION)) for path in SHIPPED} == DIGESTS
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kind: single\ntype: trian\ntitle: t\n", "line 2: type: 'trian' is not one of train. Did you mean 'train'?"),
+        ("kind: single\ntype: train\ntitle: t\ntask: flowers\n", "line 4: task: this project has no tasks"),
+        ("kind: single\ntype: train\ntitle: t\nbase: [train.seed=3]\n", "line 4: base.0: the seed is set by seeds"),
+        (
+            "kind: single\ntype: train\ntitle: t\nhypothesis:\n  claim: c\n  metric: evaluate.size\n",
+            "line 4: hypothesis.direction: lab.yaml doesn't know evaluate.size: say maximize or minimize",
+        ),
+    ],
+)
+def test_what_lab_yaml_does_not_know_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    assert words in message(tmp_path, text, PLAIN)
+
+
+def test_a_metric_that_lab_yaml_does_not_know_may_be_claimed_with_its_direction() -> None:
+    design = {"kind": "single", "type": "train", "title": "t", "name": "a"}
+    hypothesis = {"claim": "c", "metric": "evaluate.emphasized_f1"}
+    stated = design_file.parse({**design, "hypothesis": {**hypothesis, "direction": "minimize"}}, PLAIN)
+    assert stated.hypothesis and stated.hypothesis.direction == "minimize"
+    with pytest.raises(UserError, match="direction: lab.yaml doesn't know evaluate.emphasized_f1"):
+        design_file.parse({**design, "hypothesis": hypothesis}, PLAIN)
+    limits = [{"metric": "evaluate.nodes", "max_increase": 10}]  # the side that is limited is the worse one
+    known = {"claim": "c", "metric": "evaluate.accuracy", "guardrails": limits}
+    assert design_file.parse({**design, "hypothesis": known}, PLAIN)
+
+
+def test_a_project_without_a_seed_has_one_run_an_arm() -> None:
+    seedless = contracts.contract(contracts.PLAIN_TEXT.replace("[train.seed]", "[]"))
+    design = {"kind": "single", "type": "train", "title": "t", "name": "a", "base": ["seed=3"]}
+    assert design_file.parse(design, seedless).base == ["seed=3"], "a setting like others"
+    with pytest.raises(UserError, match="seeds: lab.yaml names no setting that is the seed"):
+        design_file.parse({**design, "seeds": [0, 1]}, seedless)
+
+
+def test_the_json_schema_has_what_lab_yaml_knows() -> None:
+    fields = design_file.json_schema(PLAIN)["$defs"]["SingleDesign"]["properties"]
+    assert fields["type"]["enum"] == ["train"]
+    assert "task" not in fields
+    hypothesis = design_file.json_schema(PLAIN)["$defs"]["Hypothesis"]["properties"]
+    assert hypothesis["metric"]["examples"] == ["evaluate.accuracy"]
 
 
 def test_yaml_that_we_write_is_yaml_for_others() -> None:
-    said = {"a": ["1e-3", "on", "007", "", "null", "~", "a: b", "# x", "é🦊", 0.001, 1, True, None]}
-    assert yaml_file.Loader(yaml_file.dump(said)).get_single_data() == said
-    assert yaml.safe_load(yaml_file.dump({"a": "plain", "b": [1, 2]})) == {"a": "plain", "b": [1, 2]}
+    content = {"a": ["1e-3", "on", "007", "", "null", "~", "a: b", "# x", "é🦊", 0.001, 1, True, None]}
+    assert yaml12.load(yaml12.dump(content)) == content
+    assert yaml.safe_load(yaml12.dump({"a": "plain", "b": [1, 2]})) == {"a": "plain", "b": [1, 2]}

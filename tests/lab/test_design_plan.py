@@ -1,6 +1,7 @@
 """From designs to runs: counts, names, order, waves, and what is refused."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,25 +9,24 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import contracts
 import pytest
+from contracts import PLAIN, PROJECT, VISION
 from dulwich.refs import Ref, check_ref_format
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project import load
-from workspace import PROJECT, SHIPPED
+from lab.design import design_file, names, overrides
+from lab.design import plan as planning
+from lab.design.compose import composer_of
+from lab.design.model_refs import Reference
+from lab.design.models import digest
+from lab.design.pipeline import Pipeline
+from lab.errors import UserError
 
-schema = load("design.schema")
-expansion = load("design.expansion")
-names = load("design.names")
-planning = load("design.plan")
-overrides = load("design.overrides")
-pipelines = load("design.pipeline")
-Reference = load("design.revisions").Reference
-UserError = load("errors").UserError
-
-COMPOSER = load("design.compose").Composer(PROJECT / "conf")
-PIPELINE = pipelines.Pipeline.read(PROJECT / "dvc.yaml")
+COMPOSER = composer_of(contracts.tree())
+PIPELINE = Pipeline.read(contracts.tree() / "dvc.yaml")
+SHIPPED = sorted((contracts.tree() / "designs").glob("*.yaml"))
 DATE = "2026-11-21"
 SITES = {"data.site": ["A", "B"], "infer.site": ["A", "B"]}
 PARTS = {
@@ -39,12 +39,12 @@ ALL = ["augmentation=full", "training.label_smoothing=0.1", "training.ema=true"]
 
 def design(kind: str = "single", type: str = "train", block: dict[str, Any] | None = None, **settings: Any) -> Any:
     said = {"kind": kind, "type": type, "title": "What?", "name": "some", "task": "classification", **settings}
-    return schema.parse(said | ({kind: block} if block else {}))
+    return design_file.parse(said | ({kind: block} if block else {}), VISION)
 
 
 def plan(*arguments: Any, **settings: Any) -> Any:
     made = arguments[0] if arguments and not isinstance(arguments[0], str) else design(*arguments, **settings)
-    return planning.plan(made, COMPOSER, PIPELINE, DATE)
+    return planning.plan(made, VISION, COMPOSER, PIPELINE, DATE)
 
 
 def fails(*arguments: Any, **settings: Any) -> str:
@@ -117,7 +117,7 @@ def test_a_bayesian_sweep_has_the_runs_that_were_chosen() -> None:
     block = {"strategy": "bayesian", "max_runs": 5, "parameters": {"lr": {"low": 0.001, "high": 0.1}}}
     made = design("sweep", block=block, seeds=[0, 1])
     assert (plan(made).runs, plan(made).undecided) == ([], 5)
-    some = planning.plan(made, COMPOSER, PIPELINE, DATE, trials=[{"lr": 0.01}, {"lr": 0.02}])
+    some = planning.plan(made, VISION, COMPOSER, PIPELINE, DATE, trials=[{"lr": 0.01}, {"lr": 0.02}])
     assert [(run.arm, run.seed) for run in some.runs] == [
         ("lr=0.01", 0),
         ("lr=0.01", 1),
@@ -202,18 +202,14 @@ def test_more_combinations_than_anyone_meant() -> None:
         ((), {"base": ["lr=1,2"]}, "several values at once"),
         ((), {"run_name": "{modle}"}, "Did you mean 'model'?"),
         ((), {"hypothesis": {"claim": "c", "metric": "quant.f1_macro"}}, "written by quant, which the design doesn't run"),
-        ((), {"hypothesis": {"claim": "c", "metric": "infer.f1", "arm": "best"}}, "hypothesis.arm: best is not an arm"),
+        ((), {"hypothesis": {"claim": "c", "metric": "infer.f1_macro", "arm": "best"}}, "hypothesis.arm: best is not an arm"),
         ((), {"base": ["infer.members=[a,b]"]}, "names 2 models: an ensemble needs at least 3"),
     ],
 )  # fmt: skip
 def test_refused(arguments: tuple[Any, ...], settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError) as caught:
-        planning.plan(design(*arguments, **settings), COMPOSER, PIPELINE, DATE, resolve=commit_of)
+        planning.plan(design(*arguments, **settings), VISION, COMPOSER, PIPELINE, DATE, resolve=commit_of)
     assert words in str(caught.value)
-
-
-def test_ensembles_have_as_many_members_here_as_in_the_stage() -> None:
-    assert load("design.revisions").LEAST_MEMBERS == load("vision.ensemble").LEAST_MEMBERS
 
 
 @pytest.mark.parametrize("variable", ["model", "training.ema", "training.new", None])
@@ -238,7 +234,7 @@ def test_names_are_unique_and_valid_whatever_the_levels(values: list[str], seeds
         assert check_ref_format(Ref(f"refs/exps/ab/{'c' * 38}/{name}".encode()))
         assert len(name) <= names.LONGEST + 10
         assert overrides.quote(name) == name or name[0].isdigit(), "needs no quotes in infer.model=NAME"
-        assert overrides.parse(f"infer.model={name}").value() == name
+        assert overrides.parse(f"infer.model={name}").value == name
 
 
 def test_the_default_name_says_level_and_seed() -> None:
@@ -274,7 +270,7 @@ def test_a_run_carries_what_it_belongs_to() -> None:
     )
     run = plan(made).runs[3]
     assert run.params["experiment"] == {
-        "design": "some", "digest": schema.digest(made), "kind": "comparison", "type": "quant", "arm": "openvino_int8",
+        "design": "some", "digest": digest(made), "kind": "comparison", "type": "quant", "arm": "openvino_int8",
         "levels": {"quant": "openvino_int8"}, "seed": 4, "replicate": 1, "baseline": "openvino_fp32", "index": 3,
     }  # fmt: skip
     assert run.params["seed"] == 4
@@ -338,7 +334,7 @@ def test_references() -> None:
 def test_models_of_other_experiments_become_commits() -> None:
     values = {"old": "infer.model=other:a", "new": "infer.members=[other:a,other:b,v1]", "own": "infer.model=null"}
     made = design("comparison", "infer", {"values": values}, seeds=[0, 1])
-    runs = planning.plan(made, COMPOSER, PIPELINE, DATE, resolve=commit_of).runs
+    runs = planning.plan(made, VISION, COMPOSER, PIPELINE, DATE, resolve=commit_of).runs
     assert [run.params["infer"]["model"] for run in runs] == [
         commit_of("other:a", 0),
         commit_of("other:a", 1),
@@ -365,7 +361,7 @@ def test_a_sweep_s_arm_needs_no_quotes(written: str, names: str | list[str]) -> 
         return "0" * 40
 
     made = design("comparison", "infer", {"values": {"old": written, "new": "lr=0.1"}})
-    runs = planning.plan(made, COMPOSER, PIPELINE, DATE, resolve=resolve).runs
+    runs = planning.plan(made, VISION, COMPOSER, PIPELINE, DATE, resolve=resolve).runs
     assert resolved == ([names] if isinstance(names, str) else names)
     assert COMPOSER.compose(runs[0].overrides)["infer"] == runs[0].params["infer"]
 
@@ -375,11 +371,11 @@ def test_a_sweep_s_arm_needs_no_quotes(written: str, names: str | list[str]) -> 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_designs_have_a_plan(path: Path) -> None:
-    shipped = schema.read(path)
-    made = planning.plan(shipped, COMPOSER, PIPELINE, DATE, resolve=commit_of)
+    shipped = design_file.read(path, VISION)
+    made = planning.plan(shipped, VISION, COMPOSER, PIPELINE, DATE, resolve=commit_of)
     assert len(made.runs) + made.undecided * len(shipped.seeds) == shipped.size() * len(shipped.seeds)
     assert shipped.hypothesis.expected is not None
-    assert made == planning.plan(shipped, COMPOSER, PIPELINE, DATE, resolve=commit_of)
+    assert made == planning.plan(shipped, VISION, COMPOSER, PIPELINE, DATE, resolve=commit_of)
 
 
 def test_a_thousand_runs_are_planned_in_a_second() -> None:
@@ -393,12 +389,14 @@ def test_a_thousand_runs_are_planned_in_a_second() -> None:
 
 def test_planning_imports_no_engine() -> None:
     code = (
-        "import sys; sys.path.insert(0, 'src'); from project import load; load('design.scenarios'); load('design.preflight');"
-        "from pathlib import Path; C = load('design.compose').Composer(Path('conf'));"
-        "P = load('design.pipeline').Pipeline.read(Path('dvc.yaml'));"
-        "load('design.plan').plan(load('design.schema').read('designs/classification_lr_sweep.yaml'), C, P, '');"
+        "import sys; from pathlib import Path; import lab.design.scenarios, lab.design.preflight; from lab import contract;"
+        "from lab.design import compose, design_file, pipeline, plan; K = contract.read(Path('.'));"
+        "C = compose.composer_of(Path('.')); P = pipeline.Pipeline.read(Path('dvc.yaml'));"
+        "plan.plan(design_file.read('designs/classification_lr_sweep.yaml', K), K, C, P, '');"
         "heavy = {'torch', 'ultralytics', 'openvino', 'mlflow', 'dvc', 'scipy', 'pandas', 'optuna'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=contracts.tree(), env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
