@@ -127,7 +127,7 @@ def by_seed(replicates: Sequence[Replicate], metric: str) -> dict[int, float]:
 
 
 def floor(study: Study, verdict: Verdict) -> float:
-    """By how much a test item moves a metric of the table, where seeds that differ by less were taken for that; or 0."""
+    """By how much a test item moves a metric of the table, where seeds that differ by less were taken so; or 0."""
     assert verdict.metric is not None
     for metric in (verdict.metric, *beside(study, verdict.metric)):
         changes = [comparison.difference for comparison in verdict.comparisons]

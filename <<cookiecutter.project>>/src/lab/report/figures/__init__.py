@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from lab.report.figures.arms import arms
-from lab.report.figures.cost import gains, pareto
-from lab.report.figures.curves import curves
+from lab.report.figures import (
+    arms,
+    cost,
+    curves,
+    effects,
+    matrix,
+    members,
+    outputs,
+    response,
+    samples,
+    sweep,
+    two_models,
+)
 from lab.report.figures.drawing import Picture, style
-from lab.report.figures.effects import effects
-from lab.report.figures.matrix import gap, matrix
-from lab.report.figures.members import members
-from lab.report.figures.outputs import confusion, curve_by_class, pictures_of_run
-from lab.report.figures.response import response
-from lab.report.figures.samples import samples
-from lab.report.figures.sweep import sweep
-from lab.report.figures.two_models import two_models
+from lab.report.figures.outputs import pictures_of_run
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
@@ -29,20 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["WAYS", "Picture", "pictures", "pictures_of_run"]
 
 WAYS: dict[Way, Callable[[Figure, Study, Verdict], Iterator[Picture]]] = {
-    "arms": arms,
-    "curves": curves,
-    "confusion": confusion,
-    "curve_by_class": curve_by_class,
-    "samples": samples,
-    "two_models": two_models,
-    "matrix": matrix,
-    "gap": gap,
-    "response": response,
-    "pareto": pareto,
-    "gains": gains,
-    "members": members,
-    "sweep": sweep,
-    "effects": effects,
+    "arms": arms.arms,
+    "curves": curves.curves,
+    "confusion": outputs.confusion,
+    "curve_by_class": outputs.curve_by_class,
+    "samples": samples.samples,
+    "two_models": two_models.two_models,
+    "matrix": matrix.matrix,
+    "gap": matrix.gap,
+    "response": response.response,
+    "pareto": cost.pareto,
+    "gains": cost.gains,
+    "members": members.members,
+    "sweep": sweep.sweep,
+    "effects": effects.effects,
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,15 +14,16 @@ import yaml
 
 import studies
 import trivial
-from project import load
+from contracts import VISION
+from lab.analysis.estimates import sentence
+from lab.analysis.verdict import judge
+from lab.nested_keys import nested
+from lab.records.studies import read
+from lab.report import provenance, report, sections, settings, tables
+from lab.study import Baseline, Study
 from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments and figures take seconds
-
-differences = load("results.differences")
-report = load("results.report")
-read = load("results.study").read
-judge = load("results.verdict").judge
 
 DESIGN: dict[str, Any] = {
     "kind": "comparison",
@@ -41,7 +42,7 @@ DESIGN: dict[str, Any] = {
     "comparison": {"variable": "lr", "values": [0.1, 0.5, -0.3]},
 }
 # Two seeds that differ by other amounts with each learning rate, so that there is a spread to compare with.
-EVEN, UNEVEN = "float(trained[1]) / 1000", "float(trained[1]) * (1 + params['lr']) / 1000"
+EVEN, UNEVEN = "lr + seed / 1000", "lr + seed * (1 + lr) / 1000"
 SECTIONS = [
     "Metadata",
     "Hypothesis",
@@ -60,17 +61,18 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
     """A project whose design has run: one of its arms fails."""
     project = trivial.make(tmp_path_factory.mktemp("report") / "project")
     script = project.root / "src" / "stand_in.py"
+    assert EVEN in script.read_text()
     script.write_text(script.read_text().replace(EVEN, UNEVEN))
     path = project.root / "designs" / "rates.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(DESIGN))
     project.commit("rates")
-    project.call("python", "src/lab.py", "run", "designs/rates.yaml", "-j", "2", "--force", check=False)
+    trivial.carry_out(project, "rates", lambda lr, seed: {"f1_macro": lr + seed * (1 + lr) / 1000})
     return project
 
 
 def written(project: Trivial, folder: Path) -> str:
-    study = read(project.root, "rates")
+    study = read(project.project(), "rates")
     return report.write(study, judge(study), folder).read_text()
 
 
@@ -80,12 +82,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_path: Path) -> None:
     text = written(ran, tmp_path)
-    study = read(ran.root, "rates")
+    study = read(ran.project(), "rates")
     found = judge(study)
     day = ran.call("git", "show", "-s", "--format=%cs", study.commit).stdout.strip()
     assert [path.name for path in tmp_path.glob("*.md")] == [f"{day}_rates.md"]
     assert re.findall("^## (.+)$", text, re.M) == [*SECTIONS, "Failed runs", "Provenance"]
-    assert text.startswith(f"# {DESIGN['title']}\n\n**{found.outcome}**: {found.comparisons[0].difference}\n")
+    assert text.startswith(f"# {DESIGN['title']}\n\n**{found.outcome}**: {sentence(study, found.comparisons[0].difference)}\n")
     author = ran.call("git", "show", "-s", "--format=%an", study.commit).stdout.strip()
     for said in (
         f"on commit `{study.commit[:12]}` by {author}\n",
@@ -101,8 +103,8 @@ def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_
     assert "- [ ] All runs have finished" in text and "- [x] The reference was measured with every seed" in text
     assert section(text, "Settings").count("lr: 0.5\n") == 1, "training.lr is ${lr}"
     assert f"**baseline**: `{study.commit}`" in text and "0.00 GPU hours" in text
-    for row in study.rows[:4]:
-        assert f"| {row.record.name} | {row.record.commit[:12]} |" in text
+    for replicate in study.replicates[:4]:
+        assert f"| {replicate.record.name} | {replicate.record.commit[:12]} |" in text
     assert all((tmp_path / link).is_file() for link in re.findall(r"\]\(([^)]+)\)", text)), text
 
 
@@ -114,31 +116,29 @@ def test_the_effect_size_is_told_with_its_interval(ran: Trivial, tmp_path: Path)
     assert "d_z" not in written(ran, tmp_path), "two seeds have none"
     found = judge(studies.made("augmentation"))
     effect = found.comparisons[1].effect
-    said = [*load("results.paragraphs").reasons(found)]
+    said = [*sections.reasons(found)]
     assert sum(f"; d = {effect.value:+.3g} [{effect.low:+.3g}, {effect.high:+.3g}]" in each for each in said) == 1
     assert [each.startswith("d is Cohen's d_z") for each in said].count(True) == 1
 
 
 def test_the_columns_beside_have_half_of_their_intervals() -> None:
-    paragraphs = load("results.paragraphs")
     study = studies.made("quantization")
-    head, _, first, *_ = (line.strip("| ").split(" | ") for line in paragraphs.table(study, judge(study)).splitlines())
+    head, _, first, *_ = (line.strip("| ").split(" | ") for line in sections.table(study, judge(study)).splitlines())
     cells = dict(zip(head, first, strict=True))
-    latency = load("results.tables").mean(study, "openvino_fp32", "quant_speed.latency_ms.p50")
+    latency = tables.mean(study, "openvino_fp32", "quant_speed.latency_ms.p50")
     assert cells["median latency, ms"] == f"{latency.value:.4g} ± {latency.high - latency.value:.2g}"
     assert cells["size, MB"] == "1.1", "a size is counted"
-    assert "± half of one" in paragraphs.legend(study, judge(study))
-    assert re.search(r"macro-F1 0\.\d+ \[0\.\d+, 0\.\d+\]", "".join(paragraphs.actual(study, judge(study))))
+    assert "± half of one" in sections.legend(study, judge(study))
+    assert re.search(r"macro-F1 0\.\d+ \[0\.\d+, 0\.\d+\]", "".join(sections.actual(study, judge(study))))
     one = studies.made("quantization", design=studies.DESIGNS["quantization"] | {"seeds": [0]})
-    assert "±" not in paragraphs.table(one, judge(one)) and "no intervals" in paragraphs.legend(one, judge(one))
+    assert "±" not in sections.table(one, judge(one)) and "no intervals" in sections.legend(one, judge(one))
 
 
 def test_the_legend_tells_what_was_corrected_what_was_floored_and_what_underpowered_means() -> None:
-    paragraphs = load("results.paragraphs")
 
     def legend(name: str, design: dict[str, Any] | None = None, values: Any = None) -> str:
         study = studies.made(name, values, design)
-        return paragraphs.legend(study, judge(study))
+        return sections.legend(study, judge(study))
 
     named = legend("augmentation")
     assert "p of cutout, which the hypothesis names, stands alone; that of the 2 others is corrected by Holm." in named
@@ -158,17 +158,15 @@ def test_the_legend_tells_what_was_corrected_what_was_floored_and_what_underpowe
 
 
 def test_the_question_tells_the_claims_direction_and_the_metrics() -> None:
-    paragraphs = load("results.paragraphs")
-    said = list(paragraphs.question(studies.made("cross_site")))
+    said = list(sections.question(studies.made("cross_site")))
     assert said[0] == "measured by macro-F1 (`infer.f1_macro`): more is better"
     assert said[1].endswith("is compared with **data.site=A,infer.site=A**, and claimed to be lower")
-    assert list(paragraphs.question(studies.made("quantization")))[0].endswith("less is better")
+    assert list(sections.question(studies.made("quantization")))[0].endswith("less is better")
 
 
 def test_the_speed_is_told_in_words() -> None:
-    paragraphs, tables = load("results.paragraphs"), load("results.tables")
     study = studies.made("quantization")
-    said = "\n".join(paragraphs.actual(study, judge(study)))
+    said = "\n".join(sections.actual(study, judge(study)))
     latency, gain = (
         tables.mean(study, "openvino_int8", f"quant_speed.{name}") for name in ("latency_ms.p50", "speedup")
     )
@@ -178,36 +176,39 @@ def test_the_speed_is_told_in_words() -> None:
     wide = studies.made(
         "single", lambda arm, seed: {"infer_speed": {"batch_1": {"latency_ms": {"p50": 1 + 9.0 * (seed == 2)}}}}
     )
-    assert ": 4 [0, 16.91] ms with baseline" in "".join(paragraphs.speed(wide, "baseline", "infer.f1_macro")), (
+    assert ": 4 [0, 16.91] ms with baseline" in "".join(sections.speed(wide, "baseline", "infer.f1_macro")), (
         "a time is not negative: t(0.975, 2) = 4.3027 times √27 / √3"
     )
 
 
 def test_the_data_is_told_with_its_sites_and_images() -> None:
-    data = load("results.paragraphs").data
+    data = sections.data
     study = studies.made("cross_site", lambda arm, seed: {"infer": {"f1_macro": 0.5, "images": 300}})
-    for row in study.rows:
-        row.record.content["params"]["data"] |= {"name": "plates", "source": {"kind": "image_folder"}}
+    for replicate in study.replicates:
+        replicate.record.content["params"]["data"] |= {"name": "plates", "source": {"kind": "image_folder"}}
     told = "plates (image_folder), trained on site A and B, tested on site A and B, 300 test images"
     assert data(study) == told
-    for row in study.rows:
-        row.record.content["params"]["infer"]["model"] = "a" * 40
+    for replicate in study.replicates:
+        replicate.record.content["params"]["infer"]["model"] = "a" * 40
     assert data(study) == told.replace("trained on site A and B, ", ""), "another run has trained them"
     assert data(studies.made("cross_site", lambda arm, seed: None)) == ""
 
 
 def test_one_seed_has_neither_means_nor_half_reached_values() -> None:
     study = studies.made("single", design=studies.DESIGNS["single"] | {"seeds": [0]})
-    paragraphs, found = load("results.paragraphs"), judge(study)
-    said = " ".join([paragraphs.legend(study, found), *paragraphs.actual(study, found)])
+    found = judge(study)
+    said = " ".join([sections.legend(study, found), *sections.actual(study, found)])
     assert found.expected.sure is None
     assert "Means over" not in said and "on the mean" not in said and "[" not in said
 
 
 def test_a_model_is_told_by_its_name_and_its_commit() -> None:
-    record = studies.made("ab").rows[0].record
+    record = studies.made("ab").replicates[0].record
     record.content["params"]["infer"] = {"model": "a678550" + "0" * 33}
-    told = differences.told_with_commit
+
+    def told(record: Any, named: dict[str, str]) -> dict[str, str]:
+        return settings.named_with_commit(VISION.model_keys, record, named)
+
     assert told(record, {"infer.model": "champion"}) == {"infer.model": "champion (a678550)"}
     assert told(record, {"infer.model": "a678550"}) == {"infer.model": "a678550"}, "it is its commit"
     assert told(record, {"infer.members": "[a,b,c]"}) == {"infer.members": "[a,b,c]"}
@@ -217,13 +218,13 @@ def test_a_model_is_told_by_its_name_and_its_commit() -> None:
 
 def test_the_versions_are_those_of_what_the_task_uses() -> None:
     study = studies.made("comparison", design=studies.DESIGNS["comparison"] | {"task": "classification"})
-    for row in study.rows:
-        row.record.content["effective"]["train"]["machine"]["versions"] |= {"timm": "1", "ultralytics": "8"}
-    assert dict(load("results.paragraphs").provenance(study))["versions"] == "Python 3.11, torch 2, timm 1"
+    for replicate in study.replicates:
+        replicate.record.content["effective"]["train"]["machine"]["versions"] |= {"timm": "1", "ultralytics": "8"}
+    assert dict(provenance.provenance(study))["versions"] == "Python 3.11, torch 2, timm 1"
 
 
 def test_a_compact_interval_is_true_and_short() -> None:
-    compact = load("results.paragraphs").compact
+    compact = sections.compact
     assert compact(0.98561, 0.97601, 0.99521) == "0.9856 ± 0.0096"
     assert compact(0.9833, 0.9534, 1.0) == "0.9833 ± 0.03", "a share's interval ends at 1: its longer side"
     assert compact(0.51, 0.0, 1.0) == "0.51 [0, 1]", "cut off at both ends, half of it is not known"
@@ -233,7 +234,7 @@ def test_a_compact_interval_is_true_and_short() -> None:
 def test_the_verdicts_numbers_are_there_for_programs(ran: Trivial, tmp_path: Path) -> None:
     written(ran, tmp_path)
     content = json.loads(next(tmp_path.glob("*/verdict.json")).read_text())
-    found = judge(read(ran.root, "rates"))
+    found = judge(read(ran.project(), "rates"))
     assert content["verdict"]["outcome"] == found.outcome
     difference = content["verdict"]["comparisons"][0]["difference"]
     assert difference["seeds"]["value"] == pytest.approx(found.comparisons[0].difference.seeds.value, rel=1e-5)
@@ -298,21 +299,21 @@ def test_the_page_needs_no_other_file(ran: Trivial, tmp_path: Path) -> None:
 
 def test_lab_report_writes_it_into_the_project(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "project")
-    said = project.call("python", "src/lab.py", "report", "designs/rates.yaml").stdout.splitlines()
-    assert said[0] == judge(read(ran.root, "rates")).outcome
+    said = project.lab("report", "designs/rates.yaml").stdout.splitlines()
+    assert said[0] == judge(read(ran.project(), "rates")).outcome
     assert [Path(line).suffix for line in said[-2:]] == [".md", ".html"]
     assert all((project.root / line).is_file() for line in said[-2:])
-    refused = project.call("python", "src/lab.py", "report", "rate", check=False)
+    refused = project.lab("report", "rate", check=False)
     assert refused.returncode == 2 and "Did you mean 'rates'?" in refused.stderr
 
 
 def test_a_runs_page_says_how_it_differs_and_what_it_measured(ran: Trivial) -> None:
-    study = read(ran.root, "rates")
+    study = read(ran.project(), "rates")
     found = judge(study)
-    page = report.fragment(study, study.rows[2], found)
+    page = report.fragment(study, study.replicates[2], found)
     assert page.startswith("# 0.5, seed 0\n") and f"**{found.outcome}**" in page
     assert "- macro-F1 (`infer.f1_macro`): 0.5\n" in page and "lr: 0.5\n" in page and "seed" not in page.split("```")[1]
-    assert "Failed: train ended with 1" in report.fragment(study, study.rows[4])
+    assert "Failed: train ended with 1" in report.fragment(study, study.replicates[4])
 
 
 def test_nothing_measured_is_a_report_as_well(ran: Trivial, tmp_path: Path) -> None:
@@ -321,18 +322,18 @@ def test_nothing_measured_is_a_report_as_well(ran: Trivial, tmp_path: Path) -> N
     other["hypothesis"] = DESIGN["hypothesis"] | {"arm": 0.6, "versus": 0.2}
     (project.root / "designs" / "new.yaml").write_text(yaml.safe_dump(DESIGN | other))
     project.commit("new")
-    study = read(project.root, "new")
+    study = read(project.project(), "new")
     text = report.write(study, judge(study)).read_text()
     assert "No run has finished" in text and "0 of 6 finished" in text and "INCONCLUSIVE" in text
 
 
 def test_what_stages_share_costs_once() -> None:
-    rows = studies.made("comparison").rows
-    stages = load("results.paragraphs").ran([row.record for row in rows])
+    replicates = studies.made("comparison").replicates
+    stages = provenance.ran([replicate.record for replicate in replicates])
     assert [note["seconds"] for note in stages] == [60.0, 61.0, 62.0]
     stages[0]["machine"] = {"gpus": ["H100"]}
-    assert load("results.paragraphs").cost(stages) == "0.02 GPU hours, 0.03 hours on machines without"
-    assert load("results.paragraphs").hardware_of({"cpu": "X", "cores": 2, "gpus": ["A", "A"]}) == "X, 2 cores, 2 × A"
+    assert provenance.cost(stages) == "0.02 GPU hours, 0.03 hours on machines without"
+    assert provenance.hardware_of({"cpu": "X", "cores": 2, "gpus": ["A", "A"]}) == "X, 2 cores, 2 × A"
 
 
 BASE = {"lr": 0.004, "model": {"name": "n", "architecture": "n.yaml", "strict": True}, "data": {"size": 64}}
@@ -340,43 +341,43 @@ TINY = {"lr": 0.006, "model": {"name": "t", "architecture": {"head": [1, 2], "nc
 NANO = {"lr": 0.01, "model": {"name": "n", "architecture": "n.yaml", "strict": False}}
 
 
-def told_of(monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], params: dict[str, Any]) -> Any:
+def with_configs(values: dict[str, Any], params: dict[str, Any]) -> Study:
     """A study of arms with such configs, on a baseline that has BASE."""
     study = studies.made("comparison", design=studies.comparison("model", values))
-    for row in study.rows:
-        row.record.content["params"] = {"data": {"size": 64}, **params[row.arm], "seed": row.seed}
-    monkeypatch.setattr(differences.checkout, "commit", lambda root, name: SimpleNamespace(params=BASE))
-    return study
+    for replicate in study.replicates:
+        config = {"data": {"size": 64}, **params[replicate.arm], "seed": replicate.seed}
+        replicate.record.content["params"] = config
+    return replace(study, baseline=Baseline(BASE))
 
 
-def test_a_models_name_stands_for_all_but_what_the_design_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_models_name_stands_for_all_but_what_the_design_sets() -> None:
     values = {"tiny": "model=t", "nano": ["model=n", "lr=0.01", "model.strict=false"]}
-    study = told_of(monkeypatch, values, {"tiny": TINY, "nano": NANO})
-    common, varied = map(yaml.safe_load, differences.settings(study))
+    study = with_configs(values, {"tiny": TINY, "nano": NANO})
+    common, varied = map(yaml.safe_load, settings.settings(study))
     assert common is None
     assert varied == {
         "tiny": {"lr": 0.006, "model.name": "t", "model.strict": True},
         "nano": {"lr": 0.01, "model.name": "n", "model.strict": False},
     }
-    assert yaml.safe_load(differences.own(study, study.rows[0].record)) == {"lr": 0.006, "model": {"name": "t"}}
+    assert yaml.safe_load(settings.own(study, study.replicates[0].record)) == {"lr": 0.006, "model": {"name": "t"}}
 
 
-def test_a_model_that_all_arms_have_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_all_arms_have_is_told_by_its_name() -> None:
     params = {"slow": TINY | {"lr": 0.1}, "fast": TINY | {"lr": 0.2}}
-    study = told_of(monkeypatch, {"slow": "lr=0.1", "fast": "lr=0.2"}, params)
-    common, varied = map(yaml.safe_load, differences.settings(study))
+    study = with_configs({"slow": "lr=0.1", "fast": "lr=0.2"}, params)
+    common, varied = map(yaml.safe_load, settings.settings(study))
     assert common == {"model": {"name": "t"}} and varied == {"slow": {"lr": 0.1}, "fast": {"lr": 0.2}}
 
 
-def test_a_setting_that_an_arm_has_not_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_an_arm_has_not_is_left_out() -> None:
     more = BASE | {"extra": 1}
-    study = told_of(monkeypatch, {"with": "+extra=1", "without": "lr=0.004"}, {"with": more, "without": BASE})
-    assert yaml.safe_load(differences.settings(study)[1]) == {"with": {"extra": 1}, "without": {}}
+    study = with_configs({"with": "+extra=1", "without": "lr=0.004"}, {"with": more, "without": BASE})
+    assert yaml.safe_load(settings.settings(study)[1]) == {"with": {"extra": 1}, "without": {}}
 
 
 def test_settings_are_told_as_they_are_nested() -> None:
     assert (
-        differences.as_yaml(differences.nested({"a.b": 1, "a.c": [2], "d": None}))
+        settings.as_yaml(nested({"a.b": 1, "a.c": [2], "d": None}))
         == "a:\n  b: 1\n  c:\n  - 2\nd: null\n"
     )
-    assert differences.one_or_all([1, 1]) == 1 and differences.one_or_all(["x", "y"]) == ["x", "y"]
+    assert settings.one_or_all([1, 1]) == 1 and settings.one_or_all(["x", "y"]) == ["x", "y"]

@@ -6,21 +6,28 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import pytest
 from matplotlib.colors import to_rgba
 
+import contracts
 import studies
-from project import load
-from workspace import SHIPPED
+from contracts import VISION
+from lab.analysis import verdict
+from lab.contract.reports import Way
+from lab.design import design_file
+from lab.design.questions import question_of
+from lab.report import figures, tables
+from lab.report.figures import drawing, members
+from lab.store import Store
+from lab.study import Study
 
-figures = load("results.figures")
-schema = load("design.schema")
-tables = load("results.tables")
-verdict = load("results.verdict")
+SHIPPED = sorted((contracts.tree() / "designs").glob("*.yaml"))
 
 F1, LATENCY = "infer.f1_macro", "infer_speed.batch_1.latency_ms.p50"
 SHAPES = {
@@ -89,7 +96,12 @@ def pictures(study: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_design_has_its_shape(path: Path) -> None:
-    assert tables.shape(schema.read(path)).value == SHAPES[path.stem.partition("_")[2]]
+    question = question_of(design_file.read(path, VISION), VISION)
+    assert question.name == SHAPES[path.stem.partition("_")[2]]
+
+
+def test_every_way_of_drawing_is_there() -> None:
+    assert set(figures.WAYS) == set(get_args(Way))
 
 
 @pytest.mark.parametrize("name", studies.DESIGNS)
@@ -216,7 +228,7 @@ def test_a_heat_map_has_half_of_each_interval_below_the_mean(canvases: list[Any]
 
 
 def test_an_interval_that_is_cut_off_is_told_by_its_ends(canvases: list[Any]) -> None:
-    spread = load("results.figures.drawing").spread
+    spread = drawing.spread
     assert spread(0.9, 0.88, 0.92) == "± 0.020" and spread(0.9, 0.8, 1.0) == "± 0.100"
     assert spread(0.51, 0.0, 1.0) == "[0, 1]" and spread(0.1, 0.0, 0.25) == "[0, 0.25]"
     assert spread(0.9, None, None) == spread(0.9, 0.9, 0.9) == ""
@@ -306,7 +318,7 @@ def test_what_can_not_be_drawn_is_told() -> None:
     assert pictures(studies.made("comparison", lambda arm, seed: None)) == {}
 
 
-def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ensemble_is_held_against_its_best_member() -> None:
     class Member:
         def __init__(self, name: str):
             arm, value = {"a": ("none", 0.90), "b": ("cutout", 0.93), "c": ("default", 0.91), "d": ("elsewhere", 0.99)}[
@@ -315,17 +327,18 @@ def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyP
             self.params = {"experiment": {"design": "aug", "arm": arm}, "infer": {"site": "B" if name == "d" else None}}
             self.metrics, self.outputs = {"infer": {"f1_macro": value}}, {}
 
-    monkeypatch.setattr(load("results.checkout"), "commit", lambda root, name: Member(name[0]))
+    git = SimpleNamespace(resolve=lambda name: name)
+    project = SimpleNamespace(git=git, commit=lambda rev: Member(rev[0]))
     votes = {"single": ["infer.members=[]"], "all": "infer.members=[a,b,c,d]", "without_d": "infer.members=[a,b,c]"}
     study = studies.made("ensemble", design=studies.comparison("infer.members", votes, "infer"))
+    study = replace(study, project=project)
     teams = {"all": ["a", "b", "c", "d"], "without_d": ["a", "b", "c"], "single": []}
-    for row in study.rows:
-        row.record.content["params"]["infer"] = {
-            "members": [f"{m}{row.seed}" for m in teams[row.arm]],
-            "voting": "soft",
-        }
-        value = {"all": 0.95, "without_d": 0.94, "single": 0.9}[row.arm]
-        row.record.content["metrics"]["infer"] |= {"f1_macro": value, "images": 300}
+    for replicate in study.replicates:
+        content = replicate.record.content
+        team = [f"{member}{replicate.seed}" for member in teams[replicate.arm]]
+        content["params"]["infer"] = {"members": team, "voting": "soft"}
+        value = {"all": 0.95, "without_d": 0.94, "single": 0.9}[replicate.arm]
+        content["metrics"]["infer"] |= {"f1_macro": value, "images": 300}
     found = pictures(study)
     # t(0.975, 2) = 4.3027 times 1 / 300 / √3 = 0.00828
     assert "The best member is aug:cutout with 0.93 ± 0.008; against it, over the seeds: " in found["arms"].caption
@@ -340,19 +353,19 @@ def test_an_ensemble_is_held_against_its_best_member(monkeypatch: pytest.MonkeyP
         "aug:cutout alone",
         "aug:default alone",
     }
-    members = found["members"].data[["member", "change", "mean", "low", "high"]].round(4).drop_duplicates()
-    assert members.values.tolist() == [["without_d", -0.01, -0.01, -0.0183, -0.0017]]
+    changes = found["members"].data[["member", "change", "mean", "low", "high"]].round(4).drop_duplicates()
+    assert changes.values.tolist() == [["without_d", -0.01, -0.01, -0.0183, -0.0017]]
 
 
 def test_an_ensemble_whose_best_member_is_the_reference_leaves_the_differences_to_the_table() -> None:
-    ensemble = load("results.figures.ensemble")
     study = studies.made("ensemble")
-    single = {row.seed: row.value(F1) for row in study.arms["single"]}
-    for row in study.rows:
-        row.record.content["params"]["infer"] = {"members": [] if row.arm == "single" else ["a", "b", "c"]}
-    same = ensemble.best_member(study, F1, {"aug:none": single})
+    single = {replicate.seed: replicate.value(F1) for replicate in study.arms["single"]}
+    for replicate in study.replicates:
+        team = [] if replicate.arm == "single" else ["a", "b", "c"]
+        replicate.record.content["params"]["infer"] = {"members": team}
+    same = members.best_member(study, F1, {"aug:none": single})
     assert same.endswith(", the same as single.") and same.startswith("The best member is aug:none with 0.8")
-    other = ensemble.best_member(study, F1, {"aug:cutout": {seed: value + 0.1 for seed, value in single.items()}})
+    other = members.best_member(study, F1, {"aug:cutout": {seed: value + 0.1 for seed, value in single.items()}})
     assert "; against it, over the seeds: hard -0.0" in other
 
 
@@ -400,7 +413,6 @@ def test_only_a_class_that_changed_for_certain_has_a_colour(canvases: list[Any])
     axes = next(axes for canvas in canvases for axes in canvas.axes if axes.get_ylabel() == "class")
     names = [label.get_text() for label in axes.get_yticklabels()]
     colours = {names[round(line.get_ydata()[0])]: line.get_color() for line in axes.lines if line.get_marker() == "D"}
-    drawing = load("results.figures.drawing")
     assert colours == {"better": drawing.BLUE, "worse": drawing.VERMILION, "perhaps": drawing.GREY}
     assert "orange: worse" in picture.caption
 
@@ -418,12 +430,7 @@ def test_a_spread_below_one_test_image_is_told() -> None:
 
 @pytest.mark.parametrize("task", ["classification", "detection"])
 def test_the_images_of_most_disagreement_are_shown(task: str, tmp_path: Path) -> None:
-    study = studies.made("ab")
-    for row in study.rows:
-        outputs = cached(tmp_path, predictions(task, row.arm), task)
-        object.__setattr__(row.record, "root", tmp_path)
-        row.record.content["outputs"] = outputs
-    found = pictures(study)
+    found = pictures(with_items("ab", task, tmp_path))
     counts = found["per_image"].data
     assert counts[["new better", "alike", "old better"]].values.tolist() == [[3, 8, 1]] * 3
     shown = found["disagreements"]
@@ -435,16 +442,24 @@ def test_the_images_of_most_disagreement_are_shown(task: str, tmp_path: Path) ->
 
 
 def test_samples_have_the_classes_at_their_boxes(tmp_path: Path, canvases: list[Any]) -> None:
-    study = studies.made("single")
-    for row in study.rows:
-        outputs = cached(tmp_path, predictions("detection", "new"), "detection")
-        object.__setattr__(row.record, "root", tmp_path)
-        row.record.content["outputs"] = outputs
-    picture = load("results.figures.images").samples(study.finished, "infer")
-    drawing = load("results.figures.drawing")
-    names = [(text.get_text(), text.get_bbox_patch().get_facecolor()) for text in canvases[0].axes[0].texts]
+    study = with_items("single", "detection", tmp_path)
+    picture = pictures(study)["samples"]
+    texts = canvases[-1].axes[0].texts
+    names = [(text.get_text(), text.get_bbox_patch().get_facecolor()) for text in texts]
     assert names == [("8", to_rgba(drawing.BLUE)), ("3", to_rgba(drawing.GREEN))], "the truth is 3"
     assert picture.png and picture.caption.startswith("The model with seed 0.")
+
+
+def with_items(name: str, task: str, root: Path) -> Study:
+    """A study in a project at `root` whose cache has the predictions, with the template's functions that draw them."""
+    contracts.render(root, ("src/<<cookiecutter.package>>",))
+    (root / ".dvc").mkdir()
+    study = studies.made(name)
+    for replicate in study.replicates:
+        content = replicate.record.content
+        content["params"]["task"] = task
+        content["outputs"] = cached(root, predictions(task, replicate.arm if name == "ab" else "new"), task)
+    return replace(study, project=SimpleNamespace(root=root, store=Store(root)))
 
 
 def predictions(task: str, arm: str) -> Any:
@@ -454,9 +469,11 @@ def predictions(task: str, arm: str) -> Any:
     right = [i in ((0, 1, 2) if arm == "new" else (3,)) or i > 7 for i in range(12)]
     frame = pd.DataFrame({"path": [f"data/prepared/A/test/images/{i}.png" for i in range(12)], "site": "A"})
     if task == "classification":
-        return frame.assign(actual="3", predicted=["3" if r else "8" for r in right], correct=right, confidence=0.9)
-    boxes = [[[0.1, 0.1, 0.5, 0.5]] for _ in right]
-    frame = frame.assign(predicted=[["3" if r else "8"] for r in right])
+        labels = ["3" if is_right else "8" for is_right in right]
+        chances = [[0.9, 0.1]] * 12
+        return frame.assign(actual="3", predicted=labels, correct=right, confidence=0.9, probabilities=chances)
+    boxes = [[[0.1, 0.1, 0.5, 0.5]]] * 12
+    frame = frame.assign(actual=[["3"]] * 12, predicted=[["3" if is_right else "8"] for is_right in right])
     return frame.assign(objects=1, f1=[float(r) for r in right], confidence=[[0.8]] * 12, boxes=boxes)
 
 

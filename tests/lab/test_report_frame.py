@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from project import load
-
-frame = load("results.frame")
-UserError = load("errors").UserError
+from lab.errors import UserError
+from lab.report import frame
 
 LATENCY = "infer_speed.batch_1.latency_ms.p50"
 METRICS = {
@@ -20,8 +18,8 @@ METRICS = {
 
 
 def study(*, own: list[str]) -> Any:
-    design = SimpleNamespace(name="some", target="infer")
-    return SimpleNamespace(design=design, metrics=own, records=[SimpleNamespace(metrics=METRICS)])
+    records = [SimpleNamespace(metrics=METRICS)]
+    return SimpleNamespace(design=SimpleNamespace(name="some"), stage="infer", metrics=own, records=records)
 
 
 def refused(name: str) -> str:
