@@ -17,7 +17,13 @@ import pytest
 import tracked
 import trivial
 import yaml
-from project import load
+from lab.errors import UserError
+from lab.execution.dvc import workers
+from lab.records import studies
+from lab.report import frame, pages
+from lab.tracking import settings
+from lab.tracking.mirror import Mirror
+from lab.tracking.sink import Trouble
 from tracked import dump, export
 from trivial import Trivial
 
@@ -54,7 +60,7 @@ DESIGNS = {
 
 FAILS = """sys.exit(f"lr={params['lr']} should be above 0")"""
 TELLS = """sys.exit(f"lr={params['lr']} " + Path(os.environ["DVC_ROOT"], ".env").read_text())"""  # what it must not
-WORKS = """trained = Path("models/model.pt")"""
+WORKS = "lr, seed = map(float"
 WAITS = f"""
 until = time.monotonic() + 200
 while stage == "infer" and time.monotonic() < until and not Path(os.environ["DVC_ROOT"], ".cache", "seen").exists():
@@ -74,11 +80,11 @@ class Lived:
         return f"sqlite:///{self.project.root / 'mlflow.db'}"
 
     def lab(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.project.call(sys.executable, "src/lab.py", *arguments, check=False)
+        return self.project.lab(*arguments, check=False)
 
-    def mirror(self) -> Any:
+    def mirror(self) -> Mirror:
         """The project's mirror, in this process."""
-        return load("tracking.mirror").Mirror(self.project.root)
+        return Mirror(self.project.project(), pages)
 
     def copied(self, root: Path) -> Lived:
         """Another clone, with everything."""
@@ -108,14 +114,14 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     for name in ("variants", "again"):
         assert found.lab("queue", f"designs/{name}.yaml", "--force").returncode == 0
     run(found, "failing")
-    trivial.wait_until(lambda: not load("execution.workers").alive(project.root) and not mirrors(project))
+    trivial.wait_until(lambda: not workers.alive(project.root) and not mirrors(project))
     project.call("dvc", "queue", "remove", "--success")  # a worker may have been at it when lab run tidied up
     return found
 
 
 def run(found: Lived, name: str) -> None:
     """`lab run`. The experiments wait for the store to have them, with their curves, while they run."""
-    command = [sys.executable, "src/lab.py", "run", f"designs/{name}.yaml", "-j", "2", "--force"]
+    command = [sys.executable, "-m", "lab", "run", f"designs/{name}.yaml", "-j", "2", "--force"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(command, cwd=found.project.root, env=trivial.environ(), **pipes)
     client = tracked.sink(found.store).client
@@ -212,7 +218,7 @@ def test_a_design_that_others_runs_answer_is_there_too(lived: Lived, tmp_path: P
     later.project.commit("known")
     found = {design.study.design.name: design for design in later.mirror().designs()}
     assert set(found) == {*DESIGNS, "known"}
-    assert [member.reused for member in found["known"].members] == [True, True]
+    assert [member.replicate.reused for member in found["known"].members] == [True, True]
 
 
 def test_a_failed_run_tells_why_and_no_secret(lived: Lived) -> None:
@@ -234,7 +240,7 @@ def test_made_again_from_git_it_is_the_same(lived: Lived, tmp_path: Path) -> Non
     contents = {path.relative_to(root): path.read_bytes() for path in (root / "mlartifacts").rglob("*.md")}
     (root / "mlflow.db").unlink()
     shutil.rmtree(root / "mlartifacts")
-    with pytest.raises(load("tracking.mlflow_sink").Trouble, match="was deleted"):
+    with pytest.raises(Trouble, match="was deleted"):
         lived.mirror().once()
     done = lived.lab("mirror", "--all")
     assert f"{len(before) - 1} runs new, 0 brought up to date" in done.stdout
@@ -247,7 +253,7 @@ def test_made_again_from_git_it_is_the_same(lived: Lived, tmp_path: Path) -> Non
 
 def test_nothing_new_costs_nothing(lived: Lived) -> None:
     lived.mirror().once()
-    done = lived.project.call(sys.executable, "-X", "importtime", "src/lab.py", "mirror", "--all")
+    done = lived.project.call(sys.executable, "-X", "importtime", "-m", "lab", "mirror", "--all")
     assert "0 runs new, 0 brought up to date" in done.stdout
     assert "mlflow.store" not in done.stderr, "it was not even imported"
 
@@ -256,7 +262,7 @@ def test_an_experiment_renamed_and_removed(lived: Lived, tmp_path: Path) -> None
     clone = lived.copied(tmp_path / "project")
     name = name_of(clone.project.records(), "grid", 1)
     clone.project.call("dvc", "exp", "rename", name, "better")
-    assert f"{name} is called better now" in clone.mirror().once().said
+    assert f"{name} is called better now" in clone.mirror().once().messages
     (renamed,) = [each for key, each in export(clone.store, "trivial").items() if key.endswith("/better")]
     assert renamed["info"][0] == "better"
 
@@ -284,8 +290,7 @@ def test_results_from_git_alone(lived: Lived) -> None:
 
 
 def test_results_in_python(lived: Lived) -> None:
-    frame = load("results.frame")
-    study = load("results.study").read(lived.project.root, "grid")
+    study = studies.read(lived.project.project(), "grid")
     assert "| lr=0.1 | 1 | finished | 0.101 |" in frame.markdown(study)
     best, other = frame.arranged(study, "f1_macro")
     assert (best["infer.f1_macro"], other["infer.f1_macro"]) == (0.101, 0.1)
@@ -305,7 +310,7 @@ def test_results_in_python(lived: Lived) -> None:
 def test_wrong_settings(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "tracking.yaml").write_text(content)
-    with pytest.raises(load("errors").UserError) as caught:
-        load("tracking.settings").read(tmp_path)
+    with pytest.raises(UserError) as caught:
+        settings.read(tmp_path)
     assert message in str(caught.value)
     assert str(caught.value).startswith("conf/tracking.yaml")
