@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-
 from lab.study import Examples
 
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -35,9 +34,8 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _f1(frame: pd.DataFrame, labels: list[str], weights: np.ndarray) -> np.ndarray:
-    actual, predicted = (
-        (frame[name].to_numpy(str)[None] == np.array(labels)[:, None]) for name in ("actual", "predicted")
-    )
-    hits, there, said = ((actual & predicted) @ weights, actual @ weights, predicted @ weights)
+    known = np.array(labels)[:, None]
+    actual, predicted = (frame[name].to_numpy(str)[None] == known for name in ("actual", "predicted"))
+    hits, there, said = (side.astype(float) @ weights for side in (actual & predicted, actual, predicted))
     scores = np.divide(2 * hits, there + said, out=np.zeros_like(hits), where=there > 0)
     return scores.sum(0) / np.maximum((there > 0).sum(0), 1)

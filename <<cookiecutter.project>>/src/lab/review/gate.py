@@ -86,18 +86,31 @@ def measured_alike(study: Study, champion: Champion, candidates: Iterable[Replic
     finished = {record.commit: record for record in project.records() if record.status == FINISHED}
     alike = {}
     for candidate in candidates:
-        key, wanted = own_key(study, champion, candidate.seed), comparable(study.contract, candidate.record)
-        runs = [record for record in project.by_key().get(key, []) if record.status == FINISHED]
-        runs.append(finished.get(champion.runs.get(candidate.seed, "")))
-        runs = [run for run in runs if run and comparable(study.contract, run) == wanted and run.reaches(study.stage)]
-        if runs and candidate.record.data is not None:
+        again = project.by_key().get(own_key(study, champion, candidate.seed), [])
+        own = finished.get(champion.runs.get(candidate.seed, ""))
+        runs = [run for run in (*again, own) if run and run.status == FINISHED and run.reaches(study.stage)]
+        runs = [run for run in runs if comparable(study, run, candidate.record)]
+        if runs:
             alike[candidate.seed] = runs[-1]
     return alike
 
 
-def comparable(contract: Contract, record: GitRecord) -> tuple[Any, ...]:
-    """What two runs need to have in common: the code, the data, and which of it are test items."""
-    return record.code, record.data, test_split(contract, record)
+def comparable(study: Study, run: GitRecord, other: GitRecord) -> bool:
+    """Whether two runs have in common what they need to: the data, which of it are test items, and the code."""
+    return (
+        run.data is not None
+        and run.data == other.data
+        and test_split(study.contract, run) == test_split(study.contract, other)
+        and same_code(study, run, other)
+    )
+
+
+def same_code(study: Study, run: GitRecord, other: GitRecord) -> bool:
+    """Whether two runs' commits have the same code up to the study's stage, whichever part of it their settings use."""
+    stage = study.stage
+    return all(
+        run.content.code(params, stage) == other.content.code(params, stage) for params in (run.params, other.params)
+    )
 
 
 def test_split(contract: Contract, record: GitRecord) -> tuple[Any, ...]:
@@ -118,17 +131,17 @@ def unmeasured(study: Study, champion: Champion, record: GitRecord, seeds: list[
         return (
             f"git knows no version of the data, so that nobody can tell whether both saw the same: dvc add it. {advice}"
         )
-    if champion.code != record.code:
-        return (
-            f"a stale baseline: the champion was made by the code {champion.code}, these runs by "
-            f"{record.code}. {advice}"
-        )
     champion_runs = [each for each in study.project.records() if each.commit in champion.runs.values()]
     absent = len(champion.runs) - len({each.commit for each in champion_runs})
     if absent:
         return (
             f"{absent} of the champion's {len(champion.runs)} runs are not in this clone: "
             "git fetch origin 'refs/exps/*:refs/exps/*'"
+        )
+    if not all(same_code(study, each, record) for each in champion_runs):
+        return (
+            f"a stale baseline: the champion was made by the code {champion.code}, these runs by "
+            f"{record.code}. {advice}"
         )
     if any(test_split(contract, each) != test_split(contract, record) for each in champion_runs):
         return f"measured on other test {item(study)}s{_whose(contract, record, champion_runs[0])}"

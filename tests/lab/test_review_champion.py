@@ -7,26 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import answered
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-
-import answered
+import scorers
 import studies
 import tracked
 import trivial
-from project import load
+import yaml
+from lab.analysis import gate as pure
+from lab.analysis.verdict import judge
+from lab.design.models import Guardrail
+from lab.records import champion as champions
+from lab.records.commit import Commit
+from lab.records.git_record import GitRecord
+from lab.records.studies import read
+from lab.review import branch, gate, promote
+from lab.study import Examples
+from lab.tracking.mlflow import registry
+from lab.tracking.mlflow.model_refs import find
 from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments take seconds
-
-champions = load("results.champion")
-records = load("results.records")
-gate = load("results.gate")
-judge = load("results.verdict").judge
-read = load("results.study").read
-UserError = load("errors").UserError
 
 FILES = ["models/champion/champion.dvc", "models/champion/champion.yaml"]
 
@@ -37,19 +40,30 @@ def project(answers: Trivial, tmp_path: Path) -> Trivial:
     return trivial.copied(answers, tmp_path / "project")
 
 
-class Elsewhere(records.Record):
+class OtherCode(Commit):
+    """A commit with other code."""
+
+    def code(self, params: dict[str, Any], stage: str) -> str:
+        return "01dc0de"
+
+
+class Elsewhere(GitRecord):
     """A record of other code, on other data."""
 
-    code, data = "01dc0de", "0ther"  # type: ignore[assignment]
+    data = "0ther"  # type: ignore[assignment]
+
+    @property
+    def content(self) -> Commit:
+        return OtherCode(self.project, self.commit)
 
 
-class OnOtherData(records.Record):
+class OnOtherData(GitRecord):
     """A record of the same code on other data."""
 
     data = "0ther"  # type: ignore[assignment]
 
 
-class AtAnotherSite(records.Record):
+class AtAnotherSite(GitRecord):
     """A record of the same model, on the test images of another site."""
 
     effective = {}  # type: ignore[assignment]
@@ -61,21 +75,21 @@ class AtAnotherSite(records.Record):
 
 
 def objections(
-    project: Trivial, name: str, arm: str, kind: type = records.Record, guardrails: Sequence[Any] = (), **changes: Any
+    project: Trivial, name: str, arm: str, kind: type = GitRecord, guardrails: Sequence[Any] = (), **changes: Any
 ) -> str:
     """What the gate says of a design's arm, its records of another `kind`, against the changed champion."""
-    found = read(project.root, name)
-    hypothesis = found.design.hypothesis.model_copy(update={"guardrails": list(guardrails)})
-    found = dataclasses.replace(found, design=found.design.model_copy(update={"hypothesis": hypothesis}))
-    fields = [field.name for field in dataclasses.fields(records.Record)]
-    rows = [
-        dataclasses.replace(row, record=kind(**{field: getattr(row.record, field) for field in fields}))
-        for row in found.rows
-        if row.record
+    study = read(project.project(), name)
+    hypothesis = study.design.hypothesis.model_copy(update={"guardrails": list(guardrails)})
+    fields = [field.name for field in dataclasses.fields(GitRecord)]
+    replicates = [
+        dataclasses.replace(each, record=kind(**{field: getattr(each.record, field) for field in fields}))
+        for each in study.replicates
+        if each.record
     ]
-    found = dataclasses.replace(found, rows=rows)
-    champion = champions.current(project.root).model_copy(update=changes)
-    return "\n".join(gate.objections(found, judge(found), found.arms[arm][0], champion))
+    design = study.design.model_copy(update={"hypothesis": hypothesis})
+    study = dataclasses.replace(study, design=design, replicates=replicates)
+    champion = champions.current(study.project).model_copy(update=changes)
+    return "\n".join(gate.objections(study, judge(study), study.arms[arm][0], champion))
 
 
 def said(project: Trivial) -> dict:
@@ -90,7 +104,7 @@ def weights(project: Trivial) -> str:
 def refusal(project: Trivial, *arguments: str) -> str:
     """The message of a promotion that is refused, and leaves everything as it was."""
     before = project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout
-    done = project.call("python", "src/lab.py", "promote", *arguments, check=False)
+    done = project.lab("promote", *arguments, check=False)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
     assert (project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout) == before
     return done.stderr
@@ -99,7 +113,7 @@ def refusal(project: Trivial, *arguments: str) -> str:
 def test_a_supported_design_makes_the_first_champion(project: Trivial) -> None:
     (project.root / "notes.txt").write_text("staged, and none of the champion's business")
     project.call("git", "add", "notes.txt")
-    told = project.call("python", "src/lab.py", "promote", "designs/small.yaml").stdout
+    told = project.lab("promote", "designs/small.yaml").stdout
     assert "infer.f1_macro: 0.5; over 2 seeds 0.5008" in told
     assert project.call("git", "show", "--format=%P", "--name-only", "HEAD").stdout.split()[1:] == FILES
     assert project.call("git", "status", "--short").stdout == "A  notes.txt\n"
@@ -115,7 +129,7 @@ def test_a_supported_design_makes_the_first_champion(project: Trivial) -> None:
 def test_a_colleague_gets_its_files_from_the_remote(project: Trivial, tmp_path: Path) -> None:
     project.call("dvc", "remote", "add", "--force", "--default", "shared", str(tmp_path / "data"))
     project.commit("a remote")
-    project.call("python", "src/lab.py", "promote", "small")
+    project.lab("promote", "small")
     project.call("dvc", "push", "models/champion/champion.dvc")
     project.call("git", "clone", "-q", ".", str(tmp_path / "clone"))
     clone = Trivial(tmp_path / "clone")
@@ -124,7 +138,7 @@ def test_a_colleague_gets_its_files_from_the_remote(project: Trivial, tmp_path: 
 
 
 def test_only_what_beats_it_takes_its_place(project: Trivial) -> None:
-    champions.promote(project.root, "small")
+    promote.promote(project.project(), "small")
     names = {(r.experiment["arm"], r.experiment["seed"]): r.name for r in project.records().values() if r.experiment}
     worse = refusal(project, names["0.1", 0])
     assert "not shown to beat the champion" in worse and "0.1 − champion in infer.f1_macro: -0.4 [" in worse
@@ -138,26 +152,26 @@ def test_a_run_that_no_design_asked_for_is_promoted_by_the_one_that_it_answers(p
     project.call("dvc", "exp", "run", "--temp", "-n", "plain", "-S", "lr=0.55", "infer")
     assert "plain answers no design" in refusal(project, "plain")
     answered.design(project, "after", 0.55, 0.1)
-    told = project.call("python", "src/lab.py", "run", "after", "--force").stdout
+    told = project.lab("run", "after", "--force").stdout
     assert "reused" in told and told.rstrip().endswith("4 finished")
-    line = next(line for line in project.call("python", "src/lab.py", "status").stdout.splitlines() if "after" in line)
+    line = next(line for line in project.lab("status").stdout.splitlines() if "after" in line)
     assert line.split() == ["after", "4"], "three of the four are others'"
-    assert "plain is the champion" in project.call("python", "src/lab.py", "promote", "plain").stdout
+    assert "plain is the champion" in project.lab("promote", "plain").stdout
     assert (said(project)["design"], said(project)["seed"]) == ("after", 0)
 
 
 def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> None:
-    champions.promote(project.root, "small")
+    promote.promote(project.project(), "small")
     first = said(project)
-    told = project.call("python", "src/lab.py", "promote", "large", "--force", "cats are rare here").stdout
+    told = project.lab("promote", "large", "--force", "cats are rare here").stdout
     assert "overridden: a regression hidden by the mean" in told and f"before it was {first['experiment']}" in told
     second = said(project)
     assert second["forced"]["reason"] == "cats are rare here" and "cat.f1" in second["forced"]["objections"][0]
     assert second["replaces"] == first["experiment"] and weights(project).startswith("0.8 ")
     path = project.root / "models/champion/champion.yaml"
     earlier = path.read_text().replace("replaces: ", "beats: ")
-    assert champions._parsed(earlier).replaces == first["experiment"], "as it was called before"
-    project.call("python", "src/lab.py", "promote", "--rollback")
+    assert champions.parsed(earlier).replaces == first["experiment"], "as it was called before"
+    project.lab("promote", "--rollback")
     assert said(project) == first and weights(project).startswith("0.5 ")
     assert project.call("git", "log", "-3", "--format=%s").stdout.splitlines() == [
         f"Champion: back to {first['experiment']}",
@@ -169,7 +183,7 @@ def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> No
 
 
 def test_a_stale_baseline_is_refused(project: Trivial) -> None:
-    champions.promote(project.root, "small")
+    promote.promote(project.project(), "small")
     data = said(project)["data"]
     found = objections(project, "large", "0.8", OnOtherData)
     assert f"stale baseline: the champion was measured on the data {data[:7]}, these runs on 0ther" in found
@@ -186,7 +200,7 @@ def test_a_stale_baseline_is_refused(project: Trivial) -> None:
 
 def test_the_champion_counts_as_it_was_run_again(project: Trivial) -> None:
     """What was measured of its config by the same code on the same data counts, whatever design has asked for it."""
-    champions.promote(project.root, "small")
+    promote.promote(project.project(), "small")
     again = objections(project, "large", "0.8", runs={})
     assert "stale" not in again and "0.8 − champion in infer.f1_macro: +0.3" in again
 
@@ -219,54 +233,54 @@ def test_a_lucky_seed_is_refused(metric: str, values: list[float], seed: int, ex
     hypothesis = studies.hypothesis(f"infer.{metric}", arm=0.5, versus=0.1, direction=direction)
     design = studies.comparison("lr", [0.1, 0.5], hypothesis=hypothesis, seeds=[*range(len(values))])
     found = studies.made("made", metrics, design)
-    said = list(gate.lucky(found, judge(found), found.arms["0.5"][seed]))
+    said = list(pure.lucky(found, judge(found), found.arms["0.5"][seed]))
     assert expected in said[0] if expected else said == []
 
 
 def test_what_makes_models_worse_has_no_winner(project: Trivial) -> None:
     answered.design(project, "worse", 0.1, 0.5, direction="minimize")  # all of its runs are there
     assert "worse is SUPPORTED, and no arm of it has won" in refusal(project, "worse")
-    champions.promote(project.root, "small")
+    promote.promote(project.project(), "small")
     names = {(r.experiment["arm"], r.experiment["seed"]): r.name for r in project.records().values() if r.experiment}
-    found = read(project.root, "worse")
-    said = "".join(gate.objections(found, judge(found), found.arms["0.1"][0], champions.current(project.root)))
+    found = read(project.project(), "worse")
+    said = "".join(gate.objections(found, judge(found), found.arms["0.1"][0], champions.current(found.project)))
     assert "not shown to beat the champion" in said and "0.1 − champion in infer.f1_macro: -0.4" in said
-    assert load("results.review").chosen(found, judge(found)) is None
-    assert load("results.review").chosen(found, judge(found), best=True).record.name == names["0.5", 0]
+    assert branch.chosen(found, judge(found)) is None
+    assert branch.chosen(found, judge(found), best=True).record.name == names["0.5", 0]
 
 
 def test_other_test_images_are_refused(project: Trivial) -> None:
-    champions.promote(project.root, "small")
+    promote.promote(project.project(), "small")
     found = objections(project, "large", "0.8", AtAnotherSite)
     assert "measured on other test images: these runs on those of site B, the champion on those of site A" in found
 
 
 def test_a_broken_guardrail_is_refused(project: Trivial) -> None:
-    champions.promote(project.root, "small")
-    rail = load("design.models").Guardrail(metric="infer.classes.cat.f1", max_decrease=0.05)
+    promote.promote(project.project(), "small")
+    rail = Guardrail(metric="infer.classes.cat.f1", max_decrease=0.05)
     found = objections(project, "large", "0.8", guardrails=[rail])
     assert "not shown to beat the champion" in found and "but a guardrail is broken" in found
     assert "the guardrail max_decrease 0.05 is broken: 0.8 − champion in infer.classes.cat.f1: -0.102 [" in found
 
 
 def test_what_a_later_stage_measures_is_asked_of_the_champion_as_well(project: Trivial) -> None:
-    champions.promote(project.root, "small")
+    promote.promote(project.project(), "small")
     answered.design(project, "late", 0.9, 0.8, type="quant", metric="quant.f1_macro")
-    project.call("python", "src/lab.py", "run", "late", "-j", "2", "--force")
+    trivial.carry_out(project, "late", answered.measured)
     told = refusal(project, "late")
     assert "the champion's runs ended before the stage quant" in told and "the settings of its arm 0.5 (small)" in told
     answered.design(project, "both", 0.9, 0.5, type="quant", metric="quant.f1_macro")
-    project.call("python", "src/lab.py", "run", "both", "-j", "2", "--force")
+    trivial.carry_out(project, "both", answered.measured)
     assert "0.9 − champion in quant.f1_macro: +0.4" in refusal(project, "both")  # and the cats suffer
 
 
 def test_a_class_that_got_worse_is_found_in_the_images() -> None:
     """With two seeds and ten classes no test over seeds finds it."""
-    examples, generator = load("results.examples"), np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     labels = np.repeat([str(c) for c in range(10)], 30)
 
     def frame(arm: str, seed: int) -> pd.DataFrame:
-        wrong = generator.random(300) < (0.25 if arm == gate.NAME else 0.05)
+        wrong = generator.random(300) < (0.25 if arm == pure.NAME else 0.05)
         if arm == "new":
             wrong |= (labels == "3") & (np.arange(300) % 30 < 18)
         predicted = np.where(wrong, np.roll(labels, 30), labels)
@@ -274,22 +288,23 @@ def test_a_class_that_got_worse_is_found_in_the_images() -> None:
         content = {"path": paths, "site": "A", "actual": labels, "predicted": predicted, "correct": ~wrong}
         return pd.DataFrame(content)
 
-    seen = {(arm, seed): frame(arm, seed) for arm in (gate.NAME, "new") for seed in (0, 1)}
+    seen = {(arm, seed): frame(arm, seed) for arm in (pure.NAME, "new") for seed in (0, 1)}
 
     def metrics(arm: str, seed: int) -> dict:
         def value(name: str) -> float:
-            return float(examples.scorer(seen[arm, seed], f"infer.{name}")(np.ones((300, 1)))[0])
+            return float(scorers.scorer(seen[arm, seed], f"infer.{name}")(np.ones((300, 1)))[0])
 
         classes = {str(c): {"f1": value(f"classes.{c}.f1")} for c in range(10)}
         return {"infer": {"f1_macro": value("f1_macro"), "images": 300, "classes": classes}}
 
-    hypothesis = studies.hypothesis(arm="new", versus=gate.NAME)
+    hypothesis = studies.hypothesis(arm="new", versus=pure.NAME)
     pairs = studies.made(
-        "made", metrics, studies.comparison("a", [gate.NAME, "new"], hypothesis=hypothesis, seeds=[0, 1])
+        "made", metrics, studies.comparison("a", [pure.NAME, "new"], hypothesis=hypothesis, seeds=[0, 1])
     )
-    told = "".join(gate.hidden(pairs, "new", judge(pairs, seen), seen))
+    examples = scorers.examples(seen)
+    told = "".join(pure.hidden(pairs, "new", judge(pairs, examples), examples))
     assert told.count("hidden by the mean") == 1 and "infer.classes.3.f1 -0.26" in told
-    assert "".join(gate.hidden(pairs, "new", judge(pairs), {})) == ""
+    assert "".join(pure.hidden(pairs, "new", judge(pairs), Examples())) == ""
 
 
 def test_what_has_no_files_is_refused_and_leaves_nothing(project: Trivial) -> None:
@@ -320,17 +335,16 @@ def test_mlflow_knows_it_by_its_alias(project: Trivial, monkeypatch: pytest.Monk
     """Each champion is a version once, and what a design calls models:/name@champion is its experiment."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow sets it: it ends with the test
     (project.root / "conf" / "tracking.yaml").write_text("experiment: trivial\nbackends: [mlflow]\n")
-    registry, find = load("tracking.registry"), load("tracking.revisions").find
-    first, _ = champions.promote(project.root, "small")
-    assert registry.register(project.root) == ""  # nothing is mirrored here
+    first, _ = promote.promote(project.project(), "small")
+    assert registry.register(project.project()) == ""  # nothing is mirrored here
     client = tracked.sink(f"sqlite:///{project.root / 'mlflow.db'}").client
     client.search_experiments()
-    assert registry.register(project.root).endswith("models:/trivial@champion is version 1")
-    second, _ = champions.promote(project.root, "large", "cats are rare here")
-    assert registry.register(project.root).endswith("is version 2")
+    assert registry.register(project.project()).endswith("models:/trivial@champion is version 1")
+    second, _ = promote.promote(project.project(), "large", "cats are rare here")
+    assert registry.register(project.project()).endswith("is version 2")
     assert find(project.root, "models:/trivial@champion") == second.revision
-    champions.rollback(project.root)
-    assert registry.register(project.root).endswith("is version 1")
+    promote.rollback(project.project())
+    assert registry.register(project.project()).endswith("is version 1")
     assert find(project.root, "models:/trivial@champion") == first.revision
     assert len(client.search_model_versions("name = 'trivial'")) == 2
     assert not (project.root / "mlruns").exists()
