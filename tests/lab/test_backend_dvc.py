@@ -39,8 +39,8 @@ class TestDvcBackend(BackendConformance):
 
     def crash(self, root: Path) -> None:
         runners = [workers.runner(task) for task in queue_tasks.read(root)]
-        doomed = [*workers.alive(root), *(process for process in runners if process)]
-        for process in [*doomed, *(child for process in doomed for child in process.children(recursive=True))]:
+        parents = [*workers.alive(root), *(runner for runner in runners if runner)]
+        for process in [*parents, *(child for parent in parents for child in parent.children(recursive=True))]:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 

@@ -72,7 +72,7 @@ def victims(project: Trivial, kind: str) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [0, *(pytest.param(number, marks=pytest.mark.nightly) for number in range(1, ROUNDS))])
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(1, ROUNDS))])
 def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list], tmp_path: Path) -> None:
     before, table = undisturbed
     project = Trivial(Path(shutil.copytree(before, tmp_path / "disturbed")) / "project")

@@ -104,7 +104,7 @@ def test_what_the_preflight_finds_has_to_be_forced(project: Trivial) -> None:
 
 
 def test_a_baseline_outlives_commits_that_change_nothing_of_it(project: Trivial) -> None:
-    """A person measures the baseline, writes a design of their own, commits it and goes on; a change of code is another."""
+    """A person measures the baseline, writes a design of their own, commits it and goes on; another code is another."""
     write(project, "baseline", FAILING | {"title": "How good?", "base": []})
     assert lab(project, "run", "baseline").returncode == 0
     write(project, "own", SWEEP)

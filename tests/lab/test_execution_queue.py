@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
 
@@ -197,7 +196,8 @@ def test_what_git_does_not_know_counts_where_a_stage_depends_on_it(project: Triv
     (project.root / "src" / "notes.py").touch()
     project.enqueue(project.run("run", lr=0.2))
     pipeline = project.root / "dvc.yaml"
-    pipeline.write_text(pipeline.read_text().replace("deps: [data/prepared, src/stand_in.py]", "deps: [data/prepared, src]"))
+    text = pipeline.read_text()
+    pipeline.write_text(text.replace("deps: [data/prepared, src/stand_in.py]", "deps: [data/prepared, src]"))
     project.commit("a stage reads the whole folder")
     (project.root / "src" / "new.py").touch()
     with pytest.raises(UserError, match="not committed: src/new.py"):
@@ -239,5 +239,5 @@ def test_without_the_fast_queue(project: Trivial) -> None:
     assert list(project.enqueue(*runs)) == ["run-0", "run-1"]
     assert [task.name for task in queue_tasks.read(project.root)] == ["run-0", "run-1"]
     assert (project.root / "params.yaml").read_bytes() == params
-    assert os.path.exists(project.root / ".git" / "HEAD")
+    assert (project.root / ".git" / "HEAD").exists()
     assert project.call("git", "symbolic-ref", "--short", "HEAD").stdout == "main\n"

@@ -146,7 +146,7 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
     assert workers.alive(project.root) == []
     tasks = queue_tasks.read(project.root)
     assert len(tasks) == 3 and [workers.runner(task) for task in tasks] == [None] * 3
-    # Failed and queued, as a rule. A worker may just have taken the next one, or not have come to note the end of its own.
+    # Failed and queued, as a rule. A worker may just have taken the next one, or not have noted the end of its own.
     assert "finished" not in {record.status for record in project.records().values()}
     time.sleep(1)
     runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def results(
     design: DesignName,
     sort: Annotated[
-        str | None, typer.Option("--sort", metavar="METRIC", help="The best by it first: f1_macro.")
+        str | None, typer.Option("--sort", metavar="METRIC", help="The best by it first: accuracy.")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="All metrics and times.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="All metrics and times.")] = False,

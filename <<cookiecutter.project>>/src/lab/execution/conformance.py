@@ -1,4 +1,4 @@
-"""What every backend has to do, as tests for pytest, in a small repository of their own. A backend of yours passes them so:
+"""What every backend has to do, as tests for pytest in a small repository. A backend of your own passes them so:
 
 class TestMyBackend(BackendConformance):
     def open(self, root: Path) -> Backend:
@@ -89,9 +89,13 @@ class BackendConformance(ABC):
         (root / "params.yaml").write_text("value: 7.0\nseconds: 0.0\n")  # as DVC leaves it
         (root / "notes.txt").write_text("mine")
         git = Repository(root)
-        before = git.run("status", "--porcelain"), git.head, git.branch, (root / ".git" / "index").read_bytes()
+
+        def state() -> tuple[object, ...]:
+            return git.run("status", "--porcelain"), git.head, git.branch, (root / ".git" / "index").read_bytes()
+
+        before = state()
         put(self.open(root), [job("run", 2.0)])
-        assert (git.run("status", "--porcelain"), git.head, git.branch, (root / ".git" / "index").read_bytes()) == before
+        assert state() == before
         assert (root / "params.yaml").read_text() == "value: 7.0\nseconds: 0.0\n"
 
     def test_all_or_none(self, root: Path) -> None:

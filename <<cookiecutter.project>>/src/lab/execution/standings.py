@@ -63,7 +63,7 @@ def undecided(replicate: Replicate) -> bool:
 
 
 def outdated_runs(study: Study) -> set[tuple[str, int]]:
-    """The runs of a study that are over, by arm and seed, and that a plan of today has as new: it has other code or data.
+    """The runs of a study that are over, by arm and seed, and that a plan of today has as new: by code or data.
 
     Only where the config is another is the design planned anew: elsewhere its runs' own settings are those of the plan.
     """

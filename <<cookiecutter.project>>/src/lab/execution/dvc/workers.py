@@ -24,12 +24,12 @@ from lab.execution.dvc.queue_tasks import Task
 def alive(root: Path) -> list[psutil.Process]:
     """The workers of the project at `root`, whoever started them."""
     names = _node(root, "")
-    found = []
+    processes = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         if "queue-worker" in command and any(part.startswith(names) for part in command):
-            found.append(process)
-    return found
+            processes.append(process)
+    return processes
 
 
 def start(root: Path, count: int) -> list[subprocess.Popen[bytes]]:
@@ -65,10 +65,10 @@ def _start(root: Path, number: int) -> subprocess.Popen[bytes]:
 
 def stop(root: Path) -> list[psutil.Process]:
     """Ask the workers to end after the experiment that they are at. Returns them."""
-    found = alive(root)
-    for process in found:
+    processes = alive(root)
+    for process in processes:
         process.terminate()  # Celery's warm shutdown
-    return found
+    return processes
 
 
 def end(task: Task) -> None:

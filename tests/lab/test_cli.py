@@ -7,52 +7,63 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 from rich.console import Console
 
-import workspace
-from project import load
-from studies import MadeUp
-from workspace import PROJECT, SHIPPED, Workspace
+import contracts
+import trivial
+from lab.cli import view
+from lab.design import design_file
+from lab.design.plan import Run
+from lab.execution.preflight_inputs import basis
+from lab.study import RUNNING, Replicate
+from trivial import Trivial
 
 SWEEP = "designs/classification_lr_sweep.yaml"
+CHECK = """
+def check(settings):
+    optimizer, epochs = settings["training"]["optimizer"], settings["training"]["max_epochs"]
+    if optimizer not in ("adamw", "adam", "sgd"):
+        raise ValueError(f"training.optimizer={optimizer} is not one of adamw, adam, sgd")
+    if not isinstance(epochs, int):
+        raise ValueError(f"training.max_epochs={epochs} should be a whole number")
+"""
 
 
 @pytest.fixture(scope="module")
-def committed(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A project with one commit: copy it before you change it."""
-    made = workspace.make(tmp_path_factory.mktemp("lab") / "project")
-    (made.root / "designs").mkdir()
-    for path in (*SHIPPED, PROJECT / "designs" / "schema.json"):
-        shutil.copy(path, made.root / "designs")
-    shutil.copy(PROJECT / ".gitignore", made.root)
+def committed(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    """The template's project without its stages, and with one commit: copy it before you change it."""
+    root = contracts.render(tmp_path_factory.mktemp("lab") / "project", (*contracts.CONFIG, ".gitignore", "src/lab.py"))
+    shutil.copytree(trivial.LAB, root / "src" / "lab", ignore=shutil.ignore_patterns("__pycache__"))
+    module, _, _ = str(contracts.VISION.check).partition(":")
+    data = [yaml.safe_load(path.read_text()) for path in (root / "conf" / "data").glob("digits*.yaml")]
+    raw = [content["source"]["path"] for content in data]
+    for name, text in {f"src/{module.replace('.', '/')}.py": CHECK, **dict.fromkeys(raw, "the raw data\n")}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    project = Trivial(root)
     for command in ("init -q -b main", "add -A", "commit -qm start"):
-        git(made, *command.split())
-    return made
+        git(project, *command.split())
+    return project
 
 
 @pytest.fixture
-def project(committed: Workspace, tmp_path: Path) -> Workspace:
-    return committed.copy(tmp_path / "copy")
+def project(committed: Trivial, tmp_path: Path) -> Trivial:
+    return trivial.copied(committed, tmp_path / "copy")
 
 
-def git(project: Workspace, *arguments: str) -> None:
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-    subprocess.run(["git", *identity, *arguments], cwd=project.root, check=True, capture_output=True)
+def git(project: Trivial, *arguments: str) -> None:
+    project.call("git", "-c", "user.name=Test", "-c", "user.email=test@localhost", *arguments)
 
 
-def lab(project: Workspace, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "src/lab.py", *arguments],
-        cwd=project.root,
-        env=project.environment() | environment,
-        capture_output=True,
-        text=True,
-    )
+def lab(project: Trivial, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return project.lab(*arguments, check=False, **environment)
 
 
-def refused(project: Workspace, *arguments: str) -> str:
+def refused(project: Trivial, *arguments: str) -> str:
     """The one message of a command that is refused: exit code 2, no traceback, nothing written."""
     before = state(project)
     done = lab(project, *arguments)
@@ -63,13 +74,13 @@ def refused(project: Workspace, *arguments: str) -> str:
     return done.stderr
 
 
-def state(project: Workspace) -> set[str]:
+def state(project: Trivial) -> set[str]:
     return {
         str(path) for path in project.root.rglob("*") if "__pycache__" not in path.parts and ".git" not in path.parts
     }
 
 
-def test_a_plan_is_the_same_on_every_call_and_writes_nothing(committed: Workspace) -> None:
+def test_a_plan_is_the_same_on_every_call_and_writes_nothing(committed: Trivial) -> None:
     before = state(committed)
     first, second = (lab(committed, "plan", SWEEP, "--json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert first.returncode == 0, first.stderr
@@ -79,7 +90,7 @@ def test_a_plan_is_the_same_on_every_call_and_writes_nothing(committed: Workspac
     assert state(committed) == before
 
 
-def test_a_plan_can_be_read_in_narrow_and_wide_terminals(committed: Workspace) -> None:
+def test_a_plan_can_be_read_in_narrow_and_wide_terminals(committed: Trivial) -> None:
     for columns in ("80", "120"):
         done = lab(committed, "plan", SWEEP, COLUMNS=columns)
         assert "lr=0.003,batch_size=16" in done.stdout
@@ -87,14 +98,14 @@ def test_a_plan_can_be_read_in_narrow_and_wide_terminals(committed: Workspace) -
     assert "\x1b" not in done.stdout
 
 
-def test_the_plan_needs_no_git(project: Workspace) -> None:
+def test_the_plan_needs_no_git(project: Trivial) -> None:
     shutil.rmtree(project.root / ".git")
     done = lab(project, "plan", SWEEP, GIT_CEILING_DIRECTORIES=str(project.root.parent))
     assert done.returncode == 0, done.stderr
     assert "undated_tiny" in done.stdout
 
 
-def test_names_have_the_date_of_the_designs_commit(project: Workspace) -> None:
+def test_names_have_the_date_of_the_designs_commit(project: Trivial) -> None:
     path = project.root / SWEEP
     path.write_text(path.read_text() + "# a remark\n")
     os.environ["GIT_COMMITTER_DATE"] = "2025-03-04T12:00:00"
@@ -106,14 +117,14 @@ def test_names_have_the_date_of_the_designs_commit(project: Workspace) -> None:
     assert all(name.startswith("20250304_tiny_") for name in names)
 
 
-def test_lab_imports_no_engine_to_plan(committed: Workspace) -> None:
+def test_lab_imports_no_engine_to_plan(committed: Trivial) -> None:
     done = lab(committed, "plan", SWEEP, PYTHONPROFILEIMPORTTIME="1")
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "hydra" in imported
     assert not imported & {"torch", "ultralytics", "openvino", "mlflow", "dvc.repo", "scipy", "pandas", "optuna"}
 
 
-def test_the_checklist_of_a_fresh_project(committed: Workspace) -> None:
+def test_the_checklist_of_a_fresh_project(committed: Trivial) -> None:
     done = lab(committed, "check", SWEEP)
     assert done.returncode == 2
     marks = {line.split()[1]: line[0] for line in done.stdout.splitlines() if line[:2] in ("✓ ", "✗ ", "! ")}
@@ -124,7 +135,7 @@ def test_the_checklist_of_a_fresh_project(committed: Workspace) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_checklist_tells_what_is_not_committed(project: Workspace) -> None:
+def test_the_checklist_tells_what_is_not_committed(project: Trivial) -> None:
     path = project.root / "designs" / "classification_baseline.yaml"
     path.write_text(path.read_text() + "# a remark\n")
     (project.root / ".gitignore").write_text("")
@@ -139,7 +150,7 @@ def test_the_checklist_tells_what_is_not_committed(project: Workspace) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["no git", "no commit", "detached"])
-def test_without_a_branch_to_start_from(project: Workspace, trouble: str) -> None:
+def test_without_a_branch_to_start_from(project: Trivial, trouble: str) -> None:
     if trouble == "detached":
         git(project, "switch", "-q", "--detach")
     else:
@@ -165,13 +176,13 @@ def test_without_a_branch_to_start_from(project: Workspace, trouble: str) -> Non
         (("metric: infer.f1_macro", "metric: quant.f1_macro"), "hypothesis.metric: quant.f1_macro is written by quant"),
     ],
 )
-def test_bad_designs_are_one_message(committed: Workspace, tmp_path: Path, change: tuple[str, str], words: str) -> None:
+def test_bad_designs_are_one_message(committed: Trivial, tmp_path: Path, change: tuple[str, str], words: str) -> None:
     path = tmp_path / "classification_lr_sweep.yaml"
     path.write_text((committed.root / SWEEP).read_text().replace(*change))
     assert words in refused(committed, "plan", str(path))
 
 
-def test_settings_that_no_stage_takes_are_told_before_anything_runs(project: Workspace) -> None:
+def test_settings_that_no_stage_takes_are_told_before_anything_runs(project: Trivial) -> None:
     path = project.root / "designs" / "bad.yaml"
     text = "kind: comparison\ntype: train\ntitle: What?\nhypothesis: {claim: c, metric: infer.f1_macro, expected: 95}\n"
     varied = text + "comparison: {variable: training.optimizer, values: [adamw, adamm]}\n"
@@ -189,7 +200,7 @@ def test_settings_that_no_stage_takes_are_told_before_anything_runs(project: Wor
 
 
 @pytest.mark.parametrize(
-    ("said", "basis"),
+    ("asked", "decided_by"),
     [
         (("infer", "infer.f1_macro"), "images"),
         (("quant", "quant.accuracy"), "images"),
@@ -198,46 +209,46 @@ def test_settings_that_no_stage_takes_are_told_before_anything_runs(project: Wor
         (("train", "infer.f1_macro"), "seeds"),
     ],
 )
-def test_what_is_going_to_decide(said: tuple[str, str], basis: str) -> None:
-    kind, metric = said
+def test_what_is_going_to_decide(asked: tuple[str, str], decided_by: str) -> None:
+    kind, metric = asked
     content = {"kind": "single", "type": kind, "title": "What?", "hypothesis": {"claim": "c", "metric": metric}}
-    assert load("execution.facts").basis(load("design.schema").parse(content)) == basis
+    assert basis(design_file.parse(content, contracts.VISION), contracts.VISION) == decided_by
 
 
-def test_lab_is_about_its_own_project(committed: Workspace, project: Workspace, tmp_path: Path) -> None:
+def test_lab_is_about_its_own_project(committed: Trivial, project: Trivial, tmp_path: Path) -> None:
     """In a colleague's clone it would read the clone's designs against the records of the first."""
     foreign = [sys.executable, str(committed.root / "src" / "lab.py"), "plan", "classification_lr_sweep"]
     for folder in (project.root, project.root / "designs"):
-        done = subprocess.run(foreign, cwd=folder, capture_output=True, text=True, env=project.environment())
+        done = subprocess.run(foreign, cwd=folder, capture_output=True, text=True, env=trivial.environ())
         assert (done.returncode, done.stdout) == (2, "")
         assert f"belongs to {committed.root}, but you are in {project.root}" in done.stderr
         assert f"source {project.root}/.venv/bin/activate" in done.stderr
-    outside = subprocess.run(foreign, cwd=tmp_path, capture_output=True, text=True, env=project.environment())
+    outside = subprocess.run(foreign, cwd=tmp_path, capture_output=True, text=True, env=trivial.environ())
     assert "18 runs" in outside.stdout, outside.stderr
 
 
 def test_what_runs_is_told_by_arm_and_seed() -> None:
-    view, status, records = load("execution.view"), load("execution.status"), load("results.records")
     arms = [f"lr={rate},batch_size={size}" for rate in (0.001, 0.01) for size in (16, 32)]
-    rows = []
+    replicates = []
     for arm in arms:
         name = f"20261122_tiny_64_none_classification_lr_sweep_with_a_long_name_{arm}_s1"
-        run = load("design.plan").Run(name, arm, {}, 1, 0, 0, [], {}, "infer", "")
-        rows.append(status.Standing(run, MadeUp(Path("."), name, "", "b" * 40, records.RUNNING)))
+        run = Run(name, arm, {}, 1, 0, 0, [], {}, "infer", "")
+        record = SimpleNamespace(name=name, status=RUNNING, pending=None)
+        replicates.append(Replicate(arm, {}, 1, record, run=run))
     place = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
-    with view.Watch(place, 2) as watch:
-        watch(rows)
+    with view.Watch(place, contracts.VISION, 2) as watch:
+        watch(replicates)
     shown = place.file.getvalue()  # type: ignore[attr-defined]
     for arm in arms:
         assert any(arm in line and "seed 1" in line and "starting" in line for line in shown.splitlines()), shown
 
 
-def test_git_sees_no_page_of_curves(committed: Workspace) -> None:
+def test_git_sees_no_page_of_curves(committed: Trivial) -> None:
     """`dvc plots show` writes it anew each time."""
     subprocess.run(["git", "check-ignore", "-q", "dvc_plots/index.html"], cwd=committed.root, check=True)
 
 
-def test_what_is_no_design_is_one_message(committed: Workspace) -> None:
+def test_what_is_no_design_is_one_message(committed: Trivial) -> None:
     assert "no such file. Did you mean 'designs/classification_lr_sweep.yaml'?" in refused(
         committed, "plan", "designs/classification_lr_swep.yaml"
     )
@@ -251,14 +262,14 @@ def test_what_is_no_design_is_one_message(committed: Workspace) -> None:
     )
 
 
-def taken(committed: Workspace) -> Workspace:
-    project = committed.copy(committed.root.with_name("taken"))
+def taken(committed: Trivial) -> Trivial:
+    project = trivial.copied(committed, committed.root.with_name("taken"))
     text = (project.root / SWEEP).read_text()
     (project.root / "designs" / "twin.yaml").write_text(text + "name: classification_lr_sweep\n")
     return project
 
 
-def test_the_schema_is_written_where_the_editors_look(project: Workspace) -> None:
+def test_the_schema_is_written_where_the_editors_look(project: Trivial) -> None:
     path = project.root / "designs" / "schema.json"
     before = path.read_text()
     path.unlink()
@@ -266,7 +277,7 @@ def test_the_schema_is_written_where_the_editors_look(project: Workspace) -> Non
     assert path.read_text() == before
 
 
-def test_values_reach_no_shell(project: Workspace) -> None:
+def test_values_reach_no_shell(project: Trivial) -> None:
     evil = "$(touch hacked) `touch hacked`; touch hacked | touch hacked > hacked"
     (project.root / "designs" / "evil.yaml").write_text(
         f"kind: comparison\ntype: train\ntitle: What?\ncomparison: {{variable: model.name, values: ['{evil}']}}\n"
@@ -276,7 +287,7 @@ def test_values_reach_no_shell(project: Workspace) -> None:
     assert not list(project.root.rglob("hacked"))
 
 
-def test_revisions_are_pinned_to_commits(project: Workspace) -> None:
+def test_revisions_are_pinned_to_commits(project: Trivial) -> None:
     git(project, "tag", "v1")
     git(project, "commit", "-q", "--allow-empty", "-m", "second")
     path = project.root / "designs" / "versions.yaml"
