@@ -134,7 +134,7 @@ def test_a_name_belongs_to_one_design(tmp_path: Path) -> None:
 def test_plain_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
     path.write_text("a: [1e-3, .5, 1e3, 007, 1:30, on, yes, True, ~, 2026-11-21, -3, '1']")
-    assert design_file.load(path.read_text(), path)[0] == {
+    assert design_file.load(path.read_text(), path) == {
         "a": [0.001, 0.5, 1000.0, "007", "1:30", "on", "yes", True, None, "2026-11-21", -3, "1"]
     }
 

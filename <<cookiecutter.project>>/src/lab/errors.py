@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -22,3 +23,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     ends = tuple(f"{mark}{name.casefold()}" for mark in "_.")
     matches = [other for other in known if other.endswith(ends)][:2] or get_close_matches(name.casefold(), known, n=1)
     return f" Did you mean {' or '.join(repr(known[match]) for match in matches)}?" if matches else ""
+
+
+def not_one_of(value: object, choices: Iterable[str]) -> str:
+    """`'b' is not one of a, c. Did you mean 'a'?`: what is wrong with a value."""
+    known = list(choices)
+    return f"{reprlib.repr(value)} is not one of {', '.join(known)}.{nearest(str(value), known)}"

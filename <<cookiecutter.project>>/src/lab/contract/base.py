@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 HOOK = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 Key = Annotated[str, Field(pattern=r"^[\w/@-]+(\.[\w-]+)*$", description="A key of params.yaml, such as model.name")]
@@ -24,3 +24,17 @@ def hook_name(text: str) -> str:
     if not HOOK.fullmatch(text):
         raise ValueError(f"{text!r}: expected module:function, such as my_package.metrics:score")
     return text
+
+
+def stands_for(*names: str) -> AfterValidator:
+    """Of a text in which these names in braces stand for something: refuse any other."""
+
+    def checked(text: str) -> str:
+        try:
+            text.format(**dict.fromkeys(names, ""))
+        except (LookupError, ValueError) as error:
+            known = " and ".join(f"{{{name}}}" for name in names)
+            raise ValueError(f"{text!r}: nothing but {known} stands for something in it") from error
+        return text
+
+    return AfterValidator(checked)

@@ -29,16 +29,16 @@ def load(root: Path, name: str) -> Callable[..., Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         raise UserError(f"lab.yaml: {name}: {module_name} has no such function.{nearest(function_name, vars(module))}")
-    return _told(function)
+    return _for_people(function)
 
 
-def _told(function: Callable[..., Any]) -> Callable[..., Any]:
+def _for_people(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function with its ValueErrors as UserErrors."""
 
-    def called(*arguments: Any, **named: Any) -> Any:
+    def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
         except ValueError as error:
             raise UserError(str(error)) from error
 
-    return called
+    return wrapped

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -48,6 +48,12 @@ class MetricEntry(Model):
     """Which part of the data it was measured on."""
     twin: str | None = None
     """The metric that measures the same on the validation split."""
+
+    def templates(self) -> Iterator[tuple[str, str]]:
+        """Its texts in which `{0}` stands for something, by the field that has them."""
+        texts = [("title", self.title), ("busy", self.busy), ("twin", self.twin)]
+        texts += [("counted_over", text) for text in self.counted_over]
+        return ((field, text) for field, text in texts if text)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from lab.contract.base import Key, Model, Stage, When
+from lab.contract.base import Key, Model, Stage, When, stands_for
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
 from lab.contract.reports import Fact, ItemPictures, Question, Speed
-from lab.nested_keys import get, put
+from lab.nested_keys import copied, get, put
 
 
 class TaskKey(Model):
@@ -60,7 +60,7 @@ class DatasetOutput(Model):
 class Predictions(Model):
     """The table of what was said of each test item, a row an item: Parquet or CSV."""
 
-    output: str
+    output: Annotated[str, stands_for("stage")]
     """Its path; {stage} stands for the stage that the design is about."""
     called: str = "item"
     """What an item is: image, document."""
@@ -89,7 +89,7 @@ class Curves(Model):
     """Patterns of the metrics that are shown while it runs."""
     parts: dict[str, str] = {}
     """Words for the first part of their names, such as {val: the validation split} for val/loss and val/accuracy."""
-    log: str | None = None
+    log: Annotated[str, stands_for("baseline", "name")] | None = None
     """A JSON line an epoch, written while it runs: its path with {baseline} and {name} of the experiment."""
 
 
@@ -108,11 +108,11 @@ class Contract(Model):
     types: Annotated[dict[str, Stage], Field(min_length=1)]
     """For each experiment type the stage of dvc.yaml that answers its question."""
     recipes: list[str] | None = None
-    """The types whose runs make a model anew, so that seeds decide; test items do about all others. Left out, all are."""
+    """The types whose runs make a model anew, so that seeds decide; test items do about all others. Left out, all."""
     seeds: list[Key] = ["seed"]
     """The settings that replicates differ in; all get the same value. [] where there is none."""
     metrics: dict[str, MetricEntry] = {}
-    """By a metric's name (the file in which dvc.yaml declares it, without folder and ending, and the key in it) or a pattern with *."""
+    """By a metric's name (its file's in dvc.yaml, without folder and ending, and its key there) or a pattern with *."""
     main: list[str] = []
     """The metrics that matter, the first one most; without a file's name, those of the design's stage."""
     told: list[str] = []
@@ -141,14 +141,14 @@ class Contract(Model):
     models: list[ModelOutput] = []
     predictions: Predictions | None = None
     curves: Curves | None = None
-    effective: str | None = None
-    """What a stage notes of its run (config, seconds, machine…): its path with {stage}; docs/your-own-pipeline.md shows one."""
+    effective: Annotated[str, stands_for("stage")] | None = None
+    """What a stage notes of its run (config, seconds, machine…), its path with {stage}: see docs/your-own-pipeline.md."""
     attachments: list[str] = []
     """Folders whose small files go to tracking servers with a run."""
     neutral: dict[Stage, list[Key]] = {}
     """By stage the settings that may leave its output as it is: where and how fast, not what."""
     distinct: dict[Stage, Distinct] = {}
-    baseline: str = "baseline"
+    baseline: Annotated[str, stands_for("task")] = "baseline"
     """The name of the design that measures the baseline; {task} stands for its task."""
     data_facts: list[Fact] = []
     speed: Speed = Speed()
@@ -159,15 +159,8 @@ class Contract(Model):
     """How a design of one arm is answered."""
     item_pictures: ItemPictures | None = None
 
-    @model_validator(mode="after")
-    def _agreement(self) -> Contract:
-        unknown = [kind for question in self.questions for kind in question.types if kind not in self.types]
-        if unknown:
-            raise ValueError(f"questions: {unknown[0]} is none of the types {', '.join(self.types)}")
-        return self
-
     def is_recipe(self, kind: str) -> bool:
-        """Whether an experiment type asks about a recipe, which seeds decide about, and not about models that are there."""
+        """Whether an experiment type asks about a recipe, about which seeds decide, and not about models that exist."""
         return self.recipes is None or kind in self.recipes
 
     # Metrics
@@ -215,8 +208,6 @@ class Contract(Model):
 
     def with_seed(self, params: dict[str, Any], seed: int) -> dict[str, Any]:
         """A copy of a config with another seed."""
-        from lab.nested_keys import copied
-
         changed = copied(params)
         for key in self.seeds:
             put(changed, key, seed)

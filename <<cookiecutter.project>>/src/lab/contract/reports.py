@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from lab.contract.base import Key, Model, Stage, When
+from lab.contract.base import Key, Model, Stage, When, stands_for
 from lab.contract.metrics import Hook
 
 Kind = Literal["single", "sweep", "comparison", "ablation", "factorial"]
@@ -26,22 +26,7 @@ Way = Literal[
     "sweep",  # heat map or slices, parallel coordinates, importance
     "effects",  # of a factorial's components, and their interactions
 ]
-
-
-PLACEHOLDERS = ("main", "main_name", "stage", "latency")
-
-
-def metric_pattern(text: str) -> str:
-    """Refuse a placeholder that stands for nothing."""
-    try:
-        text.format(**dict.fromkeys(PLACEHOLDERS, ""))
-    except (KeyError, IndexError, ValueError) as error:
-        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-        raise ValueError(f"{text!r}: expected the name of a metric, in which {known} stand for something") from error
-    return text
-
-
-MetricPattern = Annotated[str, AfterValidator(metric_pattern)]
+MetricPattern = Annotated[str, stands_for("main", "main_name", "stage", "latency")]
 
 
 class Fact(Model):
@@ -51,7 +36,7 @@ class Fact(Model):
     key: Key | None = None
     aside: Key | None = None
     """A setting behind it in brackets, where that says something else."""
-    metric: str | None = None
+    metric: Annotated[str, stands_for("stage")] | None = None
     """A whole number in place of a setting; {stage} is the stage of the design."""
     own: bool = False
     """Only of runs that have made their model themselves."""
@@ -112,9 +97,9 @@ class Question(Model):
     """Metrics that its table shows beside the main one. {main} and {main_name} are the first of the metrics that matter
     that was measured, {stage} and {latency} those of the design."""
     figures: list[Figure] = [Figure(draw="arms")]
-    heading: str = ""
+    heading: Annotated[str, stands_for("reference")] = ""
     """Above the panel of differences; {reference} is the arm that the others are measured against."""
-    run_name: str = ""
+    run_name: Annotated[str, stands_for("arm", "seed")] = ""
     """What tracking servers call its runs: {arm} and {seed}; left out, as the experiment."""
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
 
 from lab import yaml12
 from lab.design import messages
@@ -38,17 +33,18 @@ def read(path: Path | str, contract: Contract) -> Design:
 
 def parse_text(text: str, path: Path | str, contract: Contract) -> Design:
     """The design in the text of a file. Raises UserError, as `read` does."""
-    data, lines = load(text, path)
+    data = load(text, path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: not a design: expected a mapping with kind, type and title")
     try:
         return _validated({"name": Path(path).stem, **data}, contract)
     except ValidationError as error:
+        places = yaml12.lines(text)
         mistakes = [
-            f"{path}, line {line_of(lines, messages.path_of(item, data))}: {messages.message(item, data, contract)}"
+            (yaml12.line_of(places, messages.path_of(item, data)), messages.message(item, data, contract))
             for item in error.errors()
         ]
-        raise UserError("\n".join(mistakes)) from error
+        raise UserError("\n".join(f"{path}, line {line}: {message}" for line, message in mistakes)) from error
 
 
 def parse(data: dict[str, Any], contract: Contract | None) -> Design:
@@ -74,7 +70,7 @@ def names_taken(design: Design, path: Path) -> None:
         if other.resolve() == path.resolve():
             continue
         try:
-            data, _ = load(read_text(other), other)
+            data = load(read_text(other), other)
         except UserError:
             continue  # its own check says what is wrong with it
         if isinstance(data, dict) and "kind" in data and data.get("name", other.stem) == design.name:
@@ -114,39 +110,22 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path} is not a text file in UTF-8") from error
 
 
-def load(text: str, path: Path | str) -> tuple[Any, Any]:
-    """What a file's text holds, and the same with lines for `line_of`. `path` is what messages call it.
+def load(text: str, path: Path | str) -> Any:
+    """What a file's text holds. `path` is what messages call it.
 
     Raises:
         UserError: empty, not YAML, aliases, repeated keys, nested too deep.
     """
     try:
         _check_events(text, path)
-        data = yaml12.load(text)
-        if data is None:
-            raise UserError(f"{path} is empty")
-        return data, YAML(typ="rt").load(text)
-    except DuplicateKeyError as error:  # YAML 1.1 would keep the last
-        key = re.search(r'duplicate key "(.*?)" with value', str(error.problem))
-        name = key[1] if key else "a key"
-        raise UserError(f"{path}, line {error.problem_mark.line + 1}: {name} is there twice") from error
+        data = yaml12.load(text, strict=True)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}, line {line}: not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, YAMLError, ValueError) as error:
+        raise UserError(f"{path}, {yaml12.explained(error)}") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{path}: not YAML: {error}") from error
-
-
-def line_of(lines: Any, keys: Iterable[str | int]) -> int:
-    """The line (from 1) of the value at `keys`, or of the last of them that exists."""
-    line = lines.lc.line
-    for key in keys:
-        try:
-            line = (lines.lc.key(key) if isinstance(key, str) else lines.lc.item(key))[0]
-            lines = lines[key]
-        except (AttributeError, KeyError, TypeError):  # of a value that has no keys, or not this one
-            break
-    return line + 1
+    if data is None:
+        raise UserError(f"{path} is empty")
+    return data
 
 
 def _check_events(text: str, path: Path | str) -> None:

@@ -19,7 +19,7 @@ from lab.design.models import (
     Range,
     SweepConfig,
 )
-from lab.errors import nearest
+from lab.errors import nearest, not_one_of
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -101,10 +101,9 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Con
     if kind == "union_tag_not_found":
         return f"not a design: it has no kind, which is one of {', '.join(KINDS)}"
     if kind == "union_tag_invalid":
-        return f"kind: {show(context['tag'])} is not one of {', '.join(KINDS)}.{nearest(str(context['tag']), KINDS)}"
+        return f"kind: {not_one_of(context['tag'], KINDS)}"
     if kind == "literal_error":
-        choices = context["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return f"{show(value)} is not one of {', '.join(choices)}.{nearest(str(value), choices)}"
+        return not_one_of(value, context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
     if kind == "value_error":
         return str(context["error"])
     if kind in ("wrong", "lacking"):

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from lab.design.levels import Finite, Level, Levels, Scalar, by_shape, label, printable, without_repeats
 from lab.design.overrides import key_of
-from lab.errors import nearest
+from lab.errors import not_one_of
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -277,7 +277,7 @@ class DesignBase(Model):
     def _known_type(cls, kind: str, info: ValidationInfo) -> str:
         contract = contract_of(info)
         if contract and kind not in contract.types:
-            raise wrong(f"{kind!r} is not one of {', '.join(contract.types)}.{nearest(kind, contract.types)}")
+            raise wrong(not_one_of(kind, contract.types))
         return kind
 
     @field_validator("task")

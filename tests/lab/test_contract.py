@@ -1,0 +1,232 @@
+"""lab.yaml: what it may say, what is refused and how, and what its patterns of metrics come to."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import contracts
+import pytest
+from contracts import PLAIN, PROJECT, VISION, VISION_TEXT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab import contract, nested_keys, yaml12
+from lab.contract import hooks
+from lab.contract.metrics import compiled
+from lab.errors import UserError
+
+LEAST = "types: {train: evaluate}\n"
+
+
+def refused(text: str) -> str:
+    with pytest.raises(UserError) as caught:
+        contract.parse(text, "lab.yaml")
+    return str(caught.value)
+
+
+# What a file may say
+
+
+def test_three_lines_are_enough() -> None:
+    least = contract.parse("types: {train: evaluate}\n", "lab.yaml")
+    assert (least.seeds, least.main_metrics("evaluate"), least.latency("evaluate")) == (["seed"], [], None)
+    assert (least.predictions_path("evaluate"), least.effective_path("evaluate")) == (None, None)
+    assert (least.task_of({"task": "a"}), least.models_named({"model": "b"})) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "lab.yaml: expected a mapping"),
+        ("- a\n", "lab.yaml: expected a mapping"),
+        ("types: [\n", "lab.yaml, line 2: not YAML"),
+        ("seeds: [seed]\n", "line 1: types: is missing"),
+        ("types: {}\n", "line 1: types: dictionary should have at least 1 item"),
+        (LEAST + "seedss: [a]\n", "line 2: seedss: no such key here. Did you mean 'seeds'?"),
+        (LEAST + "seeds: seed\n", "line 2: seeds: input should be a valid list, not 'seed'"),
+        (LEAST + "seeds:\n  - a\n  - b c\n", "line 4: seeds.1: 'b c': expected a key of the settings"),
+        (
+            LEAST + "metrics:\n  a.b: {direction: up}\n",
+            "line 3: metrics.a.b.direction: 'up' is not one of maximize, mini",
+        ),
+        (LEAST + "metrics:\n  a.b: {direction: maximise}\n", "Did you mean 'maximize'?"),
+        (
+            LEAST + "metrics:\n  a.b:\n    titel: x\n",
+            "line 4: metrics.a.b.titel: no such key here. Did you mean 'title'?",
+        ),
+        (LEAST + "metrics:\n  a.b: {bounds: [1, 0]}\n", "line 3: metrics.a.b.bounds: [1, 0]: expected the smaller one"),
+        (LEAST + "metrics:\n  a.b: {bounds: [1]}\n", "metrics.a.b.bounds: list should have at least 2 items"),
+        (LEAST + "metrics:\n  '*.b': {busy: '{1}.c'}\n", "line 3: metrics.*.b.busy: '{1}.c': by the * of the pattern"),
+        (
+            LEAST + "metrics:\n  a.b: {title: 'a {'}\n",
+            "metrics.a.b.title: 'a {': by the * of the pattern there is nothing",
+        ),
+        (LEAST + "metrics:\n  a.b: {}\n  a.b: {}\n", "lab.yaml, line 4: a.b is there twice"),
+        (LEAST + "check: my_package.check\n", "line 2: check: 'my_package.check': expected module:function"),
+        (LEAST + "predictions: {output: 'x/{stge}.csv'}\n", "nothing but {stage} stands for something in it"),
+        (LEAST + "effective: e/{}.yaml\n", "line 2: effective: 'e/{}.yaml': nothing but {stage}"),
+        (LEAST + "recipes: [train, trian]\n", "line 2: recipes.1: 'trian' is not one of train. Did you mean 'train'?"),
+        (
+            LEAST + "questions:\n  - {name: a}\n  - {name: b, types: [infer]}\n",
+            "line 4: questions.1.types.0: 'infer' is not",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line_and_key(text: str, words: str) -> None:
+    assert words in refused(text)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    assert len(refused("seeds: a\nnope: 1\nmetrics: {a.b: {direction: up}}\n").splitlines()) == 4
+    assert len(refused(LEAST + "recipes: [a, b]\nmetrics: {a.b: {bounds: [1, 0]}}\n").splitlines()) == 3
+
+
+def test_without_the_file_it_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no lab.yaml.*docs/your-own-pipeline.md"):
+        contract.read(tmp_path)
+    (tmp_path / "lab.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="UTF-8"):
+        contract.read(tmp_path)
+    (tmp_path / "lab.yaml").write_text(LEAST)
+    assert contract.read(tmp_path).types == {"train": "evaluate"}
+
+
+def test_the_json_schema_is_the_committed_one() -> None:
+    committed = json.loads((PROJECT / "src" / "lab" / "contract" / "schema.json").read_text())
+    assert committed == contract.json_schema(), "lab schema writes it anew"
+    first = VISION_TEXT.split("types:")[0]
+    assert "$schema=src/lab/contract/schema.json" in first, "editors find it"
+
+
+# Metrics
+
+names = st.from_regex(r"[a-z_]{1,8}(\.[a-zA-Z0-9_]{1,8}){1,3}", fullmatch=True)
+parts = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="*{}"), min_size=1, max_size=8)
+
+
+@given(names, st.text(max_size=20))
+def test_a_name_without_a_star_matches_itself_alone(name: str, other: str) -> None:
+    assert compiled(name).fullmatch(name)
+    assert bool(compiled(name).fullmatch(other)) == (name == other)
+
+
+@given(st.lists(parts, min_size=1, max_size=4), st.data())
+def test_stars_stand_for_any_text_that_is_not_empty(texts: list[str], data: st.DataObject) -> None:
+    pattern = "*".join(texts)
+    stars = data.draw(st.lists(parts, min_size=len(texts) - 1, max_size=len(texts) - 1))
+    name = "".join(text + star for text, star in zip(texts, [*stars, ""], strict=True))
+    match = compiled(pattern).fullmatch(name)
+    assert match is not None
+    assert len(match.groups()) == len(texts) - 1
+    rebuilt = "".join(text + star for text, star in zip(texts, [*match.groups(), ""], strict=True))
+    assert rebuilt == name, "what {0} and {1} stand for is the name's own text"
+
+
+@given(names)
+def test_any_metric_is_told(name: str) -> None:
+    """One that lab.yaml doesn't know has a title, and nothing is guessed from its name."""
+    for known in (VISION, PLAIN):
+        metric = known.metric(name)
+        assert metric.name == name and metric.title
+        if not metric.known:
+            assert (metric.direction, metric.low, metric.high, metric.per_item) == (None, None, None, None)
+            assert not (metric.exact or metric.timing or metric.counted_over)
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluate.emphasized_f1", "evaluate.size", "evaluate.loss", "evaluate.latency_ms.p50"]
+)
+def test_nothing_is_guessed_from_a_name(name: str) -> None:
+    metric = PLAIN.metric(name)
+    assert (metric.known, metric.direction, metric.title) == (False, None, name.rpartition(".")[2])
+
+
+def test_the_first_pattern_that_matches_counts() -> None:
+    text = LEAST + "metrics:\n  a.b: {title: one}\n  '*.b': {title: 'of {0}', unit: s}\n  '*': {direction: minimize}\n"
+    entries = contract.parse(text, "lab.yaml")
+    assert (entries.metric("a.b").title, entries.metric("a.b").direction) == ("one", None)
+    assert entries.metric("c.d.b").label == "of c.d, s"
+    assert entries.metric("c.d").direction == "minimize"
+
+
+def test_the_templates_own_metrics() -> None:
+    score = VISION.metric("infer.classes.cat.f1")
+    assert (score.title, score.direction, score.low, score.high, score.by) == (
+        "F1 of class cat", "maximize", 0.0, 1.0, "class",
+    )  # fmt: skip
+    assert score.counted_over == ("infer.objects", "infer.images")
+    latency = VISION.metric("infer_speed.batch_1.latency_ms.p50")
+    assert (latency.label, latency.direction, latency.busy) == (
+        "median latency, ms", "minimize", "infer_speed.measured.busy",
+    )  # fmt: skip
+    assert VISION.metric("infer.emphasized_f1").known is False
+    assert VISION.main_metrics("quant") == ["quant.mAP50_95", "quant.mAP50", "quant.f1_macro"]
+
+
+# Settings
+
+
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_seeds_lie_where_the_contract_says(first: int, second: int) -> None:
+    two = contracts.contract("types: {train: evaluate}\nseeds: [seed, model.seed]\n")
+    params: dict[str, Any] = {"seed": first, "model": {"seed": first, "depth": 3}}
+    changed = two.with_seed(params, second)
+    assert changed == {"seed": second, "model": {"seed": second, "depth": 3}}
+    assert params["model"]["seed"] == first, "a copy"
+    assert two.seed_of(changed) == second
+    assert two.without_seeds(nested_keys.flat(changed)) == {"model.depth": 3}
+
+
+def test_models_that_a_run_takes() -> None:
+    params = {"infer": {"model": None, "members": ["a", "b"]}}
+    assert VISION.models_named(params) == ["a", "b"]
+    assert VISION.models_named({"infer": {"model": "v1", "members": []}}) == ["v1"]
+
+
+# Functions of the project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "own_hooks.py").write_text(
+        "def check(params):\n    if params['lr'] < 0:\n        raise ValueError('lr is below 0')\n    return 'fine'\n"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "own_hooks", raising=False)
+    return tmp_path
+
+
+def test_hooks_are_functions_of_the_project(project: Path) -> None:
+    check = hooks.load(project, "own_hooks:check")
+    assert check({"lr": 1}) == "fine"
+    with pytest.raises(UserError, match="lr is below 0"):
+        check({"lr": -1})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("own_hooks:chek", "own_hooks has no such function. Did you mean 'check'?"),
+        ("no_hooks:check", "its module can't be imported: No module named 'no_hooks'"),
+    ],
+)
+def test_hooks_that_are_not_there(project: Path, name: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        hooks.load(project, name)
+    assert words in str(caught.value)
+
+
+# YAML
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | parts, lambda inner: st.lists(inner, max_size=3)))
+def test_yaml_is_read_as_it_was_written(value: Any) -> None:
+    assert yaml12.load(yaml12.dump({"a": value})) == {"a": value}
+
+
+def test_lines_of_what_stands_in_a_file() -> None:
+    content = yaml12.lines("# comment\na:\n  b: [1,\n    2]\nc: {d: 3}\n")
+    places = {(): 2, ("a",): 2, ("a", "b"): 3, ("a", "b", 1): 4, ("c", "d"): 5, ("c", "nope"): 5, ("a", "b", 9, "x"): 3}
+    assert {keys: yaml12.line_of(content, keys) for keys in places} == places
