@@ -14,6 +14,7 @@ import yaml
 from rich.console import Console
 
 import contracts
+import in_process
 import trivial
 from lab.cli import view
 from lab.design import design_file
@@ -60,7 +61,7 @@ def git(project: Trivial, *arguments: str) -> None:
 
 
 def lab(project: Trivial, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return project.lab(*arguments, check=False, **environment)
+    return in_process.lab(project.root, *arguments, **environment)
 
 
 def refused(project: Trivial, *arguments: str) -> str:
@@ -82,8 +83,7 @@ def state(project: Trivial) -> set[str]:
 
 def test_a_plan_is_the_same_on_every_call_and_writes_nothing(committed: Trivial) -> None:
     before = state(committed)
-    first, second = (lab(committed, "plan", SWEEP, "--json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
-    assert first.returncode == 0, first.stderr
+    first, second = (committed.lab("plan", SWEEP, "--json", PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert first.stdout == second.stdout
     found = json.loads(first.stdout)
     assert (found["design"], len(found["runs"]), found["runs"][0]["state"]) == ("classification_lr_sweep", 18, "new")
@@ -118,7 +118,7 @@ def test_names_have_the_date_of_the_designs_commit(project: Trivial) -> None:
 
 
 def test_lab_imports_no_engine_to_plan(committed: Trivial) -> None:
-    done = lab(committed, "plan", SWEEP, PYTHONPROFILEIMPORTTIME="1")
+    done = committed.lab("plan", SWEEP, PYTHONPROFILEIMPORTTIME="1")
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "hydra" in imported
     assert not imported & {"torch", "ultralytics", "openvino", "mlflow", "dvc.repo", "scipy", "pandas", "optuna"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+import in_process
 import trivial
 from lab.analysis.verdict import judge
 from lab.errors import UserError
@@ -35,7 +36,9 @@ def design(project: Trivial, name: str, **changes: object) -> str:
 
 
 def lab(project: Trivial, *arguments: str) -> str:
-    return project.lab(*arguments).stdout
+    done = in_process.lab(project.root, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def read(project: Trivial, name: str) -> Study:
