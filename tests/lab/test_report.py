@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-
 import studies
 import trivial
+import yaml
 from contracts import VISION
 from lab.analysis.estimates import sentence
 from lab.analysis.verdict import judge
@@ -87,7 +86,9 @@ def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_
     day = ran.call("git", "show", "-s", "--format=%cs", study.commit).stdout.strip()
     assert [path.name for path in tmp_path.glob("*.md")] == [f"{day}_rates.md"]
     assert re.findall("^## (.+)$", text, re.M) == [*SECTIONS, "Failed runs", "Provenance"]
-    assert text.startswith(f"# {DESIGN['title']}\n\n**{found.outcome}**: {sentence(study, found.comparisons[0].difference)}\n")
+    assert text.startswith(
+        f"# {DESIGN['title']}\n\n**{found.outcome}**: {sentence(study, found.comparisons[0].difference)}\n"
+    )
     author = ran.call("git", "show", "-s", "--format=%an", study.commit).stdout.strip()
     for said in (
         f"on commit `{study.commit[:12]}` by {author}\n",
@@ -376,8 +377,5 @@ def test_a_setting_that_an_arm_has_not_is_left_out() -> None:
 
 
 def test_settings_are_told_as_they_are_nested() -> None:
-    assert (
-        settings.as_yaml(nested({"a.b": 1, "a.c": [2], "d": None}))
-        == "a:\n  b: 1\n  c:\n  - 2\nd: null\n"
-    )
+    assert settings.as_yaml(nested({"a.b": 1, "a.c": [2], "d": None})) == "a:\n  b: 1\n  c:\n  - 2\nd: null\n"
     assert settings.one_or_all([1, 1]) == 1 and settings.one_or_all(["x", "y"]) == ["x", "y"]

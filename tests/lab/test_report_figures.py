@@ -12,10 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
-import pytest
-from matplotlib.colors import to_rgba
-
 import contracts
+import pytest
 import studies
 from contracts import VISION
 from lab.analysis import verdict
@@ -26,6 +24,7 @@ from lab.report import figures, tables
 from lab.report.figures import drawing, members
 from lab.store import Store
 from lab.study import Study
+from matplotlib.colors import to_rgba
 
 SHIPPED = sorted((contracts.tree() / "designs").glob("*.yaml"))
 
