@@ -105,6 +105,22 @@ def test_the_plan_needs_no_git(project: Trivial) -> None:
     assert "undated_tiny" in done.stdout
 
 
+def test_status_of_a_project_in_which_nothing_has_run(project: Trivial) -> None:
+    done = lab(project, "status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "no run yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are",
+        "0 workers",
+    ]
+    (project.root / "lab.yaml").unlink()
+    for command in (["status"], ["plan", SWEEP], ["results", "classification_lr_sweep"]):
+        message = refused(project, *command)
+        assert message.count("\n") == 1 and "has no lab.yaml" in message
+    shutil.rmtree(project.root / ".git")
+    message = lab(project, "status", GIT_CEILING_DIRECTORIES=str(project.root.parent)).stderr
+    assert message == "lab: nothing can have run here: there is no git repository with a commit\n"
+
+
 def test_names_have_the_date_of_the_designs_commit(project: Trivial) -> None:
     path = project.root / SWEEP
     path.write_text(path.read_text() + "# a remark\n")

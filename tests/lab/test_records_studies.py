@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,34 @@ def test_a_clone_reads_the_same(ran: Trivial, tmp_path: Path) -> None:
 def test_an_unknown_design_names_the_nearest(ran: Trivial) -> None:
     with pytest.raises(UserError, match="secnd.*second"):
         read(ran, "secnd")
+
+
+@pytest.mark.parametrize("change", ["code", "config", "nothing of a run"])
+def test_status_and_plan_agree_on_what_an_update_invalidates(ran: Trivial, tmp_path: Path, change: str) -> None:
+    project = trivial.copied(ran, tmp_path / "updated")
+    path, text = {
+        "code": ("src/stand_in.py", "# changed\n"),
+        "config": ("conf/config.yaml", "new_key: 1\n"),
+        "nothing of a run": ("src/lab/errors.py", "# changed\n"),
+    }[change]
+    (project.root / path).open("a").write(text)
+    project.commit("update")
+    plan = json.loads(lab(project, "plan", "first", "--json"))
+    states = [run["state"] for run in plan["runs"]]
+    overview = {line.split()[0]: line.split()[1:] for line in lab(project, "status").splitlines()}
+    status = lab(project, "status", "first")
+    if change == "nothing of a run":
+        assert states == ["finished"] * 4 and overview["first"] == ["4"] and overview["second"] == ["6"]
+        assert "4 finished" in status and "earlier" not in status + " ".join(overview["design"])
+        return
+    assert states == ["new"] * 4
+    assert " ".join(overview["design"]).endswith("not queued on earlier code")
+    assert overview["first"] == ["4"] and overview["second"] == ["6"]
+    assert "4 not queued" in status and "4 of them have finished on earlier code, config or data" in status
+    trivial.carry_out(project, "first")
+    assert json.loads(lab(project, "plan", "first", "--json"))["runs"][0]["state"] == "finished"
+    counts = [line.split()[1:] for line in lab(project, "status").splitlines() if line.startswith(("first", "second"))]
+    assert counts == [["4"], ["4", "2"]], "the two that only the second design has are still to be run"
 
 
 def third(project: Trivial, addition: str) -> Any:

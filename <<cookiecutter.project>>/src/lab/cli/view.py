@@ -100,6 +100,7 @@ def outdated(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]
 
 def overview(project: Project) -> RenderableType:
     """How many runs of each design stand how, those of others that it reuses among them, and what is running."""
+    contract = project.contract  # first: without one nothing can have run
     queued = [record for record in project.records() if record.pending]
     statuses: dict[str, list[str]] = {}
     for study in (*studies.read_all(project), *studies.answered(project)):
@@ -118,7 +119,7 @@ def overview(project: Project) -> RenderableType:
             table.add_row(Text(design), *(str(own.count(status) or "") for status in columns))
     for record in queued:
         if record.status == RUNNING:
-            table.add_row(Text(f"  {record.name}"), Text(str(progress(record, project.contract))))
+            table.add_row(Text(f"  {record.name}"), Text(str(progress(record, contract))))
     return table
 
 
