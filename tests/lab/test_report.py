@@ -1,4 +1,4 @@
-"""A report says what was asked, what came out and what it means, and is the same whenever it is made from the same records."""
+"""A report says what was asked, what came out and what it means; the same records always give the same one."""
 
 from __future__ import annotations
 
@@ -86,9 +86,8 @@ def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_
     day = ran.call("git", "show", "-s", "--format=%cs", study.commit).stdout.strip()
     assert [path.name for path in tmp_path.glob("*.md")] == [f"{day}_rates.md"]
     assert re.findall("^## (.+)$", text, re.M) == [*SECTIONS, "Failed runs", "Provenance"]
-    assert text.startswith(
-        f"# {DESIGN['title']}\n\n**{found.outcome}**: {sentence(study, found.comparisons[0].difference)}\n"
-    )
+    headline = sentence(study, found.comparisons[0].difference)
+    assert text.startswith(f"# {DESIGN['title']}\n\n**{found.outcome}**: {headline}\n")
     author = ran.call("git", "show", "-s", "--format=%an", study.commit).stdout.strip()
     for said in (
         f"on commit `{study.commit[:12]}` by {author}\n",

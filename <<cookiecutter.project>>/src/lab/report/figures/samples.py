@@ -22,10 +22,11 @@ def samples(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
 
     finished = (replicate for replicate in study.replicates if replicate.finished)
     known = ((replicate.seed, items) for replicate in finished if (items := items_of(study, replicate.record)))
-    seed, items = next(known, (None, None))
-    if items is None:
+    first = next(known, None)
+    if first is None:
         yield Picture(entry.file, f"Sample predictions are not shown: {missing(study)}.", local=True)
         return
+    seed, items = first
     frame: Any = items.frame
     half = SHOWN // 2
     by_score = frame.sort_values(["score", "surety"], ascending=[True, False], kind="stable")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lab.analysis.estimates import arm_mean
 from lab.design.expansion import short_names
 from lab.design.levels import label
-from lab.design.models import Range, SweepDesign
+from lab.design.blocks import Range
+from lab.design.models import SweepDesign
 from lab.report.figures.drawing import (
     BLUE,
     GREY,
