@@ -15,13 +15,16 @@ from matplotlib.image import imread, imsave
 
 import answered
 import trivial
-from project import load
+from lab.analysis.verdict import judge
+from lab.errors import UserError
+from lab.records.studies import read
+from lab.report import frame, report
+from lab.review import branch as review
+from lab.review import push, verify
 from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments take seconds
 
-report = load("results.report")
-review = load("results.review")
 
 
 @pytest.fixture
@@ -48,28 +51,28 @@ def shared(answers: Trivial, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lab(project: Trivial, *arguments: str, code: int = 0) -> str:
     """What `lab` prints on both streams. It ends with `code`, and never with a traceback."""
-    done = project.call("python", "src/lab.py", *arguments, check=False)
+    done = project.lab(*arguments, check=False)
     assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def make(project: Trivial, design: str, arm: str | None = None, best: bool = False) -> Any:
+def make(project: Trivial, design: str, arm: str | None = None, best: bool = False) -> review.Branch:
     """`lab review DESIGN [--arm ARM] [--best]` in this process, which has all imports already."""
-    found = load("results.study").read(project.root, design)
-    verdict = load("results.verdict").judge(found)
-    return review.make(found, verdict, review.chosen(found, verdict, arm, best))
+    study = read(project.project(), design)
+    verdict = judge(study)
+    return review.make(study, verdict, review.chosen(study, verdict, arm, best))
 
 
 def refused(project: Trivial, design: str, **choice: Any) -> str:
     """The message where it refuses."""
-    with pytest.raises(load("errors").UserError) as refusal:
+    with pytest.raises(UserError) as refusal:
         make(project, design, **choice)
     return str(refusal.value)
 
 
 def problems(project: Trivial) -> list[str]:
     """What `lab review --check` finds, in this process."""
-    return load("results.recheck").check(project.root, "small").problems
+    return verify.check(project.project(), "small").problems
 
 
 def git(project: Trivial, *arguments: str) -> str:
@@ -81,7 +84,7 @@ def shown(project: Trivial, path: str, rev: str = "exp/small") -> str:
 
 
 def report_path(project: Trivial, design: str = "small") -> str:
-    found = load("results.study").read(project.root, design)
+    found = read(project.project(), design)
     return f"docs/04-report/{report.name(found)}.md"
 
 
@@ -116,7 +119,7 @@ def test_one_commit_on_the_baseline_with_the_winners_results(project: Trivial) -
     told = lab(project, "review", "small")
     assert (git(project, "status", "--short"), git(project, "rev-parse", "HEAD")) == before
     assert "SUPPORTED: Which learning rate?" in told and "git remote add origin URL" in told
-    baseline = load("results.study").read(project.root, "small").commit
+    baseline = read(project.project(), "small").commit
     assert git(project, "rev-list", "--parents", "-1", "exp/small").split()[1:] == [baseline]
     winner = record(project, "0.5", 0)
     for path in ("params.yaml", "dvc.lock", "metrics", "dvclive", "effective"):
@@ -191,9 +194,9 @@ def test_it_follows_its_design_to_another_baseline(project: Trivial) -> None:
     git(project, "switch", "-q", "main")
     (project.root / "other.md").write_text("from main")
     project.commit("main goes on")
-    found = load("results.study").read(project.root, "small")
+    found = read(project.project(), "small")
     moved = dataclasses.replace(found, commit=git(project, "rev-parse", "main"))
-    verdict = load("results.verdict").judge(moved)
+    verdict = judge(moved)
     branch = review.make(moved, verdict, review.chosen(moved, verdict))
     assert git(project, "rev-list", "--parents", "-1", "exp/small").split()[1:] == [tip, moved.commit]
     assert (shown(project, "notes.md"), shown(project, "other.md")) == ("from the branch", "from main")
@@ -201,8 +204,8 @@ def test_it_follows_its_design_to_another_baseline(project: Trivial) -> None:
     (project.root / "notes.md").write_text("from main")
     project.commit("notes, too")
     again = dataclasses.replace(found, commit=git(project, "rev-parse", "main"))
-    with pytest.raises(load("errors").UserError, match="differ in notes.md: git switch exp/small, git merge"):
-        review.make(again, verdict, branch.row)
+    with pytest.raises(UserError, match="differ in notes.md: git switch exp/small, git merge"):
+        review.make(again, verdict, branch.replicate)
 
 
 def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: Path) -> None:
@@ -211,8 +214,7 @@ def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: P
     assert "every number of the report agrees" in told and "dvc metrics diff" in told
     assert re.search(r"\| metrics/infer.json +\| f1_macro +\| - +\| 0.5 ", told), told
     assert "classes.cat" not in told, "a pull request's comment is for the main numbers"
-    frame = load("results.frame")
-    tables = [frame.rows(load("results.study").read(root, "small")) for root in (clone.root, shared / "project")]
+    tables = [frame.rows(read(each.project(), "small")) for each in (clone, Trivial(shared / "project"))]
     finished = [[row for row in table if row["status"] == "finished"] for table in tables]
     assert finished[0] == finished[1] and len(finished[0]) == 4
     clone.call("dvc", "pull", "prepare", "train")  # from the remote of now: the runs' own commits know none
@@ -234,14 +236,13 @@ def test_what_the_branch_has_of_the_baseline_is_pushed_and_told(project: Trivial
     project.call("dvc", "remote", "add", "--force", "--default", "shared", str(tmp_path / "data"))
     project.commit("a baseline with all stages")
     commit = git(project, "rev-parse", "HEAD")
-    assert review.left(project.root, commit) == ["quant"]
-    finished = load("results.study").read(project.root, "small").finished
-    sharing = load("results.sharing")
-    assert sharing.push_data(project.root, finished, commit) > 0
+    assert review.left(project.project(), commit) == ["quant"]
+    finished = read(project.project(), "small").finished
+    assert push.push_data(project.project(), finished, commit) > 0
     assert (tmp_path / "data" / "files" / "md5" / out["md5"][:2] / out["md5"][2:]).exists()
     for place in (tmp_path / "data", project.root / ".dvc" / "cache"):
         (place / "files" / "md5" / out["md5"][:2] / out["md5"][2:]).unlink()
-    sharing.push_data(project.root, finished, commit)  # what is nowhere here was the baseline's to push: no error
+    push.push_data(project.project(), finished, commit)  # what is nowhere here was the baseline's to push: no error
 
 
 def test_a_forged_number_is_named(shared: Path, tmp_path: Path) -> None:
@@ -370,7 +371,7 @@ def test_what_is_said_of_test_images_is_checked(looked_at: Trivial) -> None:
     beside = report.with_suffix("")
 
     def found() -> list[str]:
-        return load("results.recheck").check(looked_at.root, "models").problems
+        return verify.check(looked_at.project(), "models").problems
 
     assert (beside / "disagreements.png").exists() and found() == []
     text = report.read_text()
@@ -392,19 +393,18 @@ def test_what_is_said_of_test_images_is_checked(looked_at: Trivial) -> None:
 
 
 def test_what_is_missing_is_said(project: Trivial, shared: Path, tmp_path: Path) -> None:
-    recheck, sharing, error = load("results.recheck"), load("results.sharing"), load("errors").UserError
     clone = clone_of(shared, tmp_path / "clone")
     git(clone, "remote", "remove", "origin")
-    with pytest.raises(error, match="no experiment of small is in this clone, and there is no remote"):
-        recheck.check(clone.root)
+    with pytest.raises(UserError, match="no experiment of small is in this clone, and there is no remote"):
+        verify.check(clone.project())
     assert "which design?" in lab(project, "review", "--check", code=2)
-    branch, found = make(project, "small"), load("results.study").read(project.root, "small")
-    with pytest.raises(error, match="there is no git remote origin"):
-        sharing.push(found, branch)
+    branch, found = make(project, "small"), read(project.project(), "small")
+    with pytest.raises(UserError, match="there is no git remote origin"):
+        push.push(found, branch)
     git(project, "remote", "add", "origin", str(tmp_path / "nowhere"))
     project.call("dvc", "config", "--unset", "core.remote")
-    with pytest.raises(error, match="DVC has no default remote"):
-        sharing.push(found, branch)
+    with pytest.raises(UserError, match="DVC has no default remote"):
+        push.push(found, branch)
 
 
 def test_nothing_of_others_is_pushed_over(shared: Path, tmp_path: Path) -> None:
@@ -450,4 +450,4 @@ def test_data_comes_before_references(shared: Path, tmp_path: Path) -> None:
 def test_the_commands_are_those_of_the_remote(project: Trivial, url: str, expected: str) -> None:
     git(project, "remote", "add", "origin", url)
     branch = review.Branch("exp/small", "0" * 40, None, True)
-    assert review.commands(project.root, branch) == ["lab review small --push", *([expected] if expected else [])]
+    assert review.commands(project.project(), branch) == ["lab review small --push", *([expected] if expected else [])]
