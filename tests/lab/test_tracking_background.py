@@ -1,0 +1,33 @@
+"""The mirror beside `lab run`: how it is started."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab.tracking import background
+
+
+@pytest.mark.parametrize("before", [None, "elsewhere"])
+def test_it_finds_lab_in_an_environment_that_does_not_know_it(
+    before: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was made before lab was told to it: the project is not installed."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if before:
+        monkeypatch.setenv("PYTHONPATH", before)
+    started: list[dict[str, Any]] = []
+    monkeypatch.setattr(background.subprocess, "Popen", lambda command, **options: started.append(options))
+    assert background.start(tmp_path).complaint() == ""
+    source, *others = started[0]["env"]["PYTHONPATH"].split(os.pathsep)
+    assert Path(source, "lab", "tracking", "background.py").is_file()
+    assert others == ([before] if before else [])
+
+
+def test_nothing_is_started_for_no_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "tracking.yaml").write_text("backends: []\n")
+    monkeypatch.setattr(background.subprocess, "Popen", lambda *_, **__: pytest.fail("a process"))
+    assert background.start(tmp_path).complaint() == ""
