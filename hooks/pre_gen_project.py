@@ -15,9 +15,10 @@ answers = json.loads(r"""<< cookiecutter | tojson >>""")
 
 # Modules that the project imports, or has itself: a package of that name in src/ would hide them.
 TAKEN = """
-    PIL celery click cv2 dotenv dvc dvclive git huggingface_hub hydra hypothesis jinja2 lightning matplotlib mlflow nncf
-    networkx numpy omegaconf onnx openvino optuna packaging pandas psutil pyarrow pydantic pygit2 pytest pytorch_lightning
-    ray requests rich scipy sklearn statsmodels sympy timm torch torchmetrics torchvision tqdm typer ultralytics wandb yaml
+    PIL celery click cv2 dotenv dvc dvclive git huggingface_hub hydra hypothesis jinja2 lightning matplotlib mlflow
+    nncf networkx numpy omegaconf onnx openvino optuna packaging pandas psutil pyarrow pydantic pygit2 pytest
+    pytorch_lightning ray requests rich scipy sklearn statsmodels sympy timm torch torchmetrics torchvision tqdm typer
+    ultralytics wandb yaml
     conf data designs docs infer models prepare project quant src test tests train vision
 """
 # More of them since src/lab is there. Projects that had such a name before keep it (CHANGELOG.md says how to rename).
