@@ -63,3 +63,5 @@ def remote_problem(kind, url):
 
 if message := problem(**answers):
     sys.exit(message)
+if answers["package"] in TAKEN_SINCE.split():
+    sys.stderr.write(f"package {answers['package']!r} hides a module of that name: rename it, as CHANGELOG.md says.\n")
