@@ -114,7 +114,7 @@ def in_a_terminal(command: list[str], folder: Path) -> str:
     process = subprocess.Popen(command, cwd=folder, env=os.environ | {"PATH": tools}, start_new_session=True, **streams)
     os.close(its)
     shown = b""
-    while select.select([ours], [], [], 120)[0]:
+    while select.select([ours], [], [], 60)[0]:
         try:
             shown += os.read(ours, 4096)
         except OSError:  # Linux says so at the end
