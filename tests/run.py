@@ -11,7 +11,6 @@ Then three suites, one after the other, each on two processes:
 import argparse
 import filecmp
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -102,7 +101,7 @@ def main() -> None:
                 wrong.append(f"tests/{suite} {problem}")
             said.append(f"{suite} {time.monotonic() - at:.0f} s")
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.Popen(["rm", "-rf", folder], start_new_session=True)  # 100,000 files: nobody waits for that
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"\n{'FAILED' if wrong else 'PASSED'} in {minutes} min {seconds} s ({', '.join(said)})")
     sys.exit("\n".join(wrong) or None)

@@ -106,6 +106,14 @@ def test_settings_parse(project, answers):
     assert pyproject["tool"]["cruft"]["skip"] == [".git", ".dvc/tmp"]
 
 
+def test_ci_reviews_with_lab_s_packages_alone(project, answers):
+    for name in CI[answers["ci"]]:
+        tests, review = project.read(name).split("\nreview:" if answers["ci"] == "gitlab" else "\n  review:")
+        assert all(f"make {target}\n" in tests for target in ("setup", "lint", "test"))
+        assert "make setup-lab\n" in review and "make setup\n" not in review
+        assert "requirements.txt" in tests and "requirements-lab.txt" in review, "what the kept packages hang on"
+
+
 def test_dvc_remote(project, answers):
     config = ConfigParser(interpolation=None)
     config.read_string(project.read(".dvc/config"))
