@@ -1,11 +1,11 @@
-# make demo: bake a project and run it. make test: everything that is tested.
+# make demo: bake a project and run it. make test: what is tested on every change. make nightly: what takes hours.
 VENV := .venv
 TASK := detection
 DEMO := demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test quick lint params requirements
+.PHONY: demo test nightly quick lint params requirements
 
 demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for the other task
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
@@ -13,11 +13,14 @@ demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=class
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(MAKE) -C $(DEMO) setup run
 	@echo; echo "The numbers stand above, and in $(DEMO)/metrics. Next: cd $(DEMO) && source .venv/bin/activate && dvc exp show"
 
-test: $(VENV)/ready  # everything; installs a baked project once, and runs it
-	$(VENV)/bin/pytest
+test: $(VENV)/ready  # all three suites; installs a baked project once. EXP_TEMPLATE_VENV names an environment to take instead
+	$(VENV)/bin/python tests/run.py
+
+nightly: $(VENV)/ready  # the long repetitions, which make test leaves out
+	$(VENV)/bin/python tests/run.py --nightly
 
 quick: $(VENV)/ready  # what needs no installed project
-	$(VENV)/bin/pytest -m "not slow"
+	$(VENV)/bin/pytest -m "not slow and not nightly" --numprocesses 2
 
 lint: $(VENV)/ready
 	$(VENV)/bin/ruff check

@@ -2,11 +2,12 @@
 
     demo/.venv/bin/python -P benchmarks/mirror.py demo [--json mirror.json]
 
-With the code and the environment of a generated project (here demo), to a SQLite file and to a server over HTTP. Each way
-writes runs of 20 params, 10 metrics and 100 steps, in a process of its own, after MLflow was imported. A call per point is
-what tutorials do: it is done for 2 runs, log_batch for 30, the mirror for 100. Then the mirror has nothing new to do, and
-then one new epoch in each of 100 runs.
-Goals: at least 30 times as fast as a call per point; at most 1.5 times as long as log_batch; nothing new in under 1 s.
+With the code and the environment of a generated project (here demo), to a SQLite file and to a server over HTTP. Each
+way writes runs of 20 params, 10 metrics and 100 steps, in a process of its own, after MLflow was imported. A call per
+point is what tutorials do: it is done for 2 runs, log_batch for 30, the mirror for 100. Then the mirror has nothing
+new to do, and then one new epoch in each of 100 runs.
+Goals: at least 30 times as fast as a call per point; at most 1.5 times as long as log_batch; nothing new in
+under 1 s.
 """
 
 import argparse

@@ -2,9 +2,10 @@
 
     demo/.venv/bin/python benchmarks/quant.py demo [--rounds 3] [--json quant.json]
 
-In copies of a generated project (here demo), with its environment: a network of each task is trained for an epoch, then
-converted and quantized at the size that it was trained at and at one that people use, on one thread. All candidates take
-turns, round by round, and the best round of each counts. Goal: ours within 10 % of benchmark_app on a quiet machine.
+In copies of a generated project (here demo), with its environment: a network of each task is trained for an epoch,
+then converted and quantized at the size that it was trained at and at one that people use, on one thread. All
+candidates take turns, round by round, and the best round of each counts. Goal: ours within 10 % of benchmark_app on a
+quiet machine.
 """
 
 import argparse

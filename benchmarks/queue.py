@@ -1,10 +1,12 @@
-"""What it costs to queue experiments: `lab queue`, a shell loop of `dvc exp run --queue`, and DVC's own sweep in one call.
+"""What it costs to queue experiments: `lab queue`, a shell loop of `dvc exp run --queue`, and DVC's sweep in one call.
 
     demo/.venv/bin/python benchmarks/queue.py demo [--json queue.json]
 
 In copies of a generated project (here demo) as its last commit has it, with its environment. Each way queues the same
-learning rates, up to the same stage, onto an empty queue. `lab`'s self-test, once for each version of DVC, is done before.
-Goal: `lab queue` at least 20 times as fast as the loop and 5 times as the one call, at 100; linear in the number of runs.
+learning rates, up to the same stage, onto an empty queue. `lab`'s self-test, once for each version of DVC, is done
+before.
+Goal: `lab queue` at least 20 times as fast as the loop and 5 times as the one call, at 100; linear in the number
+of runs.
 """
 
 import argparse

@@ -1,10 +1,11 @@
 """Makes the new project a git repository with a first commit, and says the next commands.
 
-Runs in cookiecutter's own interpreter: standard library only, no network. Under cruft it leaves git alone: cruft renders
-the template again for each diff and update, and a repository in there would break them.
+Runs in cookiecutter's own interpreter: standard library only, no network. Under cruft it leaves git alone: cruft
+renders the template again for each diff and update, and a repository in there would break them.
 """
 
 import contextlib
+import glob
 import json
 import os
 import shlex
@@ -49,6 +50,8 @@ def state():
 
 with contextlib.suppress(OSError):
     os.removedirs(".github/workflows")  # empty where the CI is another
+for folder in glob.glob("**/__pycache__", recursive=True):  # of a template whose code was imported where it lies
+    shutil.rmtree(folder)
 
 if "_commit" not in answers:
     print(f"\n{answers['project']} is {state()} Next:\n")

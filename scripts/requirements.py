@@ -1,4 +1,4 @@
-"""Pins tests/requirements.txt and the generated project's requirements.txt: run by `make requirements`, needs uv.
+"""Pins what the template and the generated project install: run by `make requirements`, needs uv.
 
 The project's extras are resolved together, so that they agree; what each of them adds is written inside a condition.
 """
@@ -17,12 +17,28 @@ CONDITIONS = {
     "ssh": "cookiecutter.dvc_remote == 'ssh'",
     "wandb": "cookiecutter.tracking == 'mlflow+wandb'",
 }
+FILES = {  # the project's, each with its groups
+    "requirements.txt": ("setup", ["lab", "stages", "dev"]),
+    "requirements-lab.txt": ("setup-lab", ["lab"]),
+}
 
 
 def compiled(folder: Path, *options: str) -> list[str]:
     """The pinned lines. Universal: one file for every system, from Python 3.11 on."""
     command = ["uv", "pip", "compile", "--universal", "--python-version=3.11", "--no-header", "--no-annotate", *options]
     return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+
+
+def projects_lines(folder: Path, target: str, groups: list[str]) -> list[str]:
+    """A requirements file of the project, whose pyproject.toml and together.txt lie in `folder`."""
+    pin = ("pyproject.toml", "--constraint=together.txt", *(f"--extra={group}" for group in groups))
+    base = compiled(folder, *pin)
+    lines = [f"# make {target} installs this and nothing else; make lock writes it, from pyproject.toml", *base]
+    for extra, condition in CONDITIONS.items():
+        lines += [f"<%- if {condition} %>"]
+        lines += sorted(set(compiled(folder, *pin, f"--extra={extra}")) - set(base))
+        lines += ["<%- endif %>"]
+    return lines
 
 
 def main() -> None:
@@ -34,14 +50,12 @@ def main() -> None:
         (folder / "pyproject.toml").write_text(re.sub(placeholder, "x", (PROJECT / "pyproject.toml").read_text()))
         together = compiled(folder, "pyproject.toml", "--all-extras")
         (folder / "together.txt").write_text("\n".join(together))
-        pin = ("pyproject.toml", "--extra=dev", "--constraint=together.txt")
-        base = compiled(folder, *pin)
-        lines = ["# make setup installs this and nothing else; make lock writes it, from pyproject.toml", *base]
-        for extra, condition in CONDITIONS.items():
-            lines += [f"<%- if {condition} %>"]
-            lines += sorted(set(compiled(folder, *pin, f"--extra={extra}")) - set(base))
-            lines += ["<%- endif %>"]
-        (PROJECT / "requirements.txt").write_text("\n".join(lines) + "\n")
+        for file, (target, groups) in FILES.items():
+            (PROJECT / file).write_text("\n".join(projects_lines(folder, target, groups)) + "\n")
+        machinery = compiled(TEMPLATE, "--group=machinery", f"--constraint={folder / 'together.txt'}")
+        added = [line for line in machinery if line not in together]
+        (TEMPLATE / "tests/lab").mkdir(exist_ok=True)
+        (TEMPLATE / "tests/lab/requirements.txt").write_text("\n".join(["# make requirements", *added]) + "\n")
 
 
 if __name__ == "__main__":

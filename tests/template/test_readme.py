@@ -99,7 +99,7 @@ def test_the_projects_lines_of_python_run_at_its_root(bake, environment):
         block
         for page in ("README.md", "docs/tracking.md")
         for block in re.findall(r"^```python\n(.*?)^```", project.read(page), re.MULTILINE | re.DOTALL)
-        if "sys.path" in block
+        if "from lab." in block
     ]
     assert len(blocks) == 2
     for block in blocks:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import TEMPLATE, BakedProject
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 SHIPPED = sorted(path.stem for path in (TEMPLATE / "<<cookiecutter.project>>" / "designs").glob("*.yaml"))
 SMALL = {
     "detection": {

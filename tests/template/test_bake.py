@@ -11,7 +11,9 @@ from itertools import cycle, islice
 import pytest
 import yaml
 from conftest import TEMPLATE, BakedProject
+from jinja2 import Environment
 
+PROJECT = "<<cookiecutter.project>>"
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 CHOICES = {question: values for question, values in QUESTIONS.items() if isinstance(values, list)}
 # The choices don't depend on one another: going round each list meets every value without multiplying them.
@@ -19,75 +21,33 @@ LONGEST = max(map(len, CHOICES.values()))
 ROWS = zip(*(islice(cycle(values), LONGEST) for values in CHOICES.values()), strict=True)
 COMBINATIONS = [dict(zip(CHOICES, row, strict=True)) for row in ROWS]
 
-# The files of a project whose package is vision_lab, by folder. What every project has…
-SHELL = {
-    "": ".dvcignore .editorconfig .env.example .gitignore .pre-commit-config.yaml LICENSE Makefile README.md compose.yaml "
-    "pyproject.toml requirements.txt",
-    ".dvc": ".gitignore config",
-    ".vscode": "extensions.json settings.json",
-    "docs": "tracking.md",
-    "docs/04-report": "README.md",
+# What makes it a project of this kind, whatever else the template holds.
+ESSENTIAL = {
+    *("Makefile", "README.md", "LICENSE", "pyproject.toml", "requirements.txt", "requirements-lab.txt", "dvc.yaml"),
+    *(
+        "params.yaml",
+        "conf/config.yaml",
+        "designs/schema.json",
+        "docs/04-report/README.md",
+        ".dvc/config",
+        ".env.example",
+    ),
+    *("src/lab/__main__.py", "src/vision_lab/__init__.py", "src/lab.py", "src/train.py", "tests/conftest.py"),
 }
-# …what the vision code is…
-VISION = {
-    "": "dvc.yaml params.yaml",
-    "conf": "config.yaml tracking.yaml",
-    "conf/augmentation": "cutout.yaml default.yaml full.yaml mixup.yaml none.yaml randaugment.yaml",
-    "conf/data": "digits.yaml digits_scenes.yaml image_folder.yaml yolo.yaml",
-    "conf/infer": "default.yaml",
-    "conf/model": "efficientnet_b0.yaml efficientnet_b1.yaml efficientnet_b3.yaml timm.yaml tiny.yaml yolo11m.yaml "
-    "yolo11n.yaml yolo11s.yaml yolo11t.yaml",
-    "conf/quant": "_base.yaml openvino_fp16.yaml openvino_fp32.yaml openvino_int8.yaml openvino_int8_accuracy.yaml "
-    "torch_fp32.yaml",
-    "conf/task": "classification.yaml detection.yaml",
-    "conf/training": "default.yaml",
-    "designs": "classification_ab_benchmark.yaml classification_ablation.yaml classification_architecture.yaml "
-    "classification_augmentation.yaml classification_baseline.yaml classification_bayesian_sweep.yaml "
-    "classification_cross_site.yaml classification_ensemble.yaml classification_lr_sweep.yaml "
-    "classification_multi_scale.yaml classification_quantization.yaml classification_random_sweep.yaml "
-    "detection_ab_benchmark.yaml detection_ablation.yaml detection_architecture.yaml "
-    "detection_augmentation.yaml detection_baseline.yaml detection_bayesian_sweep.yaml "
-    "detection_cross_site.yaml detection_ensemble.yaml detection_lr_sweep.yaml detection_multi_scale.yaml "
-    "detection_quantization.yaml detection_random_sweep.yaml schema.json",
-    "src": "infer.py lab.py prepare.py project.py quant.py train.py",
-    "src/vision_lab": "__init__.py cli.py errors.py",
-    "src/vision_lab/design": "__init__.py bayesian.py compose.py constraints.py expansion.py levels.py messages.py models.py "
-    "names.py overrides.py pipeline.py plan.py power.py preflight.py revisions.py scenarios.py schema.py "
-    "yaml_file.py",
-    "src/vision_lab/execution": "__init__.py designs.py facts.py ordinary.py plumbing.py queue.py repair.py run.py selftest.py "
-    "status.py view.py workers.py",
-    "src/vision_lab/results": "__init__.py champion.py checkout.py comparisons.py decisions.py differences.py dotted.py "
-    "estimates.py evidence.py examples.py fidelity.py frame.py gate.py page.py paragraphs.py planning.py "
-    "recheck.py records.py report.md.jinja report.py review.py revisions.py sharing.py statistics.py "
-    "study.py tables.py tasks.py verdict.py",
-    "src/vision_lab/results/figures": "__init__.py arms.py cost.py drawing.py ensemble.py images.py single.py sites.py sweep.py",
-    "src/vision_lab/tracking": "__init__.py background.py mirror.py mlflow_sink.py outputs.py projection.py registry.py revisions.py "
-    "settings.py text.py ui.py views.py wandb_sink.py",
-    "src/vision_lab/vision": "__init__.py augmentation.py classification.py classification_training.py config.py detection.py "
-    "detection_training.py devices.py ensemble.py environment.py evaluation.py infer.py journal.py "
-    "latency.py layout.py model_file.py neighbours.py openvino_model.py predictor.py prepare.py quant.py "
-    "quantization.py revisions.py stage.py train.py",
-    "src/vision_lab/vision/data": "__init__.py checks.py dataset.py digits.py image_folder.py picture.py places.py splits.py yolo.py",
-    "tests": "answered.py conftest.py studies.py test_config.py test_design_compose.py test_design_files.py "
-    "test_design_plan.py test_design_preflight.py test_ensemble.py test_execution_kill.py "
-    "test_execution_lab.py test_execution_queue.py test_execution_run.py test_infer.py test_lab.py "
-    "test_latency.py test_prepare.py test_quantization.py test_results_champion.py "
-    "test_results_examples.py test_results_frame.py test_results_report.py test_results_review.py "
-    "test_results_statistics.py test_results_study.py test_results_tables.py test_results_verdict.py "
-    "test_revisions.py test_stage.py test_tracking_disk.py test_tracking_lab.py test_tracking_mlflow.py "
-    "test_tracking_projection.py test_tracking_server.py test_tracking_ui.py test_tracking_wandb.py "
-    "test_training.py tracked.py trivial.py workspace.py",
-}
-# …and what an answer brings.
-CI = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml", "none": None}
+CI = {"github": {".github/workflows/ci.yml"}, "gitlab": {".gitlab-ci.yml"}, "none": set()}
 
 AWKWARD = 'Bücher & "Bilder" <b>\'s\\n </b> {{x}} {% y %} ${z} #1: 视觉 🦊'
 FORBIDDEN_ON_WINDOWS = re.compile(r'[<>:"|?*\\]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
 
 
-def paths(*groups: dict[str, str]) -> set[str]:
-    listed = ((folder, name) for group in groups for folder, names in group.items() for name in names.split())
-    return {f"{folder}/{name}".lstrip("/") for folder, name in listed}
+def shipped(answers: dict[str, str]) -> set[str]:
+    """The files that git has below the template's project folder, under the names that they have in a project."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", PROJECT]
+    names = subprocess.run(listed, cwd=TEMPLATE, check=True, capture_output=True, text=True).stdout.split("\0")
+    jinja = Environment(**QUESTIONS["_jinja2_env_vars"])
+    answers = {"project": "vision-lab", "package": "vision_lab", **answers}
+    rendered = (jinja.from_string(name).render(cookiecutter=answers) for name in names if (TEMPLATE / name).is_file())
+    return {name.partition("/")[2] for name in rendered if not name.endswith("/")}
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda combination: "-".join(combination.values()))
@@ -107,7 +67,10 @@ def test_every_choice_is_met():
 
 
 def test_files_are_exactly_these(project, answers):
-    assert project.files() == paths(SHELL, VISION) | {CI[answers["ci"]]} - {None}
+    assert project.files() == shipped(answers)
+    assert project.files() >= ESSENTIAL
+    every = set().union(*CI.values())
+    assert project.files() & every == CI[answers["ci"]]
     folders = (path for path in project.path.rglob("*") if path.is_dir())
     assert not [path for path in folders if ".git" not in path.parts and not any(path.iterdir())]
 
@@ -143,6 +106,14 @@ def test_settings_parse(project, answers):
     assert pyproject["tool"]["cruft"]["skip"] == [".git", ".dvc/tmp"]
 
 
+def test_ci_reviews_with_lab_s_packages_alone(project, answers):
+    for name in CI[answers["ci"]]:
+        tests, review = project.read(name).split("\nreview:" if answers["ci"] == "gitlab" else "\n  review:")
+        assert all(f"make {target}\n" in tests for target in ("setup", "lint", "test"))
+        assert "make setup-lab\n" in review and "make setup\n" not in review
+        assert "requirements.txt" in tests and "requirements-lab.txt" in review, "what the kept packages hang on"
+
+
 def test_dvc_remote(project, answers):
     config = ConfigParser(interpolation=None)
     config.read_string(project.read(".dvc/config"))
@@ -152,14 +123,23 @@ def test_dvc_remote(project, answers):
     assert config["'remote \"storage\"'"]["url"].startswith(prefix)
 
 
-def test_requirements_are_pinned_and_hold_what_was_chosen(project, answers):
-    lines = project.read("requirements.txt").splitlines()[1:]
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-lab.txt"])
+def test_requirements_are_pinned_and_hold_what_was_chosen(project, answers, file):
+    lines = project.read(file).splitlines()[1:]
     assert not [line for line in lines if not re.match(r"[a-z0-9-]+==\S+( ; .+)?$", line)]
     extras = {"s3": "dvc-s3", "gs": "dvc-gs", "azure": "dvc-azure", "ssh": "dvc-ssh", "mlflow+wandb": "wandb"}
     expected = {extras.get(answers["dvc_remote"]), extras.get(answers["tracking"])} - {None}
     assert {line.split("==")[0] for line in lines} & set(extras.values()) == expected
-    direct = tomllib.loads(project.read("pyproject.toml"))["project"]["dependencies"]
-    assert not [pin for pin in direct if not any(line.startswith(pin) for line in lines)]
+    groups = tomllib.loads(project.read("pyproject.toml"))["project"]["optional-dependencies"]
+    named = groups["lab"] if file == "requirements-lab.txt" else groups["lab"] + groups["stages"] + groups["dev"]
+    pins = [re.sub(r"\[\w+\]", "", pin) for pin in named]
+    assert not [pin for pin in pins if not any(line.startswith(pin) for line in lines)]
+
+
+def test_lab_s_requirements_are_a_part_of_all(project):
+    assert set(project.read("requirements-lab.txt").splitlines()[1:]) < set(
+        project.read("requirements.txt").splitlines()
+    )
 
 
 def test_ruff_finds_nothing(project):
@@ -224,7 +204,7 @@ def test_local_remote_is_a_folder_that_git_leaves_alone(bake, given, written, ig
 def test_package_name_follows_the_project(bake):
     project = bake(project="Parts-2.0")
     assert project.path.name == "Parts-2.0"
-    assert (project.path / "src/parts_2_0/vision/__init__.py").is_file()
+    assert (project.path / "src/parts_2_0/__init__.py").is_file()
 
 
 def test_misspelt_option_is_an_error(bake):

@@ -13,7 +13,7 @@ from conftest import BakedProject
 
 pytestmark = pytest.mark.slow
 SCORES = {"detection": ("mAP50", 0.90), "classification": ("f1_macro", 0.95)}
-TASKS = list(SCORES)
+TASKS = [pytest.param(task, marks=pytest.mark.xdist_group(task)) for task in SCORES]  # each baseline is made once
 
 
 def offline() -> list[str]:
@@ -126,6 +126,7 @@ def test_the_projects_own_tests(bake, environment) -> None:
     bake(environment, project="own-config-tests", task="detection").run("python", "-m", "pytest", *config)
 
 
+@pytest.mark.xdist_group("classification")
 def test_overrides_without_dvc(baseline) -> None:
     """The commands of a person who does not want DVC now, as the README has them."""
     project = baseline("classification")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-TEMPLATE = Path(__file__).parents[1]
+TEMPLATE = Path(__file__).parents[2]
 QUESTIONS = {key for key in json.loads((TEMPLATE / "cookiecutter.json").read_text()) if not key.startswith("_")}
 # What would tell a command that it runs inside a test or a CI, or a `make` that it runs inside another.
 HIDDEN = ("VIRTUAL_ENV", "PYTHONPATH", "PYTEST_", "CI", "MAKE", "MFLAGS")
@@ -31,7 +31,7 @@ class BakedProject:
     def run(
         self, *command: str, env: Mapping[str, str] | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        """Runs the command in the project, with its environment first on PATH. It must succeed, unless told otherwise."""
+        """Runs the command in the project, with its environment first on PATH. It must succeed, unless told not to."""
         variables = {key: value for key, value in os.environ.items() if not key.startswith(HIDDEN)}
         variables["PATH"] = f"{self.path / '.venv/bin'}{os.pathsep}{variables['PATH']}"
         done = subprocess.run(command, cwd=self.path, env=variables | (env or {}), capture_output=True, text=True)

@@ -1,0 +1,111 @@
+"""The template's tests: `make test`, or `make nightly` for the long repetitions.
+
+Bakes a project and installs it, unless EXP_TEMPLATE_VENV names an environment that `make setup` made of one like it.
+Then three suites, one after the other, each on two processes:
+
+- tests/template   what comes out of the template: in the template's own environment
+- tests/lab        the machinery, imported from <<cookiecutter.project>>/src: in the project's environment
+- tests/package    the project's own package: in the project's environment, which EXP_PROJECT names
+"""
+
+import argparse
+import filecmp
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TEMPLATE = Path(__file__).resolve().parents[1]
+SRC = TEMPLATE / "<<cookiecutter.project>>" / "src"
+SUITES = ("template", "lab", "package")
+# What would tell tests that they run inside a make or another environment; bytecode makes each `dvc` start much faster.
+HIDDEN = ("VIRTUAL_ENV", "PYTHON", "PYTEST_", "MAKE", "MFLAGS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+NO_TESTS = 5  # pytest's exit code
+
+
+def clean() -> dict[str, str]:
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(HIDDEN)}
+    return variables | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"}  # has uv
+
+
+def run(*command: str | Path, folder: Path = TEMPLATE, **variables: str) -> None:
+    subprocess.run(command, cwd=folder, env=clean() | variables, check=True)
+
+
+def baked(folder: Path) -> Path:
+    """A project with all that any project may need, and its environment."""
+    settings = folder / "cookiecutter.yaml"
+    settings.write_text(f"cookiecutters_dir: {folder}/templates\nreplay_dir: {folder}/replay\n")
+    cookiecutter = (sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", settings, "-o", folder)
+    run(*cookiecutter, TEMPLATE, "project=vision-lab", "tracking=mlflow+wandb")
+    project = folder / "vision-lab"
+    if ready := os.environ.get("EXP_TEMPLATE_VENV"):
+        (project / ".venv").symlink_to(Path(ready).resolve())
+    else:
+        run("make", "setup", folder=project)
+        added = TEMPLATE / "tests" / "lab" / "requirements.txt"
+        run("uv", "pip", "install", "--quiet", "--no-deps", "--python", project / ".venv", "-r", added)
+    if not list(project.glob(".venv/lib/python*/site-packages/project.pth")):
+        sys.exit(f"{project / '.venv'} has no src/ on its path: it is older than that, make setup in its project again")
+    return project
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Files that are not byte for byte the same in both folders."""
+    names = {path.relative_to(root) for root in (one, other) for path in root.rglob("*") if path.is_file()}
+    names = {name for name in names if "__pycache__" not in name.parts}
+    different = [n for n in names if not ((one / n).is_file() and (other / n).is_file())]
+    different += [n for n in names - set(different) if not filecmp.cmp(one / n, other / n, shallow=False)]
+    return sorted(map(str, different))
+
+
+def outcome(suite: str, project: Path, nightly: bool, options: list[str]) -> str:
+    """Runs a suite; an empty text where it passed."""
+    environment = project / ".venv"
+    variables = {"EXP_TEMPLATE_VENV": str(environment.resolve()), "EXP_PROJECT": str(project)}
+    if suite == "template":
+        python = sys.executable
+    else:
+        python = environment / "bin" / "python"
+        src = SRC if suite == "lab" else project / "src"
+        variables |= {"PYTHONPATH": str(src), "PATH": f"{environment / 'bin'}{os.pathsep}{clean()['PATH']}"}
+    selection = "nightly" if nightly else "not nightly"
+    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, "--numprocesses=2", "--dist=loadgroup"]
+    print(f"\n=== tests/{suite} ({selection})", flush=True)
+    done = subprocess.run([*command, "--durations=30", *options], cwd=TEMPLATE, env=clean() | variables)
+    if done.returncode == 0 or (nightly and done.returncode == NO_TESTS):
+        return ""
+    return "has no tests" if done.returncode == NO_TESTS else "failed"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nightly", action="store_true", help="the long repetitions instead")
+    parser.add_argument("--suite", choices=SUITES, action="append", help="only this one; may be given several times")
+    parser.add_argument("options", nargs="*", help="for pytest, after --")
+    asked = parser.parse_args()
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="exp-template-"))
+    wrong: list[str] = []
+    said: list[str] = []
+    try:
+        project = baked(folder)
+        said.append(f"environment {time.monotonic() - began:.0f} s")
+        if different := differences(SRC / "lab", project / "src" / "lab"):
+            wrong.append(f"src/lab of a project is not the template's: {', '.join(different)}")
+        for suite in asked.suite or SUITES:
+            at = time.monotonic()
+            if problem := outcome(suite, project, asked.nightly, asked.options):
+                wrong.append(f"tests/{suite} {problem}")
+            said.append(f"{suite} {time.monotonic() - at:.0f} s")
+    finally:
+        subprocess.Popen(["rm", "-rf", folder], start_new_session=True)  # 100,000 files: nobody waits for that
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    print(f"\n{'FAILED' if wrong else 'PASSED'} in {minutes} min {seconds} s ({', '.join(said)})")
+    sys.exit("\n".join(wrong) or None)
+
+
+if __name__ == "__main__":
+    main()
