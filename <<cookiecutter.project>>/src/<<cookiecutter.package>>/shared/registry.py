@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError, nearest
-from .protocols import Network, Source, Task, Training
+from .protocols import Drawing, Network, Source, Task, Training
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = __name__.split(".")[0]
@@ -42,6 +43,17 @@ def network(of: str, engine: str) -> Network:
 def training(of: str, engine: str) -> Training:
     """How an engine learns the task `of`. Raises UserError."""
     return _module("model.engine", engine, engines(of), f"tasks.{of}.training.{engine}")
+
+
+def drawing(columns: Iterable[str]) -> Drawing:
+    """The drawing of the task that a frame with these columns is of. Raises UserError where there is none."""
+    present = set(columns)
+    for name in tasks():
+        if (ROOT / "tasks" / name / "drawing.py").is_file():
+            drawing: Drawing = import_module(f"{PACKAGE}.tasks.{name}.drawing")  # type: ignore[assignment]
+            if present >= drawing.COLUMNS:
+                return drawing
+    raise UserError(f"no task draws images with the columns {', '.join(sorted(present))}: see tasks/*/drawing.py")
 
 
 def source(kind: str) -> Source:
