@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from workspace import PROJECT, Workspace, load
 
-from project import load
-from workspace import PROJECT, Workspace
-
-config = load("vision.config")
-errors = load("errors")
+config = load("shared.config")
+errors = load("shared.errors")
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +65,8 @@ def test_the_site_that_is_trained_on_is_the_one_that_is_tested_on_unless_said() 
         (["model=yolo12"], "yolo12"),
         (["lr=["], "lr=["),
         (["task=classification", "model=yolo11n"], "model=yolo11n is for detection, but task is classification"),
+        (["data.source.kind=yollo"], "Did you mean 'yolo'?"),
+        (["task=detection", "model.engine=lightening"], "model.engine=lightening is not one of ultralytics"),
         (["training.optimizer=adamx"], "Did you mean 'adam'"),
         (["training.precision=8"], "32, 16-mixed, bf16-mixed"),
         (["infer.voting=loud"], "hard, soft, rank"),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from workspace import load
 
-from project import load
-
-ensemble = load("vision.ensemble")
-UserError = load("errors").UserError
+votes = load("tasks.classification.evaluation.voting")
+fusion = load("tasks.detection.evaluation.fusion")
+UserError = load("shared.errors").UserError
 
 WAYS = ("hard", "soft", "rank")
 
@@ -24,18 +24,18 @@ def members(classes: int = 4) -> st.SearchStrategy[np.ndarray]:
 
 
 def test_hard_voting_counts_first_places() -> None:
-    scores = ensemble.vote(SPLIT, "hard")[0]
+    scores = votes.vote(SPLIT, "hard")[0]
     assert scores.argmax() == 0
     assert scores[0] == pytest.approx(2 / 3, abs=1 / 6)
 
 
 def test_soft_voting_averages() -> None:
-    assert ensemble.vote(SPLIT, "soft")[0] == pytest.approx([0.35, 0.60, 0.05])
+    assert votes.vote(SPLIT, "soft")[0] == pytest.approx([0.35, 0.60, 0.05])
 
 
 def test_rank_voting_counts_the_classes_below() -> None:
     # Points: 2 1 0, 2 1 0, and 0.5 2 0.5 where two classes are equal.
-    scores = ensemble.rank(SPLIT)[0]
+    scores = votes.rank(SPLIT)[0]
     assert scores == pytest.approx(np.array([4.5, 4.0, 0.5]) / 9, abs=0.02)
     assert scores.argmax() == 0
 
@@ -44,18 +44,18 @@ def test_rank_voting_counts_the_classes_below() -> None:
 def test_ties_go_to_the_higher_mean_probability(voting: str) -> None:
     # Each class is first, second and last once.
     tied = np.array([[[0.5, 0.3, 0.2]], [[0.1, 0.5, 0.4]], [[0.05, 0.02, 0.93]]])
-    assert ensemble.vote(tied, voting).argmax() == tied.mean(axis=0).argmax() == 2
+    assert votes.vote(tied, voting).argmax() == tied.mean(axis=0).argmax() == 2
 
 
 @pytest.mark.parametrize("voting", WAYS)
 def test_full_ties_go_to_the_first_class(voting: str) -> None:
-    assert ensemble.vote(np.full((3, 1, 4), 0.25), voting).argmax() == 0
+    assert votes.vote(np.full((3, 1, 4), 0.25), voting).argmax() == 0
 
 
 @pytest.mark.parametrize("voting", ["hard", "rank"])
 @given(members())
 def test_the_mean_probability_only_decides_ties(voting: str, probabilities: np.ndarray) -> None:
-    scores = ensemble.vote(probabilities, voting)
+    scores = votes.vote(probabilities, voting)
     exact = {"hard": first_places, "rank": borda}[voting](probabilities)
     for image in range(2):
         assert exact[image, scores[image].argmax()] == exact[image].max()
@@ -79,16 +79,16 @@ def borda(probabilities: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("voting", WAYS)
 @given(members())
 def test_scores_are_a_distribution_and_blind_to_the_members_order(voting: str, probabilities: np.ndarray) -> None:
-    scores = ensemble.vote(probabilities, voting)
+    scores = votes.vote(probabilities, voting)
     assert scores.min() >= 0
     assert scores.sum(axis=1) == pytest.approx(np.ones(2))
-    assert ensemble.vote(probabilities[::-1], voting) == pytest.approx(scores)
+    assert votes.vote(probabilities[::-1], voting) == pytest.approx(scores)
 
 
 @pytest.mark.parametrize("voting", WAYS)
 def test_unanimous_members_are_followed(voting: str) -> None:
     one = np.random.default_rng(0).dirichlet(np.ones(5), size=20)
-    assert (ensemble.vote(np.stack([one, one, one]), voting).argmax(1) == one.argmax(1)).all()
+    assert (votes.vote(np.stack([one, one, one]), voting).argmax(1) == one.argmax(1)).all()
 
 
 def test_fused_boxes() -> None:
@@ -101,35 +101,35 @@ def test_fused_boxes() -> None:
         [50, 50, 60, 60, 0.9 / 3, 1],
         [0, 0, 10, 10, 0.3 / 3, 2],
     ]
-    assert ensemble.fuse_boxes([first, second, third]) == pytest.approx(np.array(expected))
+    assert fusion.fuse_boxes([first, second, third]) == pytest.approx(np.array(expected))
 
 
 def test_agreement_keeps_the_score_and_more_boxes_than_members_do_not_raise_it() -> None:
     box = np.array([[0.1, 0.1, 0.5, 0.5, 0.8, 0]])
-    assert ensemble.fuse_boxes([box, box, box]) == pytest.approx(box)
-    assert ensemble.fuse_boxes([np.vstack([box, box]), box, box]) == pytest.approx(box)
+    assert fusion.fuse_boxes([box, box, box]) == pytest.approx(box)
+    assert fusion.fuse_boxes([np.vstack([box, box]), box, box]) == pytest.approx(box)
 
 
 def test_a_box_joins_the_fused_box_that_it_overlaps_most() -> None:
     left = np.array([[0.0, 0.0, 10.0, 10.0, 0.9, 0]])
     right = np.array([[4.0, 0.0, 14.0, 10.0, 0.8, 0]])  # 60/140 of left: another object
     near = np.array([[3.0, 0.0, 13.0, 10.0, 0.7, 0]])  # 90/110 of right, 70/130 of left
-    fused = ensemble.fuse_boxes([left, right, near], iou=0.5)
+    fused = fusion.fuse_boxes([left, right, near], iou=0.5)
     assert fused[:, 0] == pytest.approx([(0.8 * 4 + 0.7 * 3) / 1.5, 0])
 
 
 def test_nothing_found_is_nothing_fused() -> None:
     nothing = np.zeros((0, 6))
-    assert ensemble.fuse_boxes([nothing, nothing, nothing]).shape == (0, 6)
+    assert fusion.fuse_boxes([nothing, nothing, nothing]).shape == (0, 6)
 
 
 def test_two_members_are_no_ensemble() -> None:
     with pytest.raises(UserError, match="names 2 models.*at least 3"):
-        ensemble.vote(SPLIT[:2], "soft")
+        votes.vote(SPLIT[:2], "soft")
     with pytest.raises(UserError, match="at least 3"):
-        ensemble.fuse_boxes([np.zeros((0, 6))] * 2)
+        fusion.fuse_boxes([np.zeros((0, 6))] * 2)
 
 
 def test_an_unknown_way_of_voting_names_the_nearest() -> None:
     with pytest.raises(UserError, match="hard, soft, rank. Did you mean 'hard'"):
-        ensemble.vote(SPLIT, "harde")
+        votes.vote(SPLIT, "harde")

@@ -5,20 +5,19 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from project import load
-from workspace import SMALL, Workspace
+from workspace import PACKAGE, SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
-evaluation = load("vision.evaluation")
-detection = load("vision.detection")
-layout = load("vision.layout")
+matching = load("tasks.detection.evaluation.matching")
+networks = load("tasks.detection.networks.ultralytics")
+layout = load("shared.prepared")
 
 unit = st.floats(0.05, 0.95)
 truth_box = st.tuples(st.integers(0, 2), unit, unit, st.floats(0.05, 0.4), st.floats(0.05, 0.4))
@@ -26,49 +25,49 @@ truth_box = st.tuples(st.integers(0, 2), unit, unit, st.floats(0.05, 0.4), st.fl
 
 def found(truth: np.ndarray, confidence: float) -> np.ndarray:
     """Detections that are exactly the truth."""
-    return np.column_stack([evaluation.corners(truth), np.full(len(truth), confidence), truth[:, 0]])
+    return np.column_stack([matching.corners(truth), np.full(len(truth), confidence), truth[:, 0]])
 
 
 def test_iou_of_known_boxes() -> None:
     a = np.array([[0, 0, 2, 2]], float)
     b = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [2, 2, 3, 3]], float)
-    assert np.allclose(evaluation.iou(a, b), [[1, 1 / 7, 0]])
+    assert np.allclose(matching.iou(a, b), [[1, 1 / 7, 0]])
 
 
 @given(st.lists(truth_box, min_size=1, max_size=5))
 def test_the_truth_as_detections_is_all_correct(rows: list[tuple[float, ...]]) -> None:
     truth = np.array(rows, dtype=np.float32)
-    assert evaluation.match(found(truth, 0.9), truth).sum(0).max() <= len(truth)
-    assert evaluation.match(found(truth, 0.9), truth)[:, 0].all()
+    assert matching.match(found(truth, 0.9), truth).sum(0).max() <= len(truth)
+    assert matching.match(found(truth, 0.9), truth)[:, 0].all()
 
 
 def test_an_object_counts_once() -> None:
     truth = np.array([[0, 0.5, 0.5, 0.2, 0.2]], np.float32)
     twice = np.vstack([found(truth, 0.9), found(truth, 0.8)])
-    assert evaluation.match(twice, truth)[:, 0].tolist() == [True, False]
+    assert matching.match(twice, truth)[:, 0].tolist() == [True, False]
     wrong_class = twice.copy()
     wrong_class[:, 5] = 1
-    assert not evaluation.match(wrong_class, truth).any()
-    assert evaluation.confused(wrong_class[:1], truth, ["a", "b"]) == [("a", "b")]
-    assert evaluation.confused(twice[:0], truth, ["a", "b"]) == [("a", "background")]
+    assert not matching.match(wrong_class, truth).any()
+    assert matching.confused(wrong_class[:1], truth, ["a", "b"]) == [("a", "b")]
+    assert matching.confused(twice[:0], truth, ["a", "b"]) == [("a", "background")]
 
 
 @given(st.integers(20, 300), st.integers(20, 300), st.sampled_from([64, 96, 320]))
 def test_boxes_survive_the_letterbox(height: int, width: int, size: int) -> None:
     """A box of the original image, drawn in the letterboxed one, comes back as it was."""
-    scale, left, top = detection.letterbox(height, width, size)
+    scale, left, top = networks.letterbox(height, width, size)
     x1, y1, x2, y2 = 0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height
     box = np.array([(x1 + x2) / 2 * scale + left, (y1 + y2) / 2 * scale + top, (x2 - x1) * scale, (y2 - y1) * scale])
     output = np.zeros((1, 5, 1), np.float32)
     output[0, :4, 0], output[0, 4, 0] = box, 0.9
-    (row,) = detection.postprocess(output, [(height, width)], size)[0]
+    (row,) = networks.postprocess(SimpleNamespace(image_size=size), output, [(height, width)])[0]
     assert np.allclose(row[:4], [0.25, 0.25, 0.75, 0.75], atol=1e-4)
 
 
 def test_a_batch_of_classification_scores(tmp_path: Path) -> None:
     items = [layout.Item(tmp_path / f"{i}.png", "A", "test", label) for i, label in enumerate("aabb")]
     results = [np.array(p) for p in ([0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7])]
-    scored = evaluation.score_classification(items, results, ["a", "b", "never"])
+    scored = load("tasks.classification").score(items, results, ["a", "b", "never"])
     assert scored.metrics["accuracy"] == 0.75
     assert scored.metrics["f1_macro"] == pytest.approx((2 / 3 + 0.8) / 2), "a class without images does not count"
     assert scored.per_image["correct"].tolist() == [True, False, True, True]
@@ -108,20 +107,25 @@ def test_mean_average_precision_is_ultralytics_own(trained: Get, tmp_path: Path)
 import sys
 from pathlib import Path
 sys.path.insert(0, "src")
-from project import load
-load("vision.environment").quiet(1, False)
+from importlib import import_module
+def load(name):
+    return import_module(f"PACKAGE.{name}")
+load("shared.environment").quiet(1, False)
 import torch, json
 from ultralytics import YOLO
-model = load("vision.model_file").ModelFile.load(Path("models/model.pt"))
-network = load("vision.detection").load_network(model)
+model = load("shared.model_file").ModelFile.load(Path("models/model.pt"))
+network = load("inference.predictor").load_network(model)
 network.args = {"imgsz": 64}
 torch.save({"model": network, "train_args": {"imgsz": 64}}, "whole.pt")
-Path("data.yaml").write_text(f"path: {Path('data/prepared/A').resolve()}\\ntrain: train/images\\nval: test/images\\nnames: {model.classes}\\n")
-found = YOLO("whole.pt").val(data="data.yaml", imgsz=64, rect=False, plots=False, device="cpu", save_dir="val", exist_ok=True)
+site = Path("data/prepared/A").resolve()
+Path("data.yaml").write_text(f"path: {site}\\ntrain: train/images\\nval: test/images\\nnames: {model.classes}\\n")
+found = YOLO("whole.pt").val(
+    data="data.yaml", imgsz=64, rect=False, plots=False, device="cpu", save_dir="val", exist_ok=True
+)
 print(json.dumps({"mAP50": found.box.map50, "mAP50_95": found.box.map}))
 """
     theirs = subprocess.run(
-        [*space.command("infer")[:1], "-c", script],
+        [*space.command("infer")[:1], "-c", script.replace("PACKAGE", PACKAGE)],
         cwd=space.root,
         env=space.environment(),
         capture_output=True,

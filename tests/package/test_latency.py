@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from workspace import load
 
-from project import load
-
-latency, neighbours = load("vision.latency"), load("vision.neighbours")
+latency, cpu_load = load("inference.latency"), load("inference.cpu_load")
 
 
 class Clock:
@@ -146,10 +145,10 @@ def test_work_of_its_own_is_not_what_others_do(monkeypatch: pytest.MonkeyPatch) 
     """Of two CPUs 75 % are busy for two seconds, and one of these three seconds of work is this process's."""
     own, now = [3.0], [10.0]
     counters = SimpleNamespace(cpu_times=lambda: (own[0], 0.0, 99.0, 99.0))  # the last two are those of its children
-    monkeypatch.setattr(neighbours, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(cpu_load, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     fake = SimpleNamespace(Process=lambda: counters, cpu_percent=lambda: 75.0, cpu_count=lambda: 2)
-    monkeypatch.setattr(neighbours, "psutil", fake)
-    share = neighbours.watch()
+    monkeypatch.setattr(cpu_load, "psutil", fake)
+    share = cpu_load.watch()
     own[0], now[0] = 4.0, 12.0
     assert share() == 0.5
     own[0] = 9.0
@@ -163,7 +162,7 @@ def test_the_images_are_the_same_every_time() -> None:
 
 
 def test_another_program_is_seen() -> None:
-    share = neighbours.watch()
+    share = cpu_load.watch()
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
         try:
             time.sleep(1.5)

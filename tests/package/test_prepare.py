@@ -14,17 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from workspace import PROJECT, load
 
-from project import load
+detection = load("tasks.detection")
+digits = load("data.handwritten.drawing")
+digits_scenes = load("data.sources.digits_scenes")
+layout = load("shared.prepared")
+prepare = load("stages.prepare")
+splits = load("data.shared.splits")
+yolo = load("data.sources.yolo")
+UserError = load("shared.errors").UserError
 
-digits = load("vision.data.digits")
-layout = load("vision.layout")
-prepare = load("vision.prepare")
-splits = load("vision.data.splits")
-yolo = load("vision.data.yolo")
-UserError = load("errors").UserError
-
-CONF = Path(__file__).parents[1] / "conf" / "data"
+CONF = PROJECT / "conf" / "data"
 KINDS = ("digits_scenes", "digits", "yolo", "image_folder")
 FEW_SCENES = {"train": 12, "val": 5, "test": 6}
 
@@ -143,7 +144,7 @@ def test_scenes_have_the_layout_that_later_stages_read(scenes: Any) -> None:
         for split, number in FEW_SCENES.items():
             items = scenes.items(split, site)
             assert len(items) == number == scenes.manifest["splits"][site][split]
-            boxes = np.concatenate([layout.boxes(item) for item in items])
+            boxes = np.concatenate([detection.boxes(item) for item in items])
             assert boxes.dtype == np.float32
             assert boxes.shape == (sum(int(item.label) for item in items), 5)
             counts = scenes.manifest["counts"][site][split]
@@ -195,7 +196,7 @@ def test_no_digit_is_in_the_scenes_of_two_splits(tmp_path: Path, monkeypatch: py
         drawn.append({image.tobytes() for image in images})
         return real(rng, camera, images, *rest)
 
-    monkeypatch.setattr(digits, "draw_scene", spy)
+    monkeypatch.setattr(digits_scenes, "draw_scene", spy)
     run(tmp_path, "digits_scenes", scenes={"train": 100, "val": 50, "test": 50}, sites=["A"])
     train, val, test = (set().union(*part) for part in (drawn[:100], drawn[100:150], drawn[150:]))
     assert not train & val
@@ -331,7 +332,7 @@ def test_yolo_folder_with_all_splits(tmp_path: Path) -> None:
     assert (prepared.classes, prepared.sites, number_of_images(prepared)) == (["cat", "dog"], ["main"], (6, 2, 4))
     item = prepared.items("train", "main")[1]
     assert item.path == prepared.root / "main" / "train" / "images" / "train1.png"
-    np.testing.assert_array_equal(layout.boxes(item), [[1, 0.5, 0.5, 0.25, 0.5]])
+    np.testing.assert_array_equal(detection.boxes(item), [[1, 0.5, 0.5, 0.25, 0.5]])
     assert problems(prepared) == {}
 
 
@@ -411,7 +412,7 @@ def test_images_keep_their_format_and_equal_names_get_a_number(tmp_path: Path) -
     assert {item.path.read_bytes() for item in items} == originals
     assert len({item.path.stem.casefold() for item in items}) == len(items) == 7
     assert {item.path.suffix for item in items} == {".png", ".jpg", ".bmp", ".webp", ".TIF", ".jpeg"}
-    assert all(len(layout.boxes(item)) == int(item.label) for item in items)
+    assert all(len(detection.boxes(item)) == int(item.label) for item in items)
 
 
 def test_files_are_copied_so_that_dvc_cannot_lock_the_originals(tmp_path: Path) -> None:
@@ -577,9 +578,9 @@ def test_boxes_come_back_as_they_were(rows: list[tuple], tmp_path_factory: pytes
     file.write_text("\n".join(" ".join(map(str, row)) for row in rows))
     boxes, wrong = yolo._read_boxes(file, 80)
     assert wrong == []
-    file.write_text(prepare.label_rows(boxes))
+    file.write_text(detection.label_rows(boxes))
     item = layout.Item(file.parents[1] / "images" / "a.png", "main", "train", str(len(rows)))
-    np.testing.assert_allclose(layout.boxes(item), np.array(rows, dtype=np.float32).reshape(-1, 5), atol=1e-6)
+    np.testing.assert_allclose(detection.boxes(item), np.array(rows, dtype=np.float32).reshape(-1, 5), atol=1e-6)
 
 
 # ---- image_folder -------------------------------------------------------------------------------------------------

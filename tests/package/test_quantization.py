@@ -18,20 +18,18 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 from PIL import Image
-
-from project import load
-from workspace import PROJECT, SMALL, Workspace
+from workspace import PACKAGE, PROJECT, SMALL, Workspace, load
 
 os.environ["TF_BUILD"] = "1"  # OpenVINO's telemetry stays off in CI; environment.py does the same for the stages
 
-layout = load("vision.layout")
-latency = load("vision.latency")
-model_file = load("vision.model_file")
-openvino_model = load("vision.openvino_model")
-predictor = load("vision.predictor")
-quant = load("vision.quant")
-quantization = load("vision.quantization")
-UserError = load("errors").UserError
+layout = load("shared.prepared")
+latency = load("inference.latency")
+model_file = load("shared.model_file")
+openvino_model = load("stages.quant.openvino_model")
+predictor = load("inference.predictor")
+quantization = load("stages.quant.quantization")
+registry = load("shared.registry")
+UserError = load("shared.errors").UserError
 
 Get = Callable[[str], Workspace]
 MAIN = {"detection": "mAP50", "classification": "f1_macro"}
@@ -46,7 +44,7 @@ def network(task: str) -> Any:
     content: Any = OmegaConf.to_container(architecture)
     classes, size = ["a", "b", "c"], 64 if task == "detection" else 32
     torch.manual_seed(0)
-    built = load(f"vision.{task}").build(content["architecture"], classes).train()
+    built = registry.network(task, "").build(content["architecture"], classes).train()
     for layer in built.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = None  # the running statistics are the mean of all batches
@@ -186,7 +184,8 @@ def test_int8_is_smaller_and_close(models: Any, items: Any, batch: Any, task: st
 
 def test_the_decoding_of_boxes_and_scores_stays_in_fp32(models: Any, items: Any, tmp_path: Path) -> None:
     small = written(models["detection"], tmp_path, "int8", items).network
-    head = f"__module.model.{len(models['detection'].architecture['backbone'] + models['detection'].architecture['head']) - 1}"
+    architecture = models["detection"].architecture
+    head = f"__module.model.{len(architecture['backbone'] + architecture['head']) - 1}"
     decoding = [
         operation
         for operation in small.get_ordered_ops()
@@ -357,19 +356,27 @@ def test_ultralytics_own_validation_reads_the_folder(trained: Get, tmp_path: Pat
 import json, sys
 from pathlib import Path
 sys.path.insert(0, "src")
-from project import load
-load("vision.environment").quiet(1, False)
-load("vision.environment").quiet_ultralytics()
+from importlib import import_module
+def load(name):
+    return import_module(f"PACKAGE.{name}")
+load("shared.environment").quiet(1, False)
+load("shared.environment").quiet_ultralytics()
 from ultralytics import YOLO
 classes = json.loads(Path("data/prepared/manifest.json").read_text())["classes"]
 site = Path("data/prepared/A").resolve()
 Path("data.yaml").write_text(f"path: {site}\\ntrain: train/images\\nval: test/images\\nnames: {classes}\\n")
 model = YOLO("quant_openvino_model", task="detect")
-found = model.val(data="data.yaml", imgsz=64, batch=1, rect=False, plots=False, device="cpu", save_dir="val", exist_ok=True)
+found = model.val(
+    data="data.yaml", imgsz=64, batch=1, rect=False, plots=False, device="cpu", save_dir="val", exist_ok=True
+)
 print(json.dumps({"mAP50": found.box.map50, "mAP50_95": found.box.map}))
 """
     theirs = subprocess.run(
-        [sys.executable, "-c", script], cwd=space.root, env=space.environment(), capture_output=True, text=True
+        [sys.executable, "-c", script.replace("PACKAGE", PACKAGE)],
+        cwd=space.root,
+        env=space.environment(),
+        capture_output=True,
+        text=True,
     )
     assert theirs.returncode == 0, theirs.stderr
     ours = json.loads((space.root / "metrics" / "quant.json").read_text())

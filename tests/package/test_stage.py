@@ -5,13 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from workspace import PROJECT, load
 
-from project import load
-from workspace import PROJECT
-
-stage = load("vision.stage")
-config = load("vision.config")
-errors = load("errors")
+stage = load("shared.stage")
+config = load("shared.config")
+errors = load("shared.errors")
 DVC_YAML = {"stages": {"train": {"cmd": "-", "outs": ["models/model.pt", {"notes": {"cache": False}}]}}}
 
 

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from project import load
-from workspace import SMALL, Workspace
+from workspace import SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
 
@@ -36,7 +34,7 @@ def test_same_config_and_seed_give_the_same_bytes_and_nothing_else(
     for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     before = content(again.root)
-    again.run("train", *SMALL[task])
+    again.run_anew("train", *SMALL[task])
 
     first, second = trained(task).files(), again.files()
     outputs = [name for name in first if name.startswith(("models/", "metrics/"))]
@@ -102,7 +100,7 @@ def test_checkpoints_are_named_by_epoch_and_metric(trained: Get, task: str) -> N
 def test_a_short_trainings_average_follows_it() -> None:
     average, weights = [torch.zeros(2)], [torch.ones(2)]
     for updates in range(1, 21):
-        load("vision.classification_training").moving_average(average, weights, torch.tensor(updates))
+        load("engines.lightning.module").moving_average(average, weights, torch.tensor(updates))
     assert 0.99 < average[0].min() < 1
 
 
@@ -208,4 +206,4 @@ def test_classification_does_not_need_ultralytics(prepared: Get, tmp_path: Path)
     space = prepared("classification").copy(tmp_path / "space")
     (space.root / "src" / "ultralytics.py").write_text("raise ImportError('not here')")
     for stage in ("prepare", "train", "infer", "quant"):
-        space.run(stage, *SMALL["classification"], "training.max_epochs=1", "quant=openvino_fp32")
+        space.run_anew(stage, *SMALL["classification"], "training.max_epochs=1", "quant=openvino_fp32")
