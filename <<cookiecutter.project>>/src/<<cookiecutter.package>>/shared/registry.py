@@ -65,7 +65,7 @@ def source(kind: str) -> Source:
 def check_source(kind: str) -> None:
     """Raises UserError where there is no such kind of data source."""
     if kind not in sources():
-        raise UserError(f"No data source '{kind}': expected {', '.join(sources())}.{nearest(kind, sources())}")
+        raise UserError(f"No data source '{kind}': expected {', '.join(sources())}.{nearest(str(kind), sources())}")
 
 
 def _names(folder: Path) -> list[str]:

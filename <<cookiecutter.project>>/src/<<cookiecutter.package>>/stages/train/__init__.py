@@ -90,5 +90,5 @@ def fingerprint(cfg: DictConfig, prepared: Prepared) -> str:
     digest.update(json.dumps(decisive, sort_keys=True).encode())
     digest.update((prepared.root / "items.csv").read_bytes())
     for file in dependencies.files("train", cfg):
-        digest.update(file.read_bytes())
+        digest.update(str(file).encode() + file.read_bytes())
     return digest.hexdigest()[:16]
