@@ -21,8 +21,8 @@ class Evaluation:
     """Metrics as numbers, results an image, and what the plots show.
 
     `metrics` has the task's main ones, `images` (how many) and `classes`, each class's own by its name. `per_image` has
-    one row an image (path, site and what the task knows), so that two models can be compared image by image; `confusion`
-    one row an object (actual, predicted); `curve` precision over recall (class, recall, precision).
+    one row an image (path, site and what the task knows), so that two models can be compared image by image;
+    `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall, precision).
     """
 
     metrics: dict[str, Any]
