@@ -18,7 +18,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rich.console import Console
@@ -45,15 +47,20 @@ def trained(project: Path, task: str, folder: Path) -> Path:
     return copy
 
 
+def load(name: str) -> ModuleType:
+    """A module of the project's package, which lies in the first folder on sys.path."""
+    package = next(Path(sys.path[0]).glob("*/shared/stage.py")).parents[1].name
+    return import_module(f"{package}.{name}")
+
+
 def compare(root: Path, size: int, rounds: int) -> dict[str, dict[str, float]]:
     """Median latency in ms and images a second of each candidate, for the model in `root` at an image size."""
-    from project import load
-
-    latency, quantization, openvino = (load(f"vision.{n}") for n in ("latency", "quantization", "openvino_model"))
-    model = replace(load("vision.model_file").ModelFile.load(root / "models" / "model.pt"), image_size=size)
-    prepared = load("vision.layout").Prepared(root / "data" / "prepared")
+    latency, quantization = load("inference.latency"), load("stages.quant.quantization")
+    openvino = load("stages.quant.openvino_model")
+    model = replace(load("shared.model_file").ModelFile.load(root / "models" / "model.pt"), image_size=size)
+    prepared = load("shared.prepared").Prepared(root / "data" / "prepared")
     items = quantization.calibration_items(prepared, "A", CALIBRATION_IMAGES, seed=0)
-    candidates = {"torch": load("vision.predictor").TorchPredictor(model)}
+    candidates = {"torch": load("inference.predictor").TorchPredictor(model)}
     work: dict[str, Callable[[], Any]] = {}
     for precision in PRECISIONS:
         network, folder = openvino.convert(model), root / f"{precision}_{size}"
@@ -121,18 +128,16 @@ def main() -> None:
     options = parser.parse_args()
     project, output = options.project.resolve(), options.json and options.json.resolve()
     sys.path[0] = str(project / "src")  # in place of this folder, whose queue.py would hide Python's own
-    from project import load
-
     found = {}
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
-        load("vision.environment").quiet(threads=1, online=False)
+        load("shared.environment").quiet(threads=1, online=False)
         for task, (model, sizes) in MODELS.items():
             root = trained(project, task, Path(name))
             for size in sizes:
                 found[f"{model}@{size}"] = compare(root, size, options.rounds)
         os.chdir(project)
-    machine = load("vision.stage").machine()
+    machine = load("shared.stage").machine()
     show(found)
     Console().print(f"one thread of {machine['cpu']}, batch 1, best of {options.rounds} rounds", highlight=False)
     if output:

@@ -123,11 +123,13 @@ def start_up(project: Path, stage: str) -> float:
     """Seconds until a stage's modules are imported, its engine included."""
     engines = {
         "prepare": "",
-        "train": "load('vision.classification_training')",
+        "train": "load('tasks.classification.training.lightning')",
         "infer": "import timm",
         "quant": "import nncf, openvino",
     }
-    script = f"from project import load; load('vision.stage'); load('vision.{stage}'); {engines[stage]}"
+    package = next(project.glob("src/*/shared/stage.py")).parents[1].name
+    imports = f"from importlib import import_module; load = lambda name: import_module('{package}.' + name)"
+    script = f"{imports}; load('shared.stage'); load('stages.{stage}'); {engines[stage]}"
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", script], cwd=project / "src", check=True, env=os.environ | QUIET)
     return time.perf_counter() - started

@@ -4,7 +4,9 @@ python src/prepare.py                                               as DVC runs 
 python src/prepare.py data=yolo data.source.path=datasets/parking   with Hydra overrides, without DVC
 """
 
-from project import load
+from importlib import import_module
+from pathlib import Path
 
 if __name__ == "__main__":
-    load("vision.stage").main("prepare")
+    package = next(Path(__file__).parent.glob("*/shared/stage.py")).parents[1].name  # the one beside this file
+    import_module(f"{package}.shared.stage").main("prepare")

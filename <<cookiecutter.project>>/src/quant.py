@@ -4,7 +4,9 @@ python src/quant.py                           as DVC runs it
 python src/quant.py quant=openvino_fp16       with Hydra overrides
 """
 
-from project import load
+from importlib import import_module
+from pathlib import Path
 
 if __name__ == "__main__":
-    load("vision.stage").main("quant")
+    package = next(Path(__file__).parent.glob("*/shared/stage.py")).parents[1].name  # the one beside this file
+    import_module(f"{package}.shared.stage").main("quant")

@@ -4,7 +4,9 @@ python src/train.py                                                             
 python src/train.py task=classification model=efficientnet_b1 data.image_size=384         with Hydra overrides
 """
 
-from project import load
+from importlib import import_module
+from pathlib import Path
 
 if __name__ == "__main__":
-    load("vision.stage").main("train")
+    package = next(Path(__file__).parent.glob("*/shared/stage.py")).parents[1].name  # the one beside this file
+    import_module(f"{package}.shared.stage").main("train")

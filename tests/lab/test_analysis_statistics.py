@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scorers
 from hypothesis import given
 from hypothesis import strategies as st
+from lab.analysis import per_item, statistics
 from scipy import optimize, stats
 from scipy.sparse import coo_array
 from statsmodels.stats.proportion import proportion_confint
-
-import scorers
-from lab.analysis import per_item, statistics
 
 pytestmark = pytest.mark.slow  # simulations take seconds
 

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 import scorers
 from contracts import VISION
+from hypothesis import given
+from hypothesis import strategies as st
 from lab.analysis import verdict
 from lab.analysis.verdict import Verdict
 from lab.design import design_file, expansion, power

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-
 import scorers
 import studies
 import trivial
+import yaml
 from contracts import PLAIN, VISION
 from lab.analysis import estimates, per_item
 from lab.records import per_item as records

@@ -15,6 +15,7 @@ from matplotlib.image import imread, imsave
 
 import answered
 import trivial
+from lab import yaml12
 from lab.analysis.verdict import judge
 from lab.errors import UserError
 from lab.records.studies import read
@@ -335,6 +336,37 @@ if stage == "infer":
     write("metrics/infer.json", json.dumps({"accuracy": sum(right) / 12}))
 """
 
+# What lab.yaml names for them: an accuracy of weighted images, and how a picture is shown.
+PICTURES = '''
+def score(frame):
+    return frame.assign(score=frame["correct"].astype(float), surety=frame["confidence"])
+
+
+def describe(row):
+    return row["predicted"]
+
+
+def truth(row):
+    return row["actual"]
+
+
+def title(row):
+    return f"{row['actual']}, taken for {row['predicted']}"
+
+
+def draw(axes, row, colour, side, read):
+    axes.set_title(row["predicted"], color=colour, loc=side)
+
+
+def legend(frame, colours):
+    return ""
+
+
+def accuracy(frame, metric):
+    correct = frame["correct"].to_numpy(float)
+    return lambda weights: correct @ weights / weights.sum(0)
+'''
+
 
 @pytest.fixture
 def looked_at(tmp_path: Path) -> Trivial:
@@ -347,6 +379,12 @@ def looked_at(tmp_path: Path) -> Trivial:
     script = project.root / "src" / "stand_in.py"
     text = script.read_text().replace("    sys.exit()\n", f"{PREPARE}    sys.exit()\n", 1)
     script.write_text(f"{text}\nRIGHT = {RIGHT}\n{INFER}")
+    (project.root / "src" / "pictures.py").write_text(PICTURES)
+    contract = yaml12.mapping((project.root / "lab.yaml").read_text())
+    contract["metrics"]["*.accuracy"]["per_item"] = "pictures:accuracy"
+    names = ("score", "describe", "truth", "title", "draw", "legend")
+    contract["item_pictures"] = {name: f"pictures:{name}" for name in names}
+    (project.root / "lab.yaml").write_text(yaml12.dump(contract))
     question = answered.QUESTION | {
         "type": "infer",
         "hypothesis": {"claim": "The new one", "metric": "infer.accuracy", "arm": "new", "versus": "old"},

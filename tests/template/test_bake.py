@@ -204,7 +204,7 @@ def test_local_remote_is_a_folder_that_git_leaves_alone(bake, given, written, ig
 def test_package_name_follows_the_project(bake):
     project = bake(project="Parts-2.0")
     assert project.path.name == "Parts-2.0"
-    assert (project.path / "src/parts_2_0/__init__.py").is_file()
+    assert (project.path / "src/parts_2_0/shared/stage.py").is_file()
 
 
 def test_misspelt_option_is_an_error(bake):

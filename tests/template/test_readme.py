@@ -11,8 +11,10 @@ from test_bake import CHOICES
 COMPOSE = """
 import sys
 sys.path.insert(0, "src")
-from project import load
-config = load("vision.config").load(sys.argv[1:])
+from importlib import import_module
+from pathlib import Path
+package = next(Path("src").glob("*/shared/stage.py")).parents[1].name
+config = import_module(f"{package}.shared.config").load(sys.argv[1:])
 """
 
 

@@ -1,0 +1,78 @@
+"""What a data source hands to prepare: images with their labels in memory or by path, before anything is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+NO_BOXES = np.zeros((0, 5))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image of a source.
+
+    `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5)
+    rows of class, cx, cy, w, h as fractions of the image (detection). A task with other labels has a subclass. `digest`
+    is the SHA-256 of the file's bytes, known once the checks have read them.
+    """
+
+    site: str
+    split: str
+    name: str
+    image: Path | bytes
+    label: str = ""
+    boxes: np.ndarray = field(default_factory=lambda: NO_BOXES)
+    digest: str = ""
+
+    @property
+    def content(self) -> bytes:
+        """The image file's bytes."""
+        return self.image.read_bytes() if isinstance(self.image, Path) else self.image
+
+    @property
+    def suffix(self) -> str:
+        return self.image.suffix if isinstance(self.image, Path) else ".png"
+
+    @property
+    def origin(self) -> str:
+        """Where a message says that the image is."""
+        return str(self.image) if isinstance(self.image, Path) else f"{self.site}/{self.split}/{self.name}"
+
+    def objects(self, classes: Sequence[str]) -> list[str]:
+        """The class names that the image counts for: its own, or one for each box."""
+        return [self.label] if self.label else [classes[int(index)] for index in self.boxes[:, 0]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check: how many problems of its kind there are, and whether they forbid training."""
+
+    check: str
+    count: int
+    message: str
+    fatal: bool = False
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A source's images, and what the source itself found wrong with them."""
+
+    task: str
+    classes: list[str]
+    samples: list[Sample]
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def sites(self) -> list[str]:
+        return list(dict.fromkeys(sample.site for sample in self.samples))
+
+
+def finding(check: str, title: str, places: Sequence[str], advice: str = "", fatal: bool = False) -> Finding:
+    """A finding that says in one line what, how many, and the first three places."""
+    if not places:
+        return Finding(check, 0, f"{title}: none")
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    message = f"{title}: {len(places)} ({', '.join(places[:3])}{more}). {advice}".rstrip()
+    return Finding(check, len(places), message, fatal)

@@ -1,0 +1,42 @@
+"""Source `digits_scenes`: detection of handwritten digits, drawn into scenes (data/handwritten)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from omegaconf import DictConfig
+
+from ....shared.errors import UserError
+from ....shared.prepared import SPLITS
+from ...handwritten.drawing import CAMERAS, DIGITS_PER_SCENE, draw_scene, load_digits, png, sites_of, splits_of
+from ...shared.dataset import Dataset, Sample
+
+
+def read(source: DictConfig) -> Dataset:
+    """Scenes of two to four digits that do not overlap. No digit is in the scenes of two splits.
+
+    Raises:
+        UserError: more sites than cameras, a class that is no digit, or a split without scenes.
+    """
+    images, numbers = load_digits()
+    classes = _wanted(source.classes)
+    if min(source.scenes[split] for split in SPLITS) < 1:
+        raise UserError(f"data.source.scenes must give each split a scene or more, not {dict(source.scenes)}.")
+    splits = np.array(splits_of(images, numbers, source))
+    samples = []
+    for site_index, site in enumerate(sites_of(source)):
+        for split_index, split in enumerate(SPLITS):
+            rng = np.random.default_rng([source.split_seed, site_index, split_index])
+            chosen = np.flatnonzero((splits == split) & np.isin(numbers, classes))
+            for index in range(source.scenes[split]):
+                digits = rng.choice(chosen, size=rng.integers(*DIGITS_PER_SCENE, endpoint=True))
+                labels = [classes.index(number) for number in numbers[digits]]
+                scene, boxes = draw_scene(rng, CAMERAS[site_index], images[digits], labels, source.scene_size)
+                samples.append(Sample(site, split, f"{index:04d}", png(scene), boxes=boxes))
+    return Dataset("detection", [str(number) for number in classes], samples)
+
+
+def _wanted(classes: Sequence[int]) -> list[int]:
+    wanted = [int(number) for number in classes]
+    if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(range(10)):
+        raise UserError(f"data.source.classes must be different digits from 0 to 9, not {wanted}.")
+    return wanted

@@ -1,0 +1,88 @@
+"""Training with Lightning: reproducible epoch by epoch, and exact where it goes on after a kill."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import EarlyStopping
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ...shared.model_file import ModelFile
+from ...shared.protocols import Trained
+from .module import SeededModule
+from .recorder import Recorder
+
+
+def fit(
+    cfg: DictConfig,
+    module: SeededModule,
+    loaders: tuple[DataLoader, DataLoader],
+    recorder: Recorder,
+    work: Path,
+    used: list[str],
+) -> Trained:
+    """Train `module` on the devices `used`, or finish what lies in `work`; `loaders` give training and validation."""
+    state = work / "state.ckpt"
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # no tips, no adverts: the epoch log reports
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pl.Trainer(
+            accelerator="cpu" if used == ["cpu"] else "gpu",
+            devices=1 if used == ["cpu"] else [int(device.removeprefix("cuda:")) for device in used],
+            strategy="ddp_spawn" if len(used) > 1 else "auto",
+            max_epochs=cfg.training.max_epochs,
+            precision="32-true" if str(cfg.training.precision) == "32" else cfg.training.precision,
+            accumulate_grad_batches=cfg.training.accumulate_grad_batches,
+            deterministic="warn" if used != ["cpu"] else True,
+            callbacks=[recorder, *early_stopping(cfg, recorder.metric)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=work,
+        ).fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=False)
+    history = torch.load(state, map_location="cpu", weights_only=False)["callbacks"][recorder.state_key]["history"]
+    best, last = ModelFile.load(work / "best.ckpt"), ModelFile.load(work / "last.ckpt")
+    return Trained(best, last, history, recorder.metric, used)
+
+
+def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
+    """Batches of `images`, in a new order each epoch where they are shuffled."""
+    return DataLoader(
+        images,
+        batch_size=cfg.data.batch_size,
+        sampler=EpochSampler(len(images), cfg.seed) if shuffled else None,  # type: ignore[arg-type]
+        num_workers=cfg.data.workers,
+        generator=torch.Generator().manual_seed(cfg.seed),  # so that the loader draws nothing from the global one
+    )
+
+
+def early_stopping(cfg: DictConfig, metric: str) -> list[pl.Callback]:
+    """Stop after training.patience epochs without a better `metric`; null never stops."""
+    patience = cfg.training.patience
+    return [EarlyStopping(metric, mode="max", patience=patience)] if patience else []
+
+
+class EpochSampler(Sampler[int]):
+    """A random order that depends on the seed and the epoch alone, so that a resumed epoch sees it again."""
+
+    def __init__(self, size: int, seed: int):
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Any:
+        generator = torch.Generator().manual_seed(self.seed + 1000 * (self.epoch + 1))
+        return iter(torch.randperm(self.size, generator=generator).tolist())

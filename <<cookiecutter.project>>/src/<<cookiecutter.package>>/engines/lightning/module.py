@@ -1,0 +1,65 @@
+"""What every network trained by Lightning shares: weight averaging, seeds an epoch, optimizer and schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig
+from timm.optim import param_groups_weight_decay
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+EMA_DECAY = 0.99
+
+
+def moving_average(averaged: Any, current: Any, updates: Any) -> None:
+    """One step of an exponential moving average, in place; a short training's would else remember its first weights.
+
+    The decay is min(EMA_DECAY, (1 + n) / (10 + n)) after n updates, as `num_updates` of
+    https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage has it.
+    """
+    n = float(updates)
+    get_ema_multi_avg_fn(min(EMA_DECAY, (1 + n) / (10 + n)))(averaged, current, updates)
+
+
+class SeededModule(pl.LightningModule):
+    """A network, trained as the config says. A task adds its steps, and puts each batch's loss into `losses`."""
+
+    def __init__(self, cfg: DictConfig, network: torch.nn.Module):
+        super().__init__()
+        self.cfg = cfg
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = (
+            AveragedModel(self.network, multi_avg_fn=moving_average, use_buffers=True) if cfg.training.ema else None
+        )
+        self.losses: list[torch.Tensor] = []
+
+    @property
+    def evaluated(self) -> torch.nn.Module:
+        """The network that validation and the checkpoints use."""
+        return self.average.module if self.average is not None else self.network
+
+    def on_train_epoch_start(self) -> None:
+        pl.seed_everything(self.cfg.seed + 1000 * (self.current_epoch + 1), workers=True, verbose=False)
+        self.losses = []
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def configure_optimizers(self) -> Any:
+        training = self.cfg.training
+        parameters = param_groups_weight_decay(self.network, training.weight_decay)
+        if training.optimizer == "sgd":
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, training.lr, momentum=0.9, nesterov=True)
+        else:
+            kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
+            optimizer = kind(parameters, training.lr, fused=True)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=training.lr,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=min(0.5, training.warmup_epochs / training.max_epochs),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,50 @@
+"""The prepared images as Ultralytics' datasets have them, so that no label cache is written beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision.transforms import v2
+from ultralytics.data.augment import Albumentations
+from ultralytics.data.dataset import YOLODataset
+
+from ...shared.prepared import Item
+from ...training.augmentation import pixels
+
+
+class PreparedImages(YOLODataset):
+    """The prepared images of a split; a task says by `label` what is in each."""
+
+    def label(self, item: Item) -> dict[str, Any]:
+        """An item's labels, as YOLODataset.get_labels has them."""
+        raise NotImplementedError
+
+    def get_img_files(self, img_path: list[Item]) -> list[str]:  # type: ignore[override]
+        return [str(item.path) for item in img_path]
+
+    def get_labels(self) -> list[dict[str, Any]]:
+        return [self.label(item) for item in self.img_path]  # type: ignore[arg-type]
+
+    def build_transforms(self, hyp: Any = None) -> Any:
+        transforms = super().build_transforms(hyp)
+        if self.augment:
+            # Ultralytics applies albumentations wherever it happens to be installed: results would depend on that.
+            steps = [step for step in transforms.transforms if not isinstance(step, Albumentations)]
+            if extra := pixels(self.data["augmentation"], boxes=True):
+                steps.insert(len(steps) - 1, PixelTransform(v2.Compose(extra)))  # before the last, which makes tensors
+            transforms.transforms = steps
+        return transforms
+
+
+class PixelTransform:
+    """Transforms of the pixels alone, for the (H, W, 3) BGR uint8 images of Ultralytics' datasets."""
+
+    def __init__(self, transform: v2.Transform):
+        self.transform = transform
+
+    def __call__(self, labels: dict[str, Any]) -> dict[str, Any]:
+        image = torch.from_numpy(np.ascontiguousarray(labels["img"][..., ::-1].transpose(2, 0, 1)))
+        labels["img"] = np.ascontiguousarray(self.transform(image).numpy().transpose(1, 2, 0)[..., ::-1])
+        return labels

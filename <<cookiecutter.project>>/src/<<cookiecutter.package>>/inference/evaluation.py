@@ -1,0 +1,74 @@
+"""How good a model is on a test split: one code for PyTorch, OpenVINO and ensembles, so that numbers compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..shared import registry
+from ..shared.errors import UserError
+from ..shared.model_file import ModelFile
+from ..shared.prepared import Item, Prepared, read_image
+from .predictor import Predictor, network_of
+
+
+@dataclass
+class Evaluation:
+    """Metrics as numbers, results an image, and what the plots show.
+
+    `metrics` has the task's main ones, `images` (how many) and `classes`, each class's own by its name. `per_image` has
+    one row an image (path, site and what the task knows), so that two models can be compared image by image;
+    `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall, precision).
+    """
+
+    metrics: dict[str, Any]
+    per_image: pd.DataFrame
+    confusion: pd.DataFrame
+    curve: pd.DataFrame
+
+
+def check_classes(model: ModelFile, prepared: Prepared) -> None:
+    """Raise UserError unless model and data are of one task and one list of classes."""
+    if model.task != prepared.task:
+        raise UserError(f"the model {model.name} is for {model.task}, the prepared data for {prepared.task}")
+    if model.classes != prepared.classes:
+        raise UserError(
+            f"the model {model.name} knows the classes {', '.join(model.classes)}, the prepared data has "
+            f"{', '.join(prepared.classes)}: train on this data, or prepare the data that the model was trained on"
+        )
+
+
+def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: int, split: str = "test") -> Evaluation:
+    """Evaluate one network on a split of `site` (a name, a list of names or "all"). Raises UserError."""
+    check_classes(predictor.model, prepared)
+    items = prepared.items(split, site)
+    predictions = predict(predictor, items, batch_size)
+    return registry.task(prepared.task).score(items, predictions, prepared.classes)
+
+
+def predict(predictor: Predictor, items: list[Item], batch_size: int) -> list[np.ndarray]:
+    """One prediction an item, as its task defines it."""
+    model = predictor.model
+    network = network_of(model)
+    predictions: list[np.ndarray] = []
+    for group in batches(items, batch_size):
+        images = [read_image(item) for item in group]
+        output = predictor(np.stack([network.preprocess(model, image) for image in images]))
+        predictions += network.postprocess(model, output, [image.shape[:2] for image in images])
+    return predictions
+
+
+def batches(items: list[Item], size: int) -> Iterator[list[Item]]:
+    """Groups of `size` items; the last may be smaller."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def thinned(name: str, recall: np.ndarray, precision: np.ndarray) -> pd.DataFrame:
+    """A class's curve at 51 recalls: enough for a plot, little enough for git."""
+    grid = np.linspace(0, 1, 51)
+    return pd.DataFrame({"class": name, "recall": grid, "precision": np.interp(grid, recall, precision).round(5)})

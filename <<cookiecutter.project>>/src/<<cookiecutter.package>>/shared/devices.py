@@ -1,0 +1,40 @@
+"""Which processor a stage runs on."""
+
+from __future__ import annotations
+
+from omegaconf import ListConfig
+
+from .errors import UserError
+
+
+def resolve(devices: object, key: str) -> list[str]:
+    """The torch devices that `devices` asks for: "auto", "cpu", "cuda", a GPU's index or a list of them.
+
+    "auto" is the first GPU where there is one, else the CPU. `key` is the config key, for the message.
+
+    Raises:
+        UserError: something else, or a GPU that this machine lacks.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if devices == "cpu" or (devices == "auto" and not count):
+        return ["cpu"]
+    asked = [0] if devices in ("auto", "cuda") else list(devices) if isinstance(devices, ListConfig) else [devices]
+    indexes = [index for index in asked if isinstance(index, int)]
+    if not asked or len(indexes) < len(asked):
+        raise UserError(f"{key}={devices} should be auto, cpu, cuda, a GPU's index such as 0, or a list such as [0,1]")
+    if not count:
+        raise UserError(
+            f"{key}={devices} asks for CUDA, but torch finds no GPU here: use {key}=cpu, or check nvidia-smi"
+        )
+    absent = [index for index in indexes if not 0 <= index < count]
+    if absent:
+        raise UserError(f"{key}={devices} asks for GPU {absent[0]}, but this machine's are 0 to {count - 1}")
+    return [f"cuda:{index}" for index in indexes]
+
+
+def check_precision(precision: object, devices: list[str]) -> None:
+    """Raise UserError for mixed precision on the CPU: one engine refuses it, the other gets slower."""
+    if devices == ["cpu"] and str(precision) != "32":
+        raise UserError(f"training.precision={precision} needs a GPU: use training.precision=32 on the CPU")

@@ -1,0 +1,101 @@
+"""Reading the data that the prepare stage wrote: every later stage sees its images through this module alone.
+
+data/prepared/
+    manifest.json                           task, classes, sites, counts, what the checks found
+    items.csv                               path, site, split, label, sha256: one row an image
+    <site>/<split>/images/NAME.png          detection; boxes in <site>/<split>/labels/NAME.txt
+    <site>/<split>/<class>/NAME.png         classification
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .errors import UserError, nearest
+
+SPLITS = ("train", "val", "test")
+# What Pillow raises for a damaged file; ImportError where Ultralytics, once imported, tries a plugin for HEIF on it.
+UNREADABLE = (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prepared image. `label` is its class name (classification) or its number of boxes (detection)."""
+
+    path: Path
+    site: str
+    split: str
+    label: str
+
+
+class Prepared:
+    """The prepared data below `root`.
+
+    Raises:
+        UserError: nothing has been prepared there.
+    """
+
+    def __init__(self, root: Path = Path("data/prepared")) -> None:
+        manifest = root / "manifest.json"
+        if not manifest.is_file():
+            raise UserError(f"No prepared data in {root} (it has no manifest.json). Prepare it: dvc repro prepare")
+        self.root = root
+        self.manifest: dict = json.loads(manifest.read_text(encoding="utf-8"))
+        self.task: str = self.manifest["task"]
+        self.classes: list[str] = self.manifest["classes"]
+        self.sites: list[str] = self.manifest["sites"]
+
+    def items(self, split: str, site: str | Sequence[str]) -> list[Item]:
+        """The images of a split, sorted by path.
+
+        Args:
+            split: `train`, `val` or `test`.
+            site: a site's name, several names, or `all`.
+
+        Raises:
+            UserError: an unknown site, or no image in that split.
+        """
+        wanted = self._chosen_sites(site)
+        with (self.root / "items.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["split"] == split and row["site"] in wanted]
+        if not rows:
+            raise UserError(f"No images in split '{split}' of site {', '.join(wanted)} in {self.root}.")
+        items = [Item(self.root / row["path"], row["site"], row["split"], row["label"]) for row in rows]
+        return sorted(items, key=lambda item: item.path)
+
+    def _chosen_sites(self, site: str | Sequence[str]) -> list[str]:
+        if site == "all":
+            return self.sites
+        wanted = [site] if isinstance(site, str) else list(site)
+        for name in wanted:
+            if name not in self.sites:
+                known = ", ".join(self.sites)
+                raise UserError(f"No site '{name}' in {self.root}; it has: {known}.{nearest(name, self.sites)}")
+        return wanted
+
+
+def read_image(source: Item | Path) -> np.ndarray:
+    """The pixels of an image: (height, width, 3) uint8, RGB, turned as its EXIF orientation says.
+
+    Raises:
+        UserError: the file is absent, no image, or cut short.
+    """
+    path = source.path if isinstance(source, Item) else source
+    try:
+        with Image.open(path) as image:
+            return to_rgb(image)
+    except UNREADABLE as error:
+        raise UserError(f"Cannot read the image {path}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """An opened image as (height, width, 3) uint8; 16-bit greys keep their upper 8 bits, as OpenCV reads them."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    return np.asarray(image.convert("RGB"))

@@ -1,0 +1,148 @@
+"""What tasks, engines and data sources offer: stages know them by these Protocols alone, and find them by their place.
+
+    tasks/<task>/__init__.py              a Task: its labels, its metrics, its ensembles
+    tasks/<task>/networks/<engine>.py     a Network: what predicting and quantizing need of an engine
+    tasks/<task>/training/<engine>.py     a Training: how the engine learns the task
+    tasks/<task>/drawing.py               a Drawing: what a report shows of single test images
+    engines/<engine>/                     what an engine's trainings share, whatever the task
+    data/sources/<kind>/                  a Source
+
+Each of them is a module with the names below. An engine comes in two, so that evaluating a model doesn't depend on the
+code that trains one. Modules import what is heavy (torch and all above it) in the functions that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from omegaconf import DictConfig
+
+    from ..data.shared.dataset import Dataset, Sample
+    from ..inference.evaluation import Evaluation
+    from .model_file import ModelFile
+    from .prepared import Item, Prepared
+
+Prediction = np.ndarray  # of one image: what a task's networks agree on, such as class probabilities (classes,)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is learned: its labels on disk, and how good a prediction is."""
+
+    OBJECTS: str  # what prepare counts, such as `boxes a class`
+    MAIN_METRICS: tuple[str, ...]  # keys of `score`'s metrics that a quantized model is judged by; the first decides
+    DEFAULT_ENGINE: str  # of model files that name none
+
+    def write_labels(self, image: Path, sample: Sample) -> None:
+        """Write the labels of a prepared `image` beside it, unless its folder says it all."""
+        ...
+
+    def score(self, items: list[Item], predictions: list[Prediction], classes: list[str]) -> Evaluation:
+        """Compare one prediction an item with the labels. Raises UserError where there is nothing to measure."""
+        ...
+
+    def combine(self, members: Sequence[list[Prediction]], voting: str) -> list[Prediction]:
+        """The predictions of an ensemble's members, (members, images), as those of one. Raises UserError."""
+        ...
+
+
+@runtime_checkable
+class Network(Protocol):
+    """How an engine's networks for a task are built, fed and read. `Any` is a torch module."""
+
+    def build(self, architecture: str | dict[str, Any], classes: list[str]) -> Any:
+        """An untrained network. Raises UserError for an unknown architecture."""
+        ...
+
+    def preprocess(self, model: ModelFile, image: np.ndarray) -> np.ndarray:
+        """An RGB image (H, W, 3) uint8 as the network wants it: (3, S, S) float32."""
+        ...
+
+    def postprocess(self, model: ModelFile, output: np.ndarray, shapes: list[tuple[int, int]]) -> list[Prediction]:
+        """A batch's raw output as predictions. `shapes` are the original images' (height, width) in pixels."""
+        ...
+
+    def fuse(self, network: Any) -> Any:
+        """The same network with fewer layers, for predicting alone."""
+        ...
+
+    def exportable(self, network: Any) -> Any:
+        """The network as it is converted to OpenVINO: one input, one output."""
+        ...
+
+    def ignored_scope(self, network: Any) -> Any:
+        """What of a converted `openvino.Model` quantization leaves in FP32: an `nncf.IgnoredScope`, or None."""
+        ...
+
+    def metadata(self, model: ModelFile) -> dict[str, Any]:
+        """What other programs expect at the top of a converted network's metadata.yaml."""
+        ...
+
+
+@dataclass
+class Trained:
+    """What a training hands back: the best and the last model, the epoch log's rows, and the metric that decided."""
+
+    best: ModelFile
+    last: ModelFile
+    history: list[dict[str, Any]]
+    metric: str
+    devices: list[str]
+
+
+@runtime_checkable
+class Training(Protocol):
+    """How an engine learns a task."""
+
+    SUFFIX: str  # of checkpoints, such as `.pt`
+
+    def train(self, cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
+        """Train cfg.model on the site cfg.data.site; `work` keeps the state of a killed run. Raises UserError."""
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where images and labels come from."""
+
+    def read(self, source: DictConfig) -> Dataset:
+        """The images that cfg.data.source names, with their labels. Raises UserError."""
+        ...
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """What a report shows of single test images; rows and frames are those of predictions.parquet."""
+
+    COLUMNS: frozenset[str]  # what tells the task's frames from those of others
+
+    def score(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with `score` (0 to 1: how right) and `surety` (how much it counts among equals)."""
+        ...
+
+    def describe(self, row: Any) -> str:
+        """What the model said of an image."""
+        ...
+
+    def truth(self, row: Any) -> str:
+        """What is in an image, where a few words say it."""
+        ...
+
+    def title(self, row: Any) -> str:
+        """What stands above an image that is shown alone."""
+        ...
+
+    def draw(self, axes: Any, row: Any, colour: str, side: str, read: Callable[[str], bytes | None]) -> None:
+        """Draw prediction and truth on the image in `axes`. `read` gives a file of data/prepared by its path there."""
+        ...
+
+    def legend(self, colours: Mapping[str, str]) -> str:
+        """What the drawing's colours mean; `colours` by model where several are drawn."""
+        ...

@@ -1,0 +1,84 @@
+"""Tasks, engines and data sources by their names, each found by its folder: a new one needs no entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError, nearest
+from .protocols import Drawing, Network, Source, Task, Training
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = __name__.split(".")[0]
+
+
+def tasks() -> list[str]:
+    """The tasks that there are."""
+    return _names(ROOT / "tasks")
+
+
+def engines(task: str) -> list[str]:
+    """The engines that a task can be learned with."""
+    return [name for name in _names(ROOT / "engines") if (ROOT / "tasks" / task / "networks" / f"{name}.py").is_file()]
+
+
+def sources() -> list[str]:
+    """The kinds of data source that there are."""
+    return _names(ROOT / "data" / "sources")
+
+
+def task(name: str) -> Task:
+    """Raises UserError for an unknown one."""
+    return _module("task", name, tasks(), f"tasks.{name}")
+
+
+def network(of: str, engine: str) -> Network:
+    """An engine's networks for the task `of`; an empty `engine` is the task's default. Raises UserError."""
+    engine = engine or task(of).DEFAULT_ENGINE
+    return _module("model.engine", engine, engines(of), f"tasks.{of}.networks.{engine}")
+
+
+def training(of: str, engine: str) -> Training:
+    """How an engine learns the task `of`. Raises UserError."""
+    return _module("model.engine", engine, engines(of), f"tasks.{of}.training.{engine}")
+
+
+def drawing(columns: Iterable[str]) -> Drawing:
+    """The drawing of the task that a frame with these columns is of. Raises UserError where there is none."""
+    present = set(columns)
+    for name in tasks():
+        if (ROOT / "tasks" / name / "drawing.py").is_file():
+            drawing: Drawing = import_module(f"{PACKAGE}.tasks.{name}.drawing")  # type: ignore[assignment]
+            if present >= drawing.COLUMNS:
+                return drawing
+    raise UserError(f"no task draws images with the columns {', '.join(sorted(present))}: see tasks/*/drawing.py")
+
+
+def source(kind: str) -> Source:
+    """Raises UserError for an unknown one."""
+    check_source(kind)
+    return import_module(f"{PACKAGE}.data.sources.{kind}")  # type: ignore[return-value]
+
+
+def check_source(kind: str) -> None:
+    """Raises UserError where there is no such kind of data source."""
+    if kind not in sources():
+        raise UserError(f"No data source '{kind}': expected {', '.join(sources())}.{nearest(str(kind), sources())}")
+
+
+def _names(folder: Path) -> list[str]:
+    """Its folders with code in them; what is left of one that git has removed is none."""
+    return sorted(path.name for path in folder.iterdir() if any(path.glob("*.py")))
+
+
+def _module(key: str, name: str, known: list[str], module: str) -> Any:
+    check(key, name, known)
+    return import_module(f"{PACKAGE}.{module}")
+
+
+def check(key: str, name: str, known: list[str]) -> None:
+    """Raises UserError where there is no such name."""
+    if name not in known:
+        raise UserError(f"{key}={name} is not one of {', '.join(known)}.{nearest(str(name), known)}")

@@ -1,0 +1,142 @@
+"""Run one stage of dvc.yaml: config in, declared outputs out, one message for a person when it can't be done."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from . import config, environment
+from .dependencies import declaration, outputs
+from .errors import UserError
+
+PACKAGES = ("torch", "torchvision", "ultralytics", "pytorch-lightning", "timm", "openvino", "nncf", "numpy")
+LIVE = Path("dvclive")  # the one output that grows while the stage runs
+
+
+def main(stage: str) -> None:
+    """Run `stage` with the overrides of the command line, and end the process with what it came to."""
+    try:
+        run(stage, config.load(sys.argv[1:]))
+    except UserError as error:
+        sys.exit(f"{stage}: {error}")
+
+
+def run(stage: str, cfg: DictConfig) -> None:
+    """Run `stage`: its outputs replace the old ones together, after all of them are written. Raises UserError."""
+    environment.quiet(threads=threads(stage, cfg), online=cfg.model.weights == "pretrained")
+    started, clock = datetime.now(UTC), time.perf_counter()
+    module = import_module(f"{__name__.split('.')[0]}.stages.{stage}")
+    if hasattr(module, "begin"):
+        module.begin(started)
+    Path(".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{stage}-", dir=".cache") as folder:
+        out = Path(folder)
+        try:
+            used = module.run(cfg, out)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise UserError(out_of_memory(stage, cfg)) from error
+            raise
+        record = {
+            "stage": stage,
+            "started": started.isoformat(timespec="milliseconds"),
+            "seconds": round(time.perf_counter() - clock, 2),
+            "config": params(stage, cfg),
+            "used": used or {},
+            "machine": machine(),
+        }
+        effective = out / "effective" / f"{stage}.yaml"
+        effective.parent.mkdir(exist_ok=True)
+        # A list, as `dvc plots` reads it: the seconds of each run's stages side by side.
+        effective.write_text(yaml.safe_dump([record], sort_keys=False, allow_unicode=True))
+        publish(stage, out)
+
+
+def threads(stage: str, cfg: DictConfig) -> int:
+    """CPU threads of a stage; prepare is single-threaded."""
+    return {"train": cfg.training.threads, "infer": cfg.infer.latency.threads, "quant": cfg.quant.threads}.get(stage, 1)
+
+
+def params(stage: str, cfg: DictConfig) -> dict[str, Any]:
+    """The settings that `stage` declares in dvc.yaml, as it was run with them, by their dotted keys."""
+    values = {key: OmegaConf.select(cfg, key) for key in declaration(stage).get("params", [])}
+    return {k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in values.items()}
+
+
+def publish(stage: str, out: Path) -> None:
+    """Move the outputs from the staging folder to where dvc.yaml declares them."""
+    paths = [path for path in outputs(stage) if LIVE not in (path, *path.parents)]
+    absent = [str(path) for path in paths if not (out / path).exists()]
+    assert not absent, f"{stage} did not write {', '.join(absent)}, which dvc.yaml declares"
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(out / path, path)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether CUDA or the host ran out of memory, in torch's several words for it."""
+    words = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
+
+
+def out_of_memory(stage: str, cfg: DictConfig) -> str:
+    """What to do about it."""
+    if stage == "train":
+        batch = cfg.data.batch_size
+        return (
+            f"out of memory with data.batch_size={batch} at data.image_size={cfg.data.image_size}. Try "
+            f"data.batch_size={max(1, batch // 2)} training.accumulate_grad_batches="
+            f"{2 * cfg.training.accumulate_grad_batches}: the same number of images for each step of the optimizer"
+        )
+    batch = cfg.infer.batch_size
+    return f"out of memory with infer.batch_size={batch}. Try infer.batch_size={max(1, batch // 2)}"
+
+
+def machine() -> dict[str, Any]:
+    """What the stage ran on."""
+    facts: dict[str, Any] = {
+        "host": platform.node(),
+        "system": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    torch = sys.modules.get("torch")  # not imported for the sake of this record
+    if torch is not None and torch.cuda.is_available():
+        facts["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    facts["versions"] = {name: version for name in PACKAGES if (version := installed(name))}
+    return facts
+
+
+def installed(package: str) -> str | None:
+    """The version of a package; classification runs without Ultralytics, so that one may be absent."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_model() -> str:
+    """The processor's name, such as `AMD EPYC 7B13`."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

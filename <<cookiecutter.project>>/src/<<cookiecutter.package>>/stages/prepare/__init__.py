@@ -1,0 +1,154 @@
+"""The prepare stage: any data source becomes one layout (shared/prepared.py), checked, counted and pictured."""
+
+import csv
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from ...data.shared.checks import check, read_images, refuse
+from ...data.shared.dataset import Dataset, Finding
+from ...data.shared.picture import draw_samples
+from ...data.shared.splits import cut_missing
+from ...shared import registry
+from ...shared.errors import UserError
+from ...shared.prepared import SPLITS
+
+Counts = dict[str, dict[str, dict[str, int]]]  # site -> split -> class -> objects
+
+
+def run(cfg: DictConfig, out: Path) -> None:
+    """Writes data/prepared, data/samples.png and metrics/prepare.json below `out`, and prints what there is.
+
+    The same config and the same data give the same bytes.
+
+    Raises:
+        UserError: no data, another structure than expected, or data that would make training wrong (checks.py).
+    """
+    dataset, findings = collect(cfg.data.source)
+    if dataset.task != cfg.data.task:
+        raise UserError(
+            f"data.source.kind={cfg.data.source.kind} is data for {dataset.task}, but data.task={cfg.data.task}."
+        )
+    root = out / "data" / "prepared"
+    paths = _write_samples(root, dataset)
+    images, counts = _count(dataset)
+    checks = [{"check": finding.check, "count": finding.count, "message": finding.message} for finding in findings]
+    manifest = {
+        "task": dataset.task,
+        "source": cfg.data.source.kind,
+        "classes": dataset.classes,
+        "sites": dataset.sites,
+        "splits": images,
+        "counts": counts,
+        "checks": checks,
+    }
+    _write_items(root / "items.csv", dataset, paths)
+    _write_json(root / "manifest.json", manifest)
+    problems = {finding.check: finding.count for finding in findings}
+    _write_json(out / "metrics" / "prepare.json", {"images": images, "objects": counts, "problems": problems})
+    draw_samples(dataset, out / "data" / "samples.png")
+    _report(dataset, images, counts, findings)
+
+
+def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
+    """The source's images, read, divided into splits and checked, and what every check found.
+
+    Raises:
+        UserError: as `run`.
+    """
+    unread = registry.source(source.kind).read(source)
+    if not unread.samples:
+        raise UserError(f"There are no images in {source.path}.")
+    for site in unread.sites:
+        if site == "all" or site != Path(site).name:
+            raise UserError(
+                f"data.source.sites: '{site}' cannot name a site; it must be the name of a folder, and not 'all'."
+            )
+    read, corrupt = read_images(unread.samples)
+    samples = cut_missing(read, source.fractions, source.split_seed)
+    dataset = Dataset(unread.task, unread.classes, samples)
+    findings = [corrupt, *unread.findings, *check(dataset)]
+    refuse(findings, source.path)
+    return dataset, findings
+
+
+def _write_samples(root: Path, dataset: Dataset) -> list[str]:
+    """Writes images and labels; their paths from `root`. Copies, since DVC would make linked originals read-only."""
+    task = registry.task(dataset.task)
+    taken: set[str] = set()
+    paths = []
+    for sample in dataset.samples:
+        folder = Path(sample.site, sample.split, sample.label or "images")
+        name = _free_name(folder, sample.name, taken)
+        path = root / folder / f"{name}{sample.suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(sample.image, Path):
+            shutil.copyfile(sample.image, path)
+        else:
+            path.write_bytes(sample.image)
+        task.write_labels(path, sample)
+        paths.append(path.relative_to(root).as_posix())
+    return paths
+
+
+def _free_name(folder: Path, name: str, taken: set[str]) -> str:
+    """The image's own name; numbered where another one, say from another subfolder or as .jpg, has it already."""
+    free, number = name, 1
+    while (key := str(folder / free).casefold()) in taken:
+        number += 1
+        free = f"{name}-{number}"
+    taken.add(key)
+    return free
+
+
+def _count(dataset: Dataset) -> tuple[dict[str, dict[str, int]], Counts]:
+    """Images, and objects of each class, by site and split."""
+    images = Counter((sample.site, sample.split) for sample in dataset.samples)
+    objects = Counter(
+        (sample.site, sample.split, name) for sample in dataset.samples for name in sample.objects(dataset.classes)
+    )
+    by_split = {site: {split: images[site, split] for split in SPLITS} for site in dataset.sites}
+    by_class = {
+        site: {split: {name: objects[site, split, name] for name in dataset.classes} for split in SPLITS}
+        for site in dataset.sites
+    }
+    return by_split, by_class
+
+
+def _write_items(file: Path, dataset: Dataset, paths: Sequence[str]) -> None:
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["path", "site", "split", "label", "sha256"])
+        for path, sample in sorted(zip(paths, dataset.samples, strict=True), key=lambda pair: pair[0]):
+            writer.writerow([path, sample.site, sample.split, sample.label or len(sample.boxes), sample.digest])
+
+
+def _write_json(file: Path, content: dict) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _report(dataset: Dataset, images: dict[str, dict[str, int]], counts: Counts, findings: Iterable[Finding]) -> None:
+    """A table of images by site and split with the range of objects a class has there, and the warnings below it."""
+    table = Table("site", "split", "images", registry.task(dataset.task).OBJECTS)
+    for site, splits in images.items():
+        for split, number in splits.items():
+            objects = np.array(list(counts[site][split].values()))
+            table.add_row(site, split, str(number), f"{objects.min()} to {objects.max()}")
+    console = Console()
+    console.print(f"{len(dataset.classes)} classes: {_shortened(dataset.classes)}", markup=False, highlight=False)
+    console.print(table)
+    for finding in findings:
+        if finding.count:
+            console.print(f"Warning: {finding.message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 10 else f"{', '.join(names[:9])}, … {names[-1]}"

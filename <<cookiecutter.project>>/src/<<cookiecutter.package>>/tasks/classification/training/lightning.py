@@ -1,0 +1,121 @@
+"""Training a classifier: timm's network, Lightning's loop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import timm
+import torch
+from omegaconf import DictConfig
+from sklearn.metrics import accuracy_score, f1_score
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from ....engines.lightning.loop import fit, loader
+from ....engines.lightning.module import SeededModule
+from ....engines.lightning.recorder import Recorder
+from ....engines.lightning.weights import read_weights
+from ....shared import devices
+from ....shared.model_file import ModelFile, load_weights
+from ....shared.prepared import Item, Prepared, read_image
+from ....shared.protocols import Trained
+from ....training import augmentation
+from ....training.weights import PRETRAINED, check, weights_file
+from ..networks.lightning import build, transforms
+
+SUFFIX = ".ckpt"
+METRIC = "val/f1_macro"
+
+
+def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
+    """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
+    used = devices.resolve(cfg.training.devices, "training.devices")
+    devices.check_precision(cfg.training.precision, used)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    mean, std = statistics(cfg)
+    model = ModelFile(
+        task="classification",
+        engine="lightning",
+        name=cfg.model.name,
+        architecture=cfg.model.architecture,
+        classes=prepared.classes,
+        image_size=cfg.data.image_size,
+        state_dict={},
+        mean=mean,
+        std=std,
+    )
+
+    def images(split: str, steps: list[Any]) -> Images:
+        transform = transforms(cfg.data.image_size, mean, std, between=steps)
+        return Images(prepared.items(split, cfg.data.site), prepared.classes, transform)
+
+    module = Classifier(cfg, prepared.classes)
+    training = loader(cfg, images("train", augmentation.images(cfg.augmentation)), shuffled=True)
+    validation = loader(cfg, images("val", []), shuffled=False)
+    return fit(cfg, module, (training, validation), Recorder(cfg, METRIC, model, work), work, used)
+
+
+def statistics(cfg: DictConfig) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel that the network wants: its own where pretrained, else one half."""
+    if cfg.model.weights == PRETRAINED:
+        config = timm.get_pretrained_cfg(cfg.model.architecture)
+        if config is not None:
+            return list(config.mean), list(config.std)
+    return [0.5] * 3, [0.5] * 3
+
+
+class Images(Dataset):
+    """(image (3, S, S) float32, class index) of each item."""
+
+    def __init__(self, items: list[Item], classes: list[str], transform: Any):
+        self.items, self.transform = items, transform
+        self.index = {name: number for number, name in enumerate(classes)}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+        item = self.items[number]
+        image = torch.from_numpy(read_image(item).transpose(2, 0, 1))
+        return self.transform(image), self.index[item.label]
+
+
+class Classifier(SeededModule):
+    """A timm network under cross-entropy, with mixup and label smoothing as the config says."""
+
+    def __init__(self, cfg: DictConfig, classes: list[str]):
+        super().__init__(cfg, starting_network(cfg.model, classes))
+        self.mixup = augmentation.mixup(cfg.augmentation, len(classes))
+        self.outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
+        images, labels = self.mixup(*batch) if self.mixup is not None else batch
+        logits = self.network(images.contiguous(memory_format=torch.channels_last))
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.cfg.training.label_smoothing)
+        self.losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> None:
+        images, labels = batch
+        logits = self.evaluated(images.contiguous(memory_format=torch.channels_last))
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        self.outputs.append((logits.argmax(1), labels, loss[None]))
+
+    def on_validation_epoch_end(self) -> None:
+        gathered = [self.all_gather(torch.cat(parts)) for parts in zip(*self.outputs, strict=True)]
+        predicted, labels, losses = (torch.as_tensor(part).flatten().cpu() for part in gathered)  # of all GPUs
+        self.outputs.clear()
+        self.log(METRIC, f1_score(labels, predicted, average="macro", zero_division=0))  # type: ignore[arg-type]
+        self.log("val/accuracy", accuracy_score(labels, predicted))
+        self.log("val/loss", losses.sum() / len(labels))
+
+
+def starting_network(model: DictConfig, classes: list[str]) -> torch.nn.Module:
+    """The network with the weights that training starts from. Raises UserError."""
+    network = build(model.architecture, classes, pretrained=model.weights == PRETRAINED)
+    if file := weights_file(model):
+        check(file, model, "pretrained, null or a file")
+        load_weights(network, read_weights(file), model.weights, model.strict)
+    return network

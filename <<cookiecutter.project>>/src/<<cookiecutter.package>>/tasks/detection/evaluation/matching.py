@@ -1,0 +1,52 @@
+"""Which detection is of which object."""
+
+from __future__ import annotations
+
+import numpy as np
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
+
+
+def match(detections: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Which detections (k, 6), best first, are correct at which IoU threshold: (k, 10) bool.
+
+    COCO's rule: each takes the best free object of its class. `truth` is (n, 5): class, cx, cy, width, height.
+    """
+    correct = np.zeros((len(detections), len(IOU_THRESHOLDS)), bool)
+    overlaps = iou(detections[:, :4], corners(truth)) * (detections[:, 5:6] == truth[None, :, 0])
+    for t, threshold in enumerate(IOU_THRESHOLDS):
+        free = np.ones(len(truth), bool)
+        for d, row in enumerate(overlaps):
+            candidates = np.where(free, row, 0)
+            if len(candidates) and candidates.max() >= threshold:
+                free[candidates.argmax()] = False
+                correct[d, t] = True
+    return correct
+
+
+def confused(detections: np.ndarray, truth: np.ndarray, classes: list[str]) -> list[tuple[str, str]]:
+    """(actual, predicted) of each object, whatever its class, at IoU 0.5; "background" where one side is missing."""
+    overlaps = iou(detections[:, :4], corners(truth))
+    pairs, free = [], set(range(len(truth)))
+    for d, row in enumerate(overlaps):
+        best = max(free, key=lambda i: row[i], default=None)
+        if best is not None and row[best] >= 0.5:
+            free.remove(best)
+            pairs.append((classes[int(truth[best, 0])], classes[int(detections[d, 5])]))
+        else:
+            pairs.append(("background", classes[int(detections[d, 5])]))
+    return pairs + [(classes[int(truth[i, 0])], "background") for i in sorted(free)]
+
+
+def corners(truth: np.ndarray) -> np.ndarray:
+    """Rows of class, cx, cy, width, height to (n, 4): x1, y1, x2, y2."""
+    centre, half = truth[:, 1:3], truth[:, 3:5] / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (n, 4) and (m, 4), x1 y1 x2 y2: (n, m)."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    intersection = (high - low).clip(0).prod(2)
+    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(1), (b[:, 2:] - b[:, :2]).prod(1)
+    return intersection / np.maximum(area_a[:, None] + area_b[None] - intersection, 1e-12)

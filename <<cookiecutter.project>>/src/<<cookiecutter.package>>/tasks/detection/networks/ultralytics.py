@@ -1,0 +1,118 @@
+"""Ultralytics' detection networks: built, fed, read and converted."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+from ....shared.environment import quiet_ultralytics
+from ....shared.errors import UserError
+from ....shared.model_file import ModelFile
+
+CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.7, 300  # what Ultralytics' own validation uses
+
+
+def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
+    """An untrained network for `classes`. `architecture` as in ModelFile. Raises UserError for an unknown name."""
+    quiet_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    cfg: Any = deepcopy(architecture)  # DetectionModel takes a mapping as well, and writes into it
+    try:
+        network = DetectionModel(cfg, ch=3, nc=len(classes), verbose=False)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"model.architecture={architecture} is unknown to Ultralytics: expected a name such as yolo11n.yaml"
+        ) from error
+    network.names = dict(enumerate(classes))
+    return network
+
+
+def letterbox(height: int, width: int, size: int) -> tuple[float, int, int]:
+    """How an image fits into a `size` x `size` square: its scale, and the padding left and on top, in pixels."""
+    scale = size / max(height, width)
+    return scale, round((size - round(width * scale)) / 2 - 0.1), round((size - round(height * scale)) / 2 - 0.1)
+
+
+def preprocess(model: ModelFile, image: np.ndarray) -> np.ndarray:
+    """An RGB image (H, W, 3) uint8, scaled to fit and padded with grey: (3, S, S) float32 in [0, 1]."""
+    import cv2
+
+    size = model.image_size
+    height, width = image.shape[:2]
+    scale, left, top = letterbox(height, width, size)
+    square = np.full((size, size, 3), 114, np.uint8)
+    resized = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
+    square[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    return np.ascontiguousarray(square.transpose(2, 0, 1), dtype=np.float32) / 255
+
+
+def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Raw output (N, 4 + classes, anchors) to detections, one array (k, 6) an image, best first.
+
+    The output has centre x, centre y, width, height in pixels of the S x S image, then a score in [0, 1] a class; a
+    detection is x1, y1, x2, y2 as fractions of the original image, confidence, class. `shapes` are the original
+    images' (height, width) in pixels. Non-maximum suppression by class, as in Ultralytics' validation.
+    """
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+
+    kept = non_max_suppression(
+        torch.from_numpy(np.array(output)),
+        CONFIDENCE,
+        IOU,
+        multi_label=True,
+        max_det=MAX_DETECTIONS,
+        max_time_img=1e6,  # a busy machine must not change the result
+    )
+    detections = []
+    for rows, (height, width) in zip(kept, shapes, strict=True):
+        scale, left, top = letterbox(height, width, model.image_size)
+        rows = np.asarray(rows, dtype=np.float64)
+        rows[:, [0, 2]] = (rows[:, [0, 2]] - left) / (scale * width)
+        rows[:, [1, 3]] = (rows[:, [1, 3]] - top) / (scale * height)
+        detections.append(rows)
+    return detections
+
+
+def fuse(network: Any) -> Any:
+    """The network with its batch norms fused into the convolutions."""
+    return network.fuse(verbose=False)
+
+
+def exportable(network: Any) -> Any:
+    """The fused network, which gives the decoded boxes alone, without the raw feature maps."""
+    network = fuse(network)
+    network.model[-1].export = True
+    return network
+
+
+def ignored_scope(network: Any) -> Any:
+    """The decoding of boxes and every sigmoid of an `openvino.Model`, not the head's convolutions.
+
+    Box coordinates and scores share one output, and 8 bits for both ranges lose the boxes: mAP50-95 drops by a tenth
+    (ultralytics#25306).
+    """
+    import nncf
+
+    operations = network.get_ordered_ops()
+    sigmoids = [operation.get_friendly_name() for operation in operations if operation.get_type_name() == "Sigmoid"]
+    head = sigmoids[-1].split("/")[0]  # such as __module.model.23; the scores' sigmoid is the last one
+    names = (operation.get_friendly_name() for operation in operations)
+    decoding = [name for name in names if name.startswith((f"{head}/", f"{head}.dfl"))]
+    return nncf.IgnoredScope(names=sorted({*sigmoids, *decoding}))
+
+
+def metadata(model: ModelFile) -> dict[str, Any]:
+    """What Ultralytics' own `val` and `predict` read."""
+    return {
+        "task": "detect",
+        "stride": int(build(model.architecture, model.classes).stride.max()),
+        "batch": 1,
+        "imgsz": [model.image_size, model.image_size],
+        "channels": 3,
+        "names": dict(enumerate(model.classes)),
+        "args": {},
+    }

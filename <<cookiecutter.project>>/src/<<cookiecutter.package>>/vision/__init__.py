@@ -1,1 +1,0 @@
-"""The four stages of the pipeline (prepare, train, infer, quant) and what they share."""

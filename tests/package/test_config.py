@@ -1,0 +1,98 @@
+"""The config as stages see it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from workspace import PROJECT, Workspace, load
+
+config = load("shared.config")
+errors = load("shared.errors")
+
+
+@pytest.fixture(autouse=True)
+def in_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+
+
+def options() -> list[str]:
+    """Every file of every config group, as an override."""
+    files = sorted(path for path in (PROJECT / "conf").glob("*/*.yaml") if not path.stem.startswith("_"))
+    tasks = {"data": "data", "model": "model"}
+    found = []
+    for path in files:
+        content = yaml.safe_load(path.read_text())
+        task = f"task={content['task']} " if path.parent.name in tasks else ""
+        found.append(f"{task}{path.parent.name}={path.stem}")
+    return found
+
+
+@pytest.mark.parametrize("overrides", options())
+def test_every_config_file_composes(overrides: str) -> None:
+    config.check(config.compose(overrides.split()))
+
+
+def test_every_config_file_opens_with_its_command() -> None:
+    for path in (PROJECT / "conf").rglob("*.yaml"):
+        if not path.stem.startswith("_"):
+            lines = path.read_text().splitlines()[:3]
+            assert any("dvc exp run" in line or "lab " in line for line in lines if line.startswith("#")), path
+
+
+def test_params_is_what_dvc_would_compose() -> None:
+    committed = subprocess.run(["git", "show", "HEAD:./params.yaml"], cwd=PROJECT, capture_output=True, text=True)
+    if committed.returncode:
+        pytest.skip("not in a git repository")
+    composed = config.compose([])
+    assert yaml.safe_load(committed.stdout).keys() == composed.keys()
+
+
+def test_the_learning_rate_reaches_training() -> None:
+    assert config.compose(["lr=0.01"]).training.lr == 0.01
+    assert config.compose(["model=yolo11t", "task=detection"]).training.lr == 0.006, "the model's own recipe"
+
+
+def test_the_site_that_is_trained_on_is_the_one_that_is_tested_on_unless_said() -> None:
+    assert config.compose(["data.site=B"]).infer.site == "B"
+    assert config.compose(["data.site=B", "infer.site=A"]).infer.site == "A"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["lrr=1"], "lrr"),
+        (["model=yolo12"], "yolo12"),
+        (["lr=["], "lr=["),
+        (["task=classification", "model=yolo11n"], "model=yolo11n is for detection, but task is classification"),
+        (["data.source.kind=yollo"], "Did you mean 'yolo'?"),
+        (["task=detection", "model.engine=lightening"], "model.engine=lightening is not one of ultralytics"),
+        (["training.optimizer=adamx"], "Did you mean 'adam'"),
+        (["training.precision=8"], "32, 16-mixed, bf16-mixed"),
+        (["infer.voting=loud"], "hard, soft, rank"),
+        (["training.max_epochs=0"], "training.max_epochs=0"),
+        (["data.image_size=big"], "data.image_size=big"),
+    ],
+)
+def test_bad_values_are_named(overrides: list[str], words: str) -> None:
+    with pytest.raises(errors.UserError, match=".") as caught:
+        config.load(overrides)
+    assert words in str(caught.value)
+
+
+def test_without_params_or_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for overrides in ([], ["lr=1"]):
+        with pytest.raises(errors.UserError, match="project's root"):
+            config.load(overrides)
+
+
+def test_a_stage_reads_params_without_overrides(fresh: Workspace) -> None:
+    params = fresh.root / "params.yaml"
+    params.write_text(params.read_text().replace("kind: ", "kind: no_"))
+    assert "no_digits" in fresh.message("prepare")
+
+
+def test_nearest_names_come_in_the_same_order_whatever_the_names_come_in() -> None:
+    for names in (["a_sweep", "b_sweep"], ["b_sweep", "a_sweep"]):
+        assert errors.nearest("sweep", names) == " Did you mean 'a_sweep' or 'b_sweep'?"
