@@ -20,7 +20,6 @@ from lab.analysis.estimates import (
     Difference,
     difference,
     effect_over_seeds,
-    item,
     oriented,
     sentence,
     unmeasured,
@@ -28,7 +27,7 @@ from lab.analysis.estimates import (
 
 if TYPE_CHECKING:
     from lab.analysis.statistics import EffectSize
-    from lab.design.models import Guardrail
+    from lab.design.blocks import Guardrail
     from lab.study import Examples, Study
 
 
@@ -124,7 +123,7 @@ def comparison(
         because = f"{words}; the design states no hypothesis"
         return Comparison(between, claimed, p, effect, INCONCLUSIVE, because)
     least = hypothesis.min_effect if between.versus is not None else 0.0
-    outcome, why = decide(between, p, claimed_sign(study), least, hypothesis.min_effect, family, item(study))
+    outcome, why = decide(between, p, claimed_sign(study), least, hypothesis.min_effect, family, study.contract.item)
     guards = [guard(study, between, rail, examples) for rail in hypothesis.guardrails]
     if outcome == SUPPORTED and any(each.ok is not True for each in guards):
         outcome = REFUTED if any(each.ok is False for each in guards) else INCONCLUSIVE

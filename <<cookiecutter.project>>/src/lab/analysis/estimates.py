@@ -68,11 +68,6 @@ class Difference:
 # One metric
 
 
-def item(study: Study) -> str:
-    """What a test item is called: image, document."""
-    return study.contract.predictions.called if study.contract.predictions else "item"
-
-
 def is_scored(study: Study, metric: str) -> bool:
     """Whether a metric follows from what was said of each test item."""
     return study.metric(metric).per_item is not None
@@ -189,19 +184,20 @@ def over_items(
     study: Study, by_seed: Difference, theirs: dict[int, float], examples: Examples, margin: float
 ) -> tuple[Estimate | None, str]:
     """The difference over test items, its seeds averaged; or None and why."""
-    metric, predictions = by_seed.metric, study.contract.predictions
+    metric, item, predictions = by_seed.metric, study.contract.item, study.contract.predictions
     frames: dict[str | None, list[pd.DataFrame]] = {None: []}
     for arm in filter(None, (by_seed.arm, by_seed.versus)):
         frames[arm] = [examples.frames[arm, seed] for seed in by_seed.values if (arm, seed) in examples.frames]
         if len(frames[arm]) < len(by_seed.values):
-            return (
-                None,
-                f"what was said of each test {item(study)} is not in DVC's cache here for {arm}: dvc pull brings it",
-            )
+            said = f"what was said of each test {item}"
+            return None, f"{said} is not in DVC's cache here for {arm}: dvc pull brings it"
         recorded = study.values(arm, metric)
         for frame, seed in zip(frames[arm], by_seed.values, strict=True):
             if not agrees(frame, metric, recorded[seed], examples):
-                return None, f"{metric} does not follow from the cached test {item(study)}s of {arm}, seed {seed}"
+                return (
+                    None,
+                    f"{metric} does not follow from the cached test {item}s of {arm}, seed {seed}",
+                )
     column = predictions.item if predictions else "path"
     scored = per_item.difference(frames[by_seed.arm], frames[by_seed.versus], metric, examples, column)
     assert scored is not None
@@ -263,6 +259,6 @@ def sentence(study: Study, between: Difference) -> str:
     estimate = between.estimate
     if estimate is None:
         return f"{name}: no pair of runs has finished"
-    noun = f"test {item(study)}" if between.basis == IMAGES else "seed"
+    noun = f"test {study.contract.item}" if between.basis == IMAGES else "seed"
     number = f"{estimate.n} {noun}{'' if estimate.n == 1 else 's'}"
     return f"{name}: {estimate.value:+.3g}{interval(estimate)} over {number}"

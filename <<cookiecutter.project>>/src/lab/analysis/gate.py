@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis import per_item, statistics
 from lab.analysis.estimates import difference, interval, resolution, sentence
-from lab.design.models import ComparisonConfig, ComparisonDesign, Hypothesis
+from lab.design.blocks import ComparisonConfig, Hypothesis
+from lab.design.models import ComparisonDesign
 from lab.design.power import ALPHA
 from lab.nested_keys import flat
 from lab.study import Replicate, Study

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis import verdict
 from lab.analysis.decisions import INVALID, SUPPORTED
-from lab.analysis.estimates import item
 from lab.analysis.gate import LEAST_SEEDS, duel, hidden, lucky
 from lab.design.plan import run_key
 from lab.nested_keys import get
@@ -144,7 +143,7 @@ def unmeasured(study: Study, champion: Champion, record: GitRecord, seeds: list[
             f"{record.code}. {advice}"
         )
     if any(test_split(contract, each) != test_split(contract, record) for each in champion_runs):
-        return f"measured on other test {item(study)}s{_whose(contract, record, champion_runs[0])}"
+        return f"measured on other test {study.contract.item}s{_whose(contract, record, champion_runs[0])}"
     if not all(each.reaches(stage) for each in champion_runs):
         return (
             f"the champion's runs ended before the stage {stage}, which {design.name} is about: a design of type "

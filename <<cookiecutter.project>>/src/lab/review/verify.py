@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import verdict
-from lab.analysis.estimates import IMAGES, item
+from lab.analysis.estimates import IMAGES
 from lab.contract import FILE
 from lab.errors import UserError
 from lab.records import per_item, studies
@@ -65,8 +65,8 @@ def check(project: Project, name: str | None = None) -> Result:
     has_items = evidence.bring(study, beside)
     if not has_items and f'"basis": "{IMAGES}"' in numbers:
         raise UserError(
-            f"the verdict on {name} rests on what was said of each test {item(study)}, which is not on the branch, in "
-            f"DVC's cache or on its remote: lab review {name} --push where the runs are, and access to the remote here"
+            f"the verdict on {name} rests on what was said of each test {study.contract.item}, which is not on the "
+            f"branch, in DVC's cache or on its remote: lab review {name} --push where the runs are, and access to the remote here"
         )
     judged = verdict.judge(study, per_item.read(study))
     problems = [
@@ -176,9 +176,8 @@ def swapped(study: Study, folder: Path) -> Iterator[str]:
     """Files of the branch that are not what the runs said of the test items."""
     for record, path, as_said in evidence.lying(study, folder):
         if not as_said:
-            yield (
-                f"{folder.name}/{evidence.FOLDER}/{path.name} is not what {record.name} said of the test {item(study)}s"
-            )
+            place = f"{folder.name}/{evidence.FOLDER}/{path.name}"
+            yield f"{place} is not what {record.name} said of the test {study.contract.item}s"
 
 
 # For the pull request
@@ -219,7 +218,7 @@ def conclusion(study: Study, problems: list[str], has_items: bool) -> Iterator[s
     else:
         yield f"Recomputed from {len(study.records)} records: every number of the report agrees."
     if not has_items:
-        yield f"What was said of each test {item(study)} is not here: what follows from it was not recomputed."
+        yield f"What was said of each test {study.contract.item} is not here: what follows from it was not recomputed."
     if len(problems) > MOST:
         yield f"- and {len(problems) - MOST} more"
 
