@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lab.report.figures.drawing import BLUE, INK, VERMILION, Picture, png
-from lab.report.figures.items import SHOWN, gallery, items_of, missing, without_images
+from lab.report.figures.items import SHOWN, Items, gallery, items_of, missing, without_images
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,9 +20,7 @@ def samples(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     """Of the first seed whose predictions are here."""
     import pandas as pd
 
-    finished = (replicate for replicate in study.replicates if replicate.finished)
-    known = ((replicate.seed, items) for replicate in finished if (items := items_of(study, replicate.record)))
-    first = next(known, None)
+    first = first_items(study)
     if first is None:
         yield Picture(entry.file, f"Sample predictions are not shown: {missing(study)}.", local=True)
         return
@@ -49,3 +47,12 @@ def samples(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     order = "The first row is the worst of all, the others are drawn evenly. Orange: not all right."
     caption = f"The model with seed {seed}. {order} {items.legend()}".strip()
     yield Picture(entry.file, caption, data, png(gallery(list(images), draw, lines=1)), local=True)
+
+
+def first_items(study: Study) -> tuple[int, Items] | None:
+    """The first seed whose predictions DVC's cache has, with them."""
+    for replicate in study.replicates:
+        items = items_of(study, replicate.record) if replicate.finished else None
+        if items is not None:
+            return replicate.seed, items
+    return None
