@@ -321,6 +321,37 @@ def test_stages_are_read_from_dvc_yaml() -> None:
         PIPELINE.chain("trian")
 
 
+SEVERAL = """
+stages:
+  split: {cmd: split, outs: [data/train.csv]}
+  fit:
+    foreach: [small, large]
+    do: {cmd: "fit ${item}", deps: [data/train.csv], outs: ["models/${item}.bin"], metrics: ["fit/${item}.json"]}
+  grid:
+    matrix: {size: [1, 2]}
+    cmd: grid ${item.size}
+    outs: ["grid/${item.size}"]
+  choose: {cmd: choose, deps: [models/small.bin], metrics: [choice.json]}
+  look: {cmd: look, deps: [grid], metrics: [seen.json]}
+  alone: {cmd: alone, deps: [data/train.csv], metrics: [alone.json]}
+"""
+
+
+def test_stages_that_are_several_are_refused_where_a_design_runs_them() -> None:
+    several = Pipeline.parse(SEVERAL, "dvc.yaml")
+    assert several.chain("alone") == ["split", "alone"]
+    assert several.declared_metrics(PLAIN) == ["choice.json", "seen.json", "alone.json"]
+    for target, words in {
+        "fit": "fit is several stages by foreach",
+        "choose": "fit is several stages by foreach",
+        "look": "grid is several stages by matrix",
+        "sub/dvc.yaml:fit": "A stage of a dvc.yaml in a folder can't answer a question",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            several.chain(target)
+        assert words in str(caught.value)
+
+
 # Models of other experiments
 
 

@@ -142,7 +142,7 @@ class Contract(Model):
     predictions: Predictions | None = None
     curves: Curves | None = None
     effective: Annotated[str, stands_for("stage")] | None = None
-    """What a stage notes of its run (config, seconds, machine…), its path with {stage}: see docs/your-own-pipeline.md."""
+    """What a stage notes of its run, its path with {stage}; docs/your-own-pipeline.md shows one."""
     attachments: list[str] = []
     """Folders whose small files go to tracking servers with a run."""
     neutral: dict[Stage, list[Key]] = {}

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lab.design.blocks import Range
 from lab.design.expansion import Levels, wanted
 from lab.design.levels import Level, identity
-from lab.design.models import Range, SweepDesign
+from lab.design.models import SweepDesign
 from lab.errors import UserError
 
 if TYPE_CHECKING:

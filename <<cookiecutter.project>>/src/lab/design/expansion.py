@@ -11,21 +11,14 @@ from itertools import islice, product
 from typing import TypeGuard
 
 from lab.design import constraints
+from lab.design.blocks import Range, SweepConfig
 from lab.design.levels import Level, identity, label
-from lab.design.models import (
-    MOST_COMBINATIONS,
-    AblationDesign,
-    ComparisonDesign,
-    Design,
-    Range,
-    SingleDesign,
-    SweepConfig,
-    SweepDesign,
-)
+from lab.design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign
 from lab.design.overrides import override
 from lab.errors import UserError, nearest
 
 Levels = dict[str, Level]
+MOST_COMBINATIONS = 1000  # more have to be asked for by sweep.max_runs
 MOST_DRAWS = 1000  # for each combination wanted, before we say that constraints leave too few
 
 
@@ -51,20 +44,20 @@ def arms(design: Design, trials: Sequence[Levels] = ()) -> list[Arm]:
     check_size(design)
     check_exclude(design)
     if isinstance(design, SweepDesign):
-        found = sweep_arms(design, trials)
+        chosen = sweep_arms(design, trials)
     else:
         kinds: dict[type, Callable[..., Iterator[Arm]]] = {
             SingleDesign: single_arms,
             ComparisonDesign: comparison_arms,
             AblationDesign: ablation_arms,
         }
-        found = [arm for arm in kinds[type(design)](design) if wanted(design, arm.levels)]
-    if not found and not is_bayesian(design):
+        chosen = [arm for arm in kinds[type(design)](design) if wanted(design, arm.levels)]
+    if not chosen and not is_bayesian(design):
         raise UserError(f"{design.name}: constraints and exclude leave no combination")
-    twice = [name for name, count in Counter(arm.name for arm in found).items() if count > 1]
+    twice = [name for name, count in Counter(arm.name for arm in chosen).items() if count > 1]
     if twice:
         raise UserError(f"{design.name}: two arms are called {twice[0]}: name them by values: {{name: overrides}}")
-    return found
+    return chosen
 
 
 def is_bayesian(design: Design) -> TypeGuard[SweepDesign]:
@@ -112,7 +105,7 @@ def ablation_arms(design: AblationDesign) -> Iterator[Arm]:
     block = design.ablation
     everything = list(block.components)
     subsets: dict[str, Iterable[list[str]]] = {
-        "leave_one_out": [everything] + [[other for other in everything if other != name] for name in everything],
+        "leave_one_out": [everything] + [[part for part in everything if part != name] for name in everything],
         "add_one_in": [[], *([name] for name in everything)],
         "factorial": (
             [name for name, kept in zip(everything, keep, strict=True) if kept]
@@ -212,8 +205,8 @@ def wanted(design: Design, levels: Levels) -> bool:
     for constraint in design.constraints:
         if not constraints.holds(constraint.require, known):
             if constraint.otherwise == "error":
-                said = ", ".join(f"{factor}={label(level)}" for factor, level in levels.items())
-                raise UserError(f"{design.name}: {said} doesn't meet constraints: {constraint.require}")
+                combination = ", ".join(f"{factor}={label(level)}" for factor, level in levels.items())
+                raise UserError(f"{design.name}: {combination} doesn't meet constraints: {constraint.require}")
             return False
     return True
 

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from lab.design.models import (
-    KINDS,
+from lab.design.blocks import (
     AblationConfig,
     ComparisonConfig,
     Constraint,
-    DesignBase,
     Guardrail,
     Hypothesis,
     Range,
     SweepConfig,
 )
+from lab.design.models import KINDS, DesignBase
 from lab.errors import nearest, not_one_of
 
 if TYPE_CHECKING:
@@ -62,13 +61,13 @@ BLOCKS: dict[str, type[BaseModel]] = {
 def path_of(error: ErrorDetails, data: Any) -> list[str | int]:
     """The keys that lead to the error, without the names of union members that pydantic puts between them."""
     loc = error["loc"][1:] if error["loc"] and error["loc"][0] in KINDS else error["loc"]
-    loc += error.get("ctx", {}).get("keys", ())  # of models.wrong and lacking: where in a block it is
+    loc += error.get("ctx", {}).get("keys", ())  # of blocks.wrong and blocks.lacking: where in a block it is
     path: list[str | int] = []
     for part in loc:
-        found = child(data, part)
-        if found is not None:
+        inside = child(data, part)
+        if inside is not None:
             path.append(part)
-            data = found[0]
+            data = inside[0]
         elif error["type"] in ("missing", "lacking") and part == loc[-1]:
             path.append(part)
     return path

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lab.contract import Contract
 
 TEMPLATED = re.compile(r"\$\{([\w.\[\]/-]+)\}")
+ITEM = re.compile(r"\$\{(item|key)[\w.]*\}")  # of a stage that is several by foreach or matrix
 PARAMS = "params.yaml"
 WRITTEN = ("outs", "metrics", "plots")
 
@@ -58,9 +60,9 @@ class Pipeline:
         """Stage -> the stages whose outputs it reads."""
         return {
             stage: [
-                other
-                for other in self.stages
-                if other != stage and any(overlap(dep, out) for dep in self.deps(stage) for out in self.outputs(other))
+                maker
+                for maker in self.stages
+                if maker != stage and any(overlap(dep, out) for dep in self.deps(stage) for out in self.outputs(maker))
             ]
             for stage in self.stages
         }
@@ -70,33 +72,30 @@ class Pipeline:
         if target not in self.stages:
             hint = nearest(target, self.stages)
             if ":" in target:
-                hint = (
-                    " A stage of a dvc.yaml in a folder can't be one that answers a question: lab reads the one on top."
-                )
+                hint = " A stage of a dvc.yaml in a folder can't answer a question: lab reads the one at the top."
             raise UserError(f"dvc.yaml has no stage {target}, only {', '.join(self.stages)}.{hint}")
-        for way in ("foreach", "matrix"):
-            if way in self.stages[target]:
-                raise UserError(
-                    f"dvc.yaml: {target} is several stages by {way}, and lab takes single ones: give each its name"
-                )
+        if way := self._several(target):
+            raise UserError(
+                f"dvc.yaml: {target} is several stages by {way}, and lab takes single ones: give each its name"
+            )
         before = [name for stage in self.upstream[target] for name in self.chain(stage)]
         return list(dict.fromkeys([*before, target]))
 
     def definition(self, stage: str, params: dict[str, Any]) -> dict[str, Any]:
         """What dvc.yaml says of a stage, but for how its results are shown."""
         entry = self.stages[stage]
-        said = {key: entry[key] for key in ("cmd", "wdir", "params", "vars") if key in entry}
-        return {**said, "deps": self.deps(stage, params), "outs": self.outputs(stage, params)}
+        run = {key: entry[key] for key in ("cmd", "wdir", "params", "vars") if key in entry}
+        return {**run, "deps": self.deps(stage, params), "outs": self.outputs(stage, params)}
 
     def deps(self, stage: str, params: dict[str, Any] | None = None) -> list[str]:
         """The files and folders that a stage depends on; parameter files other than params.yaml are among them."""
-        entry = self.stages[stage]
+        entry = self._entry(stage)
         others = [name for item in entry.get("params", []) if isinstance(item, dict) for name in item if name != PARAMS]
         return self._located(stage, [*paths(entry, "deps"), *others], params)
 
     def outputs(self, stage: str, params: dict[str, Any] | None = None) -> list[str]:
         """What a stage writes."""
-        entry = self.stages[stage]
+        entry = self._entry(stage)
         return self._located(stage, [path for kind in WRITTEN for path in paths(entry, kind)], params)
 
     def maker(self, path: str, params: dict[str, Any]) -> str | None:
@@ -104,11 +103,21 @@ class Pipeline:
         makers = (stage for stage in self.stages for out in self.outputs(stage, params) if overlap(path, out))
         return next(makers, None)
 
+    def _several(self, stage: str) -> str:
+        """By what a stage is several; empty for a single one."""
+        return next((way for way in ("foreach", "matrix") if way in self.stages[stage]), "")
+
+    def _entry(self, stage: str) -> dict[str, Any]:
+        """What dvc.yaml says of a stage, or of each that it is several of."""
+        return self.stages[stage].get("do") or self.stages[stage]
+
     def _located(self, stage: str, names: list[str], params: dict[str, Any] | None) -> list[str]:
         """Paths from the project's root, with the settings filled in where there are `params`."""
-        folder = PurePosixPath(str(self.stages[stage].get("wdir", "")))
-        found = [str(folder / name) if str(folder) not in ("", ".") else name for name in names]
-        return [filled(path, params) for path in found] if params is not None else found
+        folder = PurePosixPath(str(self._entry(stage).get("wdir", "")))
+        if self._several(stage):
+            names = [ITEM.sub("*", name) for name in names]
+        located = [str(folder / name) if str(folder) not in ("", ".") else name for name in names]
+        return [filled(path, params) for path in located] if params is not None else located
 
     # Settings
 
@@ -125,8 +134,8 @@ class Pipeline:
         """For each stage up to `target`, a hash of all that params say to it and to those before it."""
         result: dict[str, str] = {}
         for stage in self.chain(target):
-            said = {key: find(params, key) for key in self.reads(stage) if exists(params, key)}
-            text = json.dumps([stage, said, [result[name] for name in self.upstream[stage]]], sort_keys=True)
+            settings = {key: find(params, key) for key in self.reads(stage) if exists(params, key)}
+            text = json.dumps([stage, settings, [result[name] for name in self.upstream[stage]]], sort_keys=True)
             result[stage] = hashlib.sha256(text.encode()).hexdigest()
         return result
 
@@ -135,7 +144,10 @@ class Pipeline:
     def declared_metrics(self, contract: Contract, params: dict[str, Any] | None = None) -> list[str]:
         """The metrics files that hold results, as dvc.yaml declares them."""
         own = [
-            path for stage in self.stages for path in self._located(stage, paths(self.stages[stage], "metrics"), params)
+            path
+            for stage in self.stages
+            if not self._several(stage)
+            for path in self._located(stage, paths(self.stages[stage], "metrics"), params)
         ]
         more = [filled(path, params) if params is not None else path for path in self._more_metrics]
         return [path for path in dict.fromkeys([*own, *more]) if contract.is_result(path)]
@@ -171,16 +183,16 @@ def filled(text: str, params: dict[str, Any] | None) -> str:
     """A text of dvc.yaml with the settings in place of its `${keys}`; keys that are none stay."""
 
     def value(match: re.Match[str]) -> str:
-        found = get(params, match[1], match[0])
-        return str(found).lower() if isinstance(found, bool) else str(found)
+        setting = get(params, match[1], match[0])
+        return str(setting).lower() if isinstance(setting, bool) else str(setting)
 
     return TEMPLATED.sub(value, text)
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether two paths are the same, or one is inside the other."""
-    a, b = PurePosixPath(one).parts, PurePosixPath(other).parts
-    return a[: len(b)] == b or b[: len(a)] == a
+def overlap(left: str, right: str) -> bool:
+    """Whether two paths are the same, or one is inside the other; a `*` stands for any part of a name."""
+    parts = zip(PurePosixPath(left).parts, PurePosixPath(right).parts, strict=False)
+    return all(a == b or ("*" in b and fnmatchcase(a, b)) or ("*" in a and fnmatchcase(b, a)) for a, b in parts)
 
 
 def waves(pipeline: Pipeline, signatures: list[dict[str, str]]) -> list[int]:

@@ -31,7 +31,7 @@ class Run:
 
     Attributes:
         name: the DVC experiment's name: unique in the plan, a valid git ref, without characters that need quoting.
-        arm: the combination of levels, as people write it: `lr=0.001,batch_size=16`, `openvino_int8`, `no_ema`.
+        arm: the combination of levels, as people write it: `lr=0.001,batch_size=16`, `pruned`, `no_ema`.
         levels: factor -> level.
         seed, replicate: the seed, and its place in the design's list of seeds.
         wave: 0 runs first; a later wave starts when the ones before it have finished.
@@ -104,7 +104,7 @@ def plan(
     pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
     composed = [compose(design, contract, arm, seed, composer, resolve) for arm, seed in pairs]
     check_variable(design, composer, [params for _, params in composed])
-    check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # after a misspelt factor was told
+    check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # a misspelt factor is told before
     signatures = [pipeline.signatures(target, params) for _, params in composed]
     check_differences(design, target, pairs, [signature[target] for signature in signatures])
     names = run_names(design, contract, pairs, [params for _, params in composed], date)

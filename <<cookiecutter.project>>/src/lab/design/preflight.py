@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.design import power
+from lab.design.blocks import Hypothesis
 from lab.design.expansion import is_bayesian
-from lab.design.models import ComparisonDesign, Design, Hypothesis, SweepDesign
+from lab.design.models import ComparisonDesign, Design, SweepDesign
 from lab.design.plan import Plan
 from lab.errors import nearest
 

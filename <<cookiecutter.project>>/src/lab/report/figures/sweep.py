@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import arm_mean
+from lab.design.blocks import Range
 from lab.design.expansion import short_names
 from lab.design.levels import label
-from lab.design.blocks import Range
 from lab.design.models import SweepDesign
 from lab.report.figures.drawing import (
     BLUE,

@@ -1,0 +1,229 @@
+"""The blocks of a design file: the hypothesis, and what each kind of design has of its own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from lab.design.levels import Finite, Levels, Scalar, by_shape, label, printable
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
+
+
+def one_line(text: str) -> str:
+    """Refuse an empty text, and one that isn't printable."""
+    if not text.strip():
+        raise ValueError("is empty")
+    return printable(text)
+
+
+def wrong(text: str, *keys: str | int) -> PydanticCustomError:
+    """What a validator of a whole block raises: what is wrong, and the keys that lead from the block to where it is."""
+    return PydanticCustomError("wrong", "{text}", {"text": text, "keys": keys})
+
+
+def lacking(key: str, text: str) -> PydanticCustomError:
+    """What a validator of a whole block raises where one of its keys should be there: which, and what is expected."""
+    return PydanticCustomError("lacking", "{text}", {"text": text, "keys": (key,)})
+
+
+def contract_of(info: ValidationInfo) -> Contract | None:
+    """What lab.yaml says; None where a design is built without, as in a copy of one that was checked."""
+    return (info.context or {}).get("contract")
+
+
+Line = Annotated[str, AfterValidator(one_line)]
+Override = Annotated[Line, Field(description="A Hydra override, as after `dvc exp run -S`: lr=0.001")]
+Overrides = Annotated[
+    Annotated[Override, Tag("value")] | Annotated[list[Override], Tag("list")],
+    by_shape("an override such as augmentation=none, or a list of them"),
+]
+Key = Annotated[
+    str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.\w+)*$", description="A key of the config, or a group of conf/")
+]
+Metric = Annotated[
+    str,
+    Field(
+        pattern=r"^[^.\s]+(\.[^.\s]+)+$",
+        description="A metrics file of dvc.yaml, without its folder and ending, and a key in it: evaluate.accuracy",
+    ),
+]
+
+
+class Model(BaseModel):
+    """What all parts have in common: no unknown keys, no conversions, no changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Guardrail(Model):
+    """Something that may not get worse by more than this, in the metric's own unit."""
+
+    metric: Metric
+    max_increase: Finite | None = None
+    max_decrease: Finite | None = None
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Guardrail:
+        if (self.max_increase is None) == (self.max_decrease is None):
+            raise ValueError("expected one of max_increase and max_decrease")
+        return self
+
+
+class Hypothesis(Model):
+    """What is expected, in words and in a form that the results can be held against."""
+
+    claim: Line
+    """In words: what is believed to be true."""
+    metric: Metric
+    direction: Literal["maximize", "minimize"] = "maximize"
+    arm: Scalar = None
+    """The arm that the claim is about; left out, every arm is compared."""
+    versus: Scalar = None
+    """The arm that it is measured against."""
+    min_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """The smallest difference worth having, in the metric's own unit."""
+    guardrails: list[Guardrail] = []
+    expected: Finite | None = None
+    """The value that the metric is expected to reach."""
+
+    @model_validator(mode="after")
+    def _stated_direction(self, info: ValidationInfo) -> Hypothesis:
+        """Nothing is guessed from a metric's name."""
+        contract = contract_of(info)
+        metric = contract.metric(self.metric) if contract else None
+        if metric and metric.direction is None and "direction" not in self.model_fields_set:
+            unknown = "doesn't say which way is better" if metric.known else "doesn't know"
+            raise lacking("direction", f"lab.yaml {unknown} {self.metric}: say maximize or minimize")
+        return self
+
+
+class Constraint(Model):
+    """A condition on the levels, such as `data.batch_size * data.image_size <= 4096`."""
+
+    require: Line
+    """Factors by their keys, numbers, texts, arithmetic, comparisons, in, and, or, not."""
+    otherwise: Literal["skip", "error"]
+    """What to do with a combination that doesn't meet it."""
+
+
+class Range(Model):
+    """Values between two ends, for random and bayesian sweeps."""
+
+    low: Finite
+    high: Finite
+    log: bool = False
+    """Draw evenly on a logarithmic scale."""
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    int: bool = False
+    """Whole numbers only."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"low is {label(self.low)} and high is {label(self.high)}: expected low < high")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithmic range starts above 0")
+        if self.log and self.step is not None:
+            raise ValueError("expected one of log and step")
+        ends = [end for end in (self.low, self.high, self.step) if end is not None]
+        if self.int and any(end != int(end) for end in ends):
+            raise ValueError("int: true expects whole numbers for low, high and step")
+        return self
+
+    def size(self) -> float:
+        """How many values there are; infinite for a continuous range."""
+        if self.step is None and not self.int:
+            return float("inf")
+        return int((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+
+
+Parameter = Annotated[
+    Annotated[Levels, Tag("list")] | Annotated[Range, Tag("mapping")],
+    by_shape("a list of values, or a range: {low: …, high: …}"),
+]
+
+
+class SweepConfig(Model):
+    """Combinations of several parameters."""
+
+    strategy: Literal["grid", "random", "bayesian"] = "grid"
+    """All combinations; so many drawn at random; or chosen by Optuna from what came out before."""
+    parameters: Annotated[dict[Key, Parameter], Field(min_length=1)]
+    """For each parameter a list of values or, unless the strategy is grid, a range: {low, high, log, step, int}."""
+    max_runs: Annotated[int, Field(ge=1)] | None = None
+    """The most combinations; each of them is run with every seed."""
+    sampler: Literal["tpe", "gp", "random"] = "tpe"
+    """Optuna's sampler; bayesian only."""
+    sampler_seed: int = 0
+    """The seed of the drawing, apart from the trainings' seeds."""
+    parallel: Annotated[int, Field(ge=1)] = 1
+    """How many combinations are chosen at a time; bayesian only."""
+
+    @model_validator(mode="after")
+    def _strategy(self) -> SweepConfig:
+        ranges = [name for name, levels in self.parameters.items() if isinstance(levels, Range)]
+        if self.strategy == "grid" and ranges:
+            raise wrong(f"{ranges[0]} is a range, but strategy: grid expects lists of values", "parameters", ranges[0])
+        if self.strategy != "grid" and self.max_runs is None:
+            raise wrong(f"strategy: {self.strategy} expects max_runs", "strategy")
+        bayesian = sorted({"sampler", "parallel"} & self.model_fields_set)
+        if self.strategy != "bayesian" and bayesian:
+            raise wrong(f"{bayesian[0]} belongs to strategy: bayesian", bayesian[0])
+        return self
+
+    def space(self) -> float:
+        """The number of combinations there are."""
+        return math.prod(v.size() if isinstance(v, Range) else len(v) for v in self.parameters.values())
+
+
+Values = Annotated[
+    Annotated[Levels, Tag("list")] | Annotated[dict[Line, Overrides], Field(min_length=1), Tag("mapping")],
+    by_shape("a list of values, or arms by name: {small: model=s, large: [model=l, lr=0.001]}"),
+]
+
+
+class ComparisonConfig(Model):
+    """Arms that differ in one variable, or in several: all their combinations, or tied together by zip."""
+
+    variable: Key | None = None
+    """What the arms differ in: any key or group of the config."""
+    values: Values | None = None
+    """The variable's values; or arms by name, each with its overrides."""
+    variables: Annotated[dict[Key, Levels], Field(min_length=2)] | None = None
+    """Several variables with their values, in place of variable and values."""
+    zip: bool = False
+    """The first value of each variable together, then the second…, in place of all combinations."""
+    versus: Scalar = None
+    """The arm that the others are measured against; left out, the first one."""
+
+    @model_validator(mode="after")
+    def _form(self) -> ComparisonConfig:
+        if (self.values is None) == (self.variables is None):
+            raise wrong("expected either values or variables", "variables")
+        if self.variables is not None and self.variable is not None:
+            raise wrong("expected either variable or variables", "variables")
+        if isinstance(self.values, list) and self.variable is None:
+            raise wrong("a list of values expects variable: the key that they are values of", "values")
+        if self.zip and self.variables is None:
+            raise wrong("zip expects variables", "zip")
+        lengths = {len(levels) for levels in (self.variables or {}).values()}
+        if self.zip and len(lengths) > 1:
+            counts = ", ".join(map(str, sorted(lengths)))
+            raise wrong(f"zip expects as many values for each variable, not {counts}", "variables")
+        return self
+
+
+class AblationConfig(Model):
+    """What each component contributes."""
+
+    baseline: Annotated[list[Override], Field(min_length=1)]
+    """The overrides with every component in place."""
+    components: Annotated[dict[Annotated[str, Field(pattern=r"^\w+$")], Overrides], Field(min_length=1)]
+    """For each component the overrides that take it away."""
+    method: Literal["leave_one_out", "add_one_in", "factorial"] = "leave_one_out"
+    """Take each away alone; start from none and add each alone; or all 2^k subsets."""
