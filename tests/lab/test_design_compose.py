@@ -8,21 +8,63 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
-
 from lab import yaml12
 from lab.design import overrides
 from lab.design.compose import Composer, composer_of
 from lab.design.sources import HydraSource, ParamsSource
 from lab.errors import UserError
+from omegaconf import OmegaConf
 
 CONF = contracts.tree() / "conf"
 COMPOSER = composer_of(contracts.tree())
 AWKWARD = [
-    "two words", "it's", '"quoted"', "a,b", "a=b", "$HOME", "${lr}", "\\${lr}", "\\\\${lr}", "${", "{}", "{a: 1}", "[1, 2]", "`ls`",
-    "$(ls)", "a; b && c | d > e", "#", "~", "*", "?", "é🦊 Größe", "x" * 300, "\\", "a\\", "a\\'", "'", "''", "", " ", " a ", "true", "NULL",
-    "nan", "-inf", "1e-3", "12", "0x1", "007", "a:b", "a@b", "-x", "+x", "a/b.c", "%", "choice(a,b)", "range(3)",
-]  # fmt: skip
+    "two words",
+    "it's",
+    '"quoted"',
+    "a,b",
+    "a=b",
+    "$HOME",
+    "${lr}",
+    "\\${lr}",
+    "\\\\${lr}",
+    "${",
+    "{}",
+    "{a: 1}",
+    "[1, 2]",
+    "`ls`",
+    "$(ls)",
+    "a; b && c | d > e",
+    "#",
+    "~",
+    "*",
+    "?",
+    "é🦊 Größe",
+    "x" * 300,
+    "\\",
+    "a\\",
+    "a\\'",
+    "'",
+    "''",
+    "",
+    " ",
+    " a ",
+    "true",
+    "NULL",
+    "nan",
+    "-inf",
+    "1e-3",
+    "12",
+    "0x1",
+    "007",
+    "a:b",
+    "a@b",
+    "-x",
+    "+x",
+    "a/b.c",
+    "%",
+    "choice(a,b)",
+    "range(3)",
+]
 texts = st.text(st.characters(exclude_categories=["C", "Z"]) | st.sampled_from(" $'\\{}"), max_size=300)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 

@@ -9,7 +9,6 @@ import yaml
 from contracts import PLAIN, PROJECT, VISION
 from hypothesis import given
 from hypothesis import strategies as st
-
 from lab import yaml12
 from lab.contract import Contract
 from lab.design import design_file
@@ -55,45 +54,89 @@ def test_the_json_schema_is_the_committed_one() -> None:
         ("", "is empty"),
         ("- a\n- b\n", "not a design"),
         ("lr: 3\n", "not a design: it has no kind"),
-        ("kind: sweeep\n", "line 1: kind: 'sweeep' is not one of single, sweep, comparison, ablation. Did you mean 'sweep'?"),
+        (
+            "kind: sweeep\n",
+            "line 1: kind: 'sweeep' is not one of single, sweep, comparison, ablation. Did you mean 'sweep'?",
+        ),
         (SINGLE + "hypotesis: {}\n", "line 4: hypotesis: no such key here. Did you mean 'hypothesis'?"),
         (SINGLE + "type: infer\n", "line 4: type is there twice"),
         (SWEEP, "sweep: is missing"),
-        (SWEEP + "sweep:\n  parameters: {lr: [1]}\n  max_run: 3\n", "line 6: sweep.max_run: no such key here. Did you mean 'max_runs'?"),
-        (SWEEP + "sweep: {parameters: {lr: {low: 1, hihg: 2}}}\n", "sweep.parameters.lr.hihg: no such key here. Did you mean 'high'?"),
+        (
+            SWEEP + "sweep:\n  parameters: {lr: [1]}\n  max_run: 3\n",
+            "line 6: sweep.max_run: no such key here. Did you mean 'max_runs'?",
+        ),
+        (
+            SWEEP + "sweep: {parameters: {lr: {low: 1, hihg: 2}}}\n",
+            "sweep.parameters.lr.hihg: no such key here. Did you mean 'high'?",
+        ),
         (SWEEP + "sweep: {parameters: {lr: []}}\n", "sweep.parameters.lr: is empty"),
         (SWEEP + "sweep: {parameters: {}}\n", "sweep.parameters: is empty"),
         (SWEEP + "sweep: {parameters: {lr: [16, 16.0]}}\n", "sweep.parameters.lr: 16.0 is there twice"),
         (SWEEP + "sweep: {parameters: {lr: 5}}\n", "sweep.parameters.lr: 5: expected a list of values, or a range"),
         (SWEEP + "sweep: {parameters: {lr: [{a: 1}]}}\n", "sweep.parameters.lr.0: {'a': 1}: expected a single value"),
-        (SWEEP + "sweep: {parameters: {lr: {low: 2, high: 1}}, strategy: random, max_runs: 3}\n", "expected low < high"),
+        (
+            SWEEP + "sweep: {parameters: {lr: {low: 2, high: 1}}, strategy: random, max_runs: 3}\n",
+            "expected low < high",
+        ),
         (SWEEP + "sweep: {parameters: {lr: {low: 1, high: 2}}}\n", "strategy: grid expects lists"),
         (SWEEP + "sweep: {parameters: {lr: [1]}, strategy: random}\n", "strategy: random expects max_runs"),
         (SWEEP + "sweep: {parameters: {lr: [1]}, strategy: rando}\n", "Did you mean 'random'?"),
         (SWEEP + "sweep: {parameters: {lr: [1e999]}}\n", "sweep.parameters.lr.0: inf: expected a finite number"),
-        (SWEEP + "base: [lr=3]\nsweep: {parameters: {lr: [1]}}\n", "line 4: base.0: lr is set in base and varied as well"),
-        (SWEEP + "sweep:\n  strategy: grid\n  parameters:\n    lr: [1]\n    seed: [1]\n", "line 8: sweep.parameters.seed: the seed is set by seeds"),
-        (COMPARISON + "comparison:\n  variable: seed\n  values: [1, 2]\n", "line 5: comparison.variable: the seed is set by seeds"),
-        (COMPARISON + "comparison:\n  variables:\n    lr: [1]\n    experiment.arm: [1]\n", "line 7: comparison.variables.experiment.arm: experiment is what lab writes"),
+        (
+            SWEEP + "base: [lr=3]\nsweep: {parameters: {lr: [1]}}\n",
+            "line 4: base.0: lr is set in base and varied as well",
+        ),
+        (
+            SWEEP + "sweep:\n  strategy: grid\n  parameters:\n    lr: [1]\n    seed: [1]\n",
+            "line 8: sweep.parameters.seed: the seed is set by seeds",
+        ),
+        (
+            COMPARISON + "comparison:\n  variable: seed\n  values: [1, 2]\n",
+            "line 5: comparison.variable: the seed is set by seeds",
+        ),
+        (
+            COMPARISON + "comparison:\n  variables:\n    lr: [1]\n    experiment.arm: [1]\n",
+            "line 7: comparison.variables.experiment.arm: experiment is what lab writes",
+        ),
         (SINGLE + "seeds: [0]\nbase: [model=tiny,\n  seed=2]\n", "line 6: base.1: the seed is set by seeds"),
-        (SWEEP + "sweep:\n  parameters: {lr: [1]}\n  strategy: random\n", "line 6: sweep.strategy: strategy: random expects max_runs"),
+        (
+            SWEEP + "sweep:\n  parameters: {lr: [1]}\n  strategy: random\n",
+            "line 6: sweep.strategy: strategy: random expects max_runs",
+        ),
         (SINGLE + "seeds: []\n", "seeds: is empty"),
         (SINGLE + "seeds: [0, 1, 0]\n", "seeds: 0 is there twice"),
         (SINGLE + "seeds: [zero]\n", "line 4: seeds.0: 'zero': expected a whole number"),
         (SINGLE + "base: model=tiny\n", "base: 'model=tiny': expected a list"),
         (SINGLE + "base: [2]\n", "base.0: 2: expected an override, such as training.max_epochs=2"),
-        (SINGLE + "base: [\"a=1\\nb=2\"]\n", "line break"),
+        (SINGLE + 'base: ["a=1\\nb=2"]\n', "line break"),
         (SINGLE + "targets: {good: 0.9}\n", "line 4: targets: targets expects a hypothesis"),
         (SINGLE + "date: 21.11.2026\n", "expected a date such as 2026-11-21"),
-        (SINGLE + "hypothesis: {claim: c, metric: f1}\n", "'f1': expected the name of a metrics file and a key in it, such as infer.mAP50_95"),
-        (SINGLE + "hypothesis: {claim: c, metric: infer.f1, guardrails: [{metric: infer.x}]}\n", "guardrails.0: expected one of"),
+        (
+            SINGLE + "hypothesis: {claim: c, metric: f1}\n",
+            "'f1': expected the name of a metrics file and a key in it, such as infer.mAP50_95",
+        ),
+        (
+            SINGLE + "hypothesis: {claim: c, metric: infer.f1, guardrails: [{metric: infer.x}]}\n",
+            "guardrails.0: expected one of",
+        ),
         (COMPARISON + "comparison: {variable: quant}\n", "expected either values or variables"),
         (COMPARISON + "comparison: {values: [a, b]}\n", "expects variable"),
         (COMPARISON + "comparison: {variables: {a: [1, 2], b: [1]}, zip: true}\n", "as many values for each variable"),
-        (COMPARISON + "comparison: {variable: quant, values: {a: 3}}\n", "comparison.values.a: 3: expected an override, such as training.max_epochs=2, or a list of them; values"),
-        (COMPARISON + "comparison:\n  values:\n    a: [lr=1, 2]\n", "line 6: comparison.values.a.1: 2: expected an override, such as"),
+        (
+            COMPARISON + "comparison: {variable: quant, values: {a: 3}}\n",
+            "comparison.values.a: 3: expected an override, such as training.max_epochs=2, or a list of them; values",
+        ),
+        (
+            COMPARISON + "comparison:\n  values:\n    a: [lr=1, 2]\n",
+            "line 6: comparison.values.a.1: 2: expected an override, such as",
+        ),
         (COMPARISON + "comparison: {variable: 3, values: [a]}\n", "comparison.variable: 3: expected a text"),
-        (COMPARISON + "hypothesis: {claim: c, metric: infer.f1_macro, versus: a}\ncomparison:\n  variable: lr\n  values: [a, b]\n  versus: b\n", "line 8: comparison.versus: hypothesis.versus is a, but"),
+        (
+            COMPARISON
+            + "hypothesis: {claim: c, metric: infer.f1_macro, versus: a}\n"
+            + "comparison:\n  variable: lr\n  values: [a, b]\n  versus: b\n",
+            "line 8: comparison.versus: hypothesis.versus is a, but",
+        ),
         ("kind: [\n", "line 2: not YAML"),
         ("kind: &a [1]\ntype: *a\n", "line 2: *a: aliases are not used in designs"),
         ("[" * 5000, "nested more than 12 deep"),
@@ -101,7 +144,7 @@ def test_the_json_schema_is_the_committed_one() -> None:
         (b"\xff\xfe\x00kind", "not a text file in UTF-8"),
         ("a: " + "x" * 70_000, "bytes: more than"),
     ],
-)  # fmt: skip
+)
 def test_bad_files(text: str | bytes, words: str, tmp_path: Path) -> None:
     assert words in message(tmp_path, text)
 

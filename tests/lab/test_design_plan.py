@@ -15,7 +15,6 @@ from contracts import PLAIN, PROJECT, VISION
 from dulwich.refs import Ref, check_ref_format
 from hypothesis import given
 from hypothesis import strategies as st
-
 from lab.design import design_file, names, overrides
 from lab.design import plan as planning
 from lab.design.compose import composer_of
@@ -128,8 +127,11 @@ def test_a_bayesian_sweep_has_the_runs_that_were_chosen() -> None:
 
 
 def test_ablation_arms_are_called_by_what_they_have() -> None:
-    arms = {method: [run.arm for run in plan("ablation", block={"baseline": ALL, "components": PARTS, "method": method}).runs]
-            for method in ("leave_one_out", "add_one_in", "factorial")}  # fmt: skip
+    blocks = {
+        method: {"baseline": ALL, "components": PARTS, "method": method}
+        for method in ("leave_one_out", "add_one_in", "factorial")
+    }
+    arms = {method: [run.arm for run in plan("ablation", block=block).runs] for method, block in blocks.items()}
     assert arms["leave_one_out"] == ["baseline", "no_augmentation", "no_label_smoothing", "no_ema"]
     assert arms["add_one_in"] == ["bare", "only_augmentation", "only_label_smoothing", "only_ema"]
     assert {"baseline", "bare", "only_augmentation+ema"} < set(arms["factorial"])
@@ -159,13 +161,16 @@ def test_exclude_and_constraints() -> None:
         ({"constraints": [{"require": "lr <", "otherwise": "skip"}]}, "not a condition"),
         ({"constraints": [{"require": "lr + 'a' == 1", "otherwise": "skip"}]}, "arithmetic is for numbers"),
         ({"constraints": [{"require": "lr / 0 > 1", "otherwise": "skip"}]}, "division by zero"),
-        ({"constraints": [{"require": "__import__('os').system('touch hacked')", "otherwise": "skip"}]}, "more than a condition"),
+        (
+            {"constraints": [{"require": "__import__('os').system('touch hacked')", "otherwise": "skip"}]},
+            "more than a condition",
+        ),
         ({"constraints": [{"require": "lr ** 9 ** 9 ** 9 > 1", "otherwise": "skip"}]}, "more than a condition"),
         ({"constraints": [{"require": "[x for x in (1, 2)]", "otherwise": "skip"}]}, "more than a condition"),
         ({"constraints": [{"require": "(" * 400 + "lr" + ")" * 90, "otherwise": "skip"}]}, "not a condition"),
         ({"constraints": [{"require": "lr < 1 or " * 60 + "lr", "otherwise": "skip"}]}, "at most 500"),
     ],
-)  # fmt: skip
+)
 def test_bad_conditions(settings: dict[str, Any], words: str) -> None:
     assert words in fails("sweep", block={"parameters": {"lr": [0.1, 0.2], "data.batch_size": [1, 2]}}, **settings)
 
@@ -190,22 +195,46 @@ def test_more_combinations_than_anyone_meant() -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [
-        (("comparison", "train", {"variable": "quant", "values": ["openvino_fp32", "openvino_int8"]}), {}, "nothing reads what they differ in"),
-        (("comparison", "train", {"variable": "data.workers", "values": [0, 1]}), {}, "nothing reads what they differ in"),
+        (
+            ("comparison", "train", {"variable": "quant", "values": ["openvino_fp32", "openvino_int8"]}),
+            {},
+            "nothing reads what they differ in",
+        ),
+        (
+            ("comparison", "train", {"variable": "data.workers", "values": [0, 1]}),
+            {},
+            "nothing reads what they differ in",
+        ),
         (("comparison", "train", {"values": {"a": "lr=0.1", "b": ["lr=0.1"]}}), {}, "a and b are the same experiment"),
         (("comparison", "train", {"variable": "lr", "values": [0.1, "0.1"]}), {}, "two arms are called 0.1"),
-        (("comparison", "train", {"variable": "model", "values": ["tiny", "yolo11n"]}), {}, "yolo11n: model=yolo11n is for detection"),
+        (
+            ("comparison", "train", {"variable": "model", "values": ["tiny", "yolo11n"]}),
+            {},
+            "yolo11n: model=yolo11n is for detection",
+        ),
         (("comparison", "train", {"variable": "model", "values": ["tiny", "tinny"]}), {}, "Did you mean 'tiny'?"),
-        (("comparison", "train", {"variable": "modle", "values": {"a": "lr=0.1", "b": "lr=0.2"}}), {}, "some: comparison.variable: modle is neither a key nor a group of conf/. Did you mean 'model'?"),
+        (
+            ("comparison", "train", {"variable": "modle", "values": {"a": "lr=0.1", "b": "lr=0.2"}}),
+            {},
+            "some: comparison.variable: modle is neither a key nor a group of conf/. Did you mean 'model'?",
+        ),
         (("comparison", "train", {"variable": "lr", "values": [1, 2], "versus": 3}), {}, "versus: 3 is not an arm"),
         (("sweep", "train", {"parameters": {"lrr": [1]}}), {}, "some, lrr=1: lrr is neither a key"),
         ((), {"base": ["lr=1,2"]}, "several values at once"),
         ((), {"run_name": "{modle}"}, "Did you mean 'model'?"),
-        ((), {"hypothesis": {"claim": "c", "metric": "quant.f1_macro"}}, "written by quant, which the design doesn't run"),
-        ((), {"hypothesis": {"claim": "c", "metric": "infer.f1_macro", "arm": "best"}}, "hypothesis.arm: best is not an arm"),
+        (
+            (),
+            {"hypothesis": {"claim": "c", "metric": "quant.f1_macro"}},
+            "written by quant, which the design doesn't run",
+        ),
+        (
+            (),
+            {"hypothesis": {"claim": "c", "metric": "infer.f1_macro", "arm": "best"}},
+            "hypothesis.arm: best is not an arm",
+        ),
         ((), {"base": ["infer.members=[a,b]"]}, "names 2 models: an ensemble needs at least 3"),
     ],
-)  # fmt: skip
+)
 def test_refused(arguments: tuple[Any, ...], settings: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError) as caught:
         planning.plan(design(*arguments, **settings), VISION, COMPOSER, PIPELINE, DATE, resolve=commit_of)
@@ -420,8 +449,9 @@ def test_a_thousand_runs_are_planned_in_a_second() -> None:
 
 def test_planning_imports_no_engine() -> None:
     code = (
-        "import sys; from pathlib import Path; import lab.design.scenarios, lab.design.preflight; from lab import contract;"
-        "from lab.design import compose, design_file, pipeline, plan; K = contract.read(Path('.'));"
+        "import sys; from pathlib import Path; import lab.design.scenarios, lab.design.preflight;"
+        "from lab import contract; from lab.design import compose, design_file, pipeline, plan;"
+        "K = contract.read(Path('.'));"
         "C = compose.composer_of(Path('.')); P = pipeline.Pipeline.read(Path('dvc.yaml'));"
         "plan.plan(design_file.read('designs/classification_lr_sweep.yaml', K), K, C, P, '');"
         "heavy = {'torch', 'ultralytics', 'openvino', 'mlflow', 'dvc', 'scipy', 'pandas', 'optuna'};"
