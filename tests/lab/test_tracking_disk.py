@@ -112,7 +112,7 @@ def mirror_of(root: Path) -> mirrors.Mirror:
 def with_pages(design: Question, number: int) -> Question:
     """The design with an artifact of 1 MiB for so many of its runs."""
     made = [replace(each, made=replace(each.made, artifacts={"run.md": PAGE})) for each in design.members[:number]]
-    return replace(design, members=made + design.members[number:])
+    return replace(design, members=[*made, *design.members[number:]])
 
 
 def mirrored(root: Path, designs: list[Question], disk: Path, room: int) -> tuple[list[str], Any, Any]:

@@ -164,6 +164,7 @@ def test_every_experiment_is_a_child_of_its_design(lived: Lived) -> None:
 
     record = records[name_of(records, "grid", 1)]
     child = found[f"{baseline[:12]}/{record.name}"]
+    assert record.started and record.ended
     assert child["info"][1] == "FINISHED"
     assert child["info"][2] == round(record.started.timestamp() * 1000)
     assert child["info"][3] == round(record.ended.timestamp() * 1000)
@@ -294,7 +295,7 @@ def test_results_in_python(lived: Lived) -> None:
     assert "| lr=0.1 | 1 | finished | 0.101 |" in frame.markdown(study)
     best, other = frame.arranged(study, "f1_macro")
     assert (best["infer.f1_macro"], other["infer.f1_macro"]) == (0.101, 0.1)
-    table = frame.frame(study)
+    table: Any = frame.frame(study)
     assert table.groupby("arm")["infer.f1_macro"].mean().to_dict() == {"lr=0.1": pytest.approx(0.1005)}
 
 

@@ -127,7 +127,7 @@ def test_a_server_with_an_error_of_its_own() -> None:
 
         do_POST = do_GET
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *_: Any) -> None:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Broken) as broken:

@@ -13,12 +13,11 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-import lab
 from lab.errors import UserError
 from lab.tracking import settings
 from lab.tracking.mirror import POLL, Mirror, watch
 
-SOURCES = Path(lab.__path__[0]).parent  # the folder that lab is imported from
+SOURCES = Path(__file__).parents[2]  # the folder that lab is imported from
 
 
 @dataclass(frozen=True)

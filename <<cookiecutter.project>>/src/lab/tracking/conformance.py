@@ -117,7 +117,7 @@ def one(design: Question, **changes: Any) -> Question:
 
 @dataclass(frozen=True)
 class Stored:
-    """A run as a store has it: `points` are (metric, step, value) in their order; of a design's run `key` is its name."""
+    """A run as a store has it: `points` are (metric, step, value) in order; of a design's run `key` is its name."""
 
     key: str
     name: str
