@@ -105,6 +105,12 @@ def test_a_figure_that_nobody_draws_is_refused(figure: str) -> None:
         contract(PLAIN_TEXT + f"questions: [{{name: some, varies: [train.depth], figures: [{figure}]}}]\n")
 
 
+def test_a_figure_of_two_factors_needs_them() -> None:
+    more = "questions: [{name: some, varies: [train.depth], figures: [{draw: matrix}]}]\n"
+    with pytest.raises(UserError, match="a figure of the question some needs 2 factors; plain has 1"):
+        pictures(plain(DEPTHS, more))
+
+
 def test_a_label_that_a_figure_has_not_is_refused() -> None:
     figure = "{draw: response, labels: {xx: depth}}"
     more = f"questions: [{{name: some, varies: [train.depth], figures: [{figure}]}}]\n"

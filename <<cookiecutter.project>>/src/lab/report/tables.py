@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import COUNTED, Difference, arm_mean, difference, independent_values, resolution
 from lab.design.levels import label
+from lab.errors import UserError
 from lab.nested_keys import get
 from lab.study import Examples, Replicate, measured
 
@@ -197,7 +198,11 @@ def param(replicate: Replicate, key: str) -> str:
     return "" if value is None else label(value)
 
 
-def factors(study: Study) -> list[str]:
-    """What the design varies, in the order in which its question names it."""
+def factors(study: Study, number: int) -> list[str]:
+    """The first factors that the design varies, in the order in which its question names them. Raises UserError."""
     varied, keys = study.design.factors(), study.question.varies
-    return sorted(varied, key=lambda factor: next((i for i, key in enumerate(keys) if factor.startswith(key)), 0))
+    if len(varied) < number:
+        name, design = study.question.name, study.design.name
+        raise UserError(f"lab.yaml: a figure of the question {name} needs {number} factors; {design} has {len(varied)}")
+    in_order = sorted(varied, key=lambda factor: next((i for i, key in enumerate(keys) if factor.startswith(key)), 0))
+    return in_order[:number]

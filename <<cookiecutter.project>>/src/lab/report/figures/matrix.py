@@ -121,7 +121,7 @@ def runs(study: Study, metric: str) -> pd.DataFrame:
     """A row a run that has the metric: the levels of the first two factors (row, column), seed, value."""
     import pandas as pd
 
-    row, column = tables.factors(study)[:2]
+    row, column = tables.factors(study, 2)
     frame = pd.DataFrame(
         [
             {
@@ -155,6 +155,6 @@ def _gaps(frame: Any, seeds: list[int]) -> dict[tuple[str, str], dict[int, float
 
 def _short_names(study: Study) -> tuple[str, str]:
     """What the two factors are called on an axis."""
-    row, column = tables.factors(study)[:2]
+    row, column = tables.factors(study, 2)
     names = short_names([row, column])
     return names[row], names[column]

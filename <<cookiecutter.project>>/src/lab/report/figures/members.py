@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lab.records.commit import Commit
     from lab.study import Record, Study
 
-NUMBERS = ("one", "two", "three", "four", "five", "six")
+NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 Values = dict[int, float]  # by seed
 
 
@@ -39,10 +39,11 @@ def contributions(study: Study, metric: str) -> Picture:
 
     changes = without_one(study, metric)
     if not changes:
-        several, least = study.contract.model_keys.several, study.contract.model_keys.least
+        several, enough = study.contract.model_keys.several, study.contract.model_keys.least + 1
         return Picture(
             "members",
-            f"What each member contributes is not shown: no arm leaves one of {NUMBERS[least]} or more members out. "
+            "What each member contributes is not shown: "
+            f"no arm leaves one of {NUMBERS.get(enough, enough)} or more members out. "
             f"Arms such as `all: {several}=[a,b,c,d]` and `without_d: {several}=[a,b,c]` would tell.",
         )
     figure, axes = canvas(1.1 + 0.34 * len(changes))

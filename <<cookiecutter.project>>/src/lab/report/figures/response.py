@@ -23,7 +23,7 @@ def response(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]
     import pandas as pd
 
     assert verdict.metric is not None
-    factor, name = tables.factors(study)[0], entry.file
+    (factor,), name = tables.factors(study, 1), entry.file
     short = factor.rpartition(".")[2]
     labels = words(entry, x=short)
     if not any(_place(replicates, factor) is not None for replicates in study.arms.values()):
