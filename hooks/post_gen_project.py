@@ -50,7 +50,8 @@ def state():
 
 with contextlib.suppress(OSError):
     os.removedirs(".github/workflows")  # empty where the CI is another
-for folder in glob.glob("**/__pycache__", recursive=True):  # of a template whose code was imported where it lies
+# Of a template whose code was imported, linted or tested where it lies.
+for folder in (*glob.glob("**/__pycache__", recursive=True), *glob.glob("**/.*_cache", recursive=True)):
     shutil.rmtree(folder)
 
 if "_commit" not in answers:
