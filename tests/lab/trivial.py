@@ -451,10 +451,10 @@ def carry_out(
     project: Trivial, design: str, metrics: Callable[[float, int], dict[str, Any]] = measured
 ) -> list[GitRecord]:
     """What `lab run` of a design leaves, without workers. Rates below 0 fail. Returns the records of its runs."""
-    from lab.records.planning import Planner
+    from lab.records import studies
 
     known = project.project()
-    runs = Planner(known, project.root / "designs" / f"{design}.yaml").plan().runs
+    runs = studies.planner(known, project.root / "designs" / f"{design}.yaml").plan().runs
     for run in runs:
         if known.answer(run.params, run.target) is None:
             if run.params["lr"] < 0:

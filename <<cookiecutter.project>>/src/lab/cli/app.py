@@ -80,9 +80,9 @@ def _tracked(name: str) -> str | None:
 
 def planner_of(design: Path, project: Project | None = None) -> Planner:
     """Plans a design of the project."""
-    from lab.records.planning import Planner
+    from lab.records import studies
 
-    return Planner(project or open_project(), design)
+    return studies.planner(project or open_project(), design)
 
 
 # How a design is given

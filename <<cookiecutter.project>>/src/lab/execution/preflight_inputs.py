@@ -20,7 +20,7 @@ from lab.design.preflight import COUNTED, ITEMS, SEEDS, Inputs
 from lab.errors import UserError
 from lab.execution.standings import standings
 from lab.execution.work_tree import ready
-from lab.records.planning import Planner
+from lab.records import studies
 from lab.study import FINISHED, Replicate
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lab.design.models import Design
     from lab.design.plan import Plan
     from lab.records.git_record import GitRecord
+    from lab.records.planning import Planner
     from lab.records.project import Project
 
 MOST_SETTINGS = 3  # of a baseline's, told where they are not the design's
@@ -86,7 +87,7 @@ def baselines(project: Project, alike: list[GitRecord], stage: str) -> dict[str,
     answers: dict[str, list[GitRecord]] = {}
     for path in (project.root / design_file.FOLDER / f"{name}.yaml" for name in sorted(names)):
         with suppress(UserError):  # a design that is no more, or can't be planned any more
-            replicates = standings(project, Planner(project, path).plan().runs)
+            replicates = standings(project, studies.planner(project, path).plan().runs)
             records = [replicate.record for replicate in replicates if replicate.finished]
             answers[path.stem] = [record for record in records if record.reaches(stage)]
     return {name: records for name, records in answers.items() if records}

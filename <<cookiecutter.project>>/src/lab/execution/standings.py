@@ -11,7 +11,7 @@ from lab.contract.metrics import compiled
 from lab.design.expansion import is_bayesian
 from lab.errors import UserError
 from lab.nested_keys import get
-from lab.records.planning import Planner
+from lab.records import studies
 from lab.records.studies import PIPELINE_FILES
 from lab.study import FAILED, RUNNING, Replicate
 
@@ -87,7 +87,7 @@ def _planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     """The params of each run that a plan of today has; none where the design can't be planned any more."""
     levels = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
     try:
-        runs = Planner(study.project, study.project.root / study.path).plan(levels).runs
+        runs = studies.planner(study.project, study.project.root / study.path).plan(levels).runs
     except UserError:
         return {}
     return {(run.arm, run.seed): run.params for run in runs}

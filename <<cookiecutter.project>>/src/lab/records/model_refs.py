@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 from lab.design.model_refs import Reference
 from lab.errors import UserError, nearest
+from lab.records import champion
 
 if TYPE_CHECKING:
     from lab.records.project import Project
     from lab.study import Study
 
 
-def resolver(project: Project) -> Callable[[str, int], str]:
-    """A function of a name and a seed that gives the full hash of a commit, or the name itself of a file of the project."""
-    from lab.records import champion, studies  # which plan, and so need this
+def resolver(project: Project, read_study: Callable[[str], Study]) -> Callable[[str, int], str]:
+    """A function of a name and a seed that gives the full hash of a commit, or the name itself of a file of the project.
 
+    `read_study` gives the study of a design, by its name.
+    """
     known: dict[str, Study] = {}
 
     def resolve(name: str, seed: int) -> str:
         if reference := Reference.parse(name, seed):
             if reference.design not in known:
-                known[reference.design] = studies.read(project, reference.design)
+                known[reference.design] = read_study(reference.design)
             return of_design(known[reference.design], reference)
         if name == champion.NAME:
             return champion.model(project)

@@ -12,10 +12,10 @@ from lab.design import design_file
 from lab.design.compose import composer_of
 from lab.design.pipeline import Pipeline
 from lab.design.plan import Plan, plan
-from lab.records.model_refs import resolver
 
 if TYPE_CHECKING:
     from lab.design.expansion import Levels
+    from lab.design.model_refs import Resolve
     from lab.design.models import Design
     from lab.records.project import Project
 
@@ -24,22 +24,22 @@ class Planner:
     """Plans a design file; again and again where a bayesian sweep chooses as it goes.
 
     Args:
-        project: where models and dates are looked up.
+        project: where dates are looked up.
         path: the design's file.
+        resolve: turns what the design calls a model, for a seed, into a commit.
         tree: where the config, dvc.yaml and lab.yaml are read: the project, or a folder that has them as another commit had.
 
     Raises:
         UserError: a file that is no design, or whose name another design has.
     """
 
-    def __init__(self, project: Project, path: Path, tree: Path | None = None):
-        self.project, self.path = project, path
+    def __init__(self, project: Project, path: Path, resolve: Resolve, tree: Path | None = None):
+        self.project, self.path, self.resolve = project, path, resolve
         tree = tree or project.root
         self.contract: Contract = contract.read(tree) if (tree / FILE).is_file() else project.contract
         self.design: Design = design_file.read(path, self.contract)
         design_file.names_taken(self.design, path)
         self.composer, self.pipeline = composer_of(tree), Pipeline.read(tree / "dvc.yaml")
-        self.resolve = resolver(project)
         self.date = self._last_change() or "undated"
 
     def _last_change(self) -> str:

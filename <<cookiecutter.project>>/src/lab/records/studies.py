@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from lab.design.bayesian import replay
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, SweepDesign, digest
 from lab.errors import UserError, nearest
+from lab.records.model_refs import resolver
 from lab.records.planning import Planner
 from lab.records.project import answer, grouped
 from lab.study import FINISHED, ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
@@ -47,6 +49,11 @@ def read(project: Project, design: Path | str) -> Study:
         names = here | set(_designs_that_ran(project))
         raise UserError(f"no design {name} in a commit, and no run of it.{nearest(name, names)}")
     return study
+
+
+def planner(project: Project, path: Path, tree: Path | None = None) -> Planner:
+    """What plans a design file; a model of another design's is found in that one's study. Raises UserError."""
+    return Planner(project, path, resolver(project, partial(read, project)), tree)
 
 
 def read_all(project: Project) -> list[Study]:
@@ -232,7 +239,7 @@ def _planned(
             file = place / f"{name}.yaml"
             file.write_text(text, encoding="utf-8")
             try:
-                runs = Planner(project, file, place).plan(trials).runs
+                runs = planner(project, file, place).plan(trials).runs
             except UserError:  # such as a model that it names and that nobody has any more
                 runs = []
         project.cache[key] = {(run.arm, run.seed): (run.params, run.target) for run in runs}
