@@ -158,6 +158,13 @@ def test_exclude_and_constraints() -> None:
         ({"exclude": [{"lr": 0.1}, {"lr": 0.2}]}, "leave no combination"),
         ({"constraints": [{"require": "lr < 0.2", "otherwise": "error"}]}, "lr=0.2,"),
         ({"constraints": [{"require": "lrr < 1", "otherwise": "skip"}]}, "lrr is not varied here. Did you mean 'lr'?"),
+        (
+            {"constraints": [{"require": "lr > 1 and bach_size > 1", "otherwise": "skip"}]},
+            "bach_size is not varied here. Did you mean 'batch_size'?",
+        ),
+        ({"constraints": [{"require": "lr > 1 and lr.real", "otherwise": "skip"}]}, "lr.real is not varied here"),
+        ({"constraints": [{"require": "lr > 1 and abs(lr)", "otherwise": "skip"}]}, "more than a condition"),
+        ({"constraints": [{"require": "-" * 480 + "1", "otherwise": "skip"}]}, "can't be computed"),
         ({"constraints": [{"require": "lr <", "otherwise": "skip"}]}, "not a condition"),
         ({"constraints": [{"require": "lr + 'a' == 1", "otherwise": "skip"}]}, "arithmetic is for numbers"),
         ({"constraints": [{"require": "lr / 0 > 1", "otherwise": "skip"}]}, "division by zero"),
@@ -445,6 +452,31 @@ def test_a_thousand_runs_are_planned_in_a_second() -> None:
     started = time.process_time()
     assert len(plan(made).runs) == 1000
     assert time.process_time() - started < 1.0
+
+
+def test_planning_a_params_yaml_imports_no_hydra(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("train: {seed: 0, lr: 1}\n")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {evaluate: {cmd: c, params: [train], metrics: [evaluate.json: {cache: false}]}}\n"
+    )
+    (tmp_path / "lab.yaml").write_text(contracts.PLAIN_TEXT)
+    (tmp_path / "rates.yaml").write_text(
+        "kind: comparison\ntype: train\ntitle: t\nseeds: [3, 4]\n"
+        "hypothesis: {claim: c, metric: evaluate.accuracy}\ncomparison: {variable: train.lr, values: [1, 2]}\n"
+    )
+    code = (
+        "import sys; from pathlib import Path; from lab import contract;"
+        "from lab.design import compose, design_file, pipeline, plan; K = contract.read(Path('.'));"
+        "C = compose.composer_of(Path('.')); P = pipeline.Pipeline.read(Path('dvc.yaml'));"
+        "runs = plan.plan(design_file.read('rates.yaml', K), K, C, P, '2026-11-21').runs;"
+        "print([(run.name, run.params['train']) for run in runs]);"
+        "sys.exit(str({'hydra', 'omegaconf', 'ruamel'} & set(sys.modules)).replace('set()', '') or 0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "('20261121_rates_2_s4', {'seed': 4, 'lr': 2})" in done.stdout
 
 
 def test_planning_imports_no_engine() -> None:

@@ -61,16 +61,24 @@ def holds(text: str, levels: Mapping[str, Any]) -> bool:
     Raises:
         UserError: anything else in the text, an unknown factor, or levels that the operations don't suit.
     """
+    tree, names = parse(text)
+    unknown = next((name for name in names if name not in levels), None)
+    if unknown:
+        raise UserError(f"constraints: {text}: {unknown} is not varied here.{nearest(unknown, levels)}")
     try:
-        return bool(Condition(text, levels).eval(text, parse(text)))
+        return bool(Condition(levels).eval(text, tree))
     except (TypeError, ArithmeticError, RecursionError) as error:
         stated = ", ".join(f"{name}={value}" for name, value in levels.items())
         raise UserError(f"constraints: {text}: can't be computed with {stated}: {error}") from error
 
 
 @lru_cache(maxsize=1000)
-def parse(text: str) -> ast.expr:
-    """The condition's tree. Raises UserError: too long, not Python's grammar, or more than a condition may hold."""
+def parse(text: str) -> tuple[ast.expr, list[str]]:
+    """The condition's tree, and the names in it: of factors, in which a dot is no access to an attribute.
+
+    Raises:
+        UserError: too long, not Python's grammar, or more than a condition may hold.
+    """
     if len(text) > LONGEST:
         raise UserError(f"constraints: a condition of {len(text)} characters: expected at most {LONGEST}")
     try:
@@ -79,10 +87,13 @@ def parse(text: str) -> ast.expr:
         raise UserError(
             f"constraints: {text}: not a condition such as `lr * 32 <= data.batch_size`: {error}"
         ) from error
-    for node in ast.walk(tree):
-        if isinstance(node, ast.expr) and not is_allowed(node):
+    expressions = [node for node in ast.walk(tree) if isinstance(node, ast.expr)]
+    for node in expressions:
+        if not is_allowed(node):
             raise UserError(f"constraints: {text}: `{ast.unparse(node)}` is more than a condition may hold")
-    return tree
+    inner = [node.value for node in expressions if isinstance(node, ast.Attribute)]  # `data` of `data.size`
+    names = [node for node in expressions if isinstance(node, ast.Name | ast.Attribute) and node not in inner]
+    return tree, [ast.unparse(node) for node in names]
 
 
 def is_allowed(node: ast.expr) -> bool:
@@ -98,21 +109,12 @@ def is_allowed(node: ast.expr) -> bool:
 
 
 class Condition(SimpleEval):
-    """A condition with the levels that it is about."""
+    """simpleeval's evaluator for `levels`, without what a condition may not hold."""
 
-    def __init__(self, text: str, levels: Mapping[str, Any]):
+    def __init__(self, levels: Mapping[str, Any]):
         super().__init__(operators=OPERATORS, functions={}, names={})
-        self.text, self.levels = text, levels
-        own: dict[type, Callable[[Any], Any]] = dict.fromkeys((ast.Name, ast.Attribute), self._level)
-        own |= dict.fromkeys((ast.List, ast.Tuple, ast.Set), self._items)
+        own: dict[type, Callable[[Any], Any]] = {
+            **dict.fromkeys((ast.Name, ast.Attribute), lambda node: levels[ast.unparse(node)]),
+            **dict.fromkeys((ast.List, ast.Tuple, ast.Set), lambda node: [self._eval(item) for item in node.elts]),
+        }
         self.nodes = {kind: own.get(kind) or self.nodes[kind] for kind in NODES}
-
-    def _level(self, node: ast.expr) -> Any:
-        """Of a factor by its whole name, in which a dot is no access to an attribute."""
-        name = ast.unparse(node)
-        if name not in self.levels:
-            raise UserError(f"constraints: {self.text}: {name} is not varied here.{nearest(name, self.levels)}")
-        return self.levels[name]
-
-    def _items(self, node: Any) -> list[Any]:
-        return [self._eval(item) for item in node.elts]
