@@ -30,7 +30,7 @@ def linked(bake, environment) -> BakedProject:
 def found(project: BakedProject) -> dict[str, str]:
     """The code that each way of use gets, from folders in and outside of the project."""
     folders = {"root": project.path, "designs": project.path / "designs", "elsewhere": project.path.parent}
-    notebook = "from lab.design import schema; import lab; print(lab.__file__)"
+    notebook = "from lab.design import design_file; import lab; print(lab.__file__)"
     ways = {}
     for name, folder in folders.items():
         inside = f"cd '{folder}' && exec"
