@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -19,20 +20,18 @@ from lab.execution.dvc.backend import DvcBackend
 pytestmark = pytest.mark.slow  # workers take seconds to start
 
 
-@pytest.fixture(scope="module")
-def compatible(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@cache
+def compatible() -> bytes:
     """What is noted once it is known that queueing fits this version of DVC: finding out takes seconds."""
-    folder = tmp_path_factory.mktemp("compatible")
-    assert compatibility.passed(folder)
-    return folder / compatibility.NOTE
+    with TemporaryDirectory() as folder:
+        assert compatibility.passed(Path(folder))
+        return (Path(folder) / compatibility.NOTE).read_bytes()
 
 
 class TestDvcBackend(BackendConformance):
-    @pytest.fixture
-    def root(self, root: Path, compatible: Path) -> Path:
+    def prepare(self, root: Path) -> None:
         (root / compatibility.NOTE).parent.mkdir(parents=True)
-        shutil.copy(compatible, root / compatibility.NOTE)
-        return root
+        (root / compatibility.NOTE).write_bytes(compatible())
 
     def open(self, root: Path) -> Backend:
         return DvcBackend(root)

@@ -60,6 +60,9 @@ class BackendConformance(ABC):
     @abstractmethod
     def crash(self, root: Path) -> None: ...
 
+    def prepare(self, root: Path) -> None:  # noqa: B027, most have nothing to do
+        """What the backend needs in a repository before it is used; nothing, as a rule."""
+
     @pytest.fixture
     def root(self, tmp_path: Path) -> Path:
         """A repository with a pipeline of one stage, which notes each of its calls in calls.txt."""
@@ -70,6 +73,7 @@ class BackendConformance(ABC):
         git = Repository.create(root)
         git.run("add", "-A")
         git.run("-c", "user.name=Test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "a pipeline")
+        self.prepare(root)
         return root
 
     # Queueing
