@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,15 +20,16 @@ from .predictor import Predictor, network_of
 class Evaluation:
     """Metrics as numbers, results an image, and what the plots show.
 
-    `metrics` has the task's main ones, `images` (how many) and `classes`, each class's own by its name. `per_image` has
-    one row an image (path, site and what the task knows), so that two models can be compared image by image;
-    `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall, precision).
+    `metrics` has the task's main ones, `images` (how many) and, where there are classes, `classes`, each one's own by
+    its name. `per_image` has one row an image (path, site and what the task knows), so that two models can be compared
+    image by image; `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall,
+    precision). A task without classes leaves these two empty.
     """
 
     metrics: dict[str, Any]
     per_image: pd.DataFrame
-    confusion: pd.DataFrame
-    curve: pd.DataFrame
+    confusion: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["actual", "predicted"]))
+    curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["class", "recall", "precision"]))
 
 
 def check_classes(model: ModelFile, prepared: Prepared) -> None:

@@ -92,16 +92,16 @@ def write(out: Path, evaluation: Evaluation, speed: dict[str, Any]) -> None:
 def show(evaluation: Evaluation, speed: dict[str, Any], settings: DictConfig) -> None:
     """The figures as two small tables on the terminal."""
     metrics = evaluation.metrics
-    by_class = metrics["classes"]
-    columns = list(next(iter(by_class.values())))
-    table = Table()
-    for name in ("class", *columns):
-        table.add_column(name, justify="left" if name == "class" else "right")
-    for name, row in by_class.items():
-        table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
     console = Console()
     console.print(f"test split of site {settings.site}, {metrics['images']} images", highlight=False)
-    console.print(table)
+    if by_class := metrics.get("classes"):
+        columns = list(next(iter(by_class.values())))
+        table = Table()
+        for name in ("class", *columns):
+            table.add_column(name, justify="left" if name == "class" else "right")
+        for name, row in by_class.items():
+            table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
+        console.print(table)
     overall = {key: value for key, value in metrics.items() if isinstance(value, float)}
     console.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()), highlight=False)
     on = speed["measured"]
