@@ -38,6 +38,7 @@ class Task(Protocol):
 
     OBJECTS: str  # what prepare counts, such as `boxes a class`
     MAIN_METRICS: tuple[str, ...]  # keys of `score`'s metrics that a quantized model is judged by; the first decides
+    MINIMIZED: tuple[str, ...]  # those of `score`'s and of training's metrics of which less is better
     DEFAULT_ENGINE: str  # of model files that name none
 
     def write_labels(self, image: Path, sample: Sample) -> None:

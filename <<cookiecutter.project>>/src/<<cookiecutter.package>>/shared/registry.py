@@ -34,6 +34,11 @@ def task(name: str) -> Task:
     return _module("task", name, tasks(), f"tasks.{name}")
 
 
+def sign(of: str, metric: str) -> int:
+    """1 where more of a metric of the task `of` is better, -1 where less is: what it is multiplied by to compare."""
+    return -1 if metric in task(of).MINIMIZED else 1
+
+
 def network(of: str, engine: str) -> Network:
     """An engine's networks for the task `of`; an empty `engine` is the task's default. Raises UserError."""
     engine = engine or task(of).DEFAULT_ENGINE

@@ -40,7 +40,7 @@ def fit(
             precision="32-true" if str(cfg.training.precision) == "32" else cfg.training.precision,
             accumulate_grad_batches=cfg.training.accumulate_grad_batches,
             deterministic="warn" if used != ["cpu"] else True,
-            callbacks=[recorder, *early_stopping(cfg, recorder.metric)],
+            callbacks=[recorder, *early_stopping(cfg, recorder)],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -64,10 +64,11 @@ def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
     )
 
 
-def early_stopping(cfg: DictConfig, metric: str) -> list[pl.Callback]:
-    """Stop after training.patience epochs without a better `metric`; null never stops."""
+def early_stopping(cfg: DictConfig, recorder: Recorder) -> list[pl.Callback]:
+    """Stop after training.patience epochs without a better metric of `recorder`'s; null never stops."""
     patience = cfg.training.patience
-    return [EarlyStopping(metric, mode="max", patience=patience)] if patience else []
+    mode = "max" if recorder.sign > 0 else "min"
+    return [EarlyStopping(recorder.metric, mode=mode, patience=patience)] if patience else []
 
 
 class EpochSampler(Sampler[int]):

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
+from ...shared import registry
 from ...shared.model_file import ModelFile
 from ...training.epoch_log import EpochLog
 from .module import SeededModule
@@ -21,8 +22,9 @@ class Recorder(pl.Callback):
     """The epoch log's rows, the best and the last model, and the state that a killed run goes on from."""
 
     def __init__(self, cfg: DictConfig, metric: str, model: ModelFile, work: Path):
-        """`metric` says which epoch is the best; `model` is what all of them share, without weights."""
+        """`metric`, such as `val/accuracy`, says which epoch is the best; `model` is what all share, without weights."""
         self.cfg, self.metric, self.model, self.work = cfg, metric, model, work
+        self.sign = registry.sign(model.task, metric.removeprefix("val/"))
         self.history: list[dict[str, Any]] = []
         self.epoch_log: EpochLog | None = None
 
@@ -63,7 +65,8 @@ class Recorder(pl.Callback):
             metrics={name.removeprefix("val/"): value for name, value in metrics.items() if name != "val/loss"},
         )
         model.save(self.work / "last.ckpt")
-        if metrics[self.metric] > max((row["metrics"][self.metric] for row in self.history[:-1]), default=-np.inf):
+        earlier = [self.sign * row["metrics"][self.metric] for row in self.history[:-1]]
+        if self.sign * metrics[self.metric] > max(earlier, default=-np.inf):
             model.save(self.work / "best.ckpt")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

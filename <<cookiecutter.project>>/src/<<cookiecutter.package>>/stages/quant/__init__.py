@@ -61,7 +61,10 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
 
 def compare(model: ModelFile, actual: Evaluation, expected: Evaluation) -> dict[str, Any]:
     """The variant's metrics, PyTorch's under `torch`, and `drop`: how much the variant lost in the main ones."""
-    drop = {name: expected.metrics[name] - actual.metrics[name] for name in registry.task(model.task).MAIN_METRICS}
+    drop = {
+        name: registry.sign(model.task, name) * (expected.metrics[name] - actual.metrics[name])
+        for name in registry.task(model.task).MAIN_METRICS
+    }
     return actual.metrics | {"torch": expected.metrics, "drop": drop}
 
 

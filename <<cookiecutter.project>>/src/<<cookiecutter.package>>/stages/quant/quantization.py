@@ -120,6 +120,7 @@ def quantize_within(
         UserError: not even with every layer back in FP32, or only so.
     """
     metric, limit = registry.task(model.task).MAIN_METRICS[0], cfg.quant.max_drop
+    sign = registry.sign(model.task, metric)
     images = prepared.items("val", cfg.data.site)
 
     def score(predictor: Predictor) -> float:
@@ -128,7 +129,7 @@ def quantize_within(
     def validate(compiled: ov.CompiledModel, _: Any) -> tuple[float, list[float]]:
         # A number for each image makes NNCF rank the layers by the metric. Given outputs it ranks by their error, and
         # then takes the layers that leave the largest error for the ones to put back (3.4, accuracy_control/ranker.py).
-        return score(OneByOne(model, compiled)), [0.0] * len(images)
+        return sign * score(OneByOne(model, compiled)), [0.0] * len(images)
 
     silence()
     import nncf
@@ -145,7 +146,7 @@ def quantize_within(
         **settings(network, model, len(items), cfg.quant.preset),
     )
     before, after = (score(OpenVinoPredictor(n, model, cfg.quant.precision)) for n in (network, quantized))
-    if before - after > limit or not quantized_layers(quantized):
+    if sign * (before - after) > limit or not quantized_layers(quantized):
         raise UserError(
             f"INT8 can't keep quant.max_drop={limit}: {metric} on the validation split went from {before:.4f} to "
             f"{after:.4f} with {quantized_layers(quantized)} layers left in INT8. "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 OBJECTS = "images a class"
 MAIN_METRICS = ("f1_macro", "accuracy")
+MINIMIZED = ()
 DEFAULT_ENGINE = "lightning"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OBJECTS = "boxes a class"
 MAIN_METRICS = ("mAP50_95", "mAP50")
+MINIMIZED = ()
 DEFAULT_ENGINE = "ultralytics"
 
 
