@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -91,13 +92,18 @@ def pipeline(root: Path, overrides: list[str]) -> dict[str, Run]:
 
 
 @pytest.fixture(scope="session")
-def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], dict[str, Run]]]:
-    """The pipeline of a task and an engine; all of them start at once, two at a time."""
+def pipelines(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], dict[str, Run]]]:
+    """The pipeline of a task and an engine; all that the selected tests need start at once, two at a time."""
     folder = tmp_path_factory.mktemp("pipelines")
+    tests: list[Any] = [item for item in request.session.items if "pipelines" in getattr(item, "fixturenames", ())]
+    needed = {(test.callspec.params["task"], test.callspec.params["engine"]) for test in tests}
     with ThreadPoolExecutor(2) as pool:
         running: dict[tuple[str, str], Future[dict[str, Run]]] = {
             (task, engine): pool.submit(pipeline, folder / f"{task}-{engine}", overrides)
             for task, engine, overrides in examples()
+            if (task, engine) in needed
         }
         yield lambda task, engine: running[task, engine].result()
 

@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from conftest import PROJECT, STAGES, Run, examples, load
+from lab import contract
+from lab.contract import hooks
 
 config = load("shared.config")
 dependencies = load("shared.dependencies")
@@ -23,6 +25,7 @@ registry = load("shared.registry")
 
 Pipelines = Callable[[str, str], dict[str, Run]]
 EXAMPLES = [(task, engine) for task, engine, _ in examples()]
+CONTRACT = contract.read(PROJECT)
 GROUPS = sorted(folder.name for folder in (PROJECT / "conf").iterdir() if folder.is_dir())
 
 
@@ -66,11 +69,11 @@ def test_what_a_report_says_of_test_images(pipelines: Pipelines, task: str, engi
     images = pd.read_parquet(root / "results" / "infer" / "predictions.parquet")
     whole = json.loads((root / "metrics" / "infer.json").read_text())
     once = pd.DataFrame({"weight": [1.0] * len(images)}).to_numpy()
-    metrics = load("metrics")
     for key, value in flat(whole).items():
-        for function in (metrics.accuracy, metrics.f1, metrics.average_precision):
-            if scorer := function(images, key):
-                assert scorer(once)[0] == pytest.approx(value, abs=1e-6), key
+        function = CONTRACT.metric(f"infer.{key}").per_item
+        scorer = hooks.load(PROJECT, function)(images, f"infer.{key}") if function else None
+        if scorer is not None:
+            assert scorer(once)[0] == pytest.approx(value, abs=1e-6), key
     pictures = load("pictures")
     scored = pictures.score(images)
     assert scored["score"].between(0, 1).all() and scored["surety"].notna().all()
