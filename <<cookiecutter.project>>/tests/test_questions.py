@@ -1,4 +1,4 @@
-"""The questions in designs/ and what lab.yaml says fit the project as it stands, yours as well as those that came with it."""
+"""The questions in designs/ and what lab.yaml says fit the project as it stands: yours, and those that came with it."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import yaml
 from matplotlib.image import imread, imsave
 
 import answered
+import in_process
 import trivial
 from lab import yaml12
 from lab.analysis.verdict import judge
@@ -52,7 +53,7 @@ def shared(answers: Trivial, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lab(project: Trivial, *arguments: str, code: int = 0) -> str:
     """What `lab` prints on both streams. It ends with `code`, and never with a traceback."""
-    done = project.lab(*arguments, check=False)
+    done = in_process.lab(project.root, *arguments)
     assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
     return done.stdout + done.stderr
 
