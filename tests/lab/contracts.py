@@ -25,6 +25,7 @@ ANSWERS = {
     "dvc_remote_url": ".dvc/storage",
 }
 CONFIG = ("conf", "designs", ".dvc/config", "dvc.yaml", "params.yaml", "lab.yaml")
+VISION_STAGES = ("prepare", "train", "infer", "quant")
 HOOKS = ("check", "item_pictures")
 FOLDER = tempfile.TemporaryDirectory(prefix="lab-tree-")  # of `tree`: gone when the tests end
 

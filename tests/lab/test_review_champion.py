@@ -315,6 +315,32 @@ def test_a_class_that_got_worse_is_found_in_the_images() -> None:
     assert "".join(pure.hidden(pairs, "new", judge(pairs), Examples())) == ""
 
 
+def test_a_part_of_the_items_that_got_worse_is_found() -> None:
+    """By a column that the contract says divides them."""
+    generator = np.random.default_rng(0)
+    sites = np.where(np.arange(300) < 60, "B", "A")
+
+    def frame(arm: str) -> pd.DataFrame:
+        rates = {"A": 0.02, "B": 0.6} if arm == "new" else {"A": 0.25, "B": 0.1}
+        wrong = generator.random(300) < np.array([rates[site] for site in sites])
+        labels = np.array(["cat", "dog"])[np.arange(300) % 2]
+        predicted = np.where(wrong, "none", labels)
+        paths = [f"{i}.png" for i in range(300)]
+        content = {"path": paths, "site": sites, "actual": labels, "predicted": predicted, "correct": ~wrong}
+        return pd.DataFrame(content)
+
+    frames = {(arm, 0): frame(arm) for arm in (pure.NAME, "new")}
+
+    def metrics(arm: str, seed: int) -> dict:
+        return {"infer": {"accuracy": float(frames[arm, seed]["correct"].mean()), "images": 300}}
+
+    hypothesis = studies.hypothesis("infer.accuracy", arm="new", versus=pure.NAME)
+    design = studies.comparison("a", [pure.NAME, "new"], "infer", hypothesis=hypothesis, seeds=[0])
+    pairs, examples = studies.made("made", metrics, design), scorers.examples(frames)
+    [told] = pure.hidden(pairs, "new", judge(pairs, examples), examples)
+    assert "a regression hidden by the mean: infer.accuracy of site B -0.483 [" in told and "after Holm over 2" in told
+
+
 def test_what_has_no_files_is_refused_and_leaves_nothing(project: Trivial) -> None:
     project.call("rm", "-rf", ".dvc/cache")
     message = refusal(project, "small")

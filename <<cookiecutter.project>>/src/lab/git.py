@@ -1,4 +1,4 @@
-"""The project's git repository: read from its objects, without touching the work tree; written to in commits of our own.
+"""The project's git repository: read from its objects, without touching the work tree; written to in own commits.
 
 Only this module knows pygit2 and starts git. Objects are read by pygit2 (a file in 0.2 ms); what git does with the
 network, the index or the work tree is left to git.

@@ -52,9 +52,9 @@ class Commit:
         raw = self._raw_data(params)
         for name in self.pipeline.chain(stage):
             deps = [dep for dep in self.pipeline.deps(name, params) if dep != raw]
-            ids = {dep: self._version(dep) for dep in deps if not self.pipeline.maker(dep, params)}
+            ids = {dep: self.version(dep) for dep in deps if not self.pipeline.maker(dep, params)}
             parts.append([name, self.pipeline.definition(name, params), ids])
-        parts.append([self._version(name) for name in self.contract.models_named(params)])  # of those that are files
+        parts.append([self.version(name) for name in self.contract.models_named(params)])  # of those that are files
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def data(self, params: dict[str, Any]) -> str | None:
@@ -66,12 +66,12 @@ class Commit:
         if self.contract.raw_data is None:
             return ""
         raw = self._raw_data(params)
-        return self._version(raw) if raw else None
+        return self.version(raw) if raw else None
 
     def _raw_data(self, params: dict[str, Any]) -> str:
         return str(get(params, self.contract.raw_data) or "") if self.contract.raw_data else ""
 
-    def _version(self, source: str) -> str | None:
+    def version(self, source: str) -> str | None:
         """The git id of a path, or of the .dvc file that stands for it or for a folder above it; None without one."""
         path = PurePosixPath(source)
         if path.is_absolute() or ".." in path.parts:

@@ -97,7 +97,7 @@ class GitRecord:
 
     @property
     def checkout(self) -> str:
-        """The command that brings its files into the work tree: `dvc exp apply` wants all stages, also those not run."""
+        """What brings its files into the work tree: `dvc exp apply` wants those of all stages, also if not run."""
         return f"git switch --detach {self.commit[:12]} && dvc checkout {' '.join(self.content.stages)}"
 
     def text(self, path: str) -> str:

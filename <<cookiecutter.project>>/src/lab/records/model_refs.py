@@ -1,4 +1,4 @@
-"""What a design calls a model, as a commit that can't change: an experiment's, a tag's, another design's run, the champion."""
+"""What a design calls a model, as a commit that can't change: experiment, tag, another design's run, the champion."""
 
 from __future__ import annotations
 
