@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+
 from lab import yaml12
 from lab.contract import Contract, parse
 

@@ -9,19 +9,18 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-import yaml
-from rich.console import Console
-
 import contracts
 import in_process
+import pytest
 import trivial
+from rich.console import Console
+from trivial import Trivial
+
 from lab.cli import view
 from lab.design import design_file
 from lab.design.plan import Run
 from lab.execution.preflight_inputs import basis
 from lab.study import RUNNING, Replicate
-from trivial import Trivial
 
 SWEEP = "designs/classification_lr_sweep.yaml"
 CHECK = """

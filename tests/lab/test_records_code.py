@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-import yaml
-
 import answered
+import pytest
 import trivial
+import yaml
+from trivial import Trivial
+
 from lab.git import Repository
 from lab.records import studies
 from lab.records.project import Project
-from trivial import Trivial
 
 
 @pytest.fixture(scope="module")

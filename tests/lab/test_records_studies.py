@@ -7,16 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-
 import in_process
+import pytest
 import trivial
+import yaml
+from trivial import Trivial
+
 from lab.analysis.verdict import judge
 from lab.errors import UserError
 from lab.records import model_refs, studies
 from lab.study import Study
-from trivial import Trivial
 
 COMPARISON = {
     "kind": "comparison",

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 import trivial
 import yaml
+from matplotlib.image import imread, imsave
+from trivial import Trivial
+
 from lab import yaml12
 from lab.analysis.verdict import judge
 from lab.errors import UserError
@@ -21,8 +24,6 @@ from lab.records.studies import read
 from lab.report import frame, report
 from lab.review import branch as review
 from lab.review import push, verify
-from matplotlib.image import imread, imsave
-from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments take seconds
 

@@ -17,6 +17,8 @@ import studies
 import tracked
 import trivial
 import yaml
+from trivial import Trivial
+
 from lab.analysis import gate as pure
 from lab.analysis.verdict import judge
 from lab.design.blocks import Guardrail
@@ -28,7 +30,6 @@ from lab.review import branch, gate, promote
 from lab.study import Examples
 from lab.tracking.mlflow import registry
 from lab.tracking.mlflow.model_refs import find
-from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments take seconds
 
