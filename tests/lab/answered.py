@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import trivial
+import yaml
 from trivial import Trivial
 
 MEASURED = 'return {"f1_macro": lr + seed / 1000}'

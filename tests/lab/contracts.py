@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+
 from lab import yaml12
 from lab.contract import Contract, parse
 
@@ -25,6 +26,7 @@ ANSWERS = {
     "dvc_remote_url": ".dvc/storage",
 }
 CONFIG = ("conf", "designs", ".dvc/config", "dvc.yaml", "params.yaml", "lab.yaml")
+VISION_STAGES = ("prepare", "train", "infer", "quant")
 HOOKS = ("check", "item_pictures")
 FOLDER = tempfile.TemporaryDirectory(prefix="lab-tree-")  # of `tree`: gone when the tests end
 

@@ -49,6 +49,9 @@ def about(root: Path, environment: dict[str, str]) -> Iterator[None]:
             for patch in patches:
                 patch.stop()
             sys.path[:] = path
-            for name in set(sys.modules) - modules:
-                if str(getattr(sys.modules[name], "__file__", "")).startswith(str(root)):
+            new = set(sys.modules) - modules
+            own = {name for name in new if str(getattr(sys.modules[name], "__file__", "")).startswith(str(root))}
+            packages = {name.partition(".")[0] for name in own}
+            for name in new:
+                if name.partition(".")[0] in packages:  # also its folders, which have no file
                     del sys.modules[name]

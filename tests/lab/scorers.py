@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+
 from lab.study import Examples
 
 Scorer = Callable[[np.ndarray], np.ndarray]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contracts import VISION
+
 from lab.contract import Contract
 from lab.design import design_file
 from lab.design.expansion import arms

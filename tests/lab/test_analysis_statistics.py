@@ -12,10 +12,11 @@ import pytest
 import scorers
 from hypothesis import given
 from hypothesis import strategies as st
-from lab.analysis import per_item, statistics
 from scipy import optimize, stats
 from scipy.sparse import coo_array
 from statsmodels.stats.proportion import proportion_confint
+
+from lab.analysis import per_item, statistics
 
 pytestmark = pytest.mark.slow  # simulations take seconds
 

@@ -15,6 +15,7 @@ import scorers
 from contracts import VISION
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lab.analysis import verdict
 from lab.analysis.verdict import Verdict
 from lab.design import design_file, expansion, power

@@ -9,19 +9,18 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-import yaml
-from rich.console import Console
-
 import contracts
 import in_process
+import pytest
 import trivial
+from rich.console import Console
+from trivial import Trivial
+
 from lab.cli import view
 from lab.design import design_file
 from lab.design.plan import Run
 from lab.execution.preflight_inputs import basis
 from lab.study import RUNNING, Replicate
-from trivial import Trivial
 
 SWEEP = "designs/classification_lr_sweep.yaml"
 CHECK = """
@@ -36,15 +35,12 @@ def check(settings):
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
-    """The template's project without its stages, and with one commit: copy it before you change it."""
-    root = contracts.render(tmp_path_factory.mktemp("lab") / "project", (*contracts.CONFIG, ".gitignore", "src/lab.py"))
+    """The template's project with one commit, and a check of its own: copy it before you change it."""
+    code = ("src/<<cookiecutter.package>>", *(f"src/{name}.py" for name in ("lab", *contracts.VISION_STAGES)))
+    root = contracts.render(tmp_path_factory.mktemp("lab") / "project", (*contracts.CONFIG, ".gitignore", *code))
     shutil.copytree(trivial.LAB, root / "src" / "lab", ignore=shutil.ignore_patterns("__pycache__"))
     module, _, _ = str(contracts.VISION.check).partition(":")
-    data = [yaml.safe_load(path.read_text()) for path in (root / "conf" / "data").glob("digits*.yaml")]
-    raw = [content["source"]["path"] for content in data]
-    for name, text in {f"src/{module.replace('.', '/')}.py": CHECK, **dict.fromkeys(raw, "the raw data\n")}.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
+    (root / "src" / f"{module.replace('.', '/')}.py").write_text(CHECK)
     project = Trivial(root)
     for command in ("init -q -b main", "add -A", "commit -qm start"):
         git(project, *command.split())

@@ -10,6 +10,7 @@ import pytest
 from contracts import PLAIN, PROJECT, VISION, VISION_TEXT
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lab import contract, nested_keys, yaml12
 from lab.contract import hooks
 from lab.contract.metrics import compiled

@@ -8,12 +8,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
 from lab import yaml12
 from lab.design import overrides
 from lab.design.compose import Composer, composer_of
 from lab.design.sources import HydraSource, ParamsSource
 from lab.errors import UserError
-from omegaconf import OmegaConf
 
 CONF = contracts.tree() / "conf"
 COMPOSER = composer_of(contracts.tree())

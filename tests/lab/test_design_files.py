@@ -9,6 +9,7 @@ import yaml
 from contracts import PLAIN, PROJECT, VISION
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lab import yaml12
 from lab.contract import Contract
 from lab.design import design_file

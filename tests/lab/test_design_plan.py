@@ -15,6 +15,7 @@ from contracts import PLAIN, PROJECT, VISION
 from dulwich.refs import Ref, check_ref_format
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lab.design import design_file, names, overrides
 from lab.design import plan as planning
 from lab.design.compose import composer_of

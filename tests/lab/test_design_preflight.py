@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from contracts import VISION
+
 from lab.design import design_file, power, preflight
 from lab.design import plan as planning
 from lab.design.preflight import Inputs

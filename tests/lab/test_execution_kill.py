@@ -12,10 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 import trivial
-from lab.execution.dvc import workers
 from trivial import Trivial
+
+from lab.execution.dvc import workers
 
 RUN = """
 import json

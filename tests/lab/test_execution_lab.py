@@ -6,9 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
-
 import trivial
+import yaml
 from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # workers take seconds to start

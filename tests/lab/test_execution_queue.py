@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pygit2
 import pytest
-
 import trivial
+from trivial import Trivial
+
 from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.dvc import compatibility, fast_queue, queue_tasks, stock_queue
-from trivial import Trivial
 
 NASTY = [
     "$(touch pwned)",

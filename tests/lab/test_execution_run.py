@@ -9,14 +9,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 import trivial
+from trivial import Trivial
+
 from lab.design import bayesian, models
 from lab.errors import UserError
 from lab.execution import run
 from lab.execution.dvc import compatibility, queue_tasks, workers
 from lab.execution.standings import progress
-from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
 

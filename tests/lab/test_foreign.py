@@ -1,4 +1,4 @@
-"""`lab` on a pipeline that isn't ours: two stages with scikit-learn, no Hydra, metrics in YAML in a folder of their own."""
+"""`lab` on a pipeline that isn't ours: two stages with scikit-learn, no Hydra, metrics in a YAML file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ forest.fit(train.drop(columns="kind"), train["kind"])
 joblib.dump(forest, "work/forest.joblib")
 pathlib.Path("out").mkdir(exist_ok=True)
 score = float(forest.score(test.drop(columns="kind"), test["kind"]))
-yaml.safe_dump({"accuracy": score, "size": {"nodes": sum(t.tree_.node_count for t in forest.estimators_)}}, open("out/scores.yaml", "w"))
+nodes = sum(t.tree_.node_count for t in forest.estimators_)
+yaml.safe_dump({"accuracy": score, "size": {"nodes": nodes}}, open("out/scores.yaml", "w"))
 """,
     "lab.yaml": """
 types: {forest: fit}
@@ -76,7 +77,14 @@ hypothesis:
 seeds: [0, 1, 2]
 comparison: {variable: forest.depth, values: [1, 6]}
 """,
-    ".gitignore": "/work/\n__pycache__/\n/mlflow.db*\n/mlartifacts/\n/models/champion/forest.joblib\n/docs/04-report/*.html\n",
+    ".gitignore": """
+/work/
+__pycache__/
+/mlflow.db*
+/mlartifacts/
+/models/champion/forest.joblib
+/docs/04-report/*.html
+""",
 }
 
 

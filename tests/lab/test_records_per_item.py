@@ -16,6 +16,7 @@ import studies
 import trivial
 import yaml
 from contracts import PLAIN, VISION
+
 from lab.analysis import estimates, per_item
 from lab.records import per_item as records
 from lab.store import Store

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-
 import in_process
+import pytest
 import trivial
+import yaml
+from trivial import Trivial
+
 from lab.analysis.verdict import judge
 from lab.errors import UserError
 from lab.records import model_refs, studies
 from lab.study import Study
-from trivial import Trivial
 
 COMPARISON = {
     "kind": "comparison",
@@ -81,7 +82,8 @@ def test_rows_are_a_designs_own_runs_and_those_it_reuses(ran: Trivial) -> None:
 
 
 def test_a_reference_finds_reused_runs_too(ran: Trivial) -> None:
-    resolve = model_refs.resolver(ran.project())
+    project = ran.project()
+    resolve = model_refs.resolver(project, partial(studies.read, project))
     (first,) = [each.record for each in read(ran, "first").replicates if (each.arm, each.seed) == ("0.1", 1)]
     assert resolve("second:0.1", 1) == first.commit
 

@@ -14,13 +14,14 @@ import studies
 import trivial
 import yaml
 from contracts import VISION
+from trivial import Trivial
+
 from lab.analysis.estimates import sentence
 from lab.analysis.verdict import judge
 from lab.nested_keys import nested
 from lab.records.studies import read
 from lab.report import provenance, report, sections, settings, tables
 from lab.study import Baseline, Study
-from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments and figures take seconds
 

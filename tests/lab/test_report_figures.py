@@ -16,6 +16,8 @@ import contracts
 import pytest
 import studies
 from contracts import VISION
+from matplotlib.colors import to_rgba
+
 from lab.analysis import verdict
 from lab.contract.reports import Way
 from lab.design import design_file
@@ -24,7 +26,6 @@ from lab.report import figures, tables
 from lab.report.figures import drawing, members
 from lab.store import Store
 from lab.study import Study
-from matplotlib.colors import to_rgba
 
 SHIPPED = sorted((contracts.tree() / "designs").glob("*.yaml"))
 

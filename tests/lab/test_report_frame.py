@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from lab.errors import UserError
 from lab.report import frame
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import studies
 from contracts import PLAIN_TEXT, VISION, contract
+
 from lab.analysis.verdict import judge
 from lab.errors import UserError
 from lab.report import figures, report

@@ -8,13 +8,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import answered
+import in_process
 import numpy as np
 import pytest
+import trivial
 import yaml
 from matplotlib.image import imread, imsave
+from trivial import Trivial
 
-import answered
-import trivial
 from lab import yaml12
 from lab.analysis.verdict import judge
 from lab.errors import UserError
@@ -22,10 +24,8 @@ from lab.records.studies import read
 from lab.report import frame, report
 from lab.review import branch as review
 from lab.review import push, verify
-from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments take seconds
-
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def shared(answers: Trivial, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lab(project: Trivial, *arguments: str, code: int = 0) -> str:
     """What `lab` prints on both streams. It ends with `code`, and never with a traceback."""
-    done = project.lab(*arguments, check=False)
+    done = in_process.lab(project.root, *arguments)
     assert done.returncode == code and "Traceback" not in done.stderr, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -194,6 +194,8 @@ def test_it_follows_its_design_to_another_baseline(project: Trivial) -> None:
     tip = git(project, "rev-parse", "HEAD")
     git(project, "switch", "-q", "main")
     (project.root / "other.md").write_text("from main")
+    with (project.root / "params.yaml").open("a") as params:
+        params.write("# as main has them: both have changed, and the run's count\n")
     project.commit("main goes on")
     found = read(project.project(), "small")
     moved = dataclasses.replace(found, commit=git(project, "rev-parse", "main"))
@@ -318,6 +320,19 @@ def test_code_that_checks_itself_is_named(shared: Path, tmp_path: Path) -> None:
     assert problems(clone) == [], "there is nothing to compare with"
 
 
+def test_a_contract_that_was_changed_afterwards_is_named(shared: Path, tmp_path: Path) -> None:
+    """And judges nothing: the verdict is by that of the commit that the runs started from."""
+    clone = clone_of(shared, tmp_path / "clone")
+    for key, value in {"user.name": "Test", "user.email": "test@localhost"}.items():
+        git(clone, "config", key, value)
+    contract = yaml12.mapping((clone.root / "lab.yaml").read_text())
+    contract["metrics"]["*.f1_macro"] |= {"direction": "minimize", "exact": True}
+    (clone.root / "lab.yaml").write_text(yaml12.dump(contract))
+    clone.commit("less is better")
+    [problem] = problems(clone)
+    assert problem.startswith("lab.yaml is not as the baseline has it, nor the default branch of origin")
+
+
 # Whether a model is right on each of twelve test images.
 RIGHT = {"old": [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1], "new": [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1]}
 PREPARE = """
@@ -337,7 +352,7 @@ if stage == "infer":
 """
 
 # What lab.yaml names for them: an accuracy of weighted images, and how a picture is shown.
-PICTURES = '''
+PICTURES = """
 def score(frame):
     return frame.assign(score=frame["correct"].astype(float), surety=frame["confidence"])
 
@@ -365,7 +380,7 @@ def legend(frame, colours):
 def accuracy(frame, metric):
     correct = frame["correct"].to_numpy(float)
     return lambda weights: correct @ weights / weights.sum(0)
-'''
+"""
 
 
 @pytest.fixture

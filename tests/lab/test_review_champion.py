@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import answered
+import in_process
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +17,11 @@ import studies
 import tracked
 import trivial
 import yaml
+from trivial import Trivial
+
 from lab.analysis import gate as pure
 from lab.analysis.verdict import judge
-from lab.design.models import Guardrail
+from lab.design.blocks import Guardrail
 from lab.records import champion as champions
 from lab.records.commit import Commit
 from lab.records.git_record import GitRecord
@@ -27,7 +30,6 @@ from lab.review import branch, gate, promote
 from lab.study import Examples
 from lab.tracking.mlflow import registry
 from lab.tracking.mlflow.model_refs import find
-from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # experiments take seconds
 
@@ -101,10 +103,17 @@ def weights(project: Trivial) -> str:
     return file.read_text()
 
 
+def lab(project: Trivial, *arguments: str) -> str:
+    """What `lab` prints, in this process."""
+    done = in_process.lab(project.root, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def refusal(project: Trivial, *arguments: str) -> str:
     """The message of a promotion that is refused, and leaves everything as it was."""
     before = project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout
-    done = project.lab("promote", *arguments, check=False)
+    done = in_process.lab(project.root, "promote", *arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
     assert (project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout) == before
     return done.stderr
@@ -113,7 +122,7 @@ def refusal(project: Trivial, *arguments: str) -> str:
 def test_a_supported_design_makes_the_first_champion(project: Trivial) -> None:
     (project.root / "notes.txt").write_text("staged, and none of the champion's business")
     project.call("git", "add", "notes.txt")
-    told = project.lab("promote", "designs/small.yaml").stdout
+    told = lab(project, "promote", "designs/small.yaml")
     assert "infer.f1_macro: 0.5; over 2 seeds 0.5008" in told
     assert project.call("git", "show", "--format=%P", "--name-only", "HEAD").stdout.split()[1:] == FILES
     assert project.call("git", "status", "--short").stdout == "A  notes.txt\n"
@@ -129,7 +138,7 @@ def test_a_supported_design_makes_the_first_champion(project: Trivial) -> None:
 def test_a_colleague_gets_its_files_from_the_remote(project: Trivial, tmp_path: Path) -> None:
     project.call("dvc", "remote", "add", "--force", "--default", "shared", str(tmp_path / "data"))
     project.commit("a remote")
-    project.lab("promote", "small")
+    lab(project, "promote", "small")
     project.call("dvc", "push", "models/champion/champion.dvc")
     project.call("git", "clone", "-q", ".", str(tmp_path / "clone"))
     clone = Trivial(tmp_path / "clone")
@@ -152,18 +161,18 @@ def test_a_run_that_no_design_asked_for_is_promoted_by_the_one_that_it_answers(p
     project.call("dvc", "exp", "run", "--temp", "-n", "plain", "-S", "lr=0.55", "infer")
     assert "plain answers no design" in refusal(project, "plain")
     answered.design(project, "after", 0.55, 0.1)
-    told = project.lab("run", "after", "--force").stdout
+    told = lab(project, "run", "after", "--force")
     assert "reused" in told and told.rstrip().endswith("4 finished")
-    line = next(line for line in project.lab("status").stdout.splitlines() if "after" in line)
+    line = next(line for line in lab(project, "status").splitlines() if "after" in line)
     assert line.split() == ["after", "4"], "three of the four are others'"
-    assert "plain is the champion" in project.lab("promote", "plain").stdout
+    assert "plain is the champion" in lab(project, "promote", "plain")
     assert (said(project)["design"], said(project)["seed"]) == ("after", 0)
 
 
 def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> None:
     promote.promote(project.project(), "small")
     first = said(project)
-    told = project.lab("promote", "large", "--force", "cats are rare here").stdout
+    told = lab(project, "promote", "large", "--force", "cats are rare here")
     assert "overridden: a regression hidden by the mean" in told and f"before it was {first['experiment']}" in told
     second = said(project)
     assert second["forced"]["reason"] == "cats are rare here" and "cat.f1" in second["forced"]["objections"][0]
@@ -171,7 +180,7 @@ def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> No
     path = project.root / "models/champion/champion.yaml"
     earlier = path.read_text().replace("replaces: ", "beats: ")
     assert champions.parsed(earlier).replaces == first["experiment"], "as it was called before"
-    project.lab("promote", "--rollback")
+    lab(project, "promote", "--rollback")
     assert said(project) == first and weights(project).startswith("0.5 ")
     assert project.call("git", "log", "-3", "--format=%s").stdout.splitlines() == [
         f"Champion: back to {first['experiment']}",
@@ -305,6 +314,32 @@ def test_a_class_that_got_worse_is_found_in_the_images() -> None:
     told = "".join(pure.hidden(pairs, "new", judge(pairs, examples), examples))
     assert told.count("hidden by the mean") == 1 and "infer.classes.3.f1 -0.26" in told
     assert "".join(pure.hidden(pairs, "new", judge(pairs), Examples())) == ""
+
+
+def test_a_part_of_the_items_that_got_worse_is_found() -> None:
+    """By a column that the contract says divides them."""
+    generator = np.random.default_rng(0)
+    sites = np.where(np.arange(300) < 60, "B", "A")
+
+    def frame(arm: str) -> pd.DataFrame:
+        rates = {"A": 0.02, "B": 0.6} if arm == "new" else {"A": 0.25, "B": 0.1}
+        wrong = generator.random(300) < np.array([rates[site] for site in sites])
+        labels = np.array(["cat", "dog"])[np.arange(300) % 2]
+        predicted = np.where(wrong, "none", labels)
+        paths = [f"{i}.png" for i in range(300)]
+        content = {"path": paths, "site": sites, "actual": labels, "predicted": predicted, "correct": ~wrong}
+        return pd.DataFrame(content)
+
+    frames = {(arm, 0): frame(arm) for arm in (pure.NAME, "new")}
+
+    def metrics(arm: str, seed: int) -> dict:
+        return {"infer": {"accuracy": float(frames[arm, seed]["correct"].mean()), "images": 300}}
+
+    hypothesis = studies.hypothesis("infer.accuracy", arm="new", versus=pure.NAME)
+    design = studies.comparison("a", [pure.NAME, "new"], "infer", hypothesis=hypothesis, seeds=[0])
+    pairs, examples = studies.made("made", metrics, design), scorers.examples(frames)
+    [told] = pure.hidden(pairs, "new", judge(pairs, examples), examples)
+    assert "a regression hidden by the mean: infer.accuracy of site B -0.483 [" in told and "after Holm over 2" in told
 
 
 def test_what_has_no_files_is_refused_and_leaves_nothing(project: Trivial) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import offline
 import pytest
 import tracked
+
 from lab.tracking.conformance import SinkConformance, Stored
 from lab.tracking.mlflow.sink import MlflowSink
 from lab.tracking.settings import Settings

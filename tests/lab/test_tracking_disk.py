@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import tracked
+from tracked import dump, export
+
 from lab.records.project import Project
 from lab.tracking import background
 from lab.tracking import mirror as mirrors
 from lab.tracking.conformance import Question, question
-from tracked import dump, export
 
 pytestmark = pytest.mark.slow
 

@@ -17,6 +17,9 @@ import pytest
 import tracked
 import trivial
 import yaml
+from tracked import dump, export
+from trivial import Trivial
+
 from lab.errors import UserError
 from lab.execution.dvc import workers
 from lab.records import studies
@@ -24,8 +27,6 @@ from lab.report import frame, pages
 from lab.tracking import settings
 from lab.tracking.mirror import Mirror
 from lab.tracking.sink import Trouble
-from tracked import dump, export
-from trivial import Trivial
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import tracked
 import trivial
+from tracked import dump, export, send
+
 from lab.tracking.conformance import START, Experiment, Question, one, question, run
 from lab.tracking.sink import Trouble
-from tracked import dump, export, send
 
 SLOW = pytest.mark.slow
 

@@ -13,6 +13,7 @@ import pytest
 from contracts import TRIVIAL
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lab.design import design_file
 from lab.records.git_record import GitRecord
 from lab.records.project import Project

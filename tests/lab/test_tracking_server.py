@@ -16,10 +16,11 @@ import contracts
 import pytest
 import tracked
 import yaml
+from tracked import dump, export, send
+
 from lab.tracking import mirror
 from lab.tracking.conformance import one, question
 from lab.tracking.sink import Trouble
-from tracked import dump, export, send
 
 pytestmark = pytest.mark.slow
 

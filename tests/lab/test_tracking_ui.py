@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tracked
-from lab.tracking.conformance import one, question
-from lab.tracking.mlflow import views
 from PIL import Image
 from tracked import send
+
+from lab.tracking.conformance import one, question
+from lab.tracking.mlflow import views
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [

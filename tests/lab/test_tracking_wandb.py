@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import tracked
+from offline import stored
+
 from lab.tracking.conformance import START, Experiment, Question, run
 from lab.tracking.sink import Report, Trouble
 from lab.tracking.wandb.sink import WandbSink
-from offline import stored
 
 pytestmark = [
     pytest.mark.slow,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 import answered
+import pytest
 import trivial
+
 from lab.nested_keys import flat
 
 ITS_OWN = ("started", "ended", "seconds")  # moments differ

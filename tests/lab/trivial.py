@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import contracts
 import pygit2
 import yaml
 from omegaconf import OmegaConf
 from pygit2.enums import FileMode
 
-import contracts
 from lab.design.plan import Run, run_key
 from lab.execution.dvc import queue_tasks
 from lab.execution.dvc.backend import DvcBackend

@@ -3,13 +3,16 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
+from hashlib import md5
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from workspace import PACKAGE, SMALL, Workspace, load
@@ -147,8 +150,8 @@ def test_a_model_of_a_revision_or_a_file(trained: Get, task: str, tmp_path: Path
     own = space.files()["metrics/infer.json"]
     for command in (
         ["git", "init", "-q"],
-        ["dvc", "init", "-q"],
-        ["dvc", "commit", "-fq", "train"],
+        [sys.executable, "-m", "dvc", "init", "-q"],
+        [sys.executable, "-m", "dvc", "commit", "-fq", "train"],
         ["git", "add", "-A"],
     ):
         subprocess.run(command, cwd=space.root, check=True)
@@ -164,6 +167,8 @@ def test_a_model_of_a_revision_or_a_file(trained: Get, task: str, tmp_path: Path
     for name in ("v1", "kept.pt"):
         space.run("infer", *small, f"infer.model={name}")
         assert space.files()["metrics/infer.json"] == own
+        (used,) = yaml.safe_load(space.files()["effective/infer.yaml"])[0]["used"]["models"]
+        assert (used["from"], used["md5"]) == (name, md5((space.root / "kept.pt").read_bytes()).hexdigest())
     assert "no model called v9" in space.message("infer", *small, "infer.model=v9")
 
 

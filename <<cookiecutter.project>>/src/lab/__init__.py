@@ -1,1 +1,1 @@
-"""From a question in designs/ to its answer: the machinery, which knows the project by its contract (lab.yaml) alone."""
+"""From a question in designs/ to its answer: the machinery, which knows a project by its contract, lab.yaml, alone."""

@@ -1,7 +1,7 @@
-"""The project's git repository: read from its objects, without touching the work tree, and written to in commits of its own.
+"""The project's git repository: read from its objects, without touching the work tree; written to in own commits.
 
-Only this module knows pygit2 and starts git. Objects are read by pygit2 (a file in 0.2 ms); what git does with the network,
-the index or the work tree is left to git.
+Only this module knows pygit2 and starts git. Objects are read by pygit2 (a file in 0.2 ms); what git does with the
+network, the index or the work tree is left to git.
 """
 
 from __future__ import annotations

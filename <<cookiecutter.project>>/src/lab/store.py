@@ -92,8 +92,8 @@ class Store:
     def push(self, wanted: Mapping[str, str], along: Iterable[str]) -> int:
         """Send outputs by their hashes to the default remote, with the files of those that are folders.
 
-        By hash, and to the remote that is configured here: `dvc push` of an experiment asks its own commit for the remote,
-        which may be older than that.
+        By hash, and to the remote that is configured here: `dvc push` of an experiment asks its own commit for the
+        remote, which may be older than that.
 
         Args:
             wanted: what each hash is, for people; all of it has to be on the remote afterwards.
@@ -124,13 +124,13 @@ class Store:
         if missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise UserError(
-                f"{missing[0]}{more} is neither in DVC's cache here nor on the remote {name}, so nothing was pushed to git: "
-                "push from where it ran"
+                f"{missing[0]}{more} is neither in DVC's cache here nor on the remote {name}, so nothing was pushed to "
+                "git: push from where it ran"
             )
         return len(sent.transferred)
 
     def _with_files(self, md5: str) -> list[str]:
-        """The hash of an output, and where that is a folder those of its files: DVC's cloud would take the list for all."""
+        """The hash of an output, and of its files where it is a folder: DVC's cloud would take the list for all."""
         listing = self.file(md5) if md5.endswith(".dir") else None
         return [md5, *(entry["md5"] for entry in json.loads(listing.read_text()))] if listing else [md5]
 
@@ -142,7 +142,7 @@ class Store:
 
     @property
     def remote_place(self) -> str:
-        """The same for other clones: a folder that the config names from .dvc/ on, as they reach it from the project's root."""
+        """The same for other clones: a folder, which the config names from .dvc/ on, from the project's root."""
         from dvc.config_schema import ExpPath, RelPath
 
         url = self.config["remote"].get(self.config["core"].get("remote", ""), {}).get("url", "")
@@ -156,6 +156,6 @@ class Store:
         if "://" in url or not Path(url).is_relative_to(self.root):
             return ""
         return (
-            f"DVC's remote {name} is a folder of this project, {Path(url).relative_to(self.root)}: nobody else reaches it. "
-            f"dvc remote modify {name} url URL, git commit, and push again"
+            f"DVC's remote {name} is a folder of this project, {Path(url).relative_to(self.root)}: nobody else reaches "
+            f"it. dvc remote modify {name} url URL, git commit, and push again"
         )

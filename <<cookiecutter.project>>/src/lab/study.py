@@ -119,8 +119,8 @@ class Replicate:
 class Examples:
     """What was said of each test item: a table a run, by arm and seed, and what makes a metric of such a table.
 
-    `scorer` takes a table (a row an item) and a metric's name, and gives a function of weights (items, b), how often each
-    item counts, to the metric's values (b,); None for a metric that the items don't tell.
+    `scorer` takes a table (a row an item) and a metric's name, and gives a function of weights (items, b), how often
+    each item counts, to the metric's values (b,); None for a metric that the items don't tell.
     """
 
     frames: Mapping[tuple[str, int], Any] = field(default_factory=dict)
@@ -144,8 +144,8 @@ class Study:
         design: the question.
         contract: that of the commit which the runs started from: what a metric means is not changed afterwards.
         commit: the baseline: the commit that the runs started from, the last of them where all are other designs'.
-        path, text: the design's file as HEAD has it, so that a design that was changed after its runs shows (`digest` is
-            not theirs); where HEAD has none, as the baseline has.
+        path, text: the design's file as HEAD has it, so that a design that was changed after its runs shows (`digest`
+            is not theirs); where HEAD has none, as the baseline has.
         replicates: each arm with each seed.
         baseline: what is known of the baseline.
         project: where the records come from; for those who need their files.

@@ -189,15 +189,12 @@ def over_items(
     for arm in filter(None, (by_seed.arm, by_seed.versus)):
         frames[arm] = [examples.frames[arm, seed] for seed in by_seed.values if (arm, seed) in examples.frames]
         if len(frames[arm]) < len(by_seed.values):
-            said = f"what was said of each test {item}"
-            return None, f"{said} is not in DVC's cache here for {arm}: dvc pull brings it"
+            what = f"what was said of each test {item}"
+            return None, f"{what} is not in DVC's cache here for {arm}: dvc pull brings it"
         recorded = study.values(arm, metric)
         for frame, seed in zip(frames[arm], by_seed.values, strict=True):
             if not agrees(frame, metric, recorded[seed], examples):
-                return (
-                    None,
-                    f"{metric} does not follow from the cached test {item}s of {arm}, seed {seed}",
-                )
+                return None, f"{metric} does not follow from the cached test {item}s of {arm}, seed {seed}"
     column = predictions.item if predictions else "path"
     scored = per_item.difference(frames[by_seed.arm], frames[by_seed.versus], metric, examples, column)
     assert scored is not None

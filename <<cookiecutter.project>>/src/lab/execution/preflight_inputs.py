@@ -26,6 +26,7 @@ from lab.study import FINISHED, Replicate
 if TYPE_CHECKING:
     from lab.contract import Contract
     from lab.design.models import Design
+    from lab.design.pipeline import Pipeline
     from lab.design.plan import Plan
     from lab.records.git_record import GitRecord
     from lab.records.planning import Planner
@@ -207,16 +208,21 @@ def tracking(root: Path) -> str:
 
 
 def missing_data(project: Project, plan: Plan) -> str:
-    """Which of the plan's data are not there, and what to do; empty where all are, or no setting names them."""
-    key = project.contract.raw_data
-    if key is None:
-        return ""
-    commit = project.commit(str(project.head))
-    for path, params in {str(nested_keys.get(run.params, key)): run.params for run in plan.runs}.items():
+    """Which file or folder that the plan's runs depend on is not there, and what to do; empty where all are."""
+    commit, raw_data = project.commit(str(project.head)), project.contract.raw_data
+    raw = {str(nested_keys.get(run.params, raw_data)) for run in plan.runs} if raw_data else set()
+    for path in (*sorted(raw), *sorted(inputs_of(commit.pipeline, plan) - raw)):
         if not (project.root / path).exists():
-            return f"{path} is not there: dvc pull, or set {key}"
-        if commit.data(params) is None:
+            return f"{path} is not there: dvc pull{f', or set {raw_data}' if path in raw else ''}"
+        if not Path(path).is_absolute() and commit.version(path) is None:
             return (
                 f"{path} is known to neither git nor DVC, so that queued runs would miss it: dvc add {path}, git commit"
             )
     return ""
+
+
+def inputs_of(pipeline: Pipeline, plan: Plan) -> set[str]:
+    """What the stages of the plan's runs depend on, but for what other stages write."""
+    runs = [(stage, run.params) for run in plan.runs for stage in pipeline.chain(run.target)]
+    deps = {dep for stage, params in runs for dep in pipeline.deps(stage, params)}
+    return {dep for dep in deps if pipeline.maker(dep, runs[0][1]) is None}

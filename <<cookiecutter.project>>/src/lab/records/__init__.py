@@ -1,1 +1,1 @@
-"""What git and the backend know of the project's runs, read once a command: records, studies, plans on this repository."""
+"""What git and the backend know of the project's runs, read once a command: records, studies, plans."""

@@ -44,7 +44,7 @@ class Commit:
         return self.project.pipeline(self.git.object_id(self.rev, PIPELINE), lambda: self.text(PIPELINE))
 
     def code(self, params: dict[str, Any], stage: str) -> str:
-        """What a run up to `stage` is made by, as a hash: the stages' definitions, and the files of git that they depend on.
+        """What a run up to `stage` is made by, as a hash: the stages' definitions, and the files that they depend on.
 
         They are those of dvc.yaml, so that DVC and lab mean the same by it. The raw data is `data`'s part.
         """
@@ -52,26 +52,26 @@ class Commit:
         raw = self._raw_data(params)
         for name in self.pipeline.chain(stage):
             deps = [dep for dep in self.pipeline.deps(name, params) if dep != raw]
-            ids = {dep: self._version(dep) for dep in deps if not self.pipeline.maker(dep, params)}
+            ids = {dep: self.version(dep) for dep in deps if not self.pipeline.maker(dep, params)}
             parts.append([name, self.pipeline.definition(name, params), ids])
-        parts.append([self._version(name) for name in self.contract.models_named(params)])  # of those that are files
+        parts.append([self.version(name) for name in self.contract.models_named(params)])  # of those that are files
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     def data(self, params: dict[str, Any]) -> str | None:
-        """The version of the raw data that `params` name: the git id of the path, or of the .dvc file that stands for it.
+        """The version of the raw data that `params` name: the git id of the path, or of its .dvc file.
 
-        None where git knows neither, so that nobody can tell whether two runs saw the same data. Empty in a project whose
-        data no setting names: then it is part of the code.
+        None where git knows neither, so that nobody can tell whether two runs saw the same data. Empty in a project
+        whose data no setting names: then it is part of the code.
         """
         if self.contract.raw_data is None:
             return ""
         raw = self._raw_data(params)
-        return self._version(raw) if raw else None
+        return self.version(raw) if raw else None
 
     def _raw_data(self, params: dict[str, Any]) -> str:
         return str(get(params, self.contract.raw_data) or "") if self.contract.raw_data else ""
 
-    def _version(self, source: str) -> str | None:
+    def version(self, source: str) -> str | None:
         """The git id of a path, or of the .dvc file that stands for it or for a folder above it; None without one."""
         path = PurePosixPath(source)
         if path.is_absolute() or ".." in path.parts:
@@ -130,7 +130,7 @@ class Commit:
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """The content of each metrics file by its name, of the stages that ran with this commit's params, where it is whole."""
+        """The content of each metrics file by its name, where it is whole: of the stages that ran with these params."""
         contents = {
             name: self._parsed(path) for path, name in self.pipeline.metrics_files(self.contract, self.params).items()
         }

@@ -1,7 +1,7 @@
 """Records: each run as git knows it, with its params, metrics and status.
 
-Read from git's objects and from the backend on this machine, in one pass: about 2 ms a record, where `dvc exp show` takes
-120 ms. A failed run has no metrics: the files in its commit are its baseline's.
+Read from git's objects and from the backend on this machine, in one pass: about 2 ms a record, where `dvc exp show`
+takes 120 ms. A failed run has no metrics: the files in its commit are its baseline's.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class GitRecord:
 
     @property
     def checkout(self) -> str:
-        """The command that brings its files into the work tree: of the stages that it ran, which `dvc exp apply` wants all."""
+        """What brings its files into the work tree: `dvc exp apply` wants those of all stages, also if not run."""
         return f"git switch --detach {self.commit[:12]} && dvc checkout {' '.join(self.content.stages)}"
 
     def text(self, path: str) -> str:
@@ -125,7 +125,8 @@ class GitRecord:
     def started(self) -> datetime | None:
         """When the first stage that runs don't share really ran; None in the queue.
 
-        One that has not finished started when its training did or, where it has not come to that, when a worker took it.
+        One that has not finished started when its training did or, where it has not come to that, when a worker took
+        it.
         """
         if self.pending is not None and self.status in (RUNNING, FAILED):
             return self._epoch_log[0] or _time(self.pending.taken)

@@ -1,4 +1,4 @@
-"""What a design calls a model, as a commit that can't change: an experiment, tag, branch, another design's run, the champion."""
+"""What a design calls a model, as a commit that can't change: experiment, tag, another design's run, the champion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def resolver(project: Project, read_study: Callable[[str], Study]) -> Callable[[str, int], str]:
-    """A function of a name and a seed that gives the full hash of a commit, or the name itself of a file of the project.
+    """A function of a name and a seed that gives the full hash of a commit, or the name itself of a file.
 
     `read_study` gives the study of a design, by its name.
     """

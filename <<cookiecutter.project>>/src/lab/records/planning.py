@@ -27,7 +27,7 @@ class Planner:
         project: where dates are looked up.
         path: the design's file.
         resolve: turns what the design calls a model, for a seed, into a commit.
-        tree: where the config, dvc.yaml and lab.yaml are read: the project, or a folder that has them as another commit had.
+        tree: where the config, dvc.yaml and lab.yaml are read: the project, or a folder that has another commit's.
 
     Raises:
         UserError: a file that is no design, or whose name another design has.

@@ -30,7 +30,7 @@ class Project:
     Args:
         root: its folder.
         pending: tells what the backend has queued, running, or failed.
-        tracked: gives the commit of a model that only a tracking server knows by that name, and None for any other name.
+        tracked: gives the commit of a model that only a tracking server knows by that name; None for any other.
 
     Raises:
         UserError: it has no contract; where git is asked for more than HEAD, it is in no repository.
@@ -96,7 +96,7 @@ class Project:
     # Records
 
     def records(self) -> list[GitRecord]:
-        """All records: finished experiments, HEAD's history, and what the backend has. Within each the older come first."""
+        """All records: HEAD's history, finished experiments, what the backend has; within each the older first."""
         if self._records is None:
             pending = (
                 self.pending()
@@ -160,8 +160,8 @@ class Project:
     def answer(self, params: dict[str, Any], stage: str, head: str | None = None) -> GitRecord | None:
         """The record of a run with `params` up to a stage on the commit `head` (left out, HEAD), of any design.
 
-        It has the same config, code and data. A finished one answers best, then one that is running, queued or failed; of
-        two that are alike, the later. Data that git does not know is only taken for the same on the same commit.
+        It has the same config, code and data. A finished one answers best, then one that is running, queued or failed;
+        of two that are alike, the later. Data that git does not know is only taken for the same on the same commit.
         """
         return answer(self, self.by_key(), params, stage, head)
 

@@ -1,7 +1,7 @@
 """Studies read from git: a design, and for each of its arms and seeds the record that answers it.
 
-A study is read as the commit has it on which the design ran, so that the same records give the same study on any clone and
-at any later time, whatever has become of the design file and of conf/ since.
+A study is read as the commit has it on which the design ran, so that the same records give the same study on any clone
+and at any later time, whatever has become of the design file and of conf/ since.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def check(project: Project, name: str | None = None) -> Result:
     if not has_items and f'"basis": "{IMAGES}"' in numbers:
         raise UserError(
             f"the verdict on {name} rests on what was said of each test {study.contract.item}, which is not on the "
-            f"branch, in DVC's cache or on its remote: lab review {name} --push where the runs are, and access to the remote here"
+            f"branch, in DVC's cache or on its remote: lab review {name} --push where the runs are, and access to the "
+            "remote here"
         )
     judged = verdict.judge(study, per_item.read(study))
     problems = [

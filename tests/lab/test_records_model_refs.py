@@ -6,48 +6,48 @@ from typing import Any
 
 import pytest
 
-from project import load
-
-revisions = load("results.revisions")
-Reference = load("design.revisions").Reference
-UserError = load("errors").UserError
-
-
-def row(arm: str, seed: int, commit: str, status: str = "finished") -> Any:
-    return SimpleNamespace(arm=arm, seed=seed, status=status, record=SimpleNamespace(commit=commit))
+from lab.design.model_refs import Reference
+from lab.errors import UserError
+from lab.records import model_refs
+from lab.study import FAILED, FINISHED, Replicate
+from lab.tracking.mlflow.model_refs import find
 
 
-ROWS = [row("none", 0, "a"), row("none", 1, "b"), row("mixup", 0, "c", "failed")]
+def replicate(arm: str, seed: int, commit: str, status: str = FINISHED) -> Replicate:
+    return Replicate(arm, {}, seed, SimpleNamespace(commit=commit, status=status))
 
 
-def study(rows: list[Any]) -> Any:
-    return SimpleNamespace(rows=rows, path="designs/study.yaml")
+REPLICATES = [replicate("none", 0, "a"), replicate("none", 1, "b"), replicate("mixup", 0, "c", FAILED)]
+
+
+def study(replicates: list[Replicate]) -> Any:
+    return SimpleNamespace(replicates=replicates, path="designs/study.yaml")
 
 
 def test_the_run_of_the_arm_and_the_seed_is_meant() -> None:
-    assert revisions.of_design(study(ROWS), Reference("study", "none", 0)) == "a"
-    assert revisions.of_design(study(ROWS), Reference("study", "none", 1)) == "b"
+    assert model_refs.of_design(study(REPLICATES), Reference("study", "none", 0)) == "a"
+    assert model_refs.of_design(study(REPLICATES), Reference("study", "none", 1)) == "b"
 
 
 @pytest.mark.parametrize(
-    ("rows", "reference", "words"),
+    ("replicates", "reference", "words"),
     [
         ([], Reference("study", "none", 0), "no run of study has finished: lab run designs/study.yaml first"),
-        (ROWS, Reference("study", "non", 0), "no finished run of non with seed 0. Did you mean 'none'?"),
-        (ROWS, Reference("study", "none", 2), "no finished run of none with seed 2"),
-        (ROWS, Reference("study", "mixup", 0), "no finished run of mixup with seed 0"),
+        (REPLICATES, Reference("study", "non", 0), "no finished run of non with seed 0. Did you mean 'none'?"),
+        (REPLICATES, Reference("study", "none", 2), "no finished run of none with seed 2"),
+        (REPLICATES, Reference("study", "mixup", 0), "no finished run of mixup with seed 0"),
     ],
 )
-def test_what_has_not_run(rows: list[Any], reference: Any, words: str) -> None:
+def test_what_has_not_run(replicates: list[Replicate], reference: Any, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        revisions.of_design(study(rows), reference)
+        model_refs.of_design(study(replicates), reference)
     assert words in str(caught.value)
 
 
 def test_names_of_a_tracking_server_are_asked_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(revisions.records, "read", lambda root: [])
-    monkeypatch.setattr(revisions, "of_git", lambda root, known, name: f"commit of {name}")
-    resolve = revisions.resolver(tmp_path, {"models:/seeds/3": "abc"}.get)
+    monkeypatch.setattr(model_refs, "of_git", lambda project, name: f"commit of {name}")
+    project: Any = SimpleNamespace(root=tmp_path, tracked={"models:/seeds/3": "abc"}.get)
+    resolve = model_refs.resolver(project, lambda name: study([]))
     assert resolve("models:/seeds/3", 0) == "commit of abc"
     assert resolve("main", 0) == "commit of main"
 
@@ -55,7 +55,6 @@ def test_names_of_a_tracking_server_are_asked_there(monkeypatch: pytest.MonkeyPa
 def test_a_model_of_mlflow_is_the_experiment_that_it_stands_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = load("tracking.revisions").find
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert find(tmp_path, "some-branch") is None
     with pytest.raises(UserError, match="lab mirror --all"):
