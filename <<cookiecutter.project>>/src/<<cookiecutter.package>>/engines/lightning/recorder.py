@@ -22,7 +22,7 @@ class Recorder(pl.Callback):
     """The epoch log's rows, the best and the last model, and the state that a killed run goes on from."""
 
     def __init__(self, cfg: DictConfig, metric: str, model: ModelFile, work: Path):
-        """`metric`, such as `val/accuracy`, says which epoch is the best; `model` is what all share, without weights."""
+        """`metric`, such as `val/accuracy`, says which epoch is best; `model` is what all share, without weights."""
         self.cfg, self.metric, self.model, self.work = cfg, metric, model, work
         self.sign = registry.sign(model.task, metric.removeprefix("val/"))
         self.history: list[dict[str, Any]] = []
