@@ -15,7 +15,11 @@ from jinja2 import Environment
 
 PROJECT = "<<cookiecutter.project>>"
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text())
-CHOICES = {question: values for question, values in QUESTIONS.items() if isinstance(values, list)}
+CHOICES = {
+    question: values
+    for question, values in QUESTIONS.items()
+    if isinstance(values, list) and not question.startswith("_")
+}
 # The choices don't depend on one another: going round each list meets every value without multiplying them.
 LONGEST = max(map(len, CHOICES.values()))
 ROWS = zip(*(islice(cycle(values), LONGEST) for values in CHOICES.values()), strict=True)

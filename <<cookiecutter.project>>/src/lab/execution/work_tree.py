@@ -14,7 +14,9 @@ from lab.records.commit import LOCK, PARAMS, PIPELINE
 if TYPE_CHECKING:
     from lab.records.project import Project
 
-CONFIG, DOCS = "conf", "docs"
+CONFIG = "conf"
+# What lab itself writes, also while experiments run: reports, and where they are shown unless a server is named.
+OWN = ["docs", "mlartifacts", "mlflow.db", "mlflow.db-shm", "mlflow.db-wal", "wandb"]
 
 
 def ready(project: Project) -> str:
@@ -43,7 +45,7 @@ def dirty(project: Project) -> list[str]:
     needed = [CONFIG, FILE, PIPELINE, *(path for stage in pipeline.stages for path in pipeline.deps(stage, params))]
     changed = []
     for is_new, path in _changes(project):
-        if _is_in(path, [DOCS]):  # a report may be written while experiments run
+        if _is_in(path, OWN):
             continue
         matters = _is_in(path, needed) or path.endswith(".dvc") if is_new else True
         if matters and not _is_in(path, written):
