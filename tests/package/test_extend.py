@@ -66,6 +66,9 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         shutil.copy(PROJECT / name, root / name)
     for section in ("A model", "A metric", "A data source", "A task"):
         write(root, section)
+    data = root / "conf" / "data" / "digits_value.yaml"
+    small = data.read_text().replace("image_size: 64", "image_size: 32").replace("batch_size: 32", "batch_size: 128")
+    data.write_text(small.replace("[A, B]", "[A]"))
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@localhost"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "what the page adds"]):
         subprocess.run([*git, *command], cwd=root, check=True)
@@ -137,7 +140,7 @@ def test_the_projects_own_tests_find_a_task(extended: Workspace, owned: Path) ->
 def test_the_best_epoch_is_the_one_with_the_least_error(extended: Workspace, owned: Path, tmp_path: Path) -> None:
     workspace = extended.copy(tmp_path / "project")
     shutil.copytree(owned / "data", workspace.root / "data", dirs_exist_ok=True)
-    workspace.run("train", "task=value", "training.max_epochs=3", "training.patience=2", "data.image_size=32")
+    workspace.run("train", "task=value", "training.max_epochs=3", "training.patience=2", "data.batch_size=32")
     rows = (workspace.root / "dvclive" / "plots" / "metrics" / "val" / "mae.tsv").read_text().splitlines()[1:]
     errors = [float(row.split("\t")[1]) for row in rows]
     trained = json.loads((workspace.root / "metrics" / "train.json").read_text())
