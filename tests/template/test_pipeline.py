@@ -118,12 +118,12 @@ def test_plots_and_tables_render(baseline, task: str, tmp_path: Path) -> None:
 
 
 def test_the_projects_own_tests(bake, environment) -> None:
-    """All of them in one project; those for which the task's own config counts in one of the other task, too."""
+    """In a project of each task; those that train in one alone, since both tasks are in each project."""
     done = bake(environment, project="own-tests", task="classification").run("make", "test")
-    assert " passed" in done.stdout
-    parts = ("config", "design_compose", "design_files", "design_plan", "tracking_lab")
-    config = (f"tests/test_{part}.py" for part in parts)
-    bake(environment, project="own-config-tests", task="detection").run("python", "-m", "pytest", *config)
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed and int(passed[1]) <= 60, done.stdout[-500:]
+    other = bake(environment, project="own-config-tests", task="detection")
+    other.run("python", "-m", "pytest", "-m", "not slow")
 
 
 @pytest.mark.xdist_group("classification")
