@@ -12,7 +12,7 @@ import pytest
 import trivial
 from trivial import Trivial
 
-from lab.design import bayesian, models
+from lab.design import bayesian, blocks, models
 from lab.errors import UserError
 from lab.execution import run
 from lab.execution.dvc import compatibility, queue_tasks, workers
@@ -187,8 +187,8 @@ def test_the_history_holds_what_no_experiment_does(project: Trivial) -> None:
 
 
 def test_a_bayesian_search_is_replayed() -> None:
-    ranges = {"lr": models.Range(low=0.001, high=0.1, log=True), "model": ["a", "b"]}
-    sweep = models.SweepConfig(strategy="bayesian", max_runs=9, parallel=2, parameters=ranges)
+    ranges = {"lr": blocks.Range(low=0.001, high=0.1, log=True), "model": ["a", "b"]}
+    sweep = blocks.SweepConfig(strategy="bayesian", max_runs=9, parallel=2, parameters=ranges)
     design = models.SweepDesign(name="d", kind="sweep", type="train", title="?", sweep=sweep)
 
     def undisturbed(trials: list) -> list:

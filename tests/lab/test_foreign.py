@@ -22,12 +22,12 @@ stages:
     cmd: python code/split.py
     deps: [code/split.py, flowers.csv]
     params: [split.share]
-    outs: [work/train.csv, work/test.csv]
+    outs: [made/train.csv, made/test.csv]
   fit:
     cmd: python code/fit.py
-    deps: [code/fit.py, work/train.csv, work/test.csv]
+    deps: [code/fit.py, made/train.csv, made/test.csv]
     params: [forest]
-    outs: [work/forest.joblib]
+    outs: [made/forest.joblib]
     metrics: [out/scores.yaml: {cache: false}]
 """,
     "params.yaml": "split: {share: 0.4}\nforest: # how it grows\n  seed: 0\n  depth: 1\n  trees: 3\n",
@@ -37,16 +37,16 @@ share = yaml.safe_load(open("params.yaml"))["split"]["share"]
 rows = pd.read_csv("flowers.csv")
 test = rows.sample(frac=share, random_state=0)
 import pathlib; pathlib.Path("work").mkdir(exist_ok=True)
-test.to_csv("work/test.csv", index=False); rows.drop(test.index).to_csv("work/train.csv", index=False)
+test.to_csv("made/test.csv", index=False); rows.drop(test.index).to_csv("made/train.csv", index=False)
 """,
     "code/fit.py": """
 import joblib, pandas as pd, pathlib, yaml
 from sklearn.ensemble import RandomForestClassifier
 settings = yaml.safe_load(open("params.yaml"))["forest"]
-train, test = (pd.read_csv(f"work/{name}.csv") for name in ("train", "test"))
+train, test = (pd.read_csv(f"made/{name}.csv") for name in ("train", "test"))
 forest = RandomForestClassifier(settings["trees"], max_depth=settings["depth"], random_state=settings["seed"])
 forest.fit(train.drop(columns="kind"), train["kind"])
-joblib.dump(forest, "work/forest.joblib")
+joblib.dump(forest, "made/forest.joblib")
 pathlib.Path("out").mkdir(exist_ok=True)
 score = float(forest.score(test.drop(columns="kind"), test["kind"]))
 nodes = sum(t.tree_.node_count for t in forest.estimators_)
@@ -59,7 +59,7 @@ metrics:
   scores.accuracy: {direction: maximize, bounds: [0, 1]}
   scores.size.*: {title: "{0}", direction: minimize, bounds: [0, null], exact: true}
 main: [scores.accuracy]
-models: [{output: work/forest.joblib, champion: forest.joblib}]
+models: [{output: made/forest.joblib, champion: forest.joblib}]
 tags: {trees: forest.trees}
 """,
     "designs/depth.yaml": """
@@ -78,7 +78,7 @@ seeds: [0, 1, 2]
 comparison: {variable: forest.depth, values: [1, 6]}
 """,
     ".gitignore": """
-/work/
+/made/
 __pycache__/
 /mlflow.db*
 /mlartifacts/
