@@ -30,8 +30,8 @@ STEPS, METRICS, PARAMS = 100, 10, 20
 
 
 def prepare(project: Path) -> Any:
-    """The project's stand-ins for experiments; its modules can be imported from now on."""
-    sys.path[:0] = [str(project / "src"), str(project / "tests")]
+    """The stand-ins for experiments of the tests; the project's modules can be imported from now on."""
+    sys.path[:0] = [str(project / "src"), str(Path(__file__).resolve().parents[1] / "tests" / "lab")]
     import tracked
 
     return tracked
@@ -40,8 +40,10 @@ def prepare(project: Path) -> Any:
 def measure(way: str, project: Path, uri: str, artifacts: str | None) -> dict[str, float]:
     """Seconds a run; of the mirror also those of a pass with nothing new, and of one with one new epoch a run."""
     tracked = prepare(project)
+    from lab.tracking import conformance
+
     place = Path(artifacts) if artifacts else None
-    design = tracked.question("benchmark", RUNS[way], STEPS, METRICS, PARAMS)
+    design = conformance.question("benchmark", RUNS[way], STEPS, METRICS, PARAMS)
     if way == "mirror":
         return mirrored(tracked, uri, place, design)
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true")
@@ -58,6 +60,8 @@ def measure(way: str, project: Path, uri: str, artifacts: str | None) -> dict[st
 
 def mirrored(tracked: Any, uri: str, place: Path | None, design: Any) -> dict[str, float]:
     """The mirror's three passes."""
+    from lab.tracking import conformance
+
     tracked.sink(uri, place).begin()
     times = {}
     started = time.perf_counter()
@@ -67,9 +71,9 @@ def mirrored(tracked: Any, uri: str, place: Path | None, design: Any) -> dict[st
     tracked.send(uri, design, artifacts=place)
     times["nothing new"] = time.perf_counter() - started
 
-    whole = tracked.question("growing", RUNS["mirror"], 11, METRICS, PARAMS)
+    whole = conformance.question("growing", RUNS["mirror"], 11, METRICS, PARAMS)
     for steps in (10, 11):
-        state = type(whole)("growing", [tracked.Experiment(running(member.made, steps)) for member in whole.members])
+        state = type(whole)("growing", [conformance.Experiment(running(member.made, steps)) for member in whole.members])
         started = time.perf_counter()
         tracked.send(uri, state, artifacts=place)
         times["one new epoch"] = time.perf_counter() - started

@@ -91,8 +91,8 @@ def measure(way: str, number: int, project: Path, environment: dict[str, str]) -
 
 def self_test(project: Path, environment: dict[str, str]) -> None:
     """Let `lab` find out whether it can queue the fast way here, outside of the measurement."""
-    code = "import sys; sys.path.insert(0, 'src')\nfrom pathlib import Path\nfrom project import load\n"
-    code += "sys.exit(0 if load('execution.selftest').passed(Path.cwd()) else 'the self-test failed')"
+    code = "import sys; from pathlib import Path; from lab.execution.dvc.compatibility import passed\n"
+    code += "sys.exit(0 if passed(Path.cwd()) else 'the self-test failed')"
     call([sys.executable, "-c", code], project, environment)
 
 
