@@ -44,9 +44,9 @@ def test_same_config_and_seed_give_the_same_bytes_and_nothing_else(
 
     after = content(again.root)
     assert before.items() <= after.items(), "dvc.yaml and all else is as it was"
-    new = {path.parts[0] for path in after.keys() - before.keys()}
-    assert new <= {".cache", ".dvc", "dvclive", "effective", "metrics", "models"}
-    assert not {part for path in after for part in path.parts} & {"mlruns", "mlflow.db", "wandb", "lightning_logs"}
+    new = after.keys() - before.keys()
+    assert {path.parts[0] for path in new} <= {".cache", ".dvc", "dvclive", "effective", "metrics", "models"}
+    assert not {part for path in new for part in path.parts} & {"mlruns", "mlflow.db", "wandb", "lightning_logs"}
     assert not store.exists()
     assert list(home.iterdir()) == []
 
