@@ -73,7 +73,8 @@ def mirrored(tracked: Any, uri: str, place: Path | None, design: Any) -> dict[st
 
     whole = conformance.question("growing", RUNS["mirror"], 11, METRICS, PARAMS)
     for steps in (10, 11):
-        state = type(whole)("growing", [conformance.Experiment(running(member.made, steps)) for member in whole.members])
+        members = [conformance.Experiment(running(member.made, steps)) for member in whole.members]
+        state = type(whole)("growing", members)
         started = time.perf_counter()
         tracked.send(uri, state, artifacts=place)
         times["one new epoch"] = time.perf_counter() - started
