@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,20 @@ from typing import Any
 
 
 def runs(root: Path) -> list[dict[str, Any]]:
-    """What each offline run holds: `run`, `history`, `exit`, and the `folder` that it lies in."""
+    """What each offline run holds: `run`, `history`, `exit`, and the `folder` that it lies in.
+
+    W&B's own process writes them, and a busy machine lets it take its time.
+    """
+    deadline = time.monotonic() + 20
+    contents = written(root)
+    while not all({"run", "exit"} <= content.keys() for content in contents) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        contents = written(root)
+    return contents
+
+
+def written(root: Path) -> list[dict[str, Any]]:
+    """The same, as far as it has been written."""
     protocol: Any = import_module("wandb.proto.wandb_internal_pb2")
     contents = []
     for path in root.glob("wandb/offline-run-*/*.wandb"):

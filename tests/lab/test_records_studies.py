@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -227,3 +230,40 @@ def test_a_metrics_file_that_was_cut_off_is_a_missing_value(ran: Trivial, tmp_pa
     assert {row.value("infer.f1_macro") for row in study.replicates} == {None}
     assert judge(study).outcome == "INCONCLUSIVE"
     assert "infer.f1_macro" in lab(project, "results", "third")
+
+
+def test_metrics_that_are_neither_in_git_nor_in_the_cache_stop_a_report(ran: Trivial, tmp_path: Path) -> None:
+    """As in a clone of a project that leaves them to DVC: the report that its author has made is not written over."""
+    copy = Trivial(Path(shutil.copytree(ran.root, tmp_path / "copy", symlinks=True)))
+    said = lab(copy, "report", "first")
+    (report,) = (copy.root / "docs" / "04-report").glob("*_first.md")
+    before = report.read_text()
+    record = read(copy, "first").records[0]
+    environment = {**os.environ, "GIT_INDEX_FILE": str(tmp_path / "index")}
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=copy.root, env=environment, capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    git("read-tree", record.commit)
+    git("rm", "--quiet", "--cached", "metrics/infer.json")
+    tree = git("write-tree")
+    parent = git("rev-parse", f"{record.commit}^")
+    message = git("log", "-1", "--format=%B", record.commit)
+    (ref,) = git("for-each-ref", "--format=%(refname)", "--points-at", record.commit, "refs/exps").splitlines()
+    git("update-ref", ref, git("commit-tree", tree, "-p", parent, "-m", message))
+
+    done = in_process.lab(copy.root, "report", "first")
+    assert done.returncode == 2 and said not in done.stdout
+    assert "metrics/infer.json is neither in git nor in DVC's cache" in done.stderr, done.stderr
+    assert report.read_text() == before
+
+
+def test_a_dvc_lock_that_is_no_yaml_has_no_stages(ran: Trivial, tmp_path: Path) -> None:
+    """Somewhere in a history there is one with the marks of a merge; what has nothing to do with it goes on."""
+    copy = Trivial(Path(shutil.copytree(ran.root, tmp_path / "copy", symlinks=True)))
+    (copy.root / "dvc.lock").write_text("<<<<<<< HEAD\nstages: {\n=======\n")
+    copy.commit("a merge gone wrong")
+    project = copy.project()
+    assert project.commit(str(project.head)).stages == {}
+    assert "first" in lab(copy, "status")

@@ -255,7 +255,9 @@ def sentence(study: Study, between: Difference) -> str:
     name = f"{between.arm} − {between.versus or 'expected'} in {between.metric}"
     estimate = between.estimate
     if estimate is None:
-        return f"{name}: no pair of runs has finished"
+        finished = {replicate.arm for replicate in study.replicates if replicate.finished}
+        both = between.arm in finished and between.versus in (None, *finished)
+        return f"{name}: no pair of runs has {'measured it' if both else 'finished'}"
     noun = f"test {study.contract.item}" if between.basis == IMAGES else "seed"
     number = f"{estimate.n} {noun}{'' if estimate.n == 1 else 's'}"
     return f"{name}: {estimate.value:+.3g}{interval(estimate)} over {number}"

@@ -80,6 +80,7 @@ def judge(design: str) -> tuple[Study, Verdict]:
         print(changed, file=sys.stderr)
     if not study.records:
         raise UserError(elsewhere(study))
+    studies.check_measured(study)
     if not evidence.bring(study, ROOT / report.FOLDER / report.name(study)):
         print(
             f"lab: what was said of each test {study.contract.item} is neither in DVC's cache nor on its remote: the "

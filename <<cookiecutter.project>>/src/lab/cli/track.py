@@ -82,7 +82,7 @@ def remove(mirror: Mirror, yes: bool) -> None:
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option("--port", help="Of 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of 127.0.0.1.")] = 5000,
 ) -> None:
     """MLflow's pages, with what lab mirror put there, on this machine; or the address of the server that is used."""
     from lab.tracking.mlflow.ui import serve

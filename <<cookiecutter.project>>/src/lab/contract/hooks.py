@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -16,7 +17,7 @@ from lab.errors import UserError, nearest
 def load(root: Path, name: str) -> Callable[..., Any]:
     """The function `name` of the project at `root`, whose code lies in src/ or at its top. Raises UserError.
 
-    A ValueError of the function is a person's mistake, and becomes a UserError.
+    Whatever it raises becomes a UserError: a ValueError, by which it tells of a person's mistake, in its own words.
     """
     module_name, _, function_name = name.partition(":")
     for folder in (root, root / "src"):
@@ -26,19 +27,32 @@ def load(root: Path, name: str) -> Callable[..., Any]:
         module = import_module(module_name)
     except ImportError as error:
         raise UserError(f"lab.yaml: {name}: its module can't be imported: {error}") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
+    except (Exception, SystemExit) as error:
+        raise UserError(f"lab.yaml: {name}: its module can't be imported: {_where(error)}") from error
+    if not hasattr(module, function_name):
         raise UserError(f"lab.yaml: {name}: {module_name} has no such function.{nearest(function_name, vars(module))}")
-    return _for_people(function)
+    if not callable(function := getattr(module, function_name)):
+        raise UserError(f"lab.yaml: {name}: expected a function, not {function!r}")
+    return for_people(function, name)
 
 
-def _for_people(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with its ValueErrors as UserErrors."""
+def for_people(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function `name` with all that it raises as UserErrors."""
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
             return function(*arguments, **named)
+        except UserError:
+            raise
         except ValueError as error:
             raise UserError(str(error)) from error
+        except (Exception, SystemExit) as error:
+            raise UserError(f"lab.yaml: {name}: {_where(error)}") from error
 
     return wrapped
+
+
+def _where(error: BaseException) -> str:
+    """An error of the project's own code, with the place where it was raised."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"

@@ -43,12 +43,12 @@ Overrides = Annotated[
     by_shape("an override such as augmentation=none, or a list of them"),
 ]
 Key = Annotated[
-    str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.\w+)*$", description="A key of the config, or a group of conf/")
+    str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.[\w-]+)*$", description="A key of the config, or a group of conf/")
 ]
 Metric = Annotated[
     str,
     Field(
-        pattern=r"^[^.\s]+(\.[^.\s]+)+$",
+        pattern=r"^[^.\s]+( [^.\s]+)*(\.[^.\s]+( [^.\s]+)*)+$",
         description="A metrics file of dvc.yaml, without its folder and ending, and a key in it: evaluate.accuracy",
     ),
 ]

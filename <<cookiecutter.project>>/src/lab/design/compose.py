@@ -129,10 +129,15 @@ def composer_of(tree: Path) -> Composer:
         UserError: neither is there.
     """
     hydra = _hydra_settings(tree / ".dvc" / "config")
-    folder = tree / hydra.get("config_dir", "conf")
+    folder = tree / config_folder(tree)
     name = hydra.get("config_name", "config")
     enabled = hydra["enabled"].lower() == "true" if "enabled" in hydra else (folder / f"{name}.yaml").is_file()
     return Composer(HydraSource(folder, name) if enabled else ParamsSource(tree / PARAMS))
+
+
+def config_folder(tree: Path) -> str:
+    """Where the configs that Hydra composes lie in a project, as DVC's config says."""
+    return _hydra_settings(tree / ".dvc" / "config").get("config_dir", "conf")
 
 
 def _hydra_settings(path: Path) -> dict[str, str]:

@@ -29,9 +29,10 @@ WRITTEN = ("outs", "metrics", "plots")
 class Pipeline:
     """The stages of a dvc.yaml. Their paths may hold `${keys}` of the settings."""
 
-    def __init__(self, stages: dict[str, dict[str, Any]], metrics: list[str] | None = None):
+    def __init__(self, stages: dict[str, dict[str, Any]], metrics: list[str] | None = None, more: Any = None):
         self.stages = stages
         self._more_metrics = metrics or []  # those that dvc.yaml lists beside its stages
+        self._vars: list[Any] = more or []
 
     @classmethod
     def read(cls, path: Path) -> Pipeline:
@@ -50,8 +51,10 @@ class Pipeline:
         stages = content.get("stages")
         if not isinstance(stages, dict) or not stages:
             raise UserError(f"{where} has no stages")
-        top = content.get("metrics") or []
-        return cls(stages, [item if isinstance(item, str) else next(iter(item)) for item in top])
+        for name, stage in stages.items():
+            if not isinstance(stage, dict):
+                raise UserError(f"{where}: the stage {name} is {stage!r}: expected its cmd, deps and outs")
+        return cls(stages, paths(content, "metrics"), content.get("vars"))
 
     # Stages
 
@@ -85,13 +88,17 @@ class Pipeline:
         """What dvc.yaml says of a stage, but for how its results are shown."""
         entry = self.stages[stage]
         run = {key: entry[key] for key in ("cmd", "wdir", "params", "vars") if key in entry}
+        if self._vars:
+            run["vars of all stages"] = self._vars
         return {**run, "deps": self.deps(stage, params), "outs": self.outputs(stage, params)}
 
     def deps(self, stage: str, params: dict[str, Any] | None = None) -> list[str]:
         """The files and folders that a stage depends on; parameter files other than params.yaml are among them."""
         entry = self._entry(stage)
-        others = [name for item in entry.get("params", []) if isinstance(item, dict) for name in item if name != PARAMS]
-        return self._located(stage, [*paths(entry, "deps"), *others], params)
+        others = [name for item in entry.get("params") or [] if isinstance(item, dict) for name in item]
+        files = [str(item).partition(":")[0] for item in self._variables(stage) if not isinstance(item, dict)]
+        names = [*paths(entry, "deps"), *(name for name in (*others, *files) if name != PARAMS)]
+        return self._located(stage, names, params)
 
     def outputs(self, stage: str, params: dict[str, Any] | None = None) -> list[str]:
         """What a stage writes."""
@@ -117,24 +124,36 @@ class Pipeline:
         if self._several(stage):
             names = [ITEM.sub("*", name) for name in names]
         located = [str(folder / name) if str(folder) not in ("", ".") else name for name in names]
-        return [filled(path, params) for path in located] if params is not None else located
+        if params is None:
+            return located
+        written = {key: value for item in self._variables(stage) if isinstance(item, dict) for key, value in item.items()}
+        return [filled(path, {**written, **params}) for path in located]
+
+    def _variables(self, stage: str) -> list[Any]:
+        """The `vars` that a stage sees: mappings, and names of files."""
+        return [*self._vars, *(self.stages[stage].get("vars") or [])]
 
     # Settings
 
     def reads(self, stage: str) -> list[str]:
         """The keys of params.yaml that a stage depends on: its params, and what its command and paths are made of."""
-        entry = self.stages[stage]
-        keys = [key for key in entry.get("params", []) if isinstance(key, str)]
-        for item in entry.get("params", []):
-            if isinstance(item, dict):
-                keys += item.get(PARAMS) or []
-        return keys + TEMPLATED.findall(json.dumps(entry))
+        keys = TEMPLATED.findall(json.dumps(self.stages[stage]))
+        for item in self.stages[stage].get("params") or []:
+            keys += [item] if isinstance(item, str) else item.get(PARAMS) or []
+        return keys
+
+    def _settings(self, stage: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What the params say to a stage; where it names params.yaml without keys, that is all of them."""
+        items = self.stages[stage].get("params") or []
+        if any(isinstance(item, dict) and PARAMS in item and not item[PARAMS] for item in items):
+            return params
+        return {key: find(params, key) for key in self.reads(stage) if exists(params, key)}
 
     def signatures(self, target: str, params: dict[str, Any]) -> dict[str, str]:
         """For each stage up to `target`, a hash of all that params say to it and to those before it."""
         result: dict[str, str] = {}
         for stage in self.chain(target):
-            settings = {key: find(params, key) for key in self.reads(stage) if exists(params, key)}
+            settings = self._settings(stage, params)
             text = json.dumps([stage, settings, [result[name] for name in self.upstream[stage]]], sort_keys=True)
             result[stage] = hashlib.sha256(text.encode()).hexdigest()
         return result
@@ -161,15 +180,29 @@ class Pipeline:
             str(path): path.stem if stems[path.stem] == 1 else ".".join(path.with_suffix("").parts) for path in files
         }
 
-    def check_metric(self, key: str, metric: str, target: str, contract: Contract) -> None:
+    def check_paths(self, target: str, params: dict[str, Any]) -> None:
+        """Raises UserError: a path of a stage up to `target` that is made of what lab does not read."""
+        for stage in self.chain(target):
+            for path in (*self.deps(stage, params), *self.outputs(stage, params)):
+                if unknown := TEMPLATED.search(path):
+                    raise UserError(
+                        f"dvc.yaml: the stage {stage} names {path}, and {unknown[1]} is neither in {PARAMS} nor among "
+                        "the vars that dvc.yaml itself holds: write it into one of them"
+                    )
+
+    def check_metric(self, key: str, metric: str, target: str, contract: Contract, params: dict[str, Any]) -> None:
         """Raises UserError: no stage up to `target` writes the metric's file."""
-        makers = {name: self.maker(path, {}) for path, name in self.metrics_files(contract).items()}
+        files = {name: path for path, name in self.metrics_files(contract, params).items()}
+        makers = {name: self.maker(path, params) for name, path in files.items()}
         chain = self.chain(target)
-        written = [name for name, stage in makers.items() if stage in chain or stage is None]
+        written = [name for name, stage in makers.items() if stage in chain]
         if any(metric.startswith(f"{name}.") for name in written):
             return
-        later = next((name for name in makers if metric.startswith(f"{name}.")), None)
-        where = f"written by {makers[later]}, which the design doesn't run" if later else "written by no stage"
+        where = "written by no stage"
+        if other := next((name for name in makers if metric.startswith(f"{name}.")), None):
+            where = f"in {files[other]}, which no stage of dvc.yaml names among its metrics or outs"
+            if makers[other]:
+                where = f"written by {makers[other]}, which the design doesn't run"
         stem = metric.partition(".")[0]
         raise UserError(f"{key}: {metric} is {where}: it has {', '.join(written)}.{nearest(stem, written)}")
 

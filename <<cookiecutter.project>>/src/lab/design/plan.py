@@ -99,10 +99,12 @@ def plan(
         UserError: whatever keeps the design from being run as it stands.
     """
     target = contract.types[design.type]
-    for key, metric in metrics(design).items():
-        pipeline.check_metric(key, metric, target, contract)
     pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
     composed = [compose(design, contract, arm, seed, composer, resolve) for arm, seed in pairs]
+    for _, params in composed[:1]:
+        pipeline.check_paths(target, params)
+        for key, metric in metrics(design).items():
+            pipeline.check_metric(key, metric, target, contract, params)
     check_variable(design, composer, [params for _, params in composed])
     check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # a misspelt factor is told before
     signatures = [pipeline.signatures(target, params) for _, params in composed]
@@ -203,14 +205,16 @@ def check_variable(design: Design, composer: Composer, composed: list[dict[str, 
 
 def check_differences(design: Design, target: str, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:
     """Raises UserError: two arms that no stage can tell apart, since what they differ in is read by none."""
-    seen: dict[str, str] = {}
-    for (arm, _), signature in zip(pairs, signatures, strict=True):
+    seen: dict[str, tuple[str, int]] = {}
+    for (arm, seed), signature in zip(pairs, signatures, strict=True):
         if signature in seen:
+            one, its_seed = seen[signature]
+            both = f"{one} and {arm.name}" if one != arm.name else f"{one} with the seeds {its_seed} and {seed}"
             raise UserError(
-                f"{design.name}: {seen[signature]} and {arm.name} are the same experiment: up to the stage "
-                f"{target}, nothing reads what they differ in"
+                f"{design.name}: {both} are the same experiment: up to the stage {target}, nothing reads what they "
+                "differ in"
             )
-        seen[signature] = arm.name
+        seen[signature] = (arm.name, seed)
 
 
 def run_key(params: dict[str, Any]) -> str:

@@ -48,6 +48,7 @@ class Inputs:
         secrets: what is wrong with .env (tracked, or not ignored); empty where nothing is.
         tracking: where runs are shown; empty where that is not configured.
         settings: the arm whose settings the stages would refuse, and why; empty where they take all.
+        mismatch: what lab.yaml names and this pipeline has not; empty where there is nothing.
         data: why the data is not there; empty where it is.
         baseline: the metric's values over the seeds of the design's own reference or, before it has two, of a baseline.
         replicates: whose values these are, in words.
@@ -67,6 +68,7 @@ class Inputs:
     secrets: str = ""
     tracking: str = ""
     settings: str = ""
+    mismatch: str = ""
     data: str = ""
     baseline: Sequence[float] = field(default_factory=list)
     replicates: str = ""
@@ -161,6 +163,7 @@ def duration(seconds: float) -> str:
 def project(inputs: Inputs) -> Iterator[Check]:
     """Are the code, the secrets, the tracking and the data in order?"""
     yield Check("code committed", not inputs.git, inputs.git or "nothing has changed since HEAD")
+    yield Check("contract", not inputs.mismatch, inputs.mismatch or "what lab.yaml names is there", blocks=False)
     written = f"git add {shlex.quote(inputs.path)} and git commit: what is asked is written down before the answer"
     yield Check("design committed", inputs.committed, inputs.path if inputs.committed else written)
     yield Check(".env", not inputs.secrets, inputs.secrets or "not tracked by git, and ignored")

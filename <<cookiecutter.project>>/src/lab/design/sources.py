@@ -48,7 +48,7 @@ class HydraSource:
 
     def __init__(self, folder: Path, config_name: str = "config"):
         if not folder.is_dir():
-            raise UserError(f"{folder}/ not found: run this in a project")
+            raise UserError(f"{folder}/ not found: .dvc/config says that Hydra composes the config from it")
         self.folder, self.config_name = folder.resolve(), config_name
         self.called = f"{self.folder.name}/"
         self.groups = {path.name for path in self.folder.iterdir() if path.is_dir()}
@@ -88,7 +88,8 @@ class HydraSource:
                 config = compose(self.config_name, overrides=texts)
             content = OmegaConf.to_container(config, resolve=resolve)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(f"{self.called} with {' '.join(texts)}: {str(error).splitlines()[0]}") from error
+            said = " ".join([self.called, *(["with", *texts] if texts else [])])
+            raise UserError(f"{said}: {str(error).splitlines()[0]}") from error
         except yaml.YAMLError as error:
             raise UserError(f"{self.called}: not YAML: {' '.join(str(error).split())}") from error
         assert isinstance(content, dict)
@@ -102,7 +103,7 @@ class ParamsSource:
 
     def __init__(self, path: Path):
         if not path.is_file():
-            raise UserError(f"{path} not found: run this in a project")
+            raise UserError(f"{path} not found: lab reads the settings from it; a file with {{}} has none")
         try:
             self._params = yaml12.mapping(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -170,7 +170,7 @@ class BackendConformance(ABC):
         wait(lambda: bool(calls(root)))
         assert self.open(root).stop() == 1
         wait(lambda: self.open(root).workers() == 0)
-        assert self.statuses(root) == {"first": FINISHED, "second": QUEUED}
+        wait(lambda: self.statuses(root) == {"first": FINISHED, "second": QUEUED})
 
     def test_runs_are_ended_from_outside(self, root: Path) -> None:
         backend = self.open(root)

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 from lab import nested_keys
 from lab.contract import hooks
 from lab.design import design_file
+from lab.design.contract_check import mistakes
 from lab.design.plan import MEMBERSHIP
 from lab.design.preflight import COUNTED, ITEMS, SEEDS, Inputs
 from lab.errors import UserError
@@ -55,6 +56,7 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
         secrets=secrets(project) if head else "",
         tracking=tracking(project.root),
         settings=unusable(project, plan) if plan is not None else "",
+        mismatch=mismatch(project, plan) if plan is not None and head else "",
         data=missing_data(project, plan) if plan is not None and head else "",
         baseline=values,
         replicates=whose,
@@ -207,11 +209,27 @@ def tracking(root: Path) -> str:
     return f"MLflow, {parts.scheme}://{parts.hostname}" if parts.hostname else f"MLflow, {uri}"
 
 
+def mismatch(project: Project, plan: Plan) -> str:
+    """What lab.yaml names and the project has not, a line each."""
+    commit, contract = project.commit(str(project.head)), project.contract
+    said = [problem for run in plan.runs[:1] for problem in mistakes(contract, commit.pipeline, run.params)]
+    pictures = contract.item_pictures.model_dump().values() if contract.item_pictures else ()
+    for hook in dict.fromkeys([*(entry.per_item for entry in contract.metrics.values()), *pictures]):
+        try:
+            if hook:
+                hooks.load(project.root, hook)
+        except UserError as error:
+            said.append(str(error))
+    return "\n".join(said)
+
+
 def missing_data(project: Project, plan: Plan) -> str:
     """Which file or folder that the plan's runs depend on is not there, and what to do; empty where all are."""
     commit, raw_data = project.commit(str(project.head)), project.contract.raw_data
     raw = {str(nested_keys.get(run.params, raw_data)) for run in plan.runs} if raw_data else set()
     for path in (*sorted(raw), *sorted(inputs_of(commit.pipeline, plan) - raw)):
+        if "://" in path:  # whether an address answers is DVC's to tell
+            continue
         if not (project.root / path).exists():
             return f"{path} is not there: dvc pull{f', or set {raw_data}' if path in raw else ''}"
         if not Path(path).is_absolute() and commit.version(path) is None:

@@ -12,7 +12,7 @@ from lab.design.expansion import is_bayesian
 from lab.errors import UserError
 from lab.nested_keys import get
 from lab.records import studies
-from lab.records.studies import PIPELINE_FILES
+from lab.records.studies import pipeline_files
 from lab.study import FAILED, RUNNING, Replicate
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def outdated_runs(study: Study) -> set[tuple[str, int]]:
     if study.commit == project.head:
         return set()
     over = [replicate for replicate in study.replicates if replicate.record and not replicate.active]
-    if any(git.object_id(study.commit, path) != git.object_id(project.head, path) for path in PIPELINE_FILES):
+    if any(git.object_id(study.commit, path) != git.object_id(project.head, path) for path in pipeline_files(project)):
         settings = _planned(study)
     else:
         settings = {(each.arm, each.seed): each.record.params for each in over}

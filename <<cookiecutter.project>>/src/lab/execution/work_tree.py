@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import yaml12
 from lab.contract import FILE
+from lab.design.compose import config_folder
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
 from lab.records.commit import LOCK, PARAMS, PIPELINE
@@ -14,7 +15,6 @@ from lab.records.commit import LOCK, PARAMS, PIPELINE
 if TYPE_CHECKING:
     from lab.records.project import Project
 
-CONFIG = "conf"
 # What lab itself writes, also while experiments run: reports, and where they are shown unless a server is named.
 OWN = ["docs", "mlartifacts", "mlflow.db", "mlflow.db-shm", "mlflow.db-wal", "wandb"]
 
@@ -42,7 +42,7 @@ def dirty(project: Project) -> list[str]:
     """
     pipeline, params = Pipeline.read(project.root / PIPELINE), _params(project)
     written = [PARAMS, LOCK, *(path for stage in pipeline.stages for path in pipeline.outputs(stage, params))]
-    needed = [CONFIG, FILE, PIPELINE, *(path for stage in pipeline.stages for path in pipeline.deps(stage, params))]
+    needed = [config_folder(project.root), FILE, PIPELINE, *(path for stage in pipeline.stages for path in pipeline.deps(stage, params))]
     changed = []
     for is_new, path in _changes(project):
         if _is_in(path, OWN):

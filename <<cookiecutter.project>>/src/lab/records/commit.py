@@ -83,7 +83,10 @@ class Commit:
     @cached_property
     def locked(self) -> dict[str, dict[str, Any]]:
         """The stages of dvc.lock, by name."""
-        stages = yaml12.mapping(self.text(LOCK)).get("stages")
+        try:
+            stages = yaml12.mapping(self.text(LOCK)).get("stages")
+        except yaml.YAMLError:  # such as one with marks of a merge
+            return {}
         return stages if isinstance(stages, dict) else {}
 
     @cached_property
@@ -135,6 +138,17 @@ class Commit:
             name: self._parsed(path) for path, name in self.pipeline.metrics_files(self.contract, self.params).items()
         }
         return {name: content for name, content in contents.items() if isinstance(content, dict)}
+
+    @cached_property
+    def metrics_elsewhere(self) -> list[str]:
+        """The metrics files that dvc.lock names, and that neither git nor DVC's cache has here."""
+        files = self.pipeline.metrics_files(self.contract, self.params)
+        outputs = {path: self._output_of(path)[0] for path in files}
+        return [
+            path
+            for path, out in outputs.items()
+            if out and self.git.read(self.rev, path) is None and self.project.store.file(out.get("md5")) is None
+        ]
 
     @cached_property
     def measured_by(self) -> dict[str, str | None]:

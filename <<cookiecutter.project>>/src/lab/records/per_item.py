@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.contract import hooks
+from lab.errors import UserError, nearest
 from lab.study import Examples
 
 if TYPE_CHECKING:
@@ -26,9 +27,25 @@ def read(study: Study) -> Examples:
 
 
 def _scorer(study: Study, frame: pd.DataFrame, metric: str) -> Any:
-    """A metric as a function of how often each item counts; None for one that the items don't tell."""
+    """A metric as a function of how often each item counts; None for one that the items don't tell. Raises UserError."""
     hook = study.metric(metric).per_item
-    return hooks.load(study.project.root, hook)(frame, metric) if hook else None
+    scorer = hooks.load(study.project.root, hook)(frame, metric) if hook else None
+    if scorer is None:
+        return None
+    if not callable(scorer):
+        raise UserError(f"lab.yaml: {hook}: for {metric} it gave {scorer!r}: expected a function of weights, or None")
+    score = hooks.for_people(scorer, f"{hook} for {metric}")
+
+    def checked(weights: Any) -> Any:
+        values = score(weights)
+        if getattr(values, "shape", None) != (weights.shape[1],):
+            raise UserError(
+                f"lab.yaml: {hook}: for {metric} its function gave {type(values).__name__}: expected an array with a "
+                "value for each column of the weights"
+            )
+        return values
+
+    return checked
 
 
 def predictions(study: Study, record: Any) -> Path | None:
@@ -51,8 +68,15 @@ def table(study: Study, path: Path, whole: bool = False) -> pd.DataFrame:
     assert said is not None
     skipped = () if whole else said.skip
     if said.output.endswith(".csv"):
-        return pd.read_csv(path, usecols=lambda name: name not in skipped)
-    import pyarrow.parquet
+        items = pd.read_csv(path, usecols=lambda name: name not in skipped)
+    else:
+        import pyarrow.parquet
 
-    names = pyarrow.parquet.read_schema(path).names
-    return pd.read_parquet(path, columns=[name for name in names if name not in skipped])
+        names = pyarrow.parquet.read_schema(path).names
+        items = pd.read_parquet(path, columns=[name for name in names if name not in skipped])
+    if said.item not in items:
+        raise UserError(
+            f"lab.yaml: predictions.item: {said.output} has no column {said.item}.{nearest(said.item, items.columns)}"
+        )
+    items[said.item] = items[said.item].astype(str)  # numbers tell items apart as well
+    return items

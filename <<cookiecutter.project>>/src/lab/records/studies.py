@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lab.contract import FILE, Contract
 from lab.design import design_file
 from lab.design.bayesian import replay
+from lab.design.compose import config_folder
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, SweepDesign, digest
 from lab.errors import UserError, nearest
@@ -30,7 +31,21 @@ if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
 
-PIPELINE_FILES = ("conf", ".dvc/config", "dvc.yaml", "params.yaml", FILE)  # what a plan is made of
+
+
+def pipeline_files(project: Project) -> tuple[str, ...]:
+    """What a plan is made of, beside its design."""
+    return (config_folder(project.root), ".dvc/config", "dvc.yaml", "params.yaml", FILE)
+
+
+def check_measured(study: Study) -> None:
+    """Raises UserError: what a run has measured is neither in git nor in DVC's cache, so that nobody can tell it here."""
+    for replicate in study.replicates:
+        if replicate.finished and (files := replicate.record.content.metrics_elsewhere):
+            raise UserError(
+                f"the metrics of {replicate.name} are not here: {', '.join(files)} is neither in git nor in DVC's cache. "
+                "Where it ran they are; declared with cache: false in dvc.yaml, git keeps them"
+            )
 
 
 def read(project: Project, design: Path | str) -> Study:
@@ -230,12 +245,13 @@ def _planned(
     project: Project, commit: str, name: str, text: str, trials: list[Levels]
 ) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
     """The params and the stage of each run that a design has as planned at the commit; empty where it can't be."""
-    ids = tuple(project.git.object_id(commit, path) for path in PIPELINE_FILES)
+    files = pipeline_files(project)
+    ids = tuple(project.git.object_id(commit, path) for path in files)
     key = ("planned", ids, name, text, json.dumps(trials))
     if key not in project.cache:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
-            project.git.extract(commit, PIPELINE_FILES, place)
+            project.git.extract(commit, files, place)
             file = place / f"{name}.yaml"
             file.write_text(text, encoding="utf-8")
             try:

@@ -218,7 +218,8 @@ def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
         yield "The reference was measured with every seed", finished.count(reference) == seeds
     yield "More than one seed", seeds > 1
     yield "All runs have finished", len(finished) == len(replicates)
-    yield "Every stage ran with the settings of the plan", bool(finished) and verdict.outcome != INVALID
+    known = bool(finished) and study.contract.effective is not None
+    yield "Every stage ran with the settings of the plan", known and verdict.outcome != INVALID
 
 
 def failures(study: Study) -> str:

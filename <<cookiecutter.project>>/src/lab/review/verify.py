@@ -62,6 +62,7 @@ def check(project: Project, name: str | None = None) -> Result:
     numbers = committed(project, name, path, beside / "verdict.json")
     study = with_failures(study, json.loads(numbers).get("failed", []))
     present(study)
+    studies.check_measured(study)
     has_items = evidence.bring(study, beside)
     if not has_items and f'"basis": "{IMAGES}"' in numbers:
         raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.contract import hooks
+from lab.errors import UserError
 from lab.records import per_item
 from lab.report.figures.drawing import canvas
 
@@ -46,7 +47,13 @@ class Items:
         dataset = contract.dataset.output if contract.dataset else ""
         files = project.store.files(record.outputs.get(dataset, {}).get("md5"))
         items = cls(per_item.table(study, path, whole=True), files, contract, project.root)
-        return cls(items.hook("score")(items.frame), files, contract, project.root)
+        scored = items.hook("score")(items.frame)
+        if not {items.column, "score", "surety"} <= set(getattr(scored, "columns", ())):
+            raise UserError(
+                f"lab.yaml: {contract.item_pictures.score if contract.item_pictures else ''}: expected the table that "
+                f"it was given with the columns score and surety, not {type(scored).__name__}"
+            )
+        return cls(scored, files, contract, project.root)
 
     def hook(self, name: str) -> Callable[..., Any]:
         """The project's function for this part of a picture."""
