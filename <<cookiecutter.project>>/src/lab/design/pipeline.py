@@ -126,7 +126,9 @@ class Pipeline:
         located = [str(folder / name) if str(folder) not in ("", ".") else name for name in names]
         if params is None:
             return located
-        written = {key: value for item in self._variables(stage) if isinstance(item, dict) for key, value in item.items()}
+        written = {
+            key: value for item in self._variables(stage) if isinstance(item, dict) for key, value in item.items()
+        }
         return [filled(path, {**written, **params}) for path in located]
 
     def _variables(self, stage: str) -> list[Any]:

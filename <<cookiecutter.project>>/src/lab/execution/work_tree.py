@@ -42,7 +42,12 @@ def dirty(project: Project) -> list[str]:
     """
     pipeline, params = Pipeline.read(project.root / PIPELINE), _params(project)
     written = [PARAMS, LOCK, *(path for stage in pipeline.stages for path in pipeline.outputs(stage, params))]
-    needed = [config_folder(project.root), FILE, PIPELINE, *(path for stage in pipeline.stages for path in pipeline.deps(stage, params))]
+    needed = [
+        config_folder(project.root),
+        FILE,
+        PIPELINE,
+        *(path for stage in pipeline.stages for path in pipeline.deps(stage, params)),
+    ]
     changed = []
     for is_new, path in _changes(project):
         if _is_in(path, OWN):

@@ -27,7 +27,7 @@ def read(study: Study) -> Examples:
 
 
 def _scorer(study: Study, frame: pd.DataFrame, metric: str) -> Any:
-    """A metric as a function of how often each item counts; None for one that the items don't tell. Raises UserError."""
+    """A metric as a function of how often each item counts; None for one that they don't tell. Raises UserError."""
     hook = study.metric(metric).per_item
     scorer = hooks.load(study.project.root, hook)(frame, metric) if hook else None
     if scorer is None:

@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from lab.records.project import Project
 
 
-
 def pipeline_files(project: Project) -> tuple[str, ...]:
     """What a plan is made of, beside its design."""
     return (config_folder(project.root), ".dvc/config", "dvc.yaml", "params.yaml", FILE)
 
 
 def check_measured(study: Study) -> None:
-    """Raises UserError: what a run has measured is neither in git nor in DVC's cache, so that nobody can tell it here."""
+    """Raises UserError: what a run has measured is neither in git nor in DVC's cache here."""
     for replicate in study.replicates:
         if replicate.finished and (files := replicate.record.content.metrics_elsewhere):
             raise UserError(
-                f"the metrics of {replicate.name} are not here: {', '.join(files)} is neither in git nor in DVC's cache. "
+                f"the metrics of {replicate.name} are not here: "
+                f"{', '.join(files)} is neither in git nor in DVC's cache. "
                 "Where it ran they are; declared with cache: false in dvc.yaml, git keeps them"
             )
 
