@@ -101,7 +101,7 @@ def test_a_study_outlives_its_design_and_its_config(ran: Trivial, tmp_path: Path
     assert table(read(project, "second")) == EXPECTED
 
 
-def test_a_hypothesis_that_was_changed_afterwards_is_the_one_that_is_judged_and_table(
+def test_a_hypothesis_that_was_changed_afterwards_is_the_one_that_is_judged_and_told(
     ran: Trivial, tmp_path: Path
 ) -> None:
     project = trivial.copied(ran, tmp_path / "changed")
@@ -113,7 +113,7 @@ def test_a_hypothesis_that_was_changed_afterwards_is_the_one_that_is_judged_and_
     assert judge(study).exploratory
 
 
-def test_what_was_known_when_a_design_was_written_is_table(ran: Trivial, tmp_path: Path) -> None:
+def test_what_was_known_when_a_design_was_written_is_told(ran: Trivial, tmp_path: Path) -> None:
     """Both designs were committed before the first of their runs; those that come later know what has come out."""
     assert {row.stated for row in read(ran, "second").replicates} == {True}
     project = trivial.copied(ran, tmp_path / "known")
