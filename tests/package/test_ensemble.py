@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from workspace import load
+from workspace import PROJECT, load
 
 votes = load("tasks.classification.evaluation.voting")
 fusion = load("tasks.detection.evaluation.fusion")
@@ -128,6 +129,11 @@ def test_two_members_are_no_ensemble() -> None:
         votes.vote(SPLIT[:2], "soft")
     with pytest.raises(UserError, match="at least 3"):
         fusion.fuse_boxes([np.zeros((0, 6))] * 2)
+
+
+def test_ensembles_have_as_many_members_in_the_contract_as_in_the_stage() -> None:
+    said = yaml.safe_load((PROJECT / "lab.yaml").read_text())["model_keys"]["least"]
+    assert said == load("inference.ensemble").LEAST_MEMBERS
 
 
 def test_an_unknown_way_of_voting_names_the_nearest() -> None:
