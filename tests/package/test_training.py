@@ -106,6 +106,7 @@ def test_a_short_trainings_average_follows_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_every_option_takes_effect(prepared: Get, task: str, tmp_path: Path) -> None:
     """Whatever is set, another model comes out: an option that changes nothing would make a comparison a fake."""
     average = f"training.ema={'false' if task == 'detection' else 'true'}"

@@ -81,7 +81,7 @@ def test_settings_in_the_projects_readme_compose(bake, environment, task):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["detection", "classification"])
+@pytest.mark.parametrize("task", [pytest.param("detection", marks=pytest.mark.nightly), "classification"])
 def test_from_a_question_to_a_table(bake, environment, task):
     """The five commands of the project's README, as they stand there."""
     project = bake(environment, project=f"{task}-question", task=task)
