@@ -165,12 +165,12 @@ class BackendConformance(ABC):
 
     def test_workers_stop_after_the_run_that_they_are_at(self, root: Path) -> None:
         backend = self.open(root)
-        put(backend, [job("first", 1.0, seconds=3.0), job("second", 2.0)])
+        put(backend, [job("first", 1.0, seconds=10.0), job("second", 2.0)])
         backend.start(1)
         wait(lambda: bool(calls(root)))
         assert self.open(root).stop() == 1
         wait(lambda: self.open(root).workers() == 0)
-        wait(lambda: self.statuses(root) == {"first": FINISHED, "second": QUEUED})
+        assert self.statuses(root) == {"first": FINISHED, "second": QUEUED}, self.statuses(root)
 
     def test_runs_are_ended_from_outside(self, root: Path) -> None:
         backend = self.open(root)
