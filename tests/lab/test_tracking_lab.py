@@ -28,7 +28,8 @@ from lab.tracking import settings
 from lab.tracking.mirror import Mirror
 from lab.tracking.sink import Trouble
 
-pytestmark = pytest.mark.slow  # workers take seconds to start
+# Workers take seconds to start: what they have run is made once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tracking_lab")]
 
 SECRET = "planted-Xq7-secret"
 HYPOTHESIS = {"claim": "It is good.", "metric": "infer.f1_macro", "expected": 0.1}
