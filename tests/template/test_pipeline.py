@@ -87,7 +87,8 @@ def test_only_what_changed_runs(baseline, task: str) -> None:
     assert ran(project.run(*run)) == [], "what has been measured once comes out of DVC's cache"
 
 
-@pytest.mark.parametrize("task", ONE_TASK)
+@pytest.mark.nightly
+@pytest.mark.parametrize("task", TASKS)
 def test_a_queue_of_two(baseline, task: str) -> None:
     project = baseline(task)
     small = ("-S", "model=yolo11t") if task == "detection" else ()
