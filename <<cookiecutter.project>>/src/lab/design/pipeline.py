@@ -29,10 +29,12 @@ WRITTEN = ("outs", "metrics", "plots")
 class Pipeline:
     """The stages of a dvc.yaml. Their paths may hold `${keys}` of the settings."""
 
-    def __init__(self, stages: dict[str, dict[str, Any]], metrics: list[str] | None = None, more: Any = None):
+    def __init__(
+        self, stages: dict[str, dict[str, Any]], metrics: list[str] | None = None, variables: list[Any] | None = None
+    ):
         self.stages = stages
         self._more_metrics = metrics or []  # those that dvc.yaml lists beside its stages
-        self._vars: list[Any] = more or []
+        self._vars = variables or []  # what dvc.yaml has under `vars`
 
     @classmethod
     def read(cls, path: Path) -> Pipeline:
