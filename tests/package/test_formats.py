@@ -52,7 +52,8 @@ def rows(image: Image) -> str:
     """The label file that YOLO has: fractions of six decimals."""
     width, height = image.size
     return "".join(
-        f"{label} {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f} {(x1 - x0) / width:.6f} {(y1 - y0) / height:.6f}\n"
+        f"{label} {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f} "
+        f"{(x1 - x0) / width:.6f} {(y1 - y0) / height:.6f}\n"
         for label, x0, y0, x1, y1 in image.boxes
     )
 
@@ -155,7 +156,9 @@ def as_voc(root: Path) -> None:
 def as_cvat(root: Path) -> None:
     annotations = ElementTree.Element("annotations")
     ElementTree.SubElement(annotations, "version").text = "1.1"
-    labels = ElementTree.SubElement(ElementTree.SubElement(ElementTree.SubElement(annotations, "meta"), "task"), "labels")
+    labels = ElementTree.SubElement(
+        ElementTree.SubElement(ElementTree.SubElement(annotations, "meta"), "task"), "labels"
+    )
     for name in CLASSES:
         ElementTree.SubElement(ElementTree.SubElement(labels, "label"), "name").text = name
     for number, image in enumerate(IMAGES):
@@ -202,7 +205,9 @@ def as_ultralytics_has_it(tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.mark.parametrize("name", BOXES)
-def test_boxes_in_any_format_are_the_same_bytes(name: str, tmp_path: Path, as_ultralytics_has_it: dict[str, str], capsys: Any) -> None:
+def test_boxes_in_any_format_are_the_same_bytes(
+    name: str, tmp_path: Path, as_ultralytics_has_it: dict[str, str], capsys: Any
+) -> None:
     kind, write = BOXES[name]
     write(tmp_path / "data")
     prepared = run(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
@@ -244,14 +249,18 @@ def as_metadata_csv(root: Path) -> None:
     """Hugging Face's imagefolder: a metadata.csv in each split's folder."""
     table = labelled(root, lambda split, label, index: f"{split}/{label}{index}.png")
     for split in LABELS:
-        mine = [{"file_name": row["path"].split("/")[1], "label": row["label"]} for row in table if row["split"] == split]
+        mine = [
+            {"file_name": row["path"].split("/")[1], "label": row["label"]} for row in table if row["split"] == split
+        ]
         pd.DataFrame(mine).to_csv(root / split / "metadata.csv", index=False)
 
 
 def as_metadata_jsonl(root: Path) -> None:
     table = labelled(root, lambda split, label, index: f"{split}/{label}{index}.png")
     for split in LABELS:
-        mine = [{"file_name": row["path"].split("/")[1], "label": row["label"]} for row in table if row["split"] == split]
+        mine = [
+            {"file_name": row["path"].split("/")[1], "label": row["label"]} for row in table if row["split"] == split
+        ]
         (root / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, mine)))
 
 
@@ -305,7 +314,11 @@ def test_two_formats_in_one_folder_are_asked_about(tmp_path: Path) -> None:
         ("coco", lambda content: content["annotations"][0].update(bbox=[90, 2, 5, 4]), "lies outside its image"),
         ("coco", lambda content: content["annotations"][0].update(category_id=77), "the class 'category 77'"),
         ("coco", lambda content: content["annotations"][0].update(image_id=77), "an image 77 that is not listed"),
-        ("coco", lambda content: content["images"][0].update(file_name="gone.png"), "Images that are listed but absent: 1"),
+        (
+            "coco",
+            lambda content: content["images"][0].update(file_name="gone.png"),
+            "Images that are listed but absent: 1",
+        ),
         ("coco", lambda content: content["images"][0].update(width=400), "says 400x30, test_0.png has 40x30"),
         ("coco", lambda content: content["categories"].append({"id": 9, "name": "bolt"}), "names bolt more than once"),
         ("coco", lambda content: content["categories"].append({"id": 9, "name": ""}), "a class without a name"),
@@ -377,5 +390,7 @@ def test_yaml_is_read_as_text_or_refused(tmp_path: Path) -> None:
         del content["names"]
         (tmp_path / "data" / "data.yaml").write_text(yaml.safe_dump(content) + f"names: {names}\n")
         assert expected in refusal(tmp_path / "out", "yolo", path=str(tmp_path / "data"))
-    (tmp_path / "data" / "data.yaml").write_text(yaml.safe_dump(content) + "names: {'0': bolt, '1': nut, '2': washer}\n")
+    (tmp_path / "data" / "data.yaml").write_text(
+        yaml.safe_dump(content) + "names: {'0': bolt, '1': nut, '2': washer}\n"
+    )
     assert run(tmp_path / "out", "yolo", path=str(tmp_path / "data")).classes == CLASSES

@@ -51,7 +51,9 @@ def _extract(archive: Path, folder: Path) -> None:
         with zipfile.ZipFile(archive) as opened:
             size, free = sum(entry.file_size for entry in opened.infolist()), shutil.disk_usage(folder).free
             if size > 0.9 * free:
-                raise UserError(f"{archive} holds {size / 1e9:.1f} GB, but {folder.parent} has {free / 1e9:.1f} GB free.")
+                raise UserError(
+                    f"{archive} holds {size / 1e9:.1f} GB, but {folder.parent} has {free / 1e9:.1f} GB free."
+                )
             opened.extractall(folder)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:  # damaged, encrypted, odd
         raise UserError(f"{archive} can't be unpacked: {error}") from error

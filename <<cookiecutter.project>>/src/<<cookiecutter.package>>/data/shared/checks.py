@@ -106,7 +106,7 @@ def _nothing_to_learn(dataset: Dataset) -> list[Finding]:
         key = sample.site, sample.split
         objects[key] = objects.get(key, False) or bool(sample.objects(dataset.classes))
     bare = [f"{site}/{split}" for (site, split), present in objects.items() if not present]
-    where = "Labels belong in a folder `labels` beside `images`, one NAME.txt for each image, unless the format has them."
+    where = "YOLO's labels belong in a folder `labels` beside `images`, one NAME.txt for each image."
     return [
         finding(
             "nothing_to_learn",

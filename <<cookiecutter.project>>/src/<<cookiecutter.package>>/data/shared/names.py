@@ -34,7 +34,7 @@ class Images:
         self._listed: set[Path] = set()
 
     def find(self, name: str, places: Sequence[Path], split: str = "") -> Path | None:
-        """The image of this name or path, seen from one of `places`; of several of that name, the one in the split's folder."""
+        """The image of this name or path, seen from one of `places`; of several, the one in the split's folder."""
         if not name:
             return None
         relative = PurePosixPath(name.replace("\\", "/"))
@@ -63,4 +63,6 @@ class Images:
 def _common_end(path: Path, relative: PurePosixPath) -> int:
     """How many of the last parts of two paths are the same."""
     pairs = zip(reversed(path.parts), reversed(relative.parts), strict=False)
-    return next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(path.parts), len(relative.parts)))
+    return next(
+        (index for index, (one, other) in enumerate(pairs) if one != other), min(len(path.parts), len(relative.parts))
+    )

@@ -43,6 +43,10 @@ class Notes:
             raise KeyError(kind)
         self._places[kind].append(str(place))
 
+    def has(self, kind: str) -> bool:
+        """Whether any place of this kind was noted."""
+        return bool(self._places[kind])
+
     def findings(self) -> list[Finding]:
         """One finding for each kind, also for those of which there was none."""
         return [

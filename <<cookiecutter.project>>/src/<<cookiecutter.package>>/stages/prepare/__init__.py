@@ -28,7 +28,7 @@ Counts = dict[str, dict[str, dict[str, int]]]  # site -> split -> class -> objec
 
 
 def run(cfg: DictConfig, out: Path) -> None:
-    """Writes data/prepared, pictures and findings beside it, and metrics/prepare.json below `out`; prints what there is.
+    """Writes data/prepared, what to look at beside it and metrics/prepare.json below `out`; prints what there is.
 
     The same config and the same data give the same bytes.
 
@@ -72,6 +72,7 @@ def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
     """
     unread = registry.source(source.kind).read(source)
     if not unread.samples:
+        refuse(unread.findings, source.path)
         raise UserError(f"There are no images in {source.path}.")
     for site in unread.sites:
         if site == "all" or site != Path(site).name:

@@ -1,4 +1,4 @@
-"""data/report.html: what the data is and what was found in it, to look at before training. One file, without scripts."""
+"""data/report.html: what the data is and what was found in it, to look at before training: one file, no scripts."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ def write_page(
         findings: of all checks.
     """
     parts = [
-        f"<h1>{escape(dataset.task.capitalize())}: {sum(map(sum, map(dict.values, map(dict, images.values()))))} images, "
-        f"{len(dataset.classes)} classes</h1>",
+        f"<h1>{escape(dataset.task.capitalize())}: {len(dataset.samples)} images, {len(dataset.classes)} classes</h1>",
         "<h2>Findings</h2>",
         _findings(findings),
         "<h2>Images</h2>",
@@ -65,7 +64,7 @@ def write_page(
     parts += ["<h2>Samples</h2>", *_samples(dataset)]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>The prepared data</title>'
-        "<meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"Content-Security-Policy\" "
+        '<meta name="viewport" content="width=device-width"><meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
         f"<style>{STYLE}</style></head><body>\n" + "\n".join(parts) + "\n</body></html>\n"
     )
@@ -109,7 +108,7 @@ def _bars(head: Sequence[str], numbers: Mapping[str, int]) -> str:
 
 
 def _classes(classes: Sequence[str], counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
-    totals = Counter({name: 0 for name in classes})
+    totals = Counter(dict.fromkeys(classes, 0))
     for splits in counts.values():
         for by_class in splits.values():
             totals.update(by_class)

@@ -98,7 +98,9 @@ def _samples(file: Path, content: dict[str, Any], names: dict[Any, str], images:
     split = split_named(file.stem) or split_named(file.parent.name) or "train"
     labels = defaultdict(list)
     for number, annotation in enumerate(content["annotations"]):
-        labels[annotation.get("image_id")].append((f"{shown(file)} annotation {annotation.get('id', number)}", annotation))
+        labels[annotation.get("image_id")].append(
+            (f"{shown(file)} annotation {annotation.get('id', number)}", annotation)
+        )
     samples = []
     known = set()
     for entry in content["images"]:
@@ -118,15 +120,17 @@ def _samples(file: Path, content: dict[str, Any], names: dict[Any, str], images:
     return samples
 
 
-def _box(label: dict[str, Any], names: dict[Any, str], size: tuple[float, float], place: str, notes: Notes) -> Box | None:
+def _box(
+    label: dict[str, Any], names: dict[Any, str], size: tuple[float, float], place: str, notes: Notes
+) -> Box | None:
     if label.get("iscrowd"):
         notes.add("crowds", place)
         return None
     polygons = label.get("segmentation")
-    is_polygon = not label.get("bbox") and isinstance(polygons, list) and bool(polygons)
+    outline = [] if label.get("bbox") or not isinstance(polygons, list) else polygons
     try:
-        if is_polygon:
-            left, top, right, bottom = around([float(value) for polygon in polygons for value in polygon])
+        if outline:
+            left, top, right, bottom = around([float(value) for polygon in outline for value in polygon])
         else:
             left, top, width, height = map(float, label["bbox"])
             right, bottom = left + width, top + height
@@ -135,4 +139,4 @@ def _box(label: dict[str, Any], names: dict[Any, str], size: tuple[float, float]
         notes.add("malformed_labels", f"{place} has no bbox of four numbers, and no size of its image")
         return None
     name = names.get(label.get("category_id"), f"category {label.get('category_id')}")
-    return Box(name, corners, place, is_polygon)
+    return Box(name, corners, place, bool(outline))

@@ -1,5 +1,5 @@
-"""Source `cvat`: boxes and polygons in CVAT's XML for images (version 1.1): annotations.xml, and the images beside it or
-in a folder `images`.
+"""Source `cvat`: boxes and polygons in CVAT's XML for images (version 1.1): annotations.xml, and the images beside it
+or in a folder `images`.
 
 An image's attribute `subset` is its split; without one, all are the train split.
 https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -63,14 +64,21 @@ def _split_folders(place: Path, notes: Notes) -> dict[str, list[Path]]:
     strange = [folder for folder in folders if folder not in chosen and images_below(folder, Notes(notes.root))]
     if strange:
         raise UserError(
-            f"{shown(place)} holds split folders ({', '.join(folder.name for folder in chosen)}) and others beside them "
-            f"({', '.join(folder.name for folder in strange)}): expected class folders inside train, val and test, or "
-            "class folders alone."
+            f"{shown(place)} holds split folders ({_names(chosen)}) and others beside them ({_names(strange)}): "
+            "expected class folders inside train, val and test, or class folders alone."
         )
     for folder in folders:
         if folder not in chosen:
             notes.add("empty_folders", shown(folder))
-    return {split: [folder for folder in chosen if chosen[folder] == split] for split in SPLIT_NAMES if split in chosen.values()}
+    return {
+        split: [folder for folder in chosen if chosen[folder] == split]
+        for split in SPLIT_NAMES
+        if split in chosen.values()
+    }
+
+
+def _names(folders: Iterable[Path]) -> str:
+    return ", ".join(folder.name for folder in folders)
 
 
 def _class_folders(places: list[Path], notes: Notes) -> dict[str, list[Path]]:
@@ -107,12 +115,14 @@ def _refuse_other_structures(place: Path, folders: list[Path]) -> None:
         return
     if len(folders) == 1:
         raise UserError(
-            f"{shown(place)} has one folder alone, {folders[0].name}, with {', '.join(sorted(below[folders[0]])[:3])} in "
-            f"it: a single class can't be learned. Is it the folder of the classes? -S data.source.path={shown(folders[0])}"
+            f"{shown(place)} has one folder alone, {folders[0].name}, with {', '.join(sorted(below[folders[0]])[:3])} "
+            "in it: a single class can't be learned. Is it the folder of the classes? "
+            f"-S data.source.path={shown(folders[0])}"
         )
     shared = set.intersection(*below.values())
     if len(shared) > 1:
         raise UserError(
-            f"The folders {names} in {shown(place)} all hold {', '.join(sorted(shared)[:3])}, and no image themselves. Are "
-            f"these sites? -S 'data.source.sites=[{names}]'. If they are the classes, put their images right into them."
+            f"The folders {names} in {shown(place)} all hold {', '.join(sorted(shared)[:3])}, and no image themselves. "
+            f"Are these sites? -S 'data.source.sites=[{names}]'. If they are the classes, put their images right "
+            "into them."
         )

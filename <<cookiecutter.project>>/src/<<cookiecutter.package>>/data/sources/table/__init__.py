@@ -72,7 +72,9 @@ def _tables(place: Path) -> list[Path]:
     """The tables that list images: metadata files, or else CSV files with columns of paths and labels."""
     if not place.is_dir():
         return []
-    files = [file for pattern in ("*", "*/*") for file in sorted(place.glob(pattern)) if file.suffix in (".csv", ".jsonl")]
+    files = [
+        file for pattern in ("*", "*/*") for file in sorted(place.glob(pattern)) if file.suffix in (".csv", ".jsonl")
+    ]
     listed = [file for file in files if _lists_images(file)]
     return [file for file in listed if file.stem == "metadata"] or listed
 

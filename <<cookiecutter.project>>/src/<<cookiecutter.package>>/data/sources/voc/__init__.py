@@ -56,7 +56,9 @@ def read_place(place: Path, notes: Notes) -> Part:
         else:
             labels[image] = (shown(file), root)
     if not labels:
-        raise UserError(f"{shown(place)} has no XML file in Pascal VOC's format (<annotation>) that belongs to an image.")
+        raise UserError(
+            f"{shown(place)} has no XML file in Pascal VOC's format (<annotation>) that belongs to an image."
+        )
     found = {image: _boxes(root, name, image, notes) for image, (name, root) in labels.items()}
     classes = checked_names(sorted({box.name for each in found.values() for box in each}), shown(place))
     splits = _splits(place, notes)
@@ -98,7 +100,9 @@ def _boxes(root: Element, place: str, image: Path, notes: Notes) -> list[Box]:
     for number, entry in enumerate(root.findall("object"), start=1):
         where = f"{place} object {number}"
         try:
-            left, top, right, bottom = (float(entry.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax"))
+            left, top, right, bottom = (
+                float(entry.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax")
+            )
             corners = (left / width, top / height, right / width, bottom / height)
         except (ValueError, ZeroDivisionError):
             notes.add("malformed_labels", f"{where} has no bndbox of four numbers")

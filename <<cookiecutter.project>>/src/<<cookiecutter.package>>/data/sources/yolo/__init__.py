@@ -50,7 +50,7 @@ def read_place(place: Path, notes: Notes) -> Part:
 
 
 def label_file(image: Path, root: Path) -> Path:
-    """Where an image's boxes are: the last folder `images` of its path becomes `labels`; else, or without, beside it."""
+    """Where an image's boxes are: the last folder `images` of its path becomes `labels`, or it is beside it."""
     folders = list(image.parent.parts)
     beside = image.with_suffix(".txt")
     inside = folders[len(root.parts) :] if image.is_relative_to(root) else folders

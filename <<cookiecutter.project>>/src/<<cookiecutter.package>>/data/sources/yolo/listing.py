@@ -1,4 +1,4 @@
-"""Which images and classes a YOLO data set has: from Ultralytics' data.yaml, CVAT's obj.data or Label Studio's lists."""
+"""Which images and classes a YOLO data set has: by Ultralytics' data.yaml, CVAT's obj.data or Label Studio's list."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def _names(file: Path, names: Any) -> list[str]:
     odd = [name for name in ordered if isinstance(name, bool) or not isinstance(name, (str, int))]
     if odd:
         raise UserError(
-            f"{shown(file)}: YAML reads {', '.join(repr(name) for name in odd)} among `names`, not a text: put each name "
-            'in quotes, such as "yes" or "null".'
+            f"{shown(file)}: YAML reads {', '.join(repr(name) for name in odd)} among `names`, not a text: put each "
+            'name in quotes, such as "yes" or "null".'
         )
     return checked_names([str(name) for name in ordered], shown(file))
 
@@ -112,7 +112,7 @@ def _images_by_split(file: Path, data: dict[str, Any], notes: Notes) -> dict[str
         if value is not None:
             places = value if isinstance(value, list) else [value]
             images[split] = sorted({image for place in places for image in _images_at(file, root, str(place), notes)})
-            if not images[split]:
+            if not images[split] and not notes.has("links_outside"):
                 raise UserError(f"{shown(file)}: `{split}` has no images (looked in {value}, below {shown(root)}).")
     return images
 
