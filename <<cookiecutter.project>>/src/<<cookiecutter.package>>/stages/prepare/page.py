@@ -24,7 +24,7 @@ STYLE = """
 body { max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem } th, td { padding: .2rem .8rem .2rem 0; text-align: left }
 td.number, th.number { text-align: right } tr { border-bottom: 1px solid #8884 }
-.bar { background: #0072b2; height: .8rem; min-width: 1px } .bars td:last-child { width: 24rem }
+.bar { background: #0072b2; height: .8rem } .bars td:last-child { width: 24rem }
 .error { color: #d55e00; font-weight: 600 } figure { display: inline-block; margin: 0 .5rem .5rem 0 }
 figcaption { font-size: .75rem; max-width: 112px; overflow-wrap: anywhere } code { overflow-wrap: anywhere }
 """
