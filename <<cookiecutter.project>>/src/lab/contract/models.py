@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lab.contract.base import Key, Model, Stage, When, stands_for
+from lab.contract.base import Key, Model, Stage, Template, When, stands_for
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
 from lab.contract.reports import Fact, ItemPictures, Question, Speed
 from lab.nested_keys import copied, get, put
@@ -124,7 +124,7 @@ class Contract(Model):
     task: TaskKey | None = None
     check: Hook | None = None
     """module:function that takes a run's settings and raises ValueError for what no stage could use."""
-    run_name: str = "{date}_{feature}"
+    run_name: Template = "{date}_{feature}"
     """How runs are called, where their design doesn't say; {feature} is design, arm and seed."""
     names: dict[str, Key] = {}
     """Words for run_name beside {design}, {arm}, {seed} and any key."""
