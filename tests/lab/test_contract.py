@@ -92,13 +92,31 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert len(refused(LEAST + "recipes: [a, b]\nmetrics: {a.b: {bounds: [1, 0]}}\n").splitlines()) == 3
 
 
+FULL = """
+types: {train: infer, quant: quant}
+recipes: [train]
+seeds: [seed]
+task: {key: task, same: [data.task], unused_packages: {detection: [timm]}}
+names: {model: model.name}
+model_keys: {one: infer.model, least: 3}
+models: [{output: model.pt, champion: model.pt, when: {task: a}}]
+predictions: {output: "{stage}.csv", slices: [site]}
+curves: {output: plots, stage: train, parts: {val: validation}}
+neutral: {train: [threads]}
+distinct: {train: {output: model.pt, called: weights}}
+main: [f1]
+metrics: {"*.f1": {direction: maximize, bounds: [0, 1]}}
+speed: {latency: {infer: speed.ms}, gain_types: [quant]}
+data_facts: [{text: "site {}", key: data.site}]
+questions: [{name: one, varies: [quant], types: [quant], figures: [{draw: gains, metrics: [a.b], lines: [0]}]}]
+"""
 JUNK = [None, 7, 1.5, True, "x {", "", [], {}, [7], {7: 7}, {"x": 7}, [{"x": 7}], "2026-11-26", float("nan")]
 
 
 @given(st.sampled_from(sorted(Contract.model_fields)), st.sampled_from(JUNK), st.booleans())
 def test_no_mistake_is_told_in_a_library_s_words_nor_hides_another(field: str, junk: Any, inside: bool) -> None:
-    """Anything in any place of a full lab.yaml: refused in our own words, beside what is wrong elsewhere."""
-    content = yaml12.load(VISION_TEXT)
+    """Anything in any place of lab.yaml: refused in our own words, beside what is wrong elsewhere."""
+    content = yaml12.load(FULL)
     value = content.get(field)
     if inside and isinstance(value, dict):
         content[field] = {**value, next(iter(value)): junk}

@@ -23,7 +23,7 @@ class ModelFile:
 
     `engine` says who builds it; empty in files from before there was a choice. `architecture` is a timm name, the name
     of one of Ultralytics' YAML files, or such a YAML as a mapping. `mean` and `std` are per RGB channel, for images
-    scaled to [0, 1]; `metrics` are those of the validation split at `epoch` (counted from 0).
+    scaled to [0, 1]; `metrics` are those of the validation split after `epoch` (counted from 1).
     """
 
     task: str

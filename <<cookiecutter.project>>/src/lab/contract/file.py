@@ -63,7 +63,7 @@ def disagreements(content: dict[str, Any]) -> Iterator[Mistake]:
     """What of a lab.yaml doesn't go together, each with the keys that lead to it: also of one with other mistakes."""
     types = content.get("types")
     for location, kind in _types_named(content) if isinstance(types, dict) and types else ():
-        if kind not in types:
+        if isinstance(kind, str) and kind not in types:
             yield location, not_one_of(kind, map(str, types))
     metrics = content.get("metrics")
     for pattern, entry in metrics.items() if isinstance(metrics, dict) else ():

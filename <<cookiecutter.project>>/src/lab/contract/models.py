@@ -153,7 +153,7 @@ class Contract(Model):
     data_facts: list[Fact] = []
     speed: Speed = Speed()
     best_epoch: str | None = None
-    """The metric that says which epoch was kept."""
+    """The metric that says which epoch was kept, counted from 1."""
     questions: list[Question] = []
     single: Question = Question(name="single", kind="single")
     """How a design of one arm is answered."""

@@ -189,7 +189,7 @@ def fragment(study: Study, replicate: Replicate, verdict: Verdict | None = None)
     ]
     epoch = record.value(study.contract.best_epoch) if study.contract.best_epoch else None
     if epoch is not None and study.contract.best_epoch not in names:
-        lines.append(f"- best epoch, counted from 0: {epoch:g}")
+        lines.append(f"- best epoch: {epoch:g}")
     own = settings.own(study, record)
     if own:
         lines += ["", "What differs from the baseline's `params.yaml`:", "", f"```yaml\n{own}```"]

@@ -98,7 +98,7 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
     epochs = tables.by_seed(study.arms[arm], study.contract.best_epoch or "")
     if epochs and study.contract.is_recipe(study.design.type):
         listed = ", ".join(f"{epoch:g} (seed {seed})" for seed, epoch in epochs.items())
-        yield f"its best epoch, counted from 0: {listed}"
+        yield f"its best epoch: {listed}"
     if verdict.expected:
         yield f"expected was {verdict.expected.value:g}: {reached(verdict.expected)}"
     if verdict.targets:
@@ -165,7 +165,7 @@ def legend(study: Study, verdict: Verdict) -> str:
         by = " or ".join(way for base, way in ways.items() if base in bases)
         parts.append(f"The change is against {study.reference}, {by}.")
     parts += [holm(verdict)] if study.design.hypothesis else []
-    if any(comparison.outcome == UNDERPOWERED for comparison in verdict.comparisons):
+    if any(each.claimed and each.outcome == UNDERPOWERED for each in verdict.comparisons):
         few = f"so few seeds or test {item}s"
         parts.append(f"{UNDERPOWERED}: neither shown nor excluded, as was to be expected with {few}.")
     return " ".join(filter(None, parts))

@@ -173,7 +173,7 @@ class ResumingTrainer(BaseTrainer):
             classes=list(self.data["names"].values()),
             image_size=self.args.imgsz,
             state_dict=self.ema.ema.float().state_dict(),
-            epoch=self.epoch,
+            epoch=self.epoch + 1,
             metrics={name.removeprefix("val/"): value for name, value in metrics.items()},
         )
         content = snapshot.to_bytes()
