@@ -57,8 +57,8 @@ class Dumper(yaml.SafeDumper):
 
 for _tag, (_pattern, _first) in PLAIN.items():
     Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
-# Merge keys are of YAML 1.1, and DVC's parser, which reads dvc.yaml and params.yaml beside this one, knows them as well.
-Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("<<$"), ["<"])
+# Merge keys are of YAML 1.1, and DVC's parser, which reads dvc.yaml and params.yaml as well, knows them.
+Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("<{2}$"), ["<"])
 Dumper.yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]  # the folder above src/, in which this package lies
 
+HAS_COMMAND = (Path(sys.executable).parent / "lab").exists()  # which make setup of a project from the template writes
+
 app = typer.Typer(
     help="Ask a question in designs/, and get its answer.",
     no_args_is_help=True,
@@ -32,13 +35,21 @@ def main() -> None:
     """Run `lab`; what a user can put right is one message and exit code 2."""
     try:
         check_place(Path.cwd())
-        app(prog_name="lab")
+        app(prog_name=typed("lab"))
     except UserError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(f"lab: {typed(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # lab plan … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def typed(text: str) -> str:
+    """A text in which the command `lab` is called as it is here: `python -m lab`, where the environment has none."""
+    if HAS_COMMAND:
+        return text
+    commands = "|".join(sorted(str(name) for name in typer.main.get_group(app).commands))
+    return re.sub(rf"(?<![\w/-])lab(?=$| ({commands})\b)", "python -m lab", text)
 
 
 def check_place(folder: Path) -> None:

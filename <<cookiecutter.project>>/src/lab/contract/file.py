@@ -61,10 +61,10 @@ def parse(text: str, where: str) -> Contract:
 
 def disagreements(content: dict[str, Any]) -> Iterator[Mistake]:
     """What of a lab.yaml doesn't go together, each with the keys that lead to it: also of one with other mistakes."""
-    types = content.get("types")
-    for location, kind in _types_named(content) if isinstance(types, dict) and types else ():
+    types = [str(kind) for kind in content["types"]] if isinstance(content.get("types"), dict) else []
+    for location, kind in _types_named(content) if types else ():
         if isinstance(kind, str) and kind not in types:
-            yield location, not_one_of(kind, map(str, types))
+            yield location, not_one_of(kind, types)
     metrics = content.get("metrics")
     for pattern, entry in metrics.items() if isinstance(metrics, dict) else ():
         if isinstance(pattern, str) and isinstance(entry, dict):

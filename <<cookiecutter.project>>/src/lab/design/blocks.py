@@ -108,7 +108,7 @@ class Hypothesis(Model):
         if metric.direction is None:
             unknown = "doesn't say which way is better" if metric.known else "doesn't know"
             raise lacking("direction", f"lab.yaml {unknown} {self.metric}: say maximize or minimize")
-        self.__dict__["direction"] = metric.direction  # and not among the fields that were set: a file stays as it is
+        object.__setattr__(self, "direction", metric.direction)  # and not as a field that was set: files stay as they are
         return self
 
 

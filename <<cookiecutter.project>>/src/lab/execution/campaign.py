@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from lab.execution import preflight_inputs, queueing
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.work_tree import ready
-from lab.study import outcomes
+from lab.study import QUEUED, RUNNING, outcomes
 
 if TYPE_CHECKING:
     from lab.design.plan import Plan
@@ -52,11 +53,24 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
 
 
 def carry_out(
-    planner: Planner, backend: Backend, jobs: int, watcher: Watcher, force: bool, again: bool
+    planner: Planner,
+    backend: Backend,
+    jobs: int,
+    watcher: Watcher,
+    force: bool,
+    again: bool,
+    say: Callable[[str], None] = print,
 ) -> list[Replicate]:
-    """Run a design to its end. Returns how its runs stand then. Raises UserError and run.Stopped."""
-    design = planner.design
-    forced = approve(planner, current(planner), force)
+    """Run a design to its end; what comes before it, it says. Returns how its runs stand then.
+
+    Raises:
+        UserError: the pre-flight found something and `force` is not set; whatever `Execution.add` refuses.
+        Stopped: by `lab stop`.
+    """
+    design, plan = planner.design, current(planner)
+    forced = approve(planner, plan, force)
+    if sentence := before(planner, plan):
+        say(sentence)
     execution = Execution(planner.project, backend, jobs, watcher, again)
 
     def results(trials: list[Levels]) -> list[float | None]:
@@ -71,6 +85,20 @@ def carry_out(
     replicates = execution.standings()
     backend.tidy({replicate.record.name for replicate in replicates if replicate.record})
     return replicates
+
+
+def before(planner: Planner, plan: Plan) -> str:
+    """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
+    project = planner.project
+    if not plan.undecided and all(replicate.finished for replicate in standings(project, plan.runs)):
+        return ""
+    waiting = [record for record in project.records() if record.pending and record.status in (QUEUED, RUNNING)]
+    names = [record.experiment.get("design") or "no design" for record in waiting]
+    others = Counter(name for name in names if name != planner.design.name)
+    listed = ", ".join(f"{name} {count}" for name, count in others.items())
+    number, designs = others.total(), f"{len(others)} other{'s' if len(others) > 1 else ''}"
+    runs = "run is" if number == 1 else "runs are"
+    return f"{number} {runs} in the queue before those of this design, of {designs}: {listed}" if others else ""
 
 
 def approve(planner: Planner, plan: Plan, force: bool) -> bool:

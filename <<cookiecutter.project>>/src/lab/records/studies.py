@@ -80,7 +80,7 @@ def read_all(project: Project) -> list[Study]:
 def answered(project: Project) -> list[Study]:
     """The studies of the designs in HEAD that nobody had to run: others' runs have answered them to the end."""
     head, ran = project.head, set(_designs_that_ran(project))
-    if head is None or not ran:
+    if head is None or not any(record.status == FINISHED for record in project.records()):
         return []
     designs = [design for design in _committed(project, head) if design.name not in ran and _enough(project, design)]
     studies = (_study(project, design.name) for design in designs)

@@ -57,7 +57,7 @@ class Recorder(pl.Callback):
             os.replace(partial, state)
 
     def save(self, epoch: int, metrics: dict[str, float], module: SeededModule) -> None:
-        """Write last.ckpt, and best.ckpt where this epoch, counted from 1, is the best so far (the earliest of equals)."""
+        """Write last.ckpt, and best.ckpt where this epoch (from 1) is the best so far (the earliest of equals)."""
         model = replace(
             self.model,
             state_dict=module.evaluated.state_dict(),
