@@ -105,7 +105,7 @@ def test_status_of_a_project_in_which_nothing_has_run(project: Trivial) -> None:
     done = lab(project, "status")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "no run yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are",
+        "no run of a design yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are",
         "0 workers",
     ]
     (project.root / "lab.yaml").unlink()

@@ -68,10 +68,19 @@ def test_three_lines_are_enough() -> None:
         ),
         (LEAST + "run_name: '{date}_}{arm}'\n", "run_name: '{date}_}{arm}': the } at character 8 has no { before it"),
         (LEAST + "data_facts: [{text: 'on {', key: a}]\n", "data_facts.0.text: 'on {': the { at character 4 has no }"),
-        (LEAST + "single: {name: s, kind: single, figures: [{draw: matrix, labels: {titel: a}}]}\n", "Did you mean 'title'?"),
-        (LEAST + "single: {name: s, kind: single, figures: [{draw: gap, labels: {x: '{a}'}}]}\n", "nothing but {metric}"),
+        (
+            LEAST + "single: {name: s, kind: single, figures: [{draw: matrix, labels: {titel: a}}]}\n",
+            "Did you mean 'title'?",
+        ),
+        (
+            LEAST + "single: {name: s, kind: single, figures: [{draw: gap, labels: {x: '{a}'}}]}\n",
+            "nothing but {metric}",
+        ),
         (LEAST + "single: {name: s, figures: [{draw: arms, titles: [a]}]}\n", "arms takes no titles"),
-        (LEAST + "single: {name: s, figures: [{draw: gains, metrics: [a.b], lines: [0, 1]}]}\n", "lines: 2 of them for 1"),
+        (
+            LEAST + "single: {name: s, figures: [{draw: gains, metrics: [a.b], lines: [0, 1]}]}\n",
+            "lines: 2 of them for 1",
+        ),
         (LEAST + "metrics:\n  a.b: {}\n  a.b: {}\n", "lab.yaml, line 4: a.b is there twice"),
         (LEAST + "check: my_package.check\n", "line 2: check: 'my_package.check': expected module:function"),
         (LEAST + "predictions: {output: 'x/{stge}.csv'}\n", "nothing but {stage} stands for something in it"),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import answered
 import pytest
 import trivial
 import yaml
 from trivial import Trivial
+
+from lab.execution import campaign
+from lab.records import studies
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
 
@@ -126,3 +130,18 @@ def test_refused(project: Trivial) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "src/stand_in.py" in done.stderr
     assert project.records() == {}
+
+
+def test_what_is_queued_of_other_designs_is_said_before(answers: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(answers, tmp_path / "project")
+    answered.design(project, "third", 0.7, 0.9)
+    project.enqueue(project.run("one", 0.33, design="other"), project.run("two", 0.44, design="other"))
+    project.enqueue(project.run("three", 0.55))
+    read = project.project()
+
+    def said(name: str) -> str:
+        planner = studies.planner(read, project.root / "designs" / f"{name}.yaml")
+        return campaign.before(planner, campaign.current(planner))
+
+    assert said("third") == "3 runs are in the queue before those of this design, of 2 others: other 2, trivial 1"
+    assert said("large") == "", "it has nothing left to run"

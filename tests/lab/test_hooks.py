@@ -136,7 +136,10 @@ def test_what_a_verdict_depends_on_blocks_and_what_is_only_told_does_not() -> No
     text = "types: {fit: fit}\nraw_data: path\ntags: {a: path}\nquestions: [{name: a, varies: [model]}]\n"
     pipeline = Pipeline.parse(PIPELINE, "dvc.yaml")
     told = list(mistakes(contracts.contract(text), pipeline, [{}], ["model"]))
-    assert [(mistake.text.split(": ")[1], mistake.blocks) for mistake in told] == [("raw_data", True), ("tags.a", False)]
+    assert [(mistake.text.split(": ")[1], mistake.blocks) for mistake in told] == [
+        ("raw_data", True),
+        ("tags.a", False),
+    ]
     assert not list(mistakes(contracts.contract(text), pipeline, [{}, {"path": "a", "model": 1}]))
 
 

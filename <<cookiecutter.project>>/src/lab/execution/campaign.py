@@ -38,7 +38,7 @@ def current(planner: Planner) -> Plan:
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    return planner.plan(replay(design, results))
+    return planner.plan(replay(design, planner.contract, results))
 
 
 def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
@@ -79,7 +79,7 @@ def carry_out(
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     if isinstance(design, SweepDesign) and is_bayesian(design):
-        replay(design, results)
+        replay(design, planner.contract, results)
     else:
         execution.add(marked(planner.plan().runs, forced))
     replicates = execution.standings()

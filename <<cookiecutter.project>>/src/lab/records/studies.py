@@ -223,7 +223,7 @@ def _replicates(
         undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    return of(replay(design, results))
+    return of(replay(design, contract, results))
 
 
 def _others(
