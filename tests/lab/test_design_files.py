@@ -310,9 +310,7 @@ def test_a_metric_that_lab_yaml_does_not_know_may_be_claimed_with_its_direction(
     assert design_file.parse({**design, "hypothesis": known}, PLAIN)
 
 
-LOSS = contracts.contract(
-    "types: {train: evaluate}\nmain: [loss]\nmetrics: {e.loss: {direction: minimize}, '*.loss': {direction: minimize}}\n"
-)
+LOSS = contracts.contract("types: {train: evaluate}\nmain: [loss]\nmetrics: {'*.loss': {direction: minimize}}\n")
 KINDS = {
     "single": {},
     "sweep": {"sweep": {"parameters": {"lr": [0.1, 0.2]}}},

@@ -155,7 +155,7 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
 
 
 def test_progress_of_a_running_training(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRIVIAL_SLEEP", "9")
+    monkeypatch.setenv("TRIVIAL_SLEEP", "6")  # two seconds an epoch
     seen = set()
     contract = project.project().contract
     watch = lambda rows: seen.update(str(progress(row.record, contract)) for row in rows if row.record)  # noqa: E731

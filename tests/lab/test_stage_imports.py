@@ -67,7 +67,7 @@ def project_run() -> Any:
     ("command", "found"),
     [
         ("python a.py", [("python", "a.py")]),
-        ("mkdir x && .venv/bin/python3.12 -u src/a.py -x b.py; python b.py", [(".venv/bin/python3.12", "src/a.py"), ("python", "b.py")]),
+        ("mkdir x && bin/python3.12 -u a.py -x b.py; python b.py", [("bin/python3.12", "a.py"), ("python", "b.py")]),
         ("python -m package.train", []),
         ("Rscript a.R 'unclosed", []),
     ],

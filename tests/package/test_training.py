@@ -212,5 +212,8 @@ def test_classification_does_not_need_ultralytics(prepared: Get, tmp_path: Path)
     """Its licence is not everybody's: every stage runs where importing it fails."""
     space = prepared("classification").copy(tmp_path / "space")
     (space.root / "src" / "ultralytics.py").write_text("raise ImportError('not here')")
-    for stage in ("prepare", "train", "infer", "quant"):
-        space.run_anew(stage, *SMALL["classification"], "training.max_epochs=1", "quant=openvino_fp32")
+    quick = [f"{stage}.{key}=1" for stage in ("infer.latency", "quant") for key in ("warmup", "repeats", "rounds")]
+    overrides = [*SMALL["classification"], "training.max_epochs=1", "quant=openvino_fp32", *quick]
+    stages = ("prepare", "train", "infer", "quant")
+    done = space.run_all_anew(stages, overrides)
+    assert [line for line in done.stdout.splitlines() if line.startswith("done ")] == [f"done {s}" for s in stages]
