@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import optuna
 
     from lab.contract import Contract
+    from lab.contract.metrics import Direction
 
 MOST_REPEATS = 100  # combinations in a row that were there before or that constraints forbid, before the search ends
 
@@ -71,7 +72,7 @@ class Search:
         self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
 
 
-def _direction(design: SweepDesign, contract: Contract) -> str:
+def _direction(design: SweepDesign, contract: Contract) -> Direction:
     """What to look for: as the hypothesis says or, without one, as the contract does of the metric that matters."""
     if design.hypothesis:
         return design.hypothesis.direction

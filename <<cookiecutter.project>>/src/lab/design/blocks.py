@@ -108,7 +108,7 @@ class Hypothesis(Model):
         if metric.direction is None:
             unknown = "doesn't say which way is better" if metric.known else "doesn't know"
             raise lacking("direction", f"lab.yaml {unknown} {self.metric}: say maximize or minimize")
-        object.__setattr__(self, "direction", metric.direction)  # and not as a field that was set: files stay as they are
+        object.__setattr__(self, "direction", metric.direction)  # not as a field that was set: files stay as they are
         return self
 
 
