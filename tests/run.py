@@ -74,9 +74,10 @@ def outcome(suite: str, project: Path, nightly: bool, options: list[str]) -> str
         src = SRC if suite == "lab" else project / "src"
         variables |= {"PYTHONPATH": str(src), "PATH": f"{environment / 'bin'}{os.pathsep}{clean()['PATH']}"}
     selection = "nightly" if nightly else "not nightly"
-    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, f"--numprocesses={SUITES[suite]}"]
+    processes = [f"--numprocesses={SUITES[suite]}", "--dist=loadgroup"]
+    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, *processes, "--durations=30", *options]
     print(f"\n=== tests/{suite} ({selection})", flush=True)
-    done = subprocess.run([*command, "--dist=loadgroup", "--durations=30", *options], cwd=TEMPLATE, env=clean() | variables)
+    done = subprocess.run(command, cwd=TEMPLATE, env=clean() | variables)
     if done.returncode == 0 or (nightly and done.returncode == NO_TESTS):
         return ""
     return "has no tests" if done.returncode == NO_TESTS else "failed"
