@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import answered
@@ -146,3 +147,18 @@ def test_what_is_queued_of_other_designs_is_said_before(answers: Trivial, tmp_pa
 
     assert said("third") == "3 runs are in the queue before those of this design, of 2 others: other 2, trivial 1"
     assert said("large") == "", "it has nothing left to run"
+
+
+def test_status_knows_what_runs_of_no_design_have_answered(project: Trivial) -> None:
+    """As `dvc exp run` by hand leaves them; the plan says that they are reused."""
+    first, *others = studies.planner(project.project(), project.root / "designs" / "variants.yaml").plan().runs
+    for run in (first, *others):
+        params = {key: value for key, value in run.params.items() if key != "experiment"}
+        trivial.experiment(project, replace(run, params=params, name=f"by-hand-{run.arm}"))
+        said = lab(project, "status").stdout
+        if run is first:
+            assert said.startswith(
+                "no run of a design yet: lab plan DESIGN shows which of its runs the 1 finished here"
+            )
+    assert lab(project, "plan", "variants").stdout.count("finished (reused)") == 3
+    assert [line.split() for line in said.splitlines() if "variants" in line] == [["variants", "3"]]
