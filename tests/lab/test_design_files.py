@@ -311,6 +311,7 @@ def test_a_metric_that_lab_yaml_does_not_know_may_be_claimed_with_its_direction(
 
 
 LOSS = contracts.contract("types: {train: evaluate}\nmain: [loss]\nmetrics: {'*.loss': {direction: minimize}}\n")
+GAIN = contracts.contract("types: {train: evaluate}\nmetrics: {'*.loss': {direction: maximize}}\n")
 KINDS = {
     "single": {},
     "sweep": {"sweep": {"parameters": {"lr": [0.1, 0.2]}}},
@@ -320,16 +321,19 @@ KINDS = {
 }
 
 
-def of_kind(name: str, **hypothesis: str) -> Any:
+def of_kind(name: str, contract: Contract = LOSS, **hypothesis: str) -> Any:
     claimed = {"hypothesis": {"claim": "c", "metric": "e.loss", **hypothesis}}
     kind = "sweep" if name == "bayesian" else name
-    return design_file.parse({"kind": kind, "type": "train", "title": "t", "name": "a", **KINDS[name], **claimed}, LOSS)
+    return design_file.parse(
+        {"kind": kind, "type": "train", "title": "t", "name": "a", **KINDS[name], **claimed}, contract
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_direction_that_is_left_out_is_the_contract_s(kind: str, tmp_path: Path) -> None:
     plain, stated = of_kind(kind), of_kind(kind, direction="minimize")
-    assert plain.hypothesis.direction == "minimize" and digest(plain) == digest(stated)
+    assert plain.hypothesis.direction == stated.hypothesis.direction == "minimize"
+    assert digest(plain) == digest(of_kind(kind, contract=GAIN)), "a contract that is changed has a history of its own"
     design_file.write(plain, tmp_path / "a.yaml")
     assert "direction:" not in (tmp_path / "a.yaml").read_text()
     assert design_file.read(tmp_path / "a.yaml", LOSS) == plain

@@ -234,9 +234,16 @@ def content(design: Design) -> dict[str, Any]:
 
 
 def digest(design: DesignBase) -> str:
-    """The design's hash: the same for the same question, whether a default was written out or not."""
-    fields = json.dumps(design.model_dump(mode="json", exclude_defaults=True), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(fields.encode()).hexdigest()[:12]
+    """The design's hash: the same for the same question, whether a default was written out or not.
+
+    A direction counts where the design states it: elsewhere it is lab.yaml's, which has a history of its own.
+    """
+    fields = design.model_dump(mode="json", exclude_defaults=True)
+    if design.hypothesis:
+        fields["hypothesis"].pop("direction", None)
+        fields["hypothesis"] |= design.hypothesis.model_dump(include={"direction"}, exclude_unset=True)
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _text(level: Scalar) -> str | None:

@@ -121,6 +121,9 @@ def _study(project: Project, name: str) -> Study | None:
         return None
     path, text, design = file
     contract = project.contract_at(commit)
+    if contract is not project.contract_at(head):  # what is claimed, too, is by the contract of that time
+        with suppress(UserError):
+            design = design_file.parse_text(text, path, contract)
     own = [record for record in own if record.baseline == commit]
     replicates = [
         replace(each, stated=_stated(project, design, each.record)) if each.record else each
