@@ -68,6 +68,7 @@ def project_run() -> Any:
     [
         ("python a.py", [("python", "a.py")]),
         ("mkdir x && bin/python3.12 -u a.py -x b.py; python b.py", [("bin/python3.12", "a.py"), ("python", "b.py")]),
+        ("(python a.py;python b.py)|tee log", [("python", "a.py"), ("python", "b.py")]),
         ("python -m package.train", []),
         ("Rscript a.R 'unclosed", []),
     ],

@@ -56,8 +56,10 @@ def missing_packages(project: Project, plan: Plan) -> str:
 
 def scripts(command: str) -> Iterator[tuple[str, str]]:
     """Each Python and script in a stage's command."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)  # `a.py; b.py` is three words
+    lexer.whitespace_split, lexer.commenters = True, ""
     try:
-        words = shlex.split(command)
+        words = list(lexer)
     except ValueError:  # a shell may understand more
         return
     for place, word in enumerate(words):
