@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from .errors import UserError, nearest
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
+# What reads more than the config, such as ${oc.env:HOME}: results would depend on the machine, and secrets would be kept.
+OUTSIDE = re.compile(r"\$\{(?!\s*(oc\.select|oc\.create|oc\.dict\.keys|oc\.dict\.values)\s*:)[^{}]*(\$\{[^}]*\}[^{}]*)*:")
 
 
 def load(overrides: list[str]) -> DictConfig:
@@ -30,6 +33,7 @@ def load(overrides: list[str]) -> DictConfig:
                 f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`"
             )
         cfg = loaded
+        refuse_outside(PARAMS.read_text(encoding="utf-8"), str(PARAMS))
     else:
         raise UserError(f"{PARAMS} not found in {Path.cwd()}: run this from the project's root")
     check(cfg)
@@ -43,6 +47,8 @@ def compose(overrides: list[str]) -> DictConfig:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    for text in overrides:
+        refuse_outside(text, text)
     if not CONF.is_dir():
         raise UserError(f"{CONF}/ not found in {Path.cwd()}: run this from the project's root")
     try:
@@ -52,6 +58,12 @@ def compose(overrides: list[str]) -> DictConfig:
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"cannot compose conf/ with {' '.join(overrides)}: {error}") from error
     return cfg
+
+
+def refuse_outside(text: str, where: str) -> None:
+    """Raises UserError: an interpolation in it reads the machine."""
+    if found := OUTSIDE.search(text):
+        raise UserError(f"{where}: {found[0]}…}} reads more than the config: write the value itself")
 
 
 def check(cfg: Mapping[Any, Any]) -> None:

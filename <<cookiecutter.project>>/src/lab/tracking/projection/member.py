@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import nested_keys
+from lab import nested_keys, secrets
 from lab.design.plan import MEMBERSHIP
 from lab.study import FAILED, FINISHED, RUNNING, Replicate, Study
 from lab.tracking import outputs, text
@@ -243,7 +243,7 @@ def _final_points(record: Any, step: int) -> list[Point]:
 def _params(params: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """The composed config by dotted keys, and in full what is too long for a param."""
     flat = nested_keys.flat({name: value for name, value in params.items() if name != MEMBERSHIP})
-    public = {name: text.value(value) for name, value in flat.items() if not text.is_secret(name)}
+    public = {name: secrets.HIDDEN if secrets.is_secret(name) else text.value(value) for name, value in flat.items()}
     names = text.names(public)
     long = {names[name]: value for name, value in public.items() if len(value) > text.PARAM}
     return {
