@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lab.cli import terminal
 from lab.cli.app import typed
 from lab.errors import UserError
 from lab.execution.standings import outdated_runs, progress
@@ -32,7 +33,7 @@ OUTDATED = "on earlier code"  # finished, and new to a plan of today
 
 def console() -> Console:
     """Where tables go: as wide as the terminal, and wide enough where there is none."""
-    place = Console(highlight=False)
+    place = terminal.console()
     if not place.is_terminal:
         place.width = max(place.width, 240)
     return place

@@ -38,6 +38,7 @@ STYLE = {
     "axes.axisbelow": True,
     "grid.color": "#e4e4e4",
     "text.color": INK,
+    "text.parse_math": False,  # a name with dollars is a name
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,

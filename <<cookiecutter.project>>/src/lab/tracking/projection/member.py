@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import nested_keys, secrets
 from lab.design.plan import MEMBERSHIP
+from lab.markdown import code, plain
 from lab.study import FAILED, FINISHED, RUNNING, Replicate, Study
 from lab.tracking import outputs, text
 from lab.tracking.projection import labels
@@ -158,12 +159,12 @@ class Member:
     def _note(self) -> str:
         """The run's own page: what it answers, what came out, and how to have it again."""
         record, replicate = self.record, self.replicate
-        lines = [f"**{replicate.arm}**, seed {replicate.seed}, of *{self.study.design.title}*", ""]
+        lines = [f"**{plain(replicate.arm)}**, seed {replicate.seed}, of *{plain(self.study.design.title)}*", ""]
         values = {name: record.value(name) for name in self.study.metrics}
-        lines += [f"- {name}: {value:.4g}" for name, value in values.items() if value is not None]
-        lines += [f"- failed: {record.reason}"] if record.reason else []
+        lines += [f"- {plain(name)}: {value:.4g}" for name, value in values.items() if value is not None]
+        lines += [f"- failed: {plain(record.reason)}"] if record.reason else []
         if replicate.finished:
-            lines += ["", f"`{record.checkout}`"]
+            lines += ["", code(record.checkout)]
         return "\n".join(lines)
 
     def _artifacts(self, long: Mapping[str, str]) -> dict[str, bytes | Path]:
