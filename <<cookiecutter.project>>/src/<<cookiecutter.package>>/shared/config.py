@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from . import registry
+from . import registry, yaml_file
 from .errors import UserError, nearest
 
 CONF = Path("conf")
@@ -27,6 +27,7 @@ def load(overrides: list[str]) -> DictConfig:
     if overrides:
         cfg = compose(overrides)
     elif PARAMS.is_file():
+        yaml_file.read(PARAMS)  # or is refused
         loaded = OmegaConf.load(PARAMS)
         if not isinstance(loaded, DictConfig):
             raise UserError(

@@ -10,6 +10,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lab import yaml12
 from lab.errors import UserError, nearest
 from lab.tracking.sink import SINKS
 
@@ -31,7 +32,7 @@ def read(root: Path) -> Settings:
     """The settings of the project at `root`. Raises UserError, with the file and the key."""
     path = root / FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml12.load(path.read_text(encoding="utf-8"))
         return Settings.model_validate({"experiment": root.name, **(content or {})})
     except FileNotFoundError:
         return Settings(experiment=root.name)
