@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lab.cli import trouble
 from lab.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run `lab`; what a user can put right is one message and exit code 2."""
+    """Run `lab`; what a user can put right, the machine's trouble as well, is one message and exit code 2."""
     try:
         check_place(Path.cwd())
         app(prog_name=typed("lab"))
@@ -42,6 +43,11 @@ def main() -> None:
     except BrokenPipeError:  # lab plan … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if told := trouble.sentence(error, ROOT):
+            print(f"lab: {told}", file=sys.stderr)
+            sys.exit(2)
+        raise
 
 
 def typed(text: str) -> str:
