@@ -80,8 +80,8 @@ def remote_problem(kind, url):
         return f"dvc_remote_url {url!r} is no folder: give a path, or choose another dvc_remote than local."
     if kind == "local" and not old() and (place := place_in_project(url)) is not None:
         return (
-            f"dvc_remote_url {url!r} is in {place or 'the project itself'}, which git, DVC or stages need: give a folder "
-            "of its own, such as .dvc/storage, or one outside of the project."
+            f"dvc_remote_url {url!r} is in {place or 'the project itself'}, which git, DVC or stages need: give a "
+            "folder of its own, such as .dvc/storage, or one outside of the project."
         )
     if kind != "local" and not re.fullmatch(rf"{kind}://[^/\s]\S*", url):
         return f"dvc_remote_url {url!r} doesn't fit dvc_remote={kind}: it must look like {kind}://…"

@@ -23,10 +23,10 @@ from lab.report import figures, report
 from lab.report.html import hashed, html, policy
 from lab.study import Study
 
-PIECES = ["<script>", "</td>", "[x](javascript:alert(1))", "![x](http://127.0.0.1/x.png)", "**", "_", "`", "``", "|", "\\"]
-PIECES += ["# ", "- ", "1. ", "> ", "---", "===", "&lt;", "&#60;", "<http://x.y>", "<!--", "-->", "~~", "[a]: /b", "\n", "]("]
-PIECES += ["$", "{{ x }}", "<a href='javascript:1'>", "]", "[", "(", ")", " ", "a", "é", "0.5", "!", ":", "*", "\t", "~~~"]
-LIVE = re.compile(r"<\s*(script|img|a|iframe|svg)\b|onerror|javascript:", re.IGNORECASE)
+PIECES = ["<script>", "</td>", "[x](javascript:alert(1))", "![x](http://127.0.0.1/x.png)", "<a href='javascript:1'>"]
+PIECES += ["# ", "- ", "1. ", "> ", "---", "===", "&lt;", "&#60;", "<http://x.y>", "<!--", "-->", "~~", "[a]: /b"]
+PIECES += ["$", "{{ x }}", "]", "[", "(", ")", " ", "a", "é", "0.5", "!", ":", "*", "\t", "~~~", "\n", "]("]
+PIECES += ["**", "_", "`", "``", "|", "\\"]
 PARSER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 hostile = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 
@@ -78,9 +78,10 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
 
 
-ELEMENTS = set("html head meta title style body h1 h2 p ul li strong em code pre img a table thead tbody tr th td".split())
-ELEMENTS |= {"details", "summary", "br", "del"}
-BAD = "<script>alert(1)</script> [x](javascript:alert(1)) ![x](http://127.0.0.1/x.png) **b** | `c` <img src=x onerror=y>"
+HEAD = {"html", "head", "meta", "title", "style", "body"}
+TEXT = {"h1", "h2", "p", "ul", "li", "strong", "em", "code", "pre", "img", "a", "details", "summary", "br"}
+TABLE = {"table", "thead", "tbody", "tr", "th", "td"}
+BAD = "<script>x</script> [x](javascript:alert(1)) ![x](http://127.0.0.1/x.png) **b** | `c` <img src=x onerror=y>"
 
 
 def bad_study() -> Study:
@@ -106,7 +107,7 @@ def test_a_report_of_hostile_texts_is_a_report(tmp_path: Path) -> None:
     assert not re.findall(r"<script|<img src=x|href=.javascript", PARSER.render(text)), "also where HTML is let through"
     path = report.write(study, verdict, tmp_path)
     page = Page(path.with_suffix(".html").read_text())
-    assert {tag for tag, _ in page.elements} <= ELEMENTS
+    assert {tag for tag, _ in page.elements} <= HEAD | TEXT | TABLE
     assert {name for _, attributes in page.elements for name in attributes} <= {
         *("lang", "charset", "name", "content", "http-equiv", "src", "alt", "class", "href")
     }
@@ -117,9 +118,10 @@ def test_a_report_of_hostile_texts_is_a_report(tmp_path: Path) -> None:
 def test_the_page_lets_nothing_in(tmp_path: Path) -> None:
     """Also what a person wrote by hand into the report is text."""
     (tmp_path.parent / "other.png").write_bytes(b"secret")
-    page = html("<b onclick=x>\n\n![a](../other.png)\n\n![b](http://127.0.0.1/b.png)\n\n[c](javascript:1)", BAD, tmp_path)
+    text = "<b onclick=x>\n\n![a](../other.png)\n\n![b](http://127.0.0.1/b.png)\n\n[c](javascript:1)"
+    page = html(text, BAD, tmp_path)
     elements = Page(page).elements
-    assert [tag for tag, _ in elements if tag not in ("html", "head", "meta", "title", "style", "body", "p")] == ["img"] * 2
+    assert [tag for tag, _ in elements if tag not in HEAD | {"p"}] == ["img"] * 2
     assert "data:image" not in page.partition("</head>")[2]
     (rule,) = [attributes["content"] for _, attributes in elements if "http-equiv" in attributes]
     assert rule == policy()

@@ -99,7 +99,7 @@ def test_nearest_names_come_in_the_same_order_whatever_the_names_come_in() -> No
 
 
 @pytest.mark.parametrize("text", ["${oc.env:HOME}", "${now:%Y}", "${oc.${lr}:HOME}", "${oc.select:${oc.env:HOME}}"])
-def test_nothing_of_the_machine_gets_into_the_config(text: str, fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_the_machine_gets_in(text: str, fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.UserError, match="reads more than the config"):
         config.load([f"model.name='{text}'"])
     monkeypatch.chdir(fresh.root)

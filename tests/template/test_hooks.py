@@ -95,7 +95,8 @@ def test_the_hook_knows_what_lies_in_a_project(bake):
     scripts = set(re.search('SCRIPTS = "(.*?)"', text)[1].split())
     project = bake(ci="gitlab").path
     assert {path.name for path in project.iterdir()} - {".dvc"} <= own
-    outs = [out for stage in yaml.safe_load((project / "dvc.yaml").read_text())["stages"].values() for out in stage["outs"]]
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"].values()
+    outs = [out for stage in stages for out in stage["outs"]]
     assert {(out if isinstance(out, str) else next(iter(out))).split("/")[0] for out in outs} <= own
     assert {path.stem for path in (project / "src").iterdir()} - {"vision_lab"} <= scripts
 

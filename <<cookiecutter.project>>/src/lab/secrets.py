@@ -119,7 +119,9 @@ def _is_random(text: str) -> bool:
     """Whether a text is 20 or more letters and digits in no order: as many kinds, and changes of kind, as by chance."""
     if len(text) < 20 or not re.fullmatch(r"[\w+/=.~-]+", text, re.ASCII):
         return False
-    kinds = "".join("9" if char.isdigit() else "a" if char.islower() else "A" if char.isupper() else "-" for char in text)
+    kinds = "".join(
+        "9" if char.isdigit() else "a" if char.islower() else "A" if char.isupper() else "-" for char in text
+    )
     changes = sum(one != other for one, other in zip(kinds, kinds[1:], strict=False))
     counts = [text.count(char) / len(text) for char in set(text)]
     is_mixed = {"9", "a", "A"} <= set(kinds) and kinds.count("-") <= len(text) / 8

@@ -14,8 +14,8 @@ from .errors import UserError, nearest
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
-# What reads more than the config, such as ${oc.env:HOME}: results would depend on the machine, and secrets would be kept.
-OUTSIDE = re.compile(r"\$\{(?!\s*(oc\.select|oc\.create|oc\.dict\.keys|oc\.dict\.values)\s*:)[^{}]*(\$\{[^}]*\}[^{}]*)*:")
+# What reads more than the config, such as ${oc.env:HOME}: results would depend on it, and git keep its secrets.
+OUTSIDE = re.compile(r"\$\{(?!\s*oc\.(select|create|dict\.keys|dict\.values)\s*:)[^{}]*(\$\{[^}]*\}[^{}]*)*:")
 
 
 def load(overrides: list[str]) -> DictConfig:

@@ -61,7 +61,9 @@ def tensors(path: Path, content: Any) -> dict[str, Any]:
         found = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
         if found:
             return found
-    raise UserError(f"model.weights={path} holds no state dict: expected tensors by name, or one in {', '.join(INSIDE)}")
+    raise UserError(
+        f"model.weights={path} holds no state dict: expected tensors by name, or one in {', '.join(INSIDE)}"
+    )
 
 
 def renamed(weights: dict[str, Any], own: Collection[str]) -> dict[str, Any]:

@@ -110,9 +110,7 @@ def print_table(plan: Plan, replicates: list[Replicate]) -> None:
     if rows:
         place.print(table)
     if not names_fit:
-        place.print(
-            f"The first is called {rows[0][-1]}: a wider terminal, or --json, shows all names.", soft_wrap=True
-        )
+        place.print(f"The first is called {rows[0][-1]}: a wider terminal, or --json, shows all names.", soft_wrap=True)
     place.print(summary(plan, [state(replicate) for replicate in replicates]))
 
 

@@ -84,7 +84,8 @@ def _place(error: BaseException, said: str) -> str:
 def _advised(kind: tuple[int, ...], place: str, root: Path) -> str:
     folder = Path(place).parent if place else root
     if kind == FULL:
-        return f"the disk of {place or _full(root)} is full: make room (dvc gc -w and lab gc free what nobody needs), {LATER}"
+        full = place or _full(root)
+        return f"the disk of {full} is full: make room (dvc gc -w and lab gc free what nobody needs), {LATER}"
     if kind == READ_ONLY:
         return f"{place or folder} is on a disk that can't be written to: mount it for writing, {LATER}"
     if kind == REFUSED:

@@ -38,7 +38,9 @@ a { color: #0072b2; }
 
 
 # What a report has of HTML, all of it its own: that of others is text.
-FOLD = re.compile(r"<p>&lt;details&gt;&lt;summary&gt;(All \d+ runs)&lt;/summary&gt;</p>\n(.*?)<p>&lt;/details&gt;</p>", re.S)
+FOLD = re.compile(
+    r"<p>&lt;details&gt;&lt;summary&gt;(All \d+ runs)&lt;/summary&gt;</p>\n(.*?)<p>&lt;/details&gt;</p>", re.S
+)
 
 
 def html(text: str, title: str, folder: Path) -> str:

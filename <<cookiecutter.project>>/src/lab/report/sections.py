@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from lab import markdown
 from lab.analysis.decisions import INVALID, UNDERPOWERED
 from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, disturbed, sentence
-from lab.report import tables
 from lab.markdown import code, plain
+from lab.report import tables
 from lab.study import FAILED
 
 if TYPE_CHECKING:
@@ -77,10 +77,11 @@ def expected(study: Study) -> Iterator[str]:
         return
     least = hypothesis.direction == "minimize"
     if hypothesis.expected is not None:
-        yield f"{plain(study.metric(hypothesis.metric).label)}: {hypothesis.expected:g} or {'less' if least else 'more'}"
+        label = plain(study.metric(hypothesis.metric).label)
+        yield f"{label}: {hypothesis.expected:g} or {'less' if least else 'more'}"
     if study.reference is not None and hypothesis.min_effect:
-        arm = study.design.claimed_arm or "at least one arm"
-        yield f"{plain(arm)} {'below' if least else 'above'} {plain(study.reference)} by {hypothesis.min_effect:g} or more"
+        arm, way = plain(study.design.claimed_arm or "at least one arm"), "below" if least else "above"
+        yield f"{arm} {way} {plain(study.reference)} by {hypothesis.min_effect:g} or more"
 
 
 def actual(study: Study, verdict: Verdict) -> Iterator[str]:

@@ -35,6 +35,5 @@ def models(study: Study, record: Any) -> dict[str, bytes | Path]:
 def scrubbed(files: Mapping[str, bytes | Path], secrets: Sequence[str]) -> dict[str, bytes | Path]:
     """Files as they may be sent: texts, tables and pictures without secrets; models as they are."""
     return {
-        path: hide_bytes(content, secrets) if isinstance(content, bytes) else content
-        for path, content in files.items()
+        path: hide_bytes(content, secrets) if isinstance(content, bytes) else content for path, content in files.items()
     }

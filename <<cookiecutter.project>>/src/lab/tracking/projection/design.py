@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab import nested_keys
 from lab.analysis import estimates, gate, verdict
-from lab.records import per_item
 from lab.markdown import plain
+from lab.records import per_item
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING, Replicate, Study
 from lab.tracking import outputs, text
 from lab.tracking.projection import labels
