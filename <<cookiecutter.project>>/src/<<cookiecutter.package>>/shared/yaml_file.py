@@ -13,14 +13,17 @@ MOST_LEVELS = 200  # a thousand would overflow the stack
 MOST_VALUES = 100_000  # with each alias written out
 
 
-def read(path: Path) -> Any:
-    """What a file holds. Raises UserError: not YAML, or aliases of aliases that would fill the memory."""
+def read(path: Path, shown: str = "") -> Any:
+    """What a file, which messages call `shown`, holds.
+
+    Raises UserError: not YAML, or aliases of aliases that would fill the memory.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         refuse_outsized(text)
         return yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{shown or path} is no readable YAML: {' '.join(str(error).split())}") from error
 
 
 def refuse_outsized(text: str) -> None:

@@ -24,6 +24,7 @@ from ...shared.prepared import SPLITS, to_rgb
 from ...shared.terminal import console
 from .page import write_page
 
+MOST_MEGAPIXELS = 178  # of an image, where the config says nothing
 Counts = dict[str, dict[str, dict[str, int]]]  # site -> split -> class -> objects
 
 
@@ -79,7 +80,7 @@ def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
             raise UserError(
                 f"data.source.sites: '{site}' cannot name a site; it must be the name of a folder, and not 'all'."
             )
-    read, unusable = read_images(unread.samples)
+    read, unusable = read_images(unread.samples, source.get("max_megapixels", MOST_MEGAPIXELS))
     samples = cut_missing(read, source.fractions, source.split_seed)
     dataset = Dataset(unread.task, unread.classes, samples)
     return dataset, [*unusable, *unread.findings, *check(dataset)]
