@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import string
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 from lab import secrets
 from lab.design import overrides
 from lab.errors import UserError
+from lab.records.git_record import GitRecord
+from lab.records.project import Project
+from lab.study import FAILED
 
 NAMES = ["DB_PWD", "OPENAI_KEY", "GH_PAT", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "SLACK_WEBHOOK"]
 NAMES += ["SMTP_PASS", "CI_JOB_TOKEN", "SENTRY_DSN", "BASIC_AUTH", "AZURE_STORAGE_SAS", "MYSQL_PWD", "DB_PASS1"]
@@ -94,6 +98,21 @@ def test_a_file_keeps_its_other_bytes(tmp_path: Path) -> None:
     known = secrets.known(tmp_path)
     assert "correct-horse" in known
     assert secrets.hide_bytes(b"\xff\x00correct-horse\xfe", known) == b"\xff\x00***\xfe"
+
+
+def test_the_log_of_a_failed_run_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that printed its environment: whatever is made of the record, it is not in there."""
+    environment = {name: f"Pl4nted-{name}" for name in NAMES}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".env").write_text("INTERNAL_HOST=db.prod.example.org\n")
+    log = tmp_path / "log"
+    end = "ERROR: failed to reproduce 'train': failed to run: python train.py, exited with 1\n"
+    log.write_text(f"db.prod.example.org {shown(environment)}\nlr=1 {environment['GH_PAT']}\n{end}")
+    pending = SimpleNamespace(log=log, delivered=False, returncode=1)
+    record = GitRecord(Project(tmp_path), "run", "c" * 40, "b" * 40, FAILED, pending)  # type: ignore[arg-type]
+    assert record.reason == "train ended with 1: lr=1 ***"
+    assert "GH_PAT=***" in record.log and "Pl4nted" not in record.log and "example.org" not in record.log
 
 
 READS = ["x=${oc.env:PATH}", "+leak='${oc.env:PATH}'", "x='\\${oc.env:PATH}'", "x=${ oc.env : PATH }", "x=${now:%Y}"]

@@ -95,9 +95,9 @@ def print_table(plan: Plan, replicates: list[Replicate]) -> None:
     ]
     needed = sum(max(map(len, column)) + 2 for column in zip(("", "seed", "wave", "", ""), *rows, strict=True))
     place = console()
-    if not console.is_terminal:
-        console.width = max(console.width, needed)
-    names_fit = console.width >= needed
+    if not place.is_terminal:
+        place.width = max(place.width, needed)
+    names_fit = place.width >= needed
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
     table.add_column("seed", justify="right")
