@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, TypeAdapter, ValidationInfo, field_validator, model_validator
 
 from lab.design.blocks import (
+    UNSTATED,
     AblationConfig,
     ComparisonConfig,
     Constraint,
@@ -17,6 +18,7 @@ from lab.design.blocks import (
     Line,
     Model,
     Override,
+    Resources,
     SweepConfig,
     contract_of,
     wrong,
@@ -47,6 +49,8 @@ class DesignBase(Model):
     """Combinations nobody wants: each a factor or several with their levels."""
     targets: dict[Line, Finite] = {}
     """Values of the hypothesis' metric with a name each, such as {baseline: 0.84, target: 0.86, stretch: 0.88}."""
+    resources: Resources = UNSTATED
+    """What each run takes of a machine, such as {gpus: 0.5}; it is no part of the question."""
     run_name: Line | None = None
     """How runs are called: {date}, {design}, {arm}, {seed}, {feature}, any key of the config, and lab.yaml's names."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
@@ -210,8 +214,9 @@ def content(design: Design) -> dict[str, Any]:
 
 
 def digest(design: DesignBase) -> str:
-    """The design's hash: the same for the same question, whether a default was written out or not."""
-    fields = json.dumps(design.model_dump(mode="json", exclude_defaults=True), sort_keys=True, ensure_ascii=False)
+    """The design's hash: the same for the same question, whether a default was written out or not, wherever it runs."""
+    content = design.model_dump(mode="json", exclude_defaults=True, exclude={"resources"})
+    fields = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(fields.encode()).hexdigest()[:12]
 
 

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from lab.design.blocks import UNSTATED, Resources
 from lab.errors import UserError, nearest
 from lab.records.pending import Pending
 
@@ -21,11 +22,15 @@ DEFAULT = "dvc"
 
 
 class Job(NamedTuple):
-    """An experiment to be made of HEAD: its name, what its params.yaml holds, and the stage that it ends with."""
+    """An experiment to be made of HEAD.
+
+    Its name, what its params.yaml holds, the stage that it ends with, and what it takes of the machine that runs it.
+    """
 
     name: str
     params: dict[str, Any]
     stage: str
+    resources: Resources = UNSTATED
 
 
 class Backend(Protocol):

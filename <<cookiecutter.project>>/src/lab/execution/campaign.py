@@ -48,7 +48,9 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
     """
     plan = current(planner)
     forced = approve(planner, plan, force)
-    return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again)
+    return plan, queueing.enqueue(
+        planner.project, backend, marked(plan.runs, forced), again, planner.design.resources
+    )
 
 
 def carry_out(
@@ -57,7 +59,7 @@ def carry_out(
     """Run a design to its end. Returns how its runs stand then. Raises UserError and run.Stopped."""
     design = planner.design
     forced = approve(planner, current(planner), force)
-    execution = Execution(planner.project, backend, jobs, watcher, again)
+    execution = Execution(planner.project, backend, jobs, watcher, again, design.resources)
 
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]
