@@ -110,6 +110,13 @@ def is_importing() -> bool:
     return False
 
 
+def is_of_package(name: str) -> bool:
+    """Whether a module belongs to an installed package; parts of one that is written in C are no files."""
+    top = sys.modules.get(name.partition(".")[0])
+    places = [getattr(top, "__file__", None), *getattr(top, "__path__", ())]
+    return sys.modules[name] is not None and any(place and is_installed(place) for place in places)
+
+
 def is_installed(path: str) -> bool:
     """Whether a file belongs to an installed package."""
     return path.startswith(INSTALLED)
@@ -164,7 +171,7 @@ class Packages:
     def _end(self, known: set[str]) -> None:
         new = [name for name in sys.modules if name not in known]
         known.update(new)
-        self.phases[-1].update({name: sys.modules[name] for name in new if sys.modules[name] is not None})
+        self.phases[-1].update({name: sys.modules[name] for name in new if is_of_package(name)})
         now = dict(os.environ)
         names = {name for name in {*now, *self.state} if now.get(name) != self.state.get(name)}
         self.made[-1].update({name: now.get(name) for name in names})
@@ -188,7 +195,7 @@ class Packages:
             return None
         for earlier in range(self.given, number + 1):
             if self.phases[earlier] and self.settings[earlier] != self.changes:
-                self.again()
+                self.again(f"{name}: {self.settings[earlier]} is not {self.changes}")
         module = self.phases[number][name]
         for earlier in range(self.given, number + 1):
             for each, content in self.phases[earlier].items():
@@ -216,7 +223,7 @@ class Packages:
         self.changes = {**self.changes, name: value}
         expected = {key: value for setting in self.settings[self.given :] for key, value in setting.items()}
         if name not in expected:  # it might have come before something that was given already
-            self.again()
+            self.again(f"{name}={value} was not expected")
 
     def _retire(self) -> None:
         os.putenv, os.unsetenv = self.put, self.unset
@@ -314,7 +321,8 @@ def stage(channel: socket.socket, packages: Packages, request: dict, log: int) -
         sys.modules["numpy"].random.seed()  # as unforeseeable as in a process of its own
     script, *arguments = request["command"]
 
-    def again() -> None:
+    def again(reason: str) -> None:
+        if os.environ.get("LABDBG"): print(f"lab: {reason}", flush=True)
         command = [sys.executable, __file__, "record", request["recipe"], script, *arguments]
         os.execve(sys.executable, command, request["environment"])
 
