@@ -1,8 +1,7 @@
-"""A worker of our own on DVC's queue: DVC kept imported, a lasting checkout, and stages forked from loaded processes.
+"""A worker of our own: experiments in a lasting checkout, each the same as DVC would make it.
 
-process.py        the worker: takes tasks, carries them out, notes what came of them; __main__.py starts it
-queue_files.py    what it writes for `dvc queue` to read; mailbox.py answers what `dvc queue` asks
-stages.py         a stage's command run; stage_process.py is what runs there
+carry_out.py      a run carried out; the modules that it needs lie beside it
+stages.py         a stage's command run, forked from a process that has its packages; stage_process.py runs there
 devices.py        GPUs and cores counted
-workers.py        workers found, started and stopped from outside
+The process that takes runs from DVC's queue is execution/dvc/worker_process.py.
 """

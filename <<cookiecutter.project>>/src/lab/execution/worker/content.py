@@ -1,0 +1,192 @@
+"""What files and folders hold, by md5, as DVC counts it: files that did not change are not read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RACY = 50_000_000  # nanoseconds: a file changed so shortly before it was read may change again within one clock tick
+FORGOTTEN = 500_000  # files of which the md5 is kept at most
+
+# inode, time of the last change [ns], size [bytes], mode: what tells that a file is still the same
+Signature = tuple[int, int, int, int]
+Listing = list[tuple[str, Signature]]  # a folder's files, by their path in it
+Filter = Callable[[str, list[str], list[str]], tuple[list[str], list[str]]]  # (folder, folders, files) -> those left
+
+
+class Irregular(Exception):
+    """A link, socket or pipe where a file should be."""
+
+
+class Content(NamedTuple):
+    """A file's or folder's content as dvc.lock has it; `nfiles` is None for a file, `size` in bytes."""
+
+    md5: str
+    size: int | None = None
+    nfiles: int | None = None
+    isexec: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder's."""
+        return self.md5.endswith(".dir")
+
+    @classmethod
+    def from_lock(cls, item: dict[str, Any]) -> Content | None:
+        """What an entry of dvc.lock or a .dvc file says; None where it says nothing."""
+        if not item.get("md5"):
+            return None
+        return cls(item["md5"], item.get("size"), item.get("nfiles"), item.get("isexec", False))
+
+    def to_lock(self) -> dict[str, Any]:
+        """Its part of an entry of dvc.lock, in DVC's order."""
+        values = {"hash": "md5", "md5": self.md5, "size": self.size, "nfiles": self.nfiles}
+        return {name: value for name, value in values.items() if value is not None} | (
+            {"isexec": True} if self.isexec else {}
+        )
+
+
+def signature(status: os.stat_result) -> Signature:
+    """What tells whether a file is still the same."""
+    return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
+
+
+def is_executable(mode: int) -> bool:
+    """Whether anybody may execute a file."""
+    return bool(mode & 0o111)
+
+
+def listing(folder: Path, kept: Filter | None = None) -> Listing:
+    """The files below a folder, in no particular order. Links are listed, not followed."""
+    found: Listing = []
+    _list(str(folder), "", kept, found)
+    return found
+
+
+def _list(folder: str, prefix: str, kept: Filter | None, found: Listing) -> None:
+    with os.scandir(folder) as entries:
+        here = list(entries)
+    folders = [entry.name for entry in here if entry.is_dir(follow_symlinks=False)]
+    inside = set(folders)
+    if kept is not None:
+        folders, files = kept(folder, folders, [entry.name for entry in here if entry.name not in inside])
+        wanted = set(files)
+        here = [entry for entry in here if entry.name in wanted]
+    else:
+        here = [entry for entry in here if entry.name not in inside]
+    for entry in here:
+        status = entry.stat(follow_symlinks=False)
+        found.append((prefix + entry.name, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)))
+    for name in folders:
+        _list(f"{folder}/{name}", f"{prefix}{name}/", kept, found)
+
+
+class Hashes:
+    """The md5 of files and folders: a file is read once for each inode, time and size that it has had.
+
+    A folder's sum is kept until `forget` is called, which says that a command has run, and then until its listing has
+    changed. `link` gives the md5 that a symbolic link to DVC's cache stands for.
+    """
+
+    def __init__(self, link: Callable[[Path], str | None] = lambda path: None):
+        self.files: dict[tuple[int, int, int], str] = {}
+        self._link = link
+        self._age = 0
+        self._folders: dict[str, tuple[int, Listing, Content, list[tuple[str, str]]]] = {}
+
+    def forget(self) -> None:
+        """Look at everything anew: something may have changed."""
+        self._age += 1
+        if len(self.files) > FORGOTTEN:
+            self.files.clear()
+
+    def forget_at(self, path: Path) -> None:
+        """Look anew at what lies there, below and above: this process has changed it."""
+        here = str(path)
+        for name in [name for name in self._folders if f"{name}/".startswith(f"{here}/") or here.startswith(f"{name}/")]:
+            del self._folders[name]
+
+    def content(self, path: Path, kept: Filter | None = None) -> Content:
+        """What lies there. Raises FileNotFoundError, Irregular."""
+        status = os.stat(path, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            return self._folder(path, kept)[2]
+        md5 = self.md5(path, signature(status))
+        if stat.S_ISLNK(status.st_mode):
+            status = os.stat(path)
+        return Content(md5, status.st_size, None, is_executable(status.st_mode))
+
+    def entries(self, path: Path, kept: Filter | None = None) -> list[tuple[str, str]]:
+        """A folder's files and their md5."""
+        return self._folder(path, kept)[3]
+
+    def _folder(self, path: Path, kept: Filter | None) -> tuple[int, Listing, Content, list[tuple[str, str]]]:
+        name = str(path)
+        known = self._folders.get(name)
+        if known and known[0] == self._age:
+            return known
+        now = listing(path, kept)
+        if not known or known[1] != now or self._is_racy(now):
+            entries = [(relative, self.md5(path / relative, sign)) for relative, sign in now]
+            size = sum(self._size(path / relative, sign) for relative, sign in now)
+            known = (self._age, now, Content(folder_md5(entries), size, len(entries)), entries)
+        self._folders[name] = (self._age, *known[1:])
+        return self._folders[name]
+
+    def md5(self, path: Path, sign: Signature) -> str:
+        """A file's md5. Raises Irregular."""
+        inode, changed, size, mode = sign
+        if stat.S_ISLNK(mode):
+            target = self._link(path)
+            if target is None:
+                raise Irregular(f"{path} is a symbolic link")
+            return target
+        if not stat.S_ISREG(mode):
+            raise Irregular(f"{path} is neither a file nor a folder")
+        key = (inode, changed, size)
+        md5 = self.files.get(key)
+        if md5 is None:
+            began = time.time_ns()
+            with path.open("rb") as file:
+                md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if began - changed > RACY:
+                self.files[key] = md5
+        return md5
+
+    def learn(self, sign: Signature, md5: str) -> None:
+        """Note the md5 of a file that was laid out."""
+        if stat.S_ISREG(sign[3]) and time.time_ns() - sign[1] > RACY:
+            self.files[sign[:3]] = md5
+
+    def _is_racy(self, files: Listing) -> bool:
+        return any(sign[:3] not in self.files for _, sign in files if stat.S_ISREG(sign[3]))
+
+    @staticmethod
+    def _size(path: Path, sign: Signature) -> int:
+        return os.stat(path).st_size if stat.S_ISLNK(sign[3]) else sign[2]
+
+
+def folder_listing(entries: list[tuple[str, str]]) -> bytes:
+    """A folder's object in DVC's cache."""
+    items = [{"md5": md5, "relpath": path} for path, md5 in sorted(entries)]
+    return json.dumps(items, sort_keys=True).encode()
+
+
+def folder_md5(entries: list[tuple[str, str]]) -> str:
+    """A folder's md5."""
+    return hashlib.md5(folder_listing(entries), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def loaded(listing: bytes) -> Iterator[tuple[str, str]]:
+    """The files of a folder's object and their md5. Raises ValueError where it is none."""
+    items = json.loads(listing)
+    if not isinstance(items, list):
+        raise ValueError("not a folder's object")
+    for item in items:
+        yield item["relpath"], item["md5"]
