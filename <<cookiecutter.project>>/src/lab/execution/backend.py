@@ -17,7 +17,10 @@ from lab.design.blocks import UNSTATED, Resources
 from lab.errors import UserError, nearest
 from lab.records.pending import Pending
 
-BACKENDS = {"dvc": "lab.execution.dvc.backend:DvcBackend"}
+BACKENDS = {
+    "dvc": "lab.execution.dvc.backend:DvcBackend",
+    "dvc-workers": "lab.execution.dvc.backend:DvcWorkersBackend",
+}
 DEFAULT = "dvc"
 
 
@@ -60,6 +63,10 @@ class Backend(Protocol):
 
     def workers(self) -> int:
         """How many workers are there, whoever started them."""
+        ...
+
+    def room(self, resources: Resources) -> int | None:
+        """How many runs that take so much it carries out at a time, whatever `start` asks; None: as many as asked."""
         ...
 
     def stop(self) -> int:
