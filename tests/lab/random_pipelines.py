@@ -9,10 +9,8 @@ import io
 import json
 import logging
 import os
-import pickle
 import random
 import shutil
-import stat
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +19,8 @@ from typing import Any
 import pygit2
 import yaml
 
-from lab.execution.worker.carry_out import Checkout, StageFailed, Task, Unsupported, in_a_shell
-from lab.git import Repository
+from lab.execution.worker.carry_out import Checkout, Command, StageFailed, Unsupported
+from lab.execution.worker.compatibility import by_dvc, check_same, check_same_caches, make, queued, task
 
 WORK = """\
 # work.sh OUT... -- IN...: each OUT holds what is in each IN; one that ends with / is a folder of files
@@ -254,34 +252,27 @@ class Twins:
 
     def __init__(self, folder: Path, case: Case):
         self.theirs, self.ours = folder / "theirs", folder / "ours"
-        self._folder = folder
         _make(self.theirs, case)
         shutil.copytree(self.theirs, self.ours, symlinks=True)
-        config = self.ours / ".dvc" / "config.local"
-        if config.exists():
-            config.write_text(config.read_text().replace(str(self.theirs), str(self.ours)))
         self.checkout = Checkout(self.ours, folder / "checkout")
         self.log = io.StringIO()
 
     def run(self, run: Run, name: str) -> str:
         """Carry a run out on both sides. Returns what came of it; raises AssertionError where that differs."""
-        heads = [_head(self.theirs), _head(self.ours)]
-        stashes = [_stash(root, head, run, name) for root, head in zip((self.theirs, self.ours), heads, strict=True)]
-        expected = by_dvc(self.theirs, stashes[0], heads[0], name)
-        self.log.truncate(0)
-        environment = {"DVC_ROOT": str(self.ours), "DVC_EXP_NAME": name, "DVC_EXP_BASELINE_REV": heads[1]}
-        task = Task(name, stashes[1], heads[1], run.targets, environment)
+        theirs, ours = (queued(root, run.changes, run.targets, name) for root in (self.theirs, self.ours))
+        expected = by_dvc(self.theirs, theirs, name)
+        self.log = io.StringIO()
         try:
-            made: str | None = self.checkout.carry_out(task, _quietly, self.log)
+            made: str | None = self.checkout.carry_out(task(self.ours, ours, run.targets, name), quietly, self.log)
         except StageFailed:
             made = None
         except Unsupported as error:
             return f"unsupported: {error}"
         assert (made is None) == (expected is None), (made, expected, self.log.getvalue())
         if made and expected:
-            _compare(self.theirs, expected, self.ours, made)
-        theirs, ours = (snapshot(root / ".dvc" / "cache") for root in (self.theirs, self.ours))
-        assert theirs == ours, _difference(theirs, ours)
+            check_same(self.theirs, expected, self.ours, made)
+        else:
+            check_same_caches(self.theirs, self.ours)
         return "made" if made else "failed"
 
     def go_on(self, name: str) -> None:
@@ -293,112 +284,26 @@ class Twins:
             git.references[git.head.name].set_target(commit)
 
 
-def _quietly(command: Any) -> int:
-    words = ["/bin/sh", "-c", command.text]
-    environment = {**os.environ, **command.environment}
+def quietly(command: Command) -> int:
+    """Run a command, and let nobody see what it says."""
+    words, environment = ["/bin/sh", "-c", command.text], {**os.environ, **command.environment}
     return subprocess.run(words, cwd=command.folder, env=environment, capture_output=True).returncode
 
 
 def _make(root: Path, case: Case) -> None:
+    """The project, with its data in DVC's cache."""
     from dvc.repo import Repo
 
-    for name, content in {**case.files, ".dvc/config": case.settings.encode(), ".dvc/.gitignore": IGNORED}.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        if name.endswith(".sh"):
-            path.chmod(0o755)
-    git = pygit2.init_repository(str(root), initial_head="main")
-    git.config["user.name"], git.config["user.email"] = "Tester", "tester@localhost"
+    make(root, {**case.files, ".dvc/config": case.settings.encode(), ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n"})
     if case.data:
+        logging.getLogger("dvc").setLevel(logging.CRITICAL)
+        git = pygit2.Repository(str(root))
+        git.index.remove_all(case.data)
+        git.index.write()
         with Repo(str(root)) as repo:
             repo.add([str(root / name) for name in case.data])
-    git.index.add_all()
-    git.index.write()
-    who = pygit2.Signature("Tester", "tester@localhost")
-    git.create_commit("HEAD", who, who, "start", git.index.write_tree(), [])
-
-
-IGNORED = b"/config.local\n/tmp\n/cache\n"
-
-
-def _head(root: Path) -> str:
-    head = Repository(root).head
-    assert head is not None
-    return head
-
-
-def _stash(root: Path, head: str, run: Run, name: str) -> str:
-    """What `dvc exp run --queue` leaves of a run: see `lab.execution.dvc.fast_queue`."""
-    from dvc.repo.experiments.stash import ExpStash
-
-    git = Repository(root)
-    environment = {"DVC_EXP_BASELINE_REV": head, "DVC_EXP_NAME": name, "DVC_ROOT": str(root)}
-    packed = pickle.dumps({"args": (), "kwargs": {"run_env": environment, "targets": list(run.targets) or None}})
-    tree = git.with_changes(git.tree(head), {**run.changes, ".dvc/tmp/repro.dat": packed})
-    index = git.create_commit(tree, [head], "Index stash", anonymous=True)
-    return git.create_commit(tree, [head, index], ExpStash.format_message(head, head, name), anonymous=True)
-
-
-def by_dvc(root: Path, stash: str, head: str, name: str) -> str | None:
-    """The commit of a queued run as DVC's own executor makes it, in this process; None where it failed."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.repo.experiments.executor.local import TempDirExecutor
-    from dvc.repo.experiments.queue.base import BaseStashQueue, QueueEntry
-    from dvc.repo.experiments.refs import CELERY_STASH
-
-    before = os.getcwd()
-    os.chdir(root)
-    logging.getLogger("dvc").setLevel(logging.CRITICAL)
-    try:
-        with Repo(str(root)) as repo:
-            message = repo.scm.resolve_commit(stash).message
-            repo.scm.set_ref(CELERY_STASH, stash, message=f"commit: {message}")
-            entry = QueueEntry(str(root), str(root), CELERY_STASH, stash, head, None, name, head)
-            executor = BaseStashQueue.init_executor(repo.experiments, entry, TempDirExecutor)
-            try:
-                info = executor.info
-                result = executor.reproduce(info, stash, log_level=logging.CRITICAL, log_errors=False)
-                BaseStashQueue.collect_executor(repo.experiments, executor, result)
-            except DvcException:
-                return None
-            finally:
-                executor.cleanup()
-    finally:
-        os.chdir(before)
-    return str(pygit2.Repository(str(root)).references[f"refs/exps/{head[:2]}/{head[2:]}/{name}"].target)
-
-
-def _compare(theirs: Path, expected: str, ours: Path, made: str) -> None:
-    """Raises AssertionError where two experiments are not the same."""
-    git_theirs, git_ours = pygit2.Repository(str(theirs)), pygit2.Repository(str(ours))
-    one, other = git_theirs[expected], git_ours[made]
-    if one.tree.id != other.tree.id:
-        files_one, files_other = _files(git_theirs, one.tree), _files(git_ours, other.tree)
-        raise AssertionError(_difference(files_one, files_other))
-    assert one.message == other.message, (one.message, other.message)
-    assert len(one.parents) == len(other.parents) == 1
-    assert one.parents[0].tree.id == other.parents[0].tree.id
-
-
-def _files(git: pygit2.Repository, tree: pygit2.Tree) -> dict[str, Any]:
-    index = pygit2.Index()
-    index.read_tree(tree)
-    return {entry.path: (oct(entry.mode), git[entry.id].data.decode(errors="replace")) for entry in index}
-
-
-def snapshot(cache: Path) -> dict[str, Any]:
-    """All files of DVC's cache: mode and content."""
-    found = {}
-    for path in sorted(cache.rglob("*")):
-        if path.is_file():
-            found[path.relative_to(cache).as_posix()] = (oct(stat.S_IMODE(path.stat().st_mode)), path.read_bytes())
-    return found
-
-
-def _difference(one: dict[str, Any], other: dict[str, Any]) -> str:
-    lines = [f"only DVC: {key} {one[key]}" for key in sorted(set(one) - set(other))]
-    lines += [f"only ours: {key} {other[key]}" for key in sorted(set(other) - set(one))]
-    lines += [f"{key}:\n{one[key]}\n{other[key]}" for key in sorted(set(one) & set(other)) if one[key] != other[key]]
-    return "\n".join(lines)[:6000]
+        git.index.read()
+        git.index.add_all()
+        git.index.write()
+        who = pygit2.Signature("Tester", "tester@localhost")
+        git.create_commit("HEAD", who, who, "data", git.index.write_tree(), [git.head.target])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 from dvc_objects.fs.generic import test_links, transfer
@@ -96,23 +95,24 @@ class Cache:
 
     # In
 
-    def add(self, path: Path, content: Content, entries: Iterable[tuple[str, str]], types: list[str] | None) -> None:
-        """Put in what lies at `path`, and link it from there as `types` says (None: leave it as it is)."""
-        hardlink = bool(types) and types[0] == "hardlink"  # type: ignore[index]
+    def add(self, path: Path, content: Content, entries: list[tuple[str, str]], types: list[str]) -> None:
+        """Put in what lies at `path`, and link it from there as `types` says."""
+        hardlink = types[0] == "hardlink"
         if content.is_folder:
-            files = [(path / relative, md5) for relative, md5 in entries]
-            for file, md5 in files:
-                self._put(file, md5, hardlink)
-            self._write(content.md5, folder_listing(list(entries)))
-        else:
-            files = [(path, content.md5)]
-            self._put(path, content.md5, hardlink)
-        if types is None:
+            for relative, md5 in entries:
+                self._put(path / relative, md5, hardlink)
+            self._write(content.md5, folder_listing(entries))
+            for relative, md5 in entries:
+                if self._needs_link(path / relative, md5, types):
+                    self._relink(path / relative, md5, types)
             return
-        for file, md5 in files:
-            if self._needs_link(file, md5, types):
-                self._relink(file, md5, types)
-        if not content.is_folder and content.isexec:
+        self._put(path, content.md5, hardlink)
+        status = os.stat(path, follow_symlinks=False)
+        if types[0] == "copy" and not stat.S_ISLNK(status.st_mode) and status.st_nlink == 1:
+            os.chmod(path, self.file_mode)
+        else:
+            self._relink(path, content.md5, types)
+        if content.isexec:
             self.make_executable(path)
 
     def _put(self, source: Path, md5: str, hardlink: bool) -> None:
@@ -193,7 +193,8 @@ class Cache:
 
     def unprotect(self, path: Path) -> None:
         """Make what lies there the stage's own, to be written to."""
-        for file in [path / relative for relative, _ in listing(path)] if path.is_dir() else [path]:
+        files = [path / name for name, _ in listing(path) if not name.endswith("/")] if path.is_dir() else [path]
+        for file in files:
             status = os.stat(file, follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode) or status.st_nlink > 1:
                 beside = file.parent / tmp_fname()

@@ -71,6 +71,7 @@ class Checkout:
         self._tree = WorkTree(self._git, self.folder / "tree", self._prefix, self.folder / "laid.pickle", self._hashes)
         self._settings = Settings(self.root)
         self._cache: Cache | None = None
+        self._dvcignore: tuple[bytes | None, DvcIgnore] | None = None
 
     @property
     def project(self) -> Path:
@@ -113,8 +114,8 @@ class Checkout:
         self._lay_out(task)
         config = self._settings.read(self.project)
         cache = self._opened(config)
-        kept = DvcIgnore(self.project)
         data_files, before = self._definitions()
+        kept = self._ignored(before.get(".dvcignore"))
         pipeline = pipelines.read(self.project, data_files, config)
         lock_path = self.project / "dvc.lock"
         lock = LockFile(lock_path.read_text(encoding="utf-8") if lock_path.is_file() else "")
@@ -181,6 +182,12 @@ class Checkout:
         if self._cache is None or (self._cache.folder, self._cache.types, self._cache.shared) != (folder, types, shared):
             self._cache = Cache(folder, types, shared, self._hashes)
         return self._cache
+
+    def _ignored(self, text: bytes | None) -> DvcIgnore:
+        """What .dvcignore leaves, the same for as long as it does not change."""
+        if self._dvcignore is None or self._dvcignore[0] != text:
+            self._dvcignore = (text, DvcIgnore(self.project))
+        return self._dvcignore[1]
 
     def _linked(self, path: Path) -> str | None:
         return self._cache.md5_of(path) if self._cache else None

@@ -16,6 +16,7 @@ FORGOTTEN = 500_000  # files of which the md5 is kept at most
 
 # inode, time of the last change [ns], size [bytes], mode: what tells that a file is still the same
 Signature = tuple[int, int, int, int]
+NO_SIGNATURE = (0, 0, 0, 0)
 Listing = list[tuple[str, Signature]]  # a folder's files, by their path in it
 Filter = Callable[[str, list[str], list[str]], tuple[list[str], list[str]]]  # (folder, folders, files) -> those left
 
@@ -62,29 +63,60 @@ def is_executable(mode: int) -> bool:
     return bool(mode & 0o111)
 
 
-def listing(folder: Path, kept: Filter | None = None) -> Listing:
-    """The files below a folder, in no particular order. Links are listed, not followed."""
+def listing(folder: Path) -> Listing:
+    """All below a folder, in no particular order: files, and folders with a slash at the end and no signature.
+
+    Links are listed, not followed.
+    """
     found: Listing = []
-    _list(str(folder), "", kept, found)
+    _list(str(folder), "", found)
     return found
 
 
-def _list(folder: str, prefix: str, kept: Filter | None, found: Listing) -> None:
+def _list(folder: str, prefix: str, found: Listing) -> None:
     with os.scandir(folder) as entries:
-        here = list(entries)
-    folders = [entry.name for entry in here if entry.is_dir(follow_symlinks=False)]
-    inside = set(folders)
-    if kept is not None:
-        folders, files = kept(folder, folders, [entry.name for entry in here if entry.name not in inside])
-        wanted = set(files)
-        here = [entry for entry in here if entry.name in wanted]
-    else:
-        here = [entry for entry in here if entry.name not in inside]
-    for entry in here:
-        status = entry.stat(follow_symlinks=False)
-        found.append((prefix + entry.name, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)))
-    for name in folders:
-        _list(f"{folder}/{name}", f"{prefix}{name}/", kept, found)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                name = f"{prefix}{entry.name}/"
+                found.append((name, NO_SIGNATURE))
+                _list(entry.path, name, found)
+            else:
+                status = entry.stat(follow_symlinks=False)
+                found.append((prefix + entry.name, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)))
+
+
+def _filtered(folder: str, found: Listing, kept: Filter) -> Listing:
+    """The files of a listing that count."""
+    folders: dict[str, tuple[list[str], dict[str, Signature]]] = {"": ([], {})}
+    for path, sign in found:
+        above, _, name = path.rstrip("/").rpartition("/")
+        if path.endswith("/"):
+            folders[path[:-1]] = ([], {})
+            folders[above][0].append(name)
+        else:
+            folders[above][1][name] = sign
+    left: Listing = []
+
+    def look(path: str) -> None:
+        inner, files = folders[path]
+        inner, names = kept(f"{folder}/{path}" if path else folder, inner, list(files))
+        above = f"{path}/" if path else ""
+        left.extend((above + name, files[name]) for name in names)
+        for name in inner:
+            look(above + name)
+
+    look("")
+    return left
+
+
+class _Folder(NamedTuple):
+    """What is known of a folder: what it held, and what that comes to."""
+
+    found: Listing
+    kept: Filter | None
+    content: Content
+    entries: list[tuple[str, str]]
+    is_settled: bool  # whether no file was changed too shortly before it was read
 
 
 class Hashes:
@@ -98,7 +130,8 @@ class Hashes:
         self.files: dict[tuple[int, int, int], str] = {}
         self._link = link
         self._age = 0
-        self._folders: dict[str, tuple[int, Listing, Content, list[tuple[str, str]]]] = {}
+        self._folders: dict[str, _Folder] = {}
+        self._listings: dict[str, tuple[int, Listing]] = {}
 
     def forget(self) -> None:
         """Look at everything anew: something may have changed."""
@@ -109,14 +142,15 @@ class Hashes:
     def forget_at(self, path: Path) -> None:
         """Look anew at what lies there, below and above: this process has changed it."""
         here = str(path)
-        for name in [name for name in self._folders if f"{name}/".startswith(f"{here}/") or here.startswith(f"{name}/")]:
-            del self._folders[name]
+        for name in list(self._listings):
+            if f"{name}/".startswith(f"{here}/") or here.startswith(f"{name}/"):
+                del self._listings[name]
 
     def content(self, path: Path, kept: Filter | None = None) -> Content:
         """What lies there. Raises FileNotFoundError, Irregular."""
         status = os.stat(path, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
-            return self._folder(path, kept)[2]
+            return self._folder(path, kept).content
         md5 = self.md5(path, signature(status))
         if stat.S_ISLNK(status.st_mode):
             status = os.stat(path)
@@ -124,19 +158,28 @@ class Hashes:
 
     def entries(self, path: Path, kept: Filter | None = None) -> list[tuple[str, str]]:
         """A folder's files and their md5."""
-        return self._folder(path, kept)[3]
+        return self._folder(path, kept).entries
 
-    def _folder(self, path: Path, kept: Filter | None) -> tuple[int, Listing, Content, list[tuple[str, str]]]:
+    def listing(self, path: Path) -> Listing:
+        """All below a folder, looked at once until something may have changed."""
         name = str(path)
+        known = self._listings.get(name)
+        if known is None or known[0] != self._age:
+            known = self._listings[name] = (self._age, listing(path))
+        return known[1]
+
+    def _folder(self, path: Path, kept: Filter | None) -> _Folder:
+        name = str(path)
+        found = self.listing(path)
         known = self._folders.get(name)
-        if known and known[0] == self._age:
+        if known and known.kept is kept and known.is_settled and (known.found is found or known.found == found):
             return known
-        now = listing(path, kept)
-        if not known or known[1] != now or self._is_racy(now):
-            entries = [(relative, self.md5(path / relative, sign)) for relative, sign in now]
-            size = sum(self._size(path / relative, sign) for relative, sign in now)
-            known = (self._age, now, Content(folder_md5(entries), size, len(entries)), entries)
-        self._folders[name] = (self._age, *known[1:])
+        files = [item for item in found if item[1] is not NO_SIGNATURE] if kept is None else _filtered(name, found, kept)
+        entries = [(relative, self.md5(path / relative, sign)) for relative, sign in files]
+        size = sum(self._size(path / relative, sign) for relative, sign in files)
+        is_settled = all(sign[:3] in self.files for _, sign in files if stat.S_ISREG(sign[3]))
+        content = Content(folder_md5(entries), size, len(entries))
+        self._folders[name] = _Folder(found, kept, content, entries, is_settled)
         return self._folders[name]
 
     def md5(self, path: Path, sign: Signature) -> str:
@@ -163,9 +206,6 @@ class Hashes:
         """Note the md5 of a file that was laid out."""
         if stat.S_ISREG(sign[3]) and time.time_ns() - sign[1] > RACY:
             self.files[sign[:3]] = md5
-
-    def _is_racy(self, files: Listing) -> bool:
-        return any(sign[:3] not in self.files for _, sign in files if stat.S_ISREG(sign[3]))
 
     @staticmethod
     def _size(path: Path, sign: Signature) -> int:

@@ -13,7 +13,7 @@ FILE = ".dvcignore"
 
 
 class DvcIgnore:
-    """The .dvcignore of a project, as a filter of what its folders hold. Each folder's answer is kept."""
+    """The .dvcignore of a project, as a filter of what its folders hold."""
 
     def __init__(self, project: Path):
         from dvc.fs import localfs
@@ -21,17 +21,12 @@ class DvcIgnore:
 
         self._project = project
         self._filter = DvcIgnoreFilter(localfs, str(project))
-        self._answers: dict[str, tuple[list[str], list[str], tuple[list[str], list[str]]]] = {}
 
     def __call__(self, folder: str, folders: list[str], files: list[str]) -> tuple[list[str], list[str]]:
         """Those folders and files that count. Raises Irregular for a .dvcignore where DVC wants none."""
-        known = self._answers.get(folder)
-        if known is None or known[0] != folders or known[1] != files:
-            if FILE in files:
-                raise Irregular(f"{folder} holds a {FILE}")
-            known = (folders, files, self._filter(folder, list(folders), list(files)))
-            self._answers[folder] = known
-        return known[2]
+        if FILE in files:
+            raise Irregular(f"{folder} holds a {FILE}")
+        return self._filter(folder, list(folders), list(files))
 
     def check(self, path: str) -> None:
         """Raises Unsupported where an output is ignored."""

@@ -35,7 +35,7 @@ class LockFile:
         from dvc.utils.serialize import dumps_yaml
 
         block = dumps_yaml({"stages": {name: entry}}).removeprefix("stages:\n")
-        if self._blocks is not None and _is_plain(block):
+        if self._blocks is not None and _is_stable(block):
             self._blocks[block.partition("\n")[0]] = block
             self.text = HEAD + "".join(self._blocks.values())
         else:
@@ -55,9 +55,21 @@ def _rewritten(text: str, name: str, entry: dict[str, Any]) -> str:
     return dumps_yaml(content)
 
 
-def _is_plain(block: str) -> bool:
-    lines = block.splitlines()
-    return "&id" not in block and all(len(line) < LONGEST and PLAIN.match(line) for line in lines[2:])
+def _is_stable(block: str) -> bool:
+    """Whether DVC, when it reads and writes it for the next stage, leaves it as it is."""
+    command, _, rest = block.partition("\n    deps:\n")
+    if not rest:
+        command, _, rest = block.partition("\n    params:\n")
+    return _comes_back(command) and all(len(line) < LONGEST and PLAIN.match(line) for line in rest.splitlines())
+
+
+@lru_cache(maxsize=256)
+def _comes_back(text: str) -> bool:
+    from dvc.utils.serialize import dumps_yaml
+    from dvc.utils.serialize._yaml import parse_yaml_for_update
+
+    text = f"stages:\n{text}\n"
+    return "&id" not in text and dumps_yaml(parse_yaml_for_update(text, FILE)) == text
 
 
 def _blocks(text: str) -> dict[str, str] | None:

@@ -155,9 +155,18 @@ class _Stand:
     def __init__(self, project: Path, config: dict[str, Any]):
         from dvc.fs import LocalFileSystem
 
-        class Here(LocalFileSystem):  # messages name paths from the project on
+        class Here(LocalFileSystem):  # paths count from the project on, wherever the worker runs
             def relpath(self, path: str, start: str | None = None) -> str:
                 return super().relpath(path, start or str(project))
+
+            def exists(self, path: str, *args: Any, **options: Any) -> bool:
+                return super().exists(str(project / path), *args, **options)
+
+            def isdir(self, path: str) -> bool:
+                return super().isdir(str(project / path))
+
+            def open(self, path: str, *args: Any, **options: Any) -> Any:
+                return super().open(str(project / path), *args, **options)
 
         self.fs = Here()
         self.config = config

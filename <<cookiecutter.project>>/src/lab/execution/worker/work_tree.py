@@ -10,19 +10,20 @@ import os
 import pickle
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pygit2
 
 from lab.execution.worker.cache import Cache, remove
-from lab.execution.worker.content import Content, Hashes, Listing, Signature, listing, signature
+from lab.execution.worker.content import Content, Hashes, Listing, Signature, signature
 from lab.execution.worker.errors import Unsupported
 
 LINK, FOLDER, SUBMODULE = 0o120000, 0o040000, 0o160000
 LOCAL = "config.local"  # DVC's settings that are not committed
 OWN = ".git"
-PAST = 946_684_800_000_000_000  # files that are laid out are from 2000-01-01 [ns], so that any change shows in the time
+AGE = 1_000_000_000  # nanoseconds: files are laid out a bit older, so that any change shows in their time
 
 
 class WorkTree:
@@ -60,6 +61,7 @@ class WorkTree:
 
     def lay_out(self, tree: str, head: str, git_config: bytes, refs: dict[str, str], shallow: bytes | None) -> None:
         """Have exactly the files of a tree here, and what DVC laid out before, as far as that is untouched."""
+        self._hashes.forget()
         wanted = self._wanted(tree)
         self.top.mkdir(parents=True, exist_ok=True)
         self._clean(str(self.top), "", wanted)
@@ -70,7 +72,6 @@ class WorkTree:
                 self._write(path, blob, mode)
         self._tree = tree
         self._make_repository(head, git_config, refs, shallow)
-        self._hashes.forget()
 
     def _wanted(self, tree: str) -> dict[str, tuple[str, int]]:
         index = pygit2.Index()
@@ -109,7 +110,8 @@ class WorkTree:
         return signature(entry.stat(follow_symlinks=False)) == known[2]
 
     def _is_as_laid(self, place: str, path: Path) -> bool:
-        if _looked(path) == self._laid[place][1]:
+        before, now = self._laid[place][1], self._looked(path)
+        if now is not None and (before == now or sorted(before) == sorted(now)):
             return True
         del self._laid[place]
         return False
@@ -124,7 +126,8 @@ class WorkTree:
             # As git does it: a new file, which the umask has its say in.
             with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o777 | 0o222), "wb") as file:
                 file.write(data)
-            os.utime(target, ns=(PAST, PAST))
+            past = time.time_ns() - AGE
+            os.utime(target, ns=(past, past))
         self._files[path] = (blob, mode, signature(os.lstat(target)))
 
     def _make_repository(self, head: str, config: bytes, refs: dict[str, str], shallow: bytes | None) -> None:
@@ -153,16 +156,18 @@ class WorkTree:
             if self._laid.get(place, ("", []))[0] == content.md5:
                 if content.isexec:
                     cache.make_executable(path)
-                    self._laid[place] = (content.md5, _looked(path) or [])
+                    self._laid[place] = (content.md5, self._looked(path) or [])
                 continue
             self._drop(place)
-            if cache.lay_out(path, content):
+            is_there = cache.lay_out(path, content)
+            self._hashes.forget_at(path)
+            if is_there:
                 self.note(cache, place, content)
 
     def note(self, cache: Cache, place: str, content: Content) -> None:
         """Remember an output that was just laid out from the cache, with the md5 of its files."""
         path = self.project / place
-        looked = _looked(path) or []
+        looked = self._looked(path) or []
         self._laid[place] = (content.md5, looked)
         md5s = dict(cache.entries(content.md5) or []) if content.is_folder else {"": content.md5}
         for relative, sign in looked:
@@ -173,7 +178,16 @@ class WorkTree:
         self._laid.pop(place, None)
         path = self.project / place
         remove(path)
+        self._hashes.forget_at(path)
         _remove_empty(path.parent, self.top)
+
+    def _looked(self, path: Path) -> Listing | None:
+        """What is there now: all in a folder, or the one file itself; None where nothing is."""
+        try:
+            status = os.lstat(path)
+            return self._hashes.listing(path) if stat.S_ISDIR(status.st_mode) else [("", signature(status))]
+        except FileNotFoundError:
+            return None
 
     # What changed
 
@@ -268,15 +282,6 @@ def _git_mode(status: os.stat_result) -> int:
     if stat.S_ISLNK(status.st_mode):
         return LINK
     return 0o100755 if status.st_mode & stat.S_IXUSR else 0o100644
-
-
-def _looked(path: Path) -> Listing | None:
-    """What is there now: a folder's files, or the one file itself; None where nothing is."""
-    try:
-        status = os.lstat(path)
-        return sorted(listing(path)) if stat.S_ISDIR(status.st_mode) else [("", signature(status))]
-    except FileNotFoundError:
-        return None
 
 
 def _remove_empty(folder: Path, top: Path) -> None:
