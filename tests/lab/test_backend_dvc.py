@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
+import trivial
 
 from lab.errors import UserError
 from lab.execution import backend
 from lab.execution.backend import Backend
 from lab.execution.conformance import BackendConformance
-from lab.execution.dvc import compatibility, own_workers, queue_tasks, worker_compatibility, workers
+from lab.execution.dvc import own_workers, queue_tasks, workers
 from lab.execution.dvc.backend import DvcBackend, DvcWorkersBackend
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
 
 
-@cache
-def compatible() -> dict[Path, bytes]:
-    """What is noted once it is known that we fit this version of DVC: finding out takes seconds."""
-    with TemporaryDirectory() as folder:
-        assert compatibility.passed(Path(folder)) and worker_compatibility.passed(Path(folder))
-        return {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*.json")}
-
-
 class DvcConformance(BackendConformance):
     def prepare(self, root: Path) -> None:
-        for path, content in compatible().items():
+        for path, content in trivial.compatible().items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(content)
 

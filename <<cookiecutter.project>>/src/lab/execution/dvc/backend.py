@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from lab.design.blocks import Resources
+from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair, worker_compatibility
 from lab.execution.dvc import workers as dvc_workers
@@ -18,6 +20,8 @@ from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.queue_tasks import Task
 from lab.execution.worker.devices import Devices
 from lab.records.pending import Pending
+
+BROKEN = 5  # workers that may end badly before it is told
 
 
 class DvcBackend:
@@ -31,6 +35,7 @@ class DvcBackend:
     def __init__(self, root: Path):
         self.root = root
         self._children: list[subprocess.Popen[bytes]] = []
+        self._broken = 0
 
     def pending(self) -> Sequence[Task]:
         """Its tasks, those among them that are experiments by now and not tidied up yet."""
@@ -56,7 +61,7 @@ class DvcBackend:
     def start(self, workers: int) -> None:
         """Start workers until there are as many, DVC's counted."""
         self._reap()
-        if self.has_own_workers and worker_compatibility.passed(self.root):
+        if self.has_own_workers and os.name == "posix" and worker_compatibility.passed(self.root):
             self._children += own_workers.start(self.root, workers - len(dvc_workers.alive(self.root)))
         else:
             self._children += dvc_workers.start(self.root, workers)
@@ -112,8 +117,12 @@ class DvcBackend:
         return [task for task in self.pending() if task.state == queue_tasks.RUNNING]
 
     def _reap(self) -> None:
-        """Let go of workers of our own that have ended."""
-        self._children = [child for child in self._children if child.poll() is None]
+        """Let go of workers of our own that have ended. Raises UserError where none gets on its feet."""
+        codes = [child.poll() for child in self._children]
+        self._broken = self._broken + sum(bool(code) and code > 0 for code in codes) if any(codes) else self._broken
+        self._children = [child for child, code in zip(self._children, codes, strict=True) if code is None]
+        if self._broken > BROKEN:
+            raise UserError(f"workers end as soon as they are started; {own_workers.FOLDER}/1.out says why")
 
 
 class DvcWorkersBackend(DvcBackend):

@@ -28,22 +28,16 @@ class Order(NamedTuple):
     message: str | None
 
 
-def order(task: Task) -> Order:
-    """What the task's message says. Raises FileNotFoundError where somebody else has taken it."""
-    arguments, named, _ = json.loads(base64.b64decode(json.loads(task.message.read_bytes())["body"]))
-    entry = named.get("entry_dict") or arguments[0]
-    return Order(entry, named.get("copy_paths"), named.get("message"))
-
-
-def take(task: Task) -> bool:
-    """Take a queued task, as one of all that may try at the same time. Returns whether it is ours."""
+def take(task: Task) -> Order | None:
+    """Take a queued task, as one of all that may try at the same time. None where another was first."""
     taken = task.message.parents[1] / "processed" / task.message.name
     try:
         os.rename(task.message, taken)
     except FileNotFoundError:
-        return False
-    os.utime(taken, (task.queued, task.queued))  # its ctime is when it was taken
-    return True
+        return None
+    arguments, named, _ = json.loads(base64.b64decode(json.loads(taken.read_bytes())["body"]))
+    entry = named.get("entry_dict") or arguments[0]
+    return Order(entry, named.get("copy_paths"), named.get("message"))
 
 
 class RunNotes:

@@ -44,8 +44,8 @@ def main() -> None:
         with chdir(root), Repo(str(root)) as repo:
             fast_queue.put(repo, [Job(name, {"code": code}, "train") for name, code in CODES.items()])
             for task in queue_tasks.read(root) if root == theirs else []:
-                order = notes.order(task)
-                assert notes.take(task)
+                order = notes.take(task)
+                assert order is not None
                 worker_process.by_dvc(order)
                 repo.experiments.celery_queue.celery.backend.mark_as_done(task.id, None)
     worker = worker_process.Worker(ours, 1, "")

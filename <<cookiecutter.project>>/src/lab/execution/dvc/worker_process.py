@@ -19,7 +19,6 @@ from typing import IO, Any, TypeVar
 
 import psutil
 
-from lab.errors import UserError
 from lab.execution.dvc import notes, own_workers, queue_tasks
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.mailbox import Mailbox
@@ -88,17 +87,15 @@ class Worker:
     def _carry_out(self, task: Task, variables: Mapping[str, str]) -> bool:
         """Take a task and see it to its end. Returns whether it was there to be taken."""
         self.task, self.interrupted = task, False
-        self._note()  # before it is taken: a task that nobody says to be at is put back
+        persistently(self._note)  # before it is taken: a task that nobody says to be at is put back
         try:
-            order = notes.order(task)
-            if not notes.take(task):
+            order = notes.take(task)
+            if order is None:
                 return False
             if order.copy_paths or order.message:
                 self._leave_to_dvc(order, variables)
             else:
                 self._make(task, order, variables)
-        except FileNotFoundError:
-            return False
         finally:
             self.task = None
             self.devices.give_back()
@@ -112,8 +109,7 @@ class Worker:
         self.notes = run
         try:
             self._leave_stash(order)
-            with task.log.open("a", encoding="utf-8", buffering=1) as log:
-                commit = self._experiment(task, variables, log)
+            commit = self._experiment(task, variables)
         except carry_out.Unsupported as reason:
             print(f"{task.name}: {reason}: left to DVC", flush=True)
             self.notes = None
@@ -128,8 +124,21 @@ class Worker:
             persistently(lambda: run.finished(message.split()[-1], experiment_ref(task.baseline, task.name)))
         self.notes = None
 
-    def _experiment(self, task: Task, variables: Mapping[str, str], log: IO[str]) -> str | None:
+    def _experiment(self, task: Task, variables: Mapping[str, str]) -> str | None:
         """The experiment's commit; None where it came to nothing, and then the log says why. Raises Unsupported."""
+        try:
+            with task.log.open("a", encoding="utf-8", buffering=1) as log:
+                return self._carried_out(task, variables, log)
+        except (carry_out.Unsupported, carry_out.StageFailed) as end:
+            if isinstance(end, carry_out.Unsupported):
+                raise
+        except Exception as error:  # a worker outlives whatever a run meets, such as a full disk
+            print(f"{task.name}: {error!r}", flush=True)
+            with suppress(OSError), task.log.open("a", encoding="utf-8") as log:
+                log.write(f"ERROR: {error}\n")
+        return None
+
+    def _carried_out(self, task: Task, variables: Mapping[str, str], log: IO[str]) -> str:
         asked = read_request(self.root, task)
         own = {"DVC_ROOT": str(self.root), "DVC_EXP_NAME": task.name, "DVC_EXP_BASELINE_REV": task.baseline}
 
@@ -139,14 +148,7 @@ class Worker:
             environment = {**os.environ, **command.environment, **variables, "DVC_STAGE": command.stage}
             return self.runner.run(command.text, command.folder, {**environment, "PWD": str(command.folder)}, log)
 
-        todo = carry_out.Task(task.name, task.commit, task.baseline, asked, own)
-        try:
-            return self.checkout.carry_out(todo, run, log)
-        except carry_out.StageFailed:
-            return None
-        except (UserError, OSError, MemoryError) as error:
-            log.write(f"ERROR: {error}\n")
-            return None
+        return self.checkout.carry_out(carry_out.Task(task.name, task.commit, task.baseline, asked, own), run, log)
 
     def _leave_stash(self, order: notes.Order) -> None:
         """Take the task off the list of what is queued."""

@@ -25,6 +25,7 @@ from typing import IO, Any, NamedTuple
 import psutil
 
 from lab.execution.worker import stage_process
+from lab.execution.worker.devices import VISIBLE
 
 PRIVATE = re.compile(r"DVC_EXP_\w+|DVC_STAGE|DVC_ROOT|CUDA_VISIBLE_DEVICES|PWD|OLDPWD|SHLVL|_")  # a run's own
 WORTH = 150  # modules: below that, a process of its own starts as fast
@@ -111,7 +112,8 @@ class Runner:
         if str(recipe) in self.unfit:
             return None
         there = self.loaded.get(str(recipe))
-        if there and (there.content != content or there.process.poll() is not None):
+        gpus = environment.get(VISIBLE)
+        if there and ((there.content, there.gpus) != (content, gpus) or there.process.poll() is not None):
             self._forget(recipe, there)
             there = None
         if any(stage_process.content_hash(str(folder / name)) != known for name, known in content["own"].items()):
@@ -141,7 +143,7 @@ class Loaded:
     """A process that has the packages of a recipe, and the stages that are forked from it."""
 
     def __init__(self, recipe: Path, content: dict[str, Any], environment: Mapping[str, str]):
-        self.recipe, self.content = recipe, content
+        self.recipe, self.content, self.gpus = recipe, content, environment.get(VISIBLE)
         self.channel, theirs = socket.socketpair()
         kept = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
         with theirs:
