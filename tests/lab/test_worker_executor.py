@@ -292,7 +292,8 @@ def test_a_name_is_given_once(tmp_path: Path) -> None:
 
 
 OTHER = "stages:\n  x: {cmd: 'true', outs: [x]}\n"
-UNSUPPORTED = {
+CIRCLE = "stages:\n  a: {cmd: a, deps: [x], outs: [y]}\n  b: {cmd: b, deps: [y], outs: [x]}\n"
+UNSUPPORTED: dict[str, dict[str, str | None]] = {
     "overlaps": {"dvc.yaml": "stages:\n  a: {cmd: a, outs: [x]}\n  b: {cmd: b, outs: [x/y]}\n"},
     "is in git": {"dvc.yaml": "stages:\n  train: {cmd: a, outs: [code]}\n"},
     "not in the project": {"dvc.yaml": "stages:\n  train: {cmd: a, deps: [s3://bucket/x], outs: [x]}\n"},
@@ -301,7 +302,7 @@ UNSUPPORTED = {
     "gitattributes": {".gitattributes": "*.txt text eol=crlf\n"},
     "x.dvc: deps": {"x.dvc": "deps:\n- path: y\nouts:\n- path: x\n  md5: a1b2c3\n  hash: md5\n"},
     "DVC 3's form": {"x.dvc": "outs:\n- path: x\n  md5: a1b2c3\n"},
-    "needs what comes of it": {"dvc.yaml": "stages:\n  a: {cmd: a, deps: [x], outs: [y]}\n  b: {cmd: b, deps: [y], outs: [x]}\n"},
+    "needs what comes of it": {"dvc.yaml": CIRCLE},
     "Python file": {"p.py": "a = 1\n", "dvc.yaml": "stages:\n  train: {cmd: a, params: [p.py: [a]], outs: [x]}\n"},
     "auto_push": {".dvc/config": "[exp]\n    auto_push = true\n"},
     "no stage of": {"dvc.yaml": OTHER},

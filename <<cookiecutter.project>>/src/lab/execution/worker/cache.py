@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from dvc_objects.fs.generic import test_links, transfer
@@ -81,7 +82,7 @@ class Cache:
                 now[part] = os.stat(self.folder / part).st_mtime_ns
             except FileNotFoundError:
                 return False
-        fine = all([check(md5) for _, md5 in entries if before.get(md5[:2]) != now[md5[:2]]])
+        fine = all(check(md5) for _, md5 in entries if before.get(md5[:2]) != now[md5[:2]])
         known[content.md5] = now if fine else {}
         return fine and check(content.md5)
 
@@ -217,10 +218,8 @@ class Cache:
 
     @staticmethod
     def _protect(path: Path) -> None:
-        try:
+        with suppress(OSError):  # another's file in a shared cache
             os.chmod(path, READ_ONLY)
-        except OSError:  # another's file in a shared cache
-            pass
 
 
 def write_whole(target: Path, data: bytes, mode: int, beside: Path | None = None) -> None:
@@ -244,4 +243,3 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
     except NotADirectoryError:
         pass
-
