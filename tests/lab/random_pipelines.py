@@ -29,12 +29,15 @@ outs=""
 while [ "$1" != -- ]; do outs="$outs
 $1"; shift; done
 shift
-text=$(for path; do echo "$path"; find "$path" -type f ! -name '*.junk' | LC_ALL=C sort | while read -r file; do cat "$file"; done; done)
+text=$(for path; do
+    echo "$path"
+    find "$path" -type f ! -name '*.junk' | LC_ALL=C sort | while read -r file; do cat "$file"; done
+done)
 echo "$outs" | while read -r out; do
     [ -n "$out" ] || continue
     case "$out" in
     */empty/) mkdir -p "$out";;
-    */) mkdir -p "$out/in"; echo "$text" >"$out/one"; echo same >"$out/in/two"; : >"$out/in/three"; chmod +x "$out/one";;
+    */) mkdir -p "$out/in"; echo "$text" >"$out/one"; chmod +x "$out/one"; echo same >"$out/in/two"; : >"$out/in/3";;
     *.run) mkdir -p "$(dirname "$out")"; { echo '#!/bin/sh'; echo "$text"; } >"$out"; chmod +x "$out";;
     *.json) mkdir -p "$(dirname "$out")"; echo "{\\"n\\": $(echo "$text" | wc -c)}" >"$out";;
     *.add) mkdir -p "$(dirname "$out")"; echo "$text" >>"$out";;
@@ -117,7 +120,7 @@ class _Maker:
                 stage["cmd"] = [*_commands(stage["cmd"]), "echo '{}' > loose.json; echo v > loose.csv; echo v > x.junk"]
         pipeline = {**top, "stages": self.stages}
         settings = f"[core]\n    analytics = false\n    autostage = {self.maybe(0.5)}\n"
-        settings += f"[cache]\n    type = \"{self.chance.choice(TYPES)}\"\n"
+        settings += f'[cache]\n    type = "{self.chance.choice(TYPES)}"\n'
         self.files |= {
             "dvc.yaml": _yaml(pipeline),
             "params.yaml": _yaml(self.params),
@@ -165,7 +168,8 @@ class _Maker:
             outs.append(f"plots{index}{mark}/")
             flags = {"cache": self.maybe(0.3), "x": "a", "y": "b", "template": "linear"}
             stage["plots"] = [{above + outs[-1].rstrip("/"): flags}]
-        params: list[Any] = chance.sample(["lr", "model.size", "model", "items", "flag", "zero", "text"], chance.randint(0, 3))
+        keys = ["lr", "model.size", "model", "items", "flag", "zero", "text"]
+        params: list[Any] = chance.sample(keys, chance.randint(0, 3))
         params = [key for key in params if not (key == "model.size" and "model" in params)]
         if wdir:
             params = [key for key in params if key == "lr"] + (["local.deep"] if self.maybe(0.5) else [])
@@ -294,7 +298,8 @@ def _make(root: Path, case: Case) -> None:
     """The project, with its data in DVC's cache."""
     from dvc.repo import Repo
 
-    make(root, {**case.files, ".dvc/config": case.settings.encode(), ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n"})
+    settings = {".dvc/config": case.settings.encode(), ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n"}
+    make(root, {**case.files, **settings})
     if case.data:
         logging.getLogger("dvc").setLevel(logging.CRITICAL)
         git = pygit2.Repository(str(root))

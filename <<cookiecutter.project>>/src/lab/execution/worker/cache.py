@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from dvc_objects.fs.generic import test_links, transfer
@@ -33,7 +35,8 @@ class Cache:
         self.folder_mode = 0o2775 if shared else 0o777 & ~UMASK
         self._hashes = hashes
         self._trees: dict[str, list[tuple[str, str]]] = {}
-        self._seen: dict[str, dict[str, int]] = {}  # a folder's md5 -> when the parts of the cache last changed
+        self._held: dict[str, dict[str, int]] = {}  # a folder's md5 -> when the parts of the cache last changed
+        self._checked: dict[str, dict[str, int]] = {}
         self._links: list[str] | None = None
 
     def path(self, md5: str) -> Path:
@@ -58,24 +61,30 @@ class Cache:
                 del self._trees[next(iter(self._trees))]
         return self._trees[md5]
 
-    def has(self, content: Content) -> bool:
-        """Whether an object is there, and all that belongs to it."""
-        if not content.is_folder:
-            return self._check(content.md5)
-        entries = self.entries(content.md5)
-        return entries is not None and self._has_all(content.md5, entries) and self._check(content.md5)
+    def holds(self, content: Content) -> bool:
+        """Whether an object's file is there, and all that belong to it, in whatever state."""
+        return self._all(content, self._held, lambda md5: self.path(md5).is_file())
 
-    def _has_all(self, md5: str, entries: list[tuple[str, str]]) -> bool:
-        """Whether a folder's files are there. Only parts of the cache that changed are looked at again."""
-        seen, now = self._seen.get(md5, {}), {}
-        for part in {entry[:2] for _, entry in entries}:
+    def has(self, content: Content) -> bool:
+        """Whether an object is there and whole, and all that belongs to it."""
+        return self._all(content, self._checked, self._check)
+
+    def _all(self, content: Content, known: dict[str, dict[str, int]], check: Callable[[str], bool]) -> bool:
+        """Whether an object and a folder's files pass. Only parts of the cache that changed are looked at again."""
+        if not content.is_folder:
+            return check(content.md5)
+        entries = self.entries(content.md5)
+        if entries is None:
+            return False
+        before, now = known.get(content.md5, {}), {}
+        for part in {md5[:2] for _, md5 in entries}:
             try:
                 now[part] = os.stat(self.folder / part).st_mtime_ns
             except FileNotFoundError:
                 return False
-        fine = all([self._check(entry) for _, entry in entries if seen.get(entry[:2]) != now[entry[:2]]])
-        self._seen[md5] = now if fine else {}
-        return fine
+        fine = all(check(md5) for _, md5 in entries if before.get(md5[:2]) != now[md5[:2]])
+        known[content.md5] = now if fine else {}
+        return fine and check(content.md5)
 
     def _check(self, md5: str) -> bool:
         """Whether one object is there and whole. What can be written to is read, and removed where it has changed."""
@@ -209,10 +218,8 @@ class Cache:
 
     @staticmethod
     def _protect(path: Path) -> None:
-        try:
+        with suppress(OSError):  # another's file in a shared cache
             os.chmod(path, READ_ONLY)
-        except OSError:  # another's file in a shared cache
-            pass
 
 
 def write_whole(target: Path, data: bytes, mode: int, beside: Path | None = None) -> None:
@@ -236,4 +243,3 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
     except NotADirectoryError:
         pass
-

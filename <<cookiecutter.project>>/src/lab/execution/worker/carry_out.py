@@ -179,7 +179,11 @@ class Checkout:
         """DVC's cache with this commit's settings."""
         types, shared = self._settings.cache_types(config), config["cache"].get("shared") == "group"
         folder = self._settings.cache / "files" / "md5"
-        if self._cache is None or (self._cache.folder, self._cache.types, self._cache.shared) != (folder, types, shared):
+        if self._cache is None or (self._cache.folder, self._cache.types, self._cache.shared) != (
+            folder,
+            types,
+            shared,
+        ):
             self._cache = Cache(folder, types, shared, self._hashes)
         return self._cache
 
@@ -245,7 +249,9 @@ class Checkout:
         if known is None:
             who = self._signature()
             message = f"dvc: commit experiment {dict_sha256(done)}"
-            commit = self._git.create_commit(None, who, who, message, pygit2.Oid(hex=tree), [pygit2.Oid(hex=task.baseline)])
+            commit = self._git.create_commit(
+                None, who, who, message, pygit2.Oid(hex=tree), [pygit2.Oid(hex=task.baseline)]
+            )
             try:
                 self._git.references.create(name, commit)
             except ValueError:

@@ -66,7 +66,8 @@ def main() -> None:
         for number, changes in enumerate(RUNS):
             name = f"run-{number}"
             expected = by_dvc(theirs, queued(theirs, changes, ("train",), name), name)
-            made = checkout.carry_out(task(ours, queued(ours, changes, ("train",), name), ("train",), name), in_a_shell, io.StringIO())
+            commit = queued(ours, changes, ("train",), name)
+            made = checkout.carry_out(task(ours, commit, ("train",), name), in_a_shell, io.StringIO())
             assert expected is not None
             check_same(theirs, expected, ours, made)
 
@@ -163,11 +164,12 @@ def _described(root: Path, commit: str) -> dict[str, Any]:
 
 
 def _snapshot(cache: Path) -> dict[str, Any]:
-    """All files of DVC's cache: mode and content."""
-    files = (path for path in cache.rglob("*") if path.is_file())
-    return {
-        path.relative_to(cache).as_posix(): (oct(stat.S_IMODE(path.stat().st_mode)), path.read_bytes()) for path in files
-    }
+    """The files of DVC's cache, mode and content: its objects and what runs came to.
+
+    Not those of DVC 2's form beside, in which DVC leaves listings of folders that nothing refers to.
+    """
+    paths = (path for part in ("files", "runs") for path in (cache / part).rglob("*") if path.is_file())
+    return {str(path.relative_to(cache)): (oct(stat.S_IMODE(path.stat().st_mode)), path.read_bytes()) for path in paths}
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -176,7 +178,8 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     lines += [f"only ours: {key} {other[key]}" for key in sorted(set(other) - set(one))]
     for key in sorted(set(one) & set(other)):
         if one[key] != other[key]:
-            lines += [key, *difflib.unified_diff(*(_lines(side[key]) for side in (one, other)), "DVC's", "ours", lineterm="")]
+            changed = difflib.unified_diff(_lines(one[key]), _lines(other[key]), "DVC's", "ours", lineterm="")
+            lines += [key, *changed]
     return "\n".join(lines)
 
 

@@ -174,7 +174,9 @@ class Hashes:
         known = self._folders.get(name)
         if known and known.kept is kept and known.is_settled and (known.found is found or known.found == found):
             return known
-        files = [item for item in found if item[1] is not NO_SIGNATURE] if kept is None else _filtered(name, found, kept)
+        files = (
+            [item for item in found if item[1] is not NO_SIGNATURE] if kept is None else _filtered(name, found, kept)
+        )
         entries = [(relative, self.md5(path / relative, sign)) for relative, sign in files]
         size = sum(self._size(path / relative, sign) for relative, sign in files)
         is_settled = all(sign[:3] in self.files for _, sign in files if stat.S_ISREG(sign[3]))

@@ -58,7 +58,7 @@ class GitIgnore:
         return bool(self._manager.is_ignored(path))
 
     def add(self, path: str) -> str | None:
-        """Have an output ignored, by DVC's way of writing it. Returns the .gitignore that it stands in now, if changed."""
+        """Have an output ignored, in DVC's way of writing it. Returns the .gitignore that was changed for it."""
         from scmrepo.git import GitWildMatchPattern
 
         if path in self:

@@ -49,7 +49,7 @@ def _rewritten(text: str, name: str, entry: dict[str, Any]) -> str:
     from dvc.utils.serialize import dumps_yaml
     from dvc.utils.serialize._yaml import parse_yaml_for_update
 
-    content = parse_yaml_for_update(text, FILE) if text else {"schema": "2.0"}
+    content: Any = parse_yaml_for_update(text, FILE) if text else {"schema": "2.0"}
     content["stages"] = content.get("stages", {})
     content["stages"].update({name: entry})
     return dumps_yaml(content)

@@ -134,7 +134,8 @@ def read(project: Path, data_files: Iterable[str], config: dict[str, Any]) -> Pi
     if contents.get("datasets"):
         raise Unsupported("datasets")
     try:
-        resolver = DataResolver(_Stand(project, config), str(project), contents)
+        stand: Any = _Stand(project, config)
+        resolver = DataResolver(stand, str(project), contents)
         names = resolver.get_keys()
         stages = [_stage(name, resolver.resolve_one(name)[name]) for name in names]
         top = (*resolver.resolve_metrics(), *resolver.resolve_params(), *_sources(resolver.resolve_plots()))
@@ -270,17 +271,17 @@ def _upstream(stages: list[Stage]) -> dict[str, list[str]]:
     for stage in stages:
         for out in stage.outs:
             key = tuple(out.path.split("/"))
-            if not out.path or key in owners or owners.has_subtrie(key) or owners.shortest_prefix(key):
+            if not out.path or key in owners or owners.has_subtrie(key) or owners.shortest_prefix(key).is_set:
                 raise Unsupported(f"output {out.path!r} of {stage.name!r} overlaps with another")
             owners[key] = stage.name
-        if owners.shortest_prefix(tuple(stage.file.split("/"))):
+        if owners.shortest_prefix(tuple(stage.file.split("/"))).is_set:
             raise Unsupported(f"{stage.file} lies in an output")
     upstream: dict[str, list[str]] = {}
     for stage in stages:
         needs: list[str] = []
         for path in [*(dep.path for dep in stage.deps), *(params.path for params in stage.params)]:
             key = tuple(path.split("/")) if path else ()
-            needs += [owner for _, owner in owners.prefixes(key)]
+            needs += [step.value for step in owners.prefixes(key)]
             if owners.has_subtrie(key):
                 needs += owners.values(prefix=key)
         upstream[stage.name] = list(dict.fromkeys(needs))
@@ -299,4 +300,3 @@ def _check_acyclic(upstream: dict[str, list[str]]) -> None:
 def inside(path: str, folders: Iterable[str]) -> bool:
     """Whether a path is one of these or lies in one."""
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
-

@@ -301,4 +301,3 @@ def _is_text(path: Path) -> bool:
 
     with path.open("rb") as file:
         return istextblock(file.read(512))
-

@@ -58,7 +58,9 @@ class RunCache:
         from voluptuous import Invalid
 
         try:
-            return COMPILED_LOCK_FILE_STAGE_SCHEMA(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
+            entry: Any = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+            COMPILED_LOCK_FILE_STAGE_SCHEMA(entry)
+            return entry
         except FileNotFoundError:
             return None
         except (DvcException, Invalid, UnicodeDecodeError):

@@ -153,7 +153,7 @@ class WorkTree:
             self._drop(place)
         for place, content in outputs.items():
             path = self.project / place
-            if self._laid.get(place, ("", []))[0] == content.md5:
+            if self._laid.get(place, ("", []))[0] == content.md5 and cache.holds(content):
                 if content.isexec:
                     cache.make_executable(path)
                     self._laid[place] = (content.md5, self._looked(path) or [])
@@ -291,4 +291,3 @@ def _remove_empty(folder: Path, top: Path) -> None:
         except OSError:
             return
         folder = folder.parent
-
