@@ -33,7 +33,7 @@ frame = inspect.currentframe()
 print(json.dumps({
     "argv": sys.argv, "path": sys.path, "flags": str(sys.flags), "original": sys.orig_argv[1:],
     "main": [__name__, __file__, str(__spec__), __doc__, sorted(globals()), sys.modules["__main__"].__file__],
-    "code": frame.f_code.co_filename, "depth": str(frame.f_back), "folder": os.getcwd(), "input": sys.stdin.read(),
+    "code": frame.f_code.co_filename, "folder": os.getcwd(), "input": sys.stdin.read(),
     "environment": {name: value for name, value in os.environ.items() if name not in ("_", "SHLVL", "OLDPWD")},
     "streams": [(each.encoding, each.errors, each.line_buffering, each.write_through) for each in (sys.stdout, sys.stderr)],
     "leads a group": os.getpgid(0) == os.getpid(), "yaml": "yaml" in sys.modules,

@@ -195,11 +195,12 @@ class Packages:
             return None
         for earlier in range(self.given, number + 1):
             if self.phases[earlier] and self.settings[earlier] != self.changes:
-                self.again(f"{name}: {self.settings[earlier]} is not {self.changes}")
+                self.again()
         module = self.phases[number][name]
         for earlier in range(self.given, number + 1):
             for each, content in self.phases[earlier].items():
-                sys.modules.setdefault(each, content)
+                if each != name:  # which importlib puts there itself, and would import anew if it found it
+                    sys.modules.setdefault(each, content)
             self.giving = True
             for variable, value in self.made[earlier].items():
                 set_variable(variable, value)
@@ -223,7 +224,7 @@ class Packages:
         self.changes = {**self.changes, name: value}
         expected = {key: value for setting in self.settings[self.given :] for key, value in setting.items()}
         if name not in expected:  # it might have come before something that was given already
-            self.again(f"{name}={value} was not expected")
+            self.again()
 
     def _retire(self) -> None:
         os.putenv, os.unsetenv = self.put, self.unset
@@ -321,8 +322,7 @@ def stage(channel: socket.socket, packages: Packages, request: dict, log: int) -
         sys.modules["numpy"].random.seed()  # as unforeseeable as in a process of its own
     script, *arguments = request["command"]
 
-    def again(reason: str) -> None:
-        if os.environ.get("LABDBG"): print(f"lab: {reason}", flush=True)
+    def again() -> None:
         command = [sys.executable, __file__, "record", request["recipe"], script, *arguments]
         os.execve(sys.executable, command, request["environment"])
 

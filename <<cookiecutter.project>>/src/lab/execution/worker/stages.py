@@ -28,6 +28,8 @@ from lab.execution.worker import stage_process
 from lab.execution.worker.devices import VISIBLE
 
 PRIVATE = re.compile(r"DVC_EXP_\w+|DVC_STAGE|DVC_ROOT|CUDA_VISIBLE_DEVICES|PWD|OLDPWD|SHLVL|_")  # a run's own
+QUOTED = re.compile(r"""'[^'\n]*'|"[^"$`\\!\n]*\"""")
+SHELL = re.compile(r"[\n;&|<>()$`*?\[\]#~{}!\\\"']")  # characters that only a shell understands
 WORTH = 150  # modules: below that, a process of its own starts as fast
 LOADED_AT_ONCE = 3  # loaded processes of a worker; each is a few hundred MB that most pages of are shared
 SPARE = 1.5e9  # bytes of memory that have to be left
@@ -258,7 +260,7 @@ def kill(process: int) -> None:
 
 def python_script(text: str, folder: Path, environment: Mapping[str, str]) -> list[str] | None:
     """The script and its arguments, where a command is `python SCRIPT ARGUMENTS` with this Python; else None."""
-    if re.search(r"[\n;&|<>()$`*?\[\]#~{}!\\]", text):
+    if SHELL.search(QUOTED.sub("", text)):
         return None
     try:
         program, script, *arguments = shlex.split(text)
