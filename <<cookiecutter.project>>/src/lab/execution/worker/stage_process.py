@@ -387,6 +387,7 @@ def end(main: types.ModuleType, status: int) -> None:
     try:
         threading._shutdown()
         atexit._run_exitfuncs()
+        warnings.simplefilter("ignore")  # as an interpreter at its end
         main.__dict__.clear()  # files that nobody has closed are written now
         for module in [module for module in list(sys.modules.values()) if is_own(module)]:
             module.__dict__.clear()
