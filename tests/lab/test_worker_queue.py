@@ -111,7 +111,9 @@ def test_runs_queued_by_hand_are_told_of_and_ended(
     assert statuses(project) == {}
 
 
-def test_logs_of_finished_runs(project: Trivial, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_of_finished_runs(
+    project: Trivial, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(repair, "KNOWN_TO_DVC", 2)
     runs = [project.run(f"run-{number}", lr=0.1 + number) for number in range(4)]
     rows = project.execution(2).add(runs)

@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from lab.errors import UserError
 from lab.execution.dvc import notes
-from lab.execution.worker import stage_process
+from lab.execution.worker import stage_packages
 from lab.execution.worker.devices import lives
 
 FOLDER = Path(".dvc/tmp/lab/workers")
@@ -107,7 +107,9 @@ def _start(root: Path, number: int, own: str) -> subprocess.Popen[bytes]:
         )
 
 
-MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from lab.execution.dvc import worker_process; worker_process.main()"
+MAIN = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from lab.execution.dvc import worker_process; worker_process.main()"
+)
 
 
 def stop(workers: list[Worker]) -> None:
@@ -147,6 +149,6 @@ def fingerprint() -> str:
     """What decides how a worker carries runs out: lab's code, the packages, and the environment."""
     source = Path(__file__).parents[2]
     files = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(source.rglob("*.py"))]
-    installed = [(path, os.stat(path).st_mtime_ns) for path in sorted(stage_process.INSTALLED) if os.path.isdir(path)]
+    installed = [(path, os.stat(path).st_mtime_ns) for path in sorted(stage_packages.INSTALLED) if os.path.isdir(path)]
     environment = sorted(item for item in os.environ.items() if not OF_A_SESSION.fullmatch(item[0]))
     return hashlib.sha256(json.dumps([files, installed, sys.executable, environment]).encode()).hexdigest()[:16]

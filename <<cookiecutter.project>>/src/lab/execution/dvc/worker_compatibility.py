@@ -76,7 +76,11 @@ def described(root: Path) -> dict[str, Any]:
         files[task.name] = {
             "executor": executor,
             "keys": sorted(task.executor),
-            "process": [sorted(task.process), task.process["returncode"], Path(task.process["stdout"]).name == task.log.name],
+            "process": [
+                sorted(task.process),
+                task.process["returncode"],
+                Path(task.process["stdout"]).name == task.log.name,
+            ],
             "result": [sorted(set(result) - {"date_done"}), result["status"]],
             "said": list(dict.fromkeys(line.removeprefix("ERROR: ") for line in said)),
         }

@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import psutil
 
@@ -138,7 +139,7 @@ class Worker:
                 log.write(f"ERROR: {error}\n")
         return None
 
-    def _carried_out(self, task: Task, variables: Mapping[str, str], log: IO[str]) -> str:
+    def _carried_out(self, task: Task, variables: Mapping[str, str], log: TextIO) -> str:
         asked = read_request(self.root, task)
         own = {"DVC_ROOT": str(self.root), "DVC_EXP_NAME": task.name, "DVC_EXP_BASELINE_REV": task.baseline}
 
@@ -216,7 +217,7 @@ class Worker:
 
 def by_dvc(order: notes.Order) -> None:
     """Carry a task out as DVC's workers do."""
-    import dvc_task.proc.tasks  # noqa: F401, which Celery looks for
+    import_module("dvc_task.proc.tasks")  # which Celery looks for
     from dvc.repo.experiments.queue.tasks import run_exp
 
     run_exp(order.entry, copy_paths=order.copy_paths, message=order.message)

@@ -106,7 +106,7 @@ def lost(root: Path, running: list[Task]) -> list[Task]:
 
 
 def _disowned(root: Path, idle: list[Task], workers: list[str]) -> list[Task]:
-    """The tasks that none of these workers says it is at: a worker is busy before and after the experiment's process, too."""
+    """The tasks that none of these workers says it is at: it is busy before and after the experiment's process, too."""
     from dvc.repo import Repo
 
     grace, patience = 10, 20  # seconds: from taking a task to being at it, and for an answer on a busy machine

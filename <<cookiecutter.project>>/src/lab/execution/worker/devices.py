@@ -49,7 +49,7 @@ class Devices:
         return min(limits, default=None)
 
     def take(self, resources: Resources) -> dict[str, str] | None:
-        """Take so much for this process: the variables of its stages; None where it isn't free. It replaces its last."""
+        """Take so much for this process, in place of its last: its stages' variables; None where it isn't free."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock"):
             others = [entry for entry in self._taken() if entry["pid"] != os.getpid()]

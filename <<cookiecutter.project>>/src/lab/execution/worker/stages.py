@@ -24,9 +24,10 @@ from typing import IO, Any, NamedTuple
 
 import psutil
 
-from lab.execution.worker import stage_process
+from lab.execution.worker import stage_packages
 from lab.execution.worker.devices import VISIBLE
 
+PROCESS = str(Path(__file__).with_name("stage_process.py"))  # what runs there, started by its path
 PRIVATE = re.compile(r"DVC_EXP_\w+|DVC_STAGE|DVC_ROOT|CUDA_VISIBLE_DEVICES|PWD|OLDPWD|SHLVL|_")  # a run's own
 QUOTED = re.compile(r"""'[^'\n]*'|"[^"$`\\!\n]*\"""")
 SHELL = re.compile(r"[\n;&|<>()$`*?\[\]#~{}!\\\"']")  # characters that only a shell understands
@@ -70,7 +71,7 @@ class Runner:
         if str(recipe) in self.unfit:
             return self._shell(text, folder, environment, log)
         recipe.parent.mkdir(parents=True, exist_ok=True)
-        recorded = [sys.executable, stage_process.__file__, "record", str(recipe), *command]
+        recorded = [sys.executable, PROCESS, "record", str(recipe), *command]
         return self._fresh(recorded, folder, environment, log)
 
     def close(self) -> None:
@@ -94,7 +95,7 @@ class Runner:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=stage_process.die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=stage_packages.die_with_parent if sys.platform == "linux" else None,
         )
         self.began(process.pid)
         try:
@@ -118,7 +119,7 @@ class Runner:
         if there and ((there.content, there.gpus) != (content, gpus) or there.process.poll() is not None):
             self._forget(recipe, there)
             there = None
-        if any(stage_process.content_hash(str(folder / name)) != known for name, known in content["own"].items()):
+        if any(stage_packages.content_hash(str(folder / name)) != known for name, known in content["own"].items()):
             return None  # other code may import other things: it is learned anew
         if there:
             return there
@@ -150,13 +151,13 @@ class Loaded:
         kept = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, stage_process.__file__, "serve", str(recipe)],
+                [sys.executable, PROCESS, "serve", str(recipe)],
                 env=kept,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=stage_process.die_with_parent,
+                preexec_fn=stage_packages.die_with_parent,
             )
         self.unread = b""
         if not self._answer(TO_LOAD)["ready"]:
@@ -219,7 +220,7 @@ class Loaded:
         """The next thing that it says. Raises TimeoutError and, where it is gone, Unusable."""
         self.channel.settimeout(seconds)
         while b"\n" not in self.unread:
-            received = self.channel.recv(1 << 16)
+            received = self.channel.recv(2**16)
             if not received:
                 raise Unusable("the process that has the stage's packages is gone")
             self.unread += received
@@ -267,7 +268,13 @@ def python_script(text: str, folder: Path, environment: Mapping[str, str]) -> li
     except ValueError:
         return None
     found = shutil.which(program, path=environment.get("PATH", ""))
-    if "=" in program or found is None or script.startswith("-") or not (folder / script).is_file():
+    if (
+        "=" in program
+        or found is None
+        or "PYTHONSAFEPATH" in environment
+        or script.startswith("-")
+        or not (folder / script).is_file()
+    ):
         return None
     own = Path(sys.executable)
     if Path(found).parent != own.parent or not os.path.samefile(found, own) or not script.endswith(".py"):
@@ -278,6 +285,7 @@ def python_script(text: str, folder: Path, environment: Mapping[str, str]) -> li
 def identity(command: list[str], environment: Mapping[str, str]) -> str:
     """What a recipe depends on beside the stage's code: the command, the environment, and what is installed."""
     own = {name: value for name, value in environment.items() if not PRIVATE.fullmatch(name)}
-    installed = [(path, os.stat(path).st_mtime_ns) for path in stage_process.INSTALLED if os.path.isdir(path)]
-    facts = [command, sorted(own.items()), installed, sys.version, os.stat(stage_process.__file__).st_mtime_ns]
+    installed = [(path, os.stat(path).st_mtime_ns) for path in stage_packages.INSTALLED if os.path.isdir(path)]
+    facts = [command, sorted(own.items()), installed, sys.version]
+    facts += [os.stat(path).st_mtime_ns for path in (PROCESS, stage_packages.__file__)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
