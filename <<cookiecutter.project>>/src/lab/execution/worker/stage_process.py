@@ -137,7 +137,8 @@ def run(script: str, arguments: list[str]) -> None:
     except SystemExit as request:
         status = exit_status(request.code)
     except BaseException as error:
-        sys.excepthook(type(error), error, error.__traceback__ and error.__traceback__.tb_next)
+        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this function
+        sys.excepthook(type(error), error, error.__traceback__)
         status = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     end(main, status)
 
