@@ -1,7 +1,7 @@
 """The template's tests: `make test`, or `make nightly` for the long repetitions.
 
 Bakes a project and installs it, unless EXP_TEMPLATE_VENV names an environment that `make setup` made of one like it.
-Then three suites, one after the other, each on two processes:
+Then three suites, one after the other, for two cores:
 
 - tests/template   what comes out of the template: in the template's own environment
 - tests/lab        the machinery, imported from <<cookiecutter.project>>/src: in the project's environment
@@ -19,7 +19,9 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 SRC = TEMPLATE / "<<cookiecutter.project>>" / "src"
-SUITES = ("template", "lab", "package")
+# Each with how many processes run it: a third one fills the time in which others wait for workers, servers and DVC. The
+# package's tests compute, and some measure latencies.
+SUITES = {"template": 3, "lab": 3, "package": 2}
 # What would tell tests that they run inside a make or another environment; bytecode makes each `dvc` start much faster.
 HIDDEN = ("VIRTUAL_ENV", "PYTHON", "PYTEST_", "MAKE", "MFLAGS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 NO_TESTS = 5  # pytest's exit code
@@ -72,9 +74,10 @@ def outcome(suite: str, project: Path, nightly: bool, options: list[str]) -> str
         src = SRC if suite == "lab" else project / "src"
         variables |= {"PYTHONPATH": str(src), "PATH": f"{environment / 'bin'}{os.pathsep}{clean()['PATH']}"}
     selection = "nightly" if nightly else "not nightly"
-    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, "--numprocesses=2", "--dist=loadgroup"]
+    processes = [f"--numprocesses={SUITES[suite]}", "--dist=loadgroup"]
+    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, *processes, "--durations=30", *options]
     print(f"\n=== tests/{suite} ({selection})", flush=True)
-    done = subprocess.run([*command, "--durations=30", *options], cwd=TEMPLATE, env=clean() | variables)
+    done = subprocess.run(command, cwd=TEMPLATE, env=clean() | variables)
     if done.returncode == 0 or (nightly and done.returncode == NO_TESTS):
         return ""
     return "has no tests" if done.returncode == NO_TESTS else "failed"

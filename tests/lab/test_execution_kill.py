@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -30,15 +31,18 @@ ROUNDS = 50  # by make nightly; one of them by make test
 
 
 def runs(project: Trivial) -> list:
-    """12 runs in two waves: 6 trainings, and a second evaluation of each."""
-    levels = [(lr, seed) for lr in (0.1, 0.2) for seed in (0, 1, 2)]
+    """Runs in two waves: trainings (6 by night, 3 by day), and a second evaluation of each."""
+    rates = (0.1, 0.2) if "KILL_BY_NIGHT" in os.environ else (0.1,)
+    levels = [(lr, seed) for lr in rates for seed in (0, 1, 2)]
     first = [project.run(f"train-{lr}-{seed}", lr, seed) for lr, seed in levels]
     return first + [project.run(f"quant-{lr}-{seed}", lr, seed, target="quant", wave=1) for lr, seed in levels]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Path, list]:
     """The project before it all, and the table of a run that nobody disturbs."""
+    if any(item.get_closest_marker("nightly") for item in request.session.items):
+        os.environ["KILL_BY_NIGHT"] = "yes"
     root = tmp_path_factory.mktemp("undisturbed") / "project"
     project = trivial.make(root)
     before = shutil.copytree(root.parent, root.parent.with_name("before"))
@@ -46,7 +50,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list]:
 
 
 def lab(project: Trivial) -> subprocess.Popen[str]:
-    """`lab run` on the 12 runs."""
+    """`lab run` on them."""
     return project.script(RUN, TRIVIAL_SLEEP="0.5")
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import contracts
 import psutil
 import pytest
 import trivial
@@ -154,7 +155,7 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
 
 
 def test_progress_of_a_running_training(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRIVIAL_SLEEP", "9")
+    monkeypatch.setenv("TRIVIAL_SLEEP", "6")  # two seconds an epoch
     seen = set()
     contract = project.project().contract
     watch = lambda rows: seen.update(str(progress(row.record, contract)) for row in rows if row.record)  # noqa: E731
@@ -194,12 +195,21 @@ def test_a_bayesian_search_is_replayed() -> None:
     def undisturbed(trials: list) -> list:
         return [None if i == 3 else levels["lr"] for i, levels in enumerate(trials)]
 
-    expected = bayesian.replay(design, undisturbed)
+    expected = bayesian.replay(design, contracts.TRIVIAL, undisturbed)
     assert len(expected) == 9
     assert len({str(levels) for levels in expected}) == 9
     for stop in (2, 4, 8):
-        known = bayesian.replay(design, lambda trials, stop=stop: undisturbed(trials) if len(trials) < stop else None)
+        known = bayesian.replay(
+            design, contracts.TRIVIAL, lambda trials, stop=stop: undisturbed(trials) if len(trials) < stop else None
+        )
         assert known == expected[: len(known)]
         assert len(known) == stop
     few = sweep.model_copy(update={"parameters": {"model": ["a", "b", "c"]}})
-    assert len(bayesian.replay(design.model_copy(update={"sweep": few}), lambda trials: [0.0] * len(trials))) == 3
+    assert (
+        len(
+            bayesian.replay(
+                design.model_copy(update={"sweep": few}), contracts.TRIVIAL, lambda trials: [0.0] * len(trials)
+            )
+        )
+        == 3
+    )

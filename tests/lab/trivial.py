@@ -229,7 +229,7 @@ def make(root: Path) -> Trivial:
     shutil.copytree(LAB, root / "src" / "lab", ignore=shutil.ignore_patterns("__pycache__"))
     files = {
         "dvc.yaml": STAGES,
-        "lab.yaml": contracts.TRIVIAL_TEXT,
+        "lab.yaml": contracts.STAND_IN_TEXT,
         "src/stand_in.py": SCRIPT,
         "conf/tracking.yaml": "experiment: trivial\nbackends: []\n",
         ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",

@@ -44,11 +44,34 @@ def experiment_ref(baseline: str, name: str) -> str:
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
+class NoRepository(UserError):
+    """A folder is in none."""
+
+
+def _unopened(root: Path, said: str) -> UserError:
+    """Why the repository of `root` can't be read, from what libgit2 said."""
+    if "not owned by" in said:
+        place = next((str(folder) for folder in (root, *root.parents) if (folder / ".git").exists()), str(root))
+        return UserError(
+            f"{place} belongs to another user, so that git reads no repository in it. Where you trust it: "
+            f"git config --global --add safe.directory {place}"
+        )
+    if "sha256" in said.lower() or "object format" in said or "objectformat" in said:
+        return UserError(
+            f"the repository of {root} names its objects by sha256, which neither libgit2 nor DVC reads: "
+            "git init --object-format=sha1 in a new folder, and commit the files there"
+        )
+    if "not found" in said or "could not find" in said:
+        return NoRepository(f"{root} is in no git repository: git init, git add -A and git commit first")
+    return UserError(f"the git repository of {root} can't be read: {said}")
+
+
 class Repository:
     """The repository that the project at `root` lies in. Paths are the project's, commits are full hashes.
 
     Raises:
-        UserError: there is none.
+        NoRepository: there is none.
+        UserError: it is another user's, or of a kind that can't be read.
     """
 
     def __init__(self, root: Path):
@@ -56,7 +79,7 @@ class Repository:
         try:
             self._git = pygit2.Repository(str(root))
         except pygit2.GitError as error:
-            raise UserError(f"{root} is in no git repository: git init, git add -A and git commit first") from error
+            raise _unopened(root, str(error)) from error
         workdir = Path(self._git.workdir or root).resolve()
         self.prefix = PurePosixPath(root.resolve().relative_to(workdir).as_posix())
         """Where the project lies inside its repository: `.`, or the folder of a project in a larger repository."""

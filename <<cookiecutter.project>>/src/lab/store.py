@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,19 @@ class Store:
         """The default remote's address; empty without one."""
         name = self.config["core"].get("remote", "")
         return str(self.config["remote"].get(name, {}).get("url", ""))
+
+    def package_lacking(self, url: str) -> str:
+        """The package by which DVC reads such an address, such as dvc-s3, where it is not installed; else empty.
+
+        remote://NAME/… is an address on the remote of that name.
+        """
+        from dvc_objects.fs import known_implementations
+
+        scheme, _, rest = url.partition("://")
+        if scheme == "remote":
+            return self.package_lacking(str(self.config["remote"].get(rest.partition("/")[0], {}).get("url", "")))
+        module = known_implementations.get(scheme, {}).get("class", "").partition(".")[0] if rest else ""
+        return module.replace("_", "-") if module and find_spec(module) is None else ""
 
     @property
     def remote_place(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lab.cli import trouble
 from lab.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from lab.records.project import Project
 
 ROOT = Path(__file__).resolve().parents[3]  # the folder above src/, in which this package lies
+
+HAS_COMMAND = (Path(sys.executable).parent / "lab").exists()  # which make setup of a project from the template writes
 
 app = typer.Typer(
     help="Ask a question in designs/, and get its answer.",
@@ -29,16 +33,29 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run `lab`; what a user can put right is one message and exit code 2."""
+    """Run `lab`; what a user can put right, the machine's trouble as well, is one message and exit code 2."""
     try:
         check_place(Path.cwd())
-        app(prog_name="lab")
+        app(prog_name=typed("lab"))
     except UserError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(f"lab: {typed(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # lab plan … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if told := trouble.sentence(error, ROOT):
+            print(f"lab: {told}", file=sys.stderr)
+            sys.exit(2)
+        raise
+
+
+def typed(text: str) -> str:
+    """A text in which the command `lab` is called as it is here: `python -m lab`, where the environment has none."""
+    if HAS_COMMAND:
+        return text
+    commands = "|".join(sorted(str(name) for name in typer.main.get_group(app).commands))
+    return re.sub(rf"(?<![\w/-])lab(?=$| ({commands})\b)", "python -m lab", text)
 
 
 def check_place(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from lab.cli.app import ROOT, AnyDesignFile, DesignFile, app, open_backend, open_project, planner_of
+from lab.cli.app import ROOT, AnyDesignFile, DesignFile, app, open_backend, open_project, planner_of, typed
 from lab.errors import UserError
 
 Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
@@ -22,7 +22,7 @@ def queue(design: DesignFile, force: Force = False, again: Again = False) -> Non
     plan, names = campaign.enqueue(planner_of(design), open_backend(), force, again)
     print(
         f"{len(names)} of {len(plan.runs)} runs queued; the others were queued before, or have run. "
-        f"Next: lab run {design}"
+        f"Next: {typed('lab run')} {design}"
     )
 
 
@@ -51,25 +51,23 @@ def run(
         slower = f"with -j {jobs} runs slow each other down, and the report will say so; -j 1 measures alone"
         console.print(Text(f"{', '.join(timed)}: {slower}"), soft_wrap=True)
     backend = open_backend("dvc-workers" if workers == "dvc" else "dvc")
-    if (fit := campaign.fitting(backend, planner.design, jobs)) < jobs:
-        console.print(Text(f"-j {jobs}: by the design's resources {fit} fit this machine at a time"), soft_wrap=True)
     mirror = background.start(ROOT)
     try:
         with view.Watch(console, contract, jobs) as watch:
-            replicates = campaign.carry_out(planner, backend, jobs, watch, force, again)
+            replicates = campaign.carry_out(planner, backend, jobs, watch, force, again, watch.say)
     except (KeyboardInterrupt, Stopped) as reason:
         ended = (
             "stopped"
             if isinstance(reason, Stopped)
-            else "what is queued goes on in the background: lab status, lab stop"
+            else typed("what is queued goes on in the background: lab status, lab stop")
         )
-        console.print(f"{ended}. lab run {design} takes it up where it is.", soft_wrap=True)
+        console.print(f"{ended}. {typed('lab run')} {design} takes it up where it is.", soft_wrap=True)
         raise typer.Exit(130) from None
     table = view.results(planner.design, contract, replicates)
     console.print(table, view.summary(replicates), *view.logs(replicates), sep="\n")
     if any(replicate.status == FAILED for replicate in replicates):
         mend = (
-            f"What failed is not tried again by itself. Once the cause is mended: lab run {design} --again, "
+            f"What failed is not tried again by itself. Once the cause is mended: {typed('lab run')} {design} --again, "
             "or without --again where a commit of code, config or data mends it"
         )
         console.print(Text(mend), soft_wrap=True)

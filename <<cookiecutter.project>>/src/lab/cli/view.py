@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lab.cli import terminal
+from lab.cli.app import typed
 from lab.errors import UserError
 from lab.execution.standings import outdated_runs, progress
 from lab.records import studies
@@ -31,7 +33,7 @@ OUTDATED = "on earlier code"  # finished, and new to a plan of today
 
 def console() -> Console:
     """Where tables go: as wide as the terminal, and wide enough where there is none."""
-    place = Console(highlight=False)
+    place = terminal.console()
     if not place.is_terminal:
         place.width = max(place.width, 240)
     return place
@@ -94,7 +96,7 @@ def outdated(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]
     if number:
         yield (
             f"{number} of them have finished {OUTDATED}, config or data, which HEAD has no longer: "
-            f"lab results {planner.design.name} shows those"
+            f"{typed('lab results')} {planner.design.name} shows those"
         )
 
 
@@ -111,7 +113,10 @@ def overview(project: Project) -> RenderableType:
         ]
     statuses["(no design)"] = [record.status for record in queued if not record.experiment]
     if not any(statuses.values()):
-        return Text("no run yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are")
+        hint = "lab run DESIGN starts those of a design, lab plan DESIGN shows which they are"
+        if others := sum(record.status == FINISHED for record in project.records()):
+            hint = f"lab plan DESIGN shows which of its runs the {others} finished here answer"
+        return Text(typed(f"no run of a design yet: {hint}"))
     columns = [*STATUSES, *([OUTDATED] if any(OUTDATED in own for own in statuses.values()) else [])]
     table = Table("design", *columns, box=None, pad_edge=False, header_style="bold")
     for design, own in statuses.items():
@@ -157,6 +162,10 @@ class Watch:
         for name in changed:
             note = _note(now[name], self.contract) if now[name].status == FAILED else ""
             self.console.print(Text(f"{name}: {now[name].status}{f' ({note})' if note else ''}"), soft_wrap=True)
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence above what is shown."""
+        self.console.print(Text(sentence), soft_wrap=True)
 
     def _lines(self, replicates: list[Replicate]) -> Iterable[RenderableType]:
         """The running experiments, then how many runs stand how, wave by wave, and when it will be over."""

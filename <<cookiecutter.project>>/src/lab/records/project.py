@@ -14,7 +14,7 @@ from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
 from lab.design.plan import run_key
 from lab.errors import UserError
-from lab.git import Repository
+from lab.git import NoRepository, Repository
 from lab.records.commit import LOCK, PARAMS, Commit
 from lab.records.git_record import GitRecord
 from lab.records.pending import Pending
@@ -70,7 +70,7 @@ class Project:
     @property
     def head(self) -> str | None:
         """The commit that is checked out; None before the first one, and without a repository."""
-        with suppress(UserError):
+        with suppress(NoRepository):
             return self.git.head
         return None
 

@@ -80,7 +80,7 @@ def read_all(project: Project) -> list[Study]:
 def answered(project: Project) -> list[Study]:
     """The studies of the designs in HEAD that nobody had to run: others' runs have answered them to the end."""
     head, ran = project.head, set(_designs_that_ran(project))
-    if head is None or not ran:
+    if head is None or not any(record.status == FINISHED for record in project.records()):
         return []
     designs = [design for design in _committed(project, head) if design.name not in ran and _enough(project, design)]
     studies = (_study(project, design.name) for design in designs)
@@ -121,6 +121,9 @@ def _study(project: Project, name: str) -> Study | None:
         return None
     path, text, design = file
     contract = project.contract_at(commit)
+    if contract is not project.contract_at(head):  # what is claimed, too, is by the contract of that time
+        with suppress(UserError):
+            design = design_file.parse_text(text, path, contract)
     own = [record for record in own if record.baseline == commit]
     replicates = [
         replace(each, stated=_stated(project, design, each.record)) if each.record else each
@@ -223,7 +226,7 @@ def _replicates(
         undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    return of(replay(design, results))
+    return of(replay(design, contract, results))
 
 
 def _others(

@@ -50,7 +50,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     (out / "metrics").mkdir()
     (out / "metrics" / "train.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(
-        f"best epoch {best.epoch} of 0 to {len(trained.history) - 1}: "
+        f"best epoch {best.epoch} of {len(trained.history)}: "
         + ", ".join(f"{k} {v:.4f}" for k, v in best.metrics.items())
     )
     epochs = [{"epoch": row["epoch"], "ended": row["ended"]} for row in trained.history]

@@ -34,6 +34,16 @@ def alive(root: Path) -> list[psutil.Process]:
     return processes
 
 
+def check_path(root: Path) -> None:
+    """Raises UserError: DVC writes the cache's path in ASCII into the checkout of each queued run, and fails."""
+    if not str(root).isascii():
+        letters = "".join(dict.fromkeys(letter for letter in str(root) if not letter.isascii()))
+        raise UserError(
+            f"the project lies in {root}, and DVC's queue can't work in a path with {letters}: move it to one of plain "
+            "letters, such as without accents"
+        )
+
+
 def start(root: Path, count: int) -> list[subprocess.Popen[bytes]]:
     """Start workers until `count` are alive. Each gets a GPU where there are several. Raises UserError without dvc."""
     taken = [part for process in alive(root) for part in process.info["cmdline"]]
