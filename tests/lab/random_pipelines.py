@@ -188,6 +188,8 @@ class _Maker:
             commands.append(f"mkdir -p {above}ignored; echo x > {above}ignored/a; echo y > {above}left.tmp")
         if self.maybe(0.15):
             commands.append(f"echo more >> '{above}git data.txt'")
+        if self.maybe(0.15) and "raw" in self.data:
+            commands.append(f"chmod -R u+w {above}raw; echo spoilt >{above}raw/1/f1.txt")
         if self.maybe(0.1):
             commands.append(f"echo {'a long command ' * 12}")
         body: dict[str, Any] = {"cmd": commands if self.maybe(0.5) else "\n".join(commands)}

@@ -51,7 +51,7 @@ class Settings:
             raise Unsupported("core.no_scm or cache.local")
         return config
 
-    @staticmethod
-    def cache_types(config: dict[str, Any]) -> list[str]:
-        """How DVC links files to its cache, the best way first."""
-        return list(config["cache"].get("type") or DEFAULT_TYPES)
+
+def cache_types(config: dict[str, Any]) -> list[str]:
+    """How DVC links files to its cache, the best way first."""
+    return list(config["cache"].get("type") or DEFAULT_TYPES)

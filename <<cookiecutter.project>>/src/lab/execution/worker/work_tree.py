@@ -11,7 +11,7 @@ import pickle
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 import pygit2
@@ -107,7 +107,7 @@ class WorkTree:
         known = self._files.get(path)
         if known is None or wanted != known[:2]:
             return False
-        return signature(entry.stat(follow_symlinks=False)) == known[2]
+        return signature(entry) == known[2]
 
     def _is_as_laid(self, place: str, path: Path) -> bool:
         before, now = self._laid[place][1], self._looked(path)
@@ -128,7 +128,7 @@ class WorkTree:
                 file.write(data)
             past = time.time_ns() - AGE
             os.utime(target, ns=(past, past))
-        self._files[path] = (blob, mode, signature(os.lstat(target)))
+        self._files[path] = (blob, mode, signature(target))
 
     def _make_repository(self, head: str, config: bytes, refs: dict[str, str], shallow: bytes | None) -> None:
         """A .git whose HEAD is the commit `head`."""
@@ -185,7 +185,7 @@ class WorkTree:
         """What is there now: all in a folder, or the one file itself; None where nothing is."""
         try:
             status = os.lstat(path)
-            return self._hashes.listing(path) if stat.S_ISDIR(status.st_mode) else [("", signature(status))]
+            return self._hashes.listing(path) if stat.S_ISDIR(status.st_mode) else [("", signature(path))]
         except FileNotFoundError:
             return None
 
@@ -217,7 +217,7 @@ class WorkTree:
             if status is None or stat.S_ISDIR(status.st_mode):
                 if known:
                     index.remove(path)
-            elif known is None or signature(status) != known[2]:
+            elif known is None or signature(self.top / path) != known[2]:
                 index.add(pygit2.IndexEntry(path, self._blob(path, status), _git_mode(status)))  # type: ignore[arg-type]
         return str(index.write_tree(self.git))
 
@@ -227,8 +227,8 @@ class WorkTree:
             return self.git.create_blob(os.fsencode(os.readlink(target)))
         return self.git.create_blob(target.read_bytes())
 
-    def find(self, is_wanted: Callable[[str], bool]) -> list[str]:
-        """Files in the project with such names that neither git knows nor DVC keeps."""
+    def find(self, is_wanted: Callable[[str], bool], apart: Container[str]) -> list[str]:
+        """Files in the project with such names that git does not know; not those in the folders `apart`."""
         found: list[str] = []
 
         def look(folder: str, prefix: str) -> None:
@@ -236,7 +236,7 @@ class WorkTree:
                 for entry in entries:
                     path = prefix + entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        if path not in self._laid and path not in (OWN, ".dvc"):
+                        if path not in apart and path not in (OWN, ".dvc"):
                             look(entry.path, f"{path}/")
                     elif is_wanted(entry.name) and self._above + path not in self._files:
                         found.append(path)
