@@ -54,10 +54,15 @@ def fit(
 
 
 def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
-    """Batches of `images`, in a new order each epoch where they are shuffled."""
+    """Batches of `images`, in a new order each epoch where they are shuffled.
+
+    A last batch of one image is left out where they are: batch normalization has nothing to compare it with.
+    """
+    size = cfg.data.batch_size
     return DataLoader(
         images,
-        batch_size=cfg.data.batch_size,
+        batch_size=size,
+        drop_last=shuffled and size > 1 and len(images) > size and len(images) % size == 1,  # type: ignore[arg-type]
         sampler=EpochSampler(len(images), cfg.seed) if shuffled else None,  # type: ignore[arg-type]
         num_workers=cfg.data.workers,
         generator=torch.Generator().manual_seed(cfg.seed),  # so that the loader draws nothing from the global one
