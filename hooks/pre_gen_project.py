@@ -23,7 +23,8 @@ TAKEN = """
 """
 # More of them since src/lab is there. Projects that had such a name before keep it (CHANGELOG.md says how to rename).
 TAKEN_SINCE = """
-    dulwich dvc_data filelock lab markdown_it pydantic_core ruamel scmrepo simpleeval sqlalchemy tabulate
+    configobj dpath dulwich dvc_data dvc_objects filelock lab markdown_it pydantic_core pygtrie ruamel scmrepo
+    simpleeval sqlalchemy tabulate voluptuous
 """
 
 
