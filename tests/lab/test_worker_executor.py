@@ -236,12 +236,13 @@ def test_a_project_in_a_folder_of_a_repository(tmp_path: Path) -> None:
     assert read(root, commit, "metrics/prepare.json") == "{}\n"
 
 
-def test_a_shallow_clone_and_a_linked_work_tree(tmp_path: Path) -> None:
+def test_a_shallow_clone_a_linked_work_tree_and_a_bare_repository(tmp_path: Path) -> None:
     origin = project(tmp_path / "project")
+    subprocess.run(["git", "clone", "-q", "--bare", origin, tmp_path / "bare"], check=True)
     subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{origin}", tmp_path / "clone"], check=True)
     subprocess.run(["git", "worktree", "add", "-q", tmp_path / "linked"], cwd=origin, check=True, capture_output=True)
     trees = set()
-    for name in ("project", "clone", "linked"):
+    for name in ("project", "clone", "linked", "bare"):
         with Checkout(tmp_path / name, tmp_path / f"{name}-checkout") as checkout:
             commit, _ = carry_out(checkout, f"in-{name}")
             assert (tmp_path / name / ".dvc/cache/files/md5").is_dir()

@@ -152,13 +152,17 @@ class Checkout:
     # Before
 
     def _lay_out(self, task: Task) -> None:
+        try:
+            tree = self._git[task.commit].peel(pygit2.Tree)
+        except KeyError as error:
+            raise UserError(f"{self.root} has no commit {task.commit}") from error
         index = pygit2.Index()
-        index.read_tree(self._git[task.commit].peel(pygit2.Tree))  # type: ignore[arg-type]
+        index.read_tree(tree)  # type: ignore[arg-type]
         packed = f"{self._prefix}/{PACKED}" if self._prefix else PACKED
         if packed in index:
             index.remove(packed)
-        tree = str(index.write_tree(self._git))
-        self._tree.check(tree)
+        laid = str(index.write_tree(self._git))
+        self._tree.check(laid)
         for name, plain in (("core.autocrlf", "false"), ("core.filemode", "true")):
             if name in self._git.config and self._git.config[name].lower() != plain:
                 raise Unsupported(f"git's {name} {self._git.config[name]}")
@@ -166,7 +170,7 @@ class Checkout:
         shallow = common / "shallow"
         refs = {"EXEC_BASELINE": task.baseline, "EXEC_HEAD": task.baseline, "EXEC_MERGE": task.commit}
         arguments = (
-            tree,
+            laid,
             task.baseline,
             (common / "config").read_bytes(),
             {f"refs/exps/exec/{name}": commit for name, commit in refs.items()},

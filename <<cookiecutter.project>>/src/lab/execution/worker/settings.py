@@ -16,9 +16,12 @@ class Settings:
 
     def __init__(self, root: Path):
         from dvc.config import Config
+        from dvc.exceptions import DvcException
 
-        self._root = root
-        config = Config(str(root / ".dvc"))
+        try:
+            config = Config(str(root / ".dvc"))
+        except DvcException as error:
+            raise Unsupported(str(error)) from error
         if config["cache"].get("local"):
             raise Unsupported("cache.local")
         self.cache = Path(os.path.abspath(config["cache"].get("dir") or root / ".dvc" / "cache"))

@@ -140,6 +140,10 @@ class WorkTree:
             (own / name).write_text(f"{commit}\n")
         (own / "HEAD").write_text(f"{head}\n")
         (own / "config").write_bytes(config)
+        settings = pygit2.Config(str(own / "config"))
+        settings["core.bare"] = False
+        if "core.worktree" in settings:
+            del settings["core.worktree"]
         (own / "objects/info/alternates").write_text(f"{common_folder(self.git) / 'objects'}\n")
         if shallow is not None:
             (own / "shallow").write_bytes(shallow)
