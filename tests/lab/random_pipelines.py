@@ -180,6 +180,11 @@ class _Maker:
         inputs = [*deps, "params.yaml"] if self.maybe(0.8) else deps
         words = " ".join(f"'{above}{path}'" for path in [*outs, "--", *inputs]).replace(f"'{above}--'", "--")
         commands = [f"sh {above}work.sh {words}"]
+        if self.maybe(0.4) and kind == "plain" and not wdir:  # what a stage sees: nothing of an earlier run, and modes
+            stage.setdefault("outs", []).append(f"seen{index}")
+            outs.append(f"seen{index}")
+            apart = "-name .git -prune -o -path ./.dvc -prune -o"
+            commands.insert(0, f"find . {apart} -printf '%M %p\\n' | LC_ALL=C sort >seen{index}")
         if self.maybe(0.2):
             commands.append(f"if grep -q '^fail: {index + 1}' {above}params.yaml; then exit 3; fi")
         if self.maybe(0.3):

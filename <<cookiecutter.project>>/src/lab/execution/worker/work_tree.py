@@ -20,8 +20,7 @@ from lab.execution.worker.cache import Cache, remove
 from lab.execution.worker.content import Content, Hashes, Listing, Signature, signature
 from lab.execution.worker.errors import Unsupported
 
-LINK, FOLDER, SUBMODULE = 0o120000, 0o040000, 0o160000
-LOCAL = "config.local"  # DVC's settings that are not committed
+LINK, SUBMODULE = 0o120000, 0o160000
 OWN = ".git"
 AGE = 1_000_000_000  # nanoseconds: files are laid out a bit older, so that any change shows in their time
 
@@ -48,7 +47,7 @@ class WorkTree:
             with self._note.open("rb") as file:
                 self._files, self._laid, self._hashes.files = pickle.load(file)
         except (OSError, ValueError, EOFError, pickle.UnpicklingError, AttributeError):
-            pass  # all is laid out anew
+            self._files, self._laid = {}, {}  # all is laid out anew
 
     def remember(self) -> None:
         """Note what lies here, so that the next process need not lay it out again."""
@@ -64,9 +63,10 @@ class WorkTree:
         self._hashes.forget()
         wanted = self._wanted(tree)
         self.top.mkdir(parents=True, exist_ok=True)
-        self._clean(str(self.top), "", wanted)
-        for path in [path for path in self._files if path not in wanted]:
-            del self._files[path]
+        left: set[str] = set()
+        self._clean(str(self.top), "", wanted, left)
+        self._files = {path: known for path, known in self._files.items() if path in left}
+        self._laid = {place: known for place, known in self._laid.items() if self._above + place in left}
         for path, (blob, mode) in wanted.items():
             if path not in self._files:
                 self._write(path, blob, mode)
@@ -78,30 +78,23 @@ class WorkTree:
         index.read_tree(self.git[tree])  # type: ignore[arg-type]
         return {entry.path: (str(entry.id), int(entry.mode)) for entry in index}
 
-    def _clean(self, folder: str, prefix: str, wanted: dict[str, tuple[str, int]]) -> bool:
-        """Take away what is neither a wanted file nor an untouched output of DVC's. Returns whether anything is left.
+    def _clean(self, folder: str, prefix: str, wanted: dict[str, tuple[str, int]], left: set[str]) -> bool:
+        """Take away what is neither a wanted file nor an untouched output of DVC's, and folders without any.
 
-        A folder that nothing is left in goes as well.
+        Returns whether anything is left, which is in `left`.
         """
-        left = False
+        before = len(left)
         with os.scandir(folder) as entries:
             here = list(entries)
         for entry in here:
             path = prefix + entry.name
-            place = path.removeprefix(self._above) if path.startswith(self._above) else None
-            if place in self._laid and self._is_as_laid(place, Path(entry.path)):
-                left = True
-            elif entry.is_dir(follow_symlinks=False):
-                if path == OWN or not self._clean(entry.path, f"{path}/", wanted):
-                    remove(Path(entry.path))
-                else:
-                    left = True
-            elif self._is_as_written(path, wanted.get(path), entry):
-                left = True
-            else:
+            if self._is_as_laid(path, Path(entry.path)) or self._is_as_written(path, wanted.get(path), entry):
+                left.add(path)
+            elif not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.path)
-                self._files.pop(path, None)
-        return left
+            elif path == OWN or not self._clean(entry.path, f"{path}/", wanted, left):
+                remove(Path(entry.path))
+        return len(left) > before
 
     def _is_as_written(self, path: str, wanted: tuple[str, int] | None, entry: os.DirEntry[str]) -> bool:
         known = self._files.get(path)
@@ -109,12 +102,12 @@ class WorkTree:
             return False
         return signature(entry) == known[2]
 
-    def _is_as_laid(self, place: str, path: Path) -> bool:
-        before, now = self._laid[place][1], self._looked(path)
-        if now is not None and (before == now or sorted(before) == sorted(now)):
-            return True
-        del self._laid[place]
-        return False
+    def _is_as_laid(self, path: str, place: Path) -> bool:
+        known = self._laid.get(path.removeprefix(self._above)) if path.startswith(self._above) else None
+        if known is None:
+            return False
+        before, now = known[1], self._looked(place)
+        return now is not None and (before == now or sorted(before) == sorted(now))
 
     def _write(self, path: str, blob: str, mode: int) -> None:
         target = self.top / path
