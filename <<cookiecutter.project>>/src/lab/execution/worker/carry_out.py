@@ -315,15 +315,15 @@ class _Adding:
             self.paths.update(self._git_ignore.untracked(path, tracked, apart))
 
 
-def outputs(stages: list[pipelines.Stage], lock: LockFile) -> dict[str, Content]:
-    """The outputs in DVC's cache that these stages have had, as dvc.lock and the .dvc files say."""
-    found: dict[str, Content] = {}
+def outputs(stages: list[pipelines.Stage], lock: LockFile) -> dict[str, Content | None]:
+    """The outputs that DVC caches of these stages, as they were last: as dvc.lock and the .dvc files say."""
+    found: dict[str, Content | None] = {}
     for stage in stages:
         noted = {item["path"]: item for item in (lock.stages.get(stage.name) or {}).get("outs") or []}
         for out in stage.outs:
-            content = Content.from_lock(noted.get(out.name, {})) if stage.command is not None else out.content
-            if out.cached and content is not None:
-                found[out.path] = content
+            if out.cached:
+                is_noted = stage.command is not None
+                found[out.path] = Content.from_lock(noted.get(out.name, {})) if is_noted else out.content
     return found
 
 

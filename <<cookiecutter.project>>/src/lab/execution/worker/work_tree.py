@@ -62,7 +62,7 @@ class WorkTree:
         """Have exactly the files of a tree here, and what DVC laid out before, as far as that is untouched."""
         self._hashes.forget()
         wanted = self._wanted(tree)
-        self.top.mkdir(parents=True, exist_ok=True)
+        self.top.mkdir(mode=0o700, parents=True, exist_ok=True)
         left: set[str] = set()
         self._clean(str(self.top), "", wanted, left)
         self._files = {path: known for path, known in self._files.items() if path in left}
@@ -144,26 +144,36 @@ class WorkTree:
         index.read_tree(self.git[self._tree])  # type: ignore[arg-type]
         index.write()
 
-    def lay_out_data(self, cache: Cache, outputs: dict[str, Content]) -> None:
-        """Have these outputs here, as DVC lays them out from its cache, and no others; what it lacks is left out."""
+    def lay_out_data(self, cache: Cache, outputs: Mapping[str, Content | None]) -> None:
+        """Have these outputs here, as DVC lays them out from its cache, and no others; what it lacks is left out.
+
+        The folders that they lie in are there in any case, also of one that was never made (None).
+        """
         for place in [place for place in self._laid if place not in outputs]:
             self._drop(place)
         for place, content in outputs.items():
-            path = self.project / place
-            if self._laid.get(place, ("", []))[0] == content.md5 and cache.holds(content):
-                if content.isexec:
-                    cache.make_executable(path)
-                    self._laid[place] = (content.md5, self._looked(path) or [])
-                continue
-            self._drop(place)
-            is_there = cache.lay_out(path, content)
-            self._hashes.forget_at(path)
-            if is_there:
-                self.note(cache, place, content)
+            if content is None or not self._is_there(cache, place, content):
+                self._drop(place)
+                if content is not None:
+                    self._lay_out_output(cache, place, content)
+        for place in outputs:
+            (self.project / place).parent.mkdir(parents=True, exist_ok=True)
 
-    def note(self, cache: Cache, place: str, content: Content) -> None:
-        """Remember an output that was just laid out from the cache, with the md5 of its files."""
+    def _is_there(self, cache: Cache, place: str, content: Content) -> bool:
+        if self._laid.get(place, ("", []))[0] != content.md5 or not cache.holds(content):
+            return False
+        if content.isexec:
+            cache.make_executable(self.project / place)
+            self._laid[place] = (content.md5, self._looked(self.project / place) or [])
+        return True
+
+    def _lay_out_output(self, cache: Cache, place: str, content: Content) -> None:
+        """Lay an output out, and remember it with the md5 of its files."""
         path = self.project / place
+        is_there = cache.lay_out(path, content)
+        self._hashes.forget_at(path)
+        if not is_there:
+            return
         looked = self._looked(path) or []
         self._laid[place] = (content.md5, looked)
         md5s = dict(cache.entries(content.md5) or []) if content.is_folder else {"": content.md5}
