@@ -5,6 +5,7 @@ A `Case` is a project and a few runs of it. `Twins` has it twice, so that neithe
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -180,6 +181,13 @@ class _Maker:
         inputs = [*deps, "params.yaml"] if self.maybe(0.8) else deps
         words = " ".join(f"'{above}{path}'" for path in [*outs, "--", *inputs]).replace(f"'{above}--'", "--")
         commands = [f"sh {above}work.sh {words}"]
+        if self.maybe(0.04):
+            stage.setdefault("outs", []).append(f"{above}never{index}{mark}")
+        if self.maybe(0.4) and kind == "plain" and not wdir:  # what a stage sees: nothing of an earlier run, and modes
+            stage.setdefault("outs", []).append(f"seen{index}")
+            outs.append(f"seen{index}")
+            apart = "-name .git -prune -o -path ./.dvc -prune -o"
+            commands.insert(0, f"find . {apart} -printf '%M %p\\n' | LC_ALL=C sort >seen{index}")
         if self.maybe(0.2):
             commands.append(f"if grep -q '^fail: {index + 1}' {above}params.yaml; then exit 3; fi")
         if self.maybe(0.3):
@@ -188,6 +196,8 @@ class _Maker:
             commands.append(f"mkdir -p {above}ignored; echo x > {above}ignored/a; echo y > {above}left.tmp")
         if self.maybe(0.15):
             commands.append(f"echo more >> '{above}git data.txt'")
+        if self.maybe(0.3) and "raw" in deps:  # DVC looks at it before
+            commands.append(f"chmod -R u+w {above}raw; echo spoilt >{above}raw/1/f1.txt")
         if self.maybe(0.1):
             commands.append(f"echo {'a long command ' * 12}")
         body: dict[str, Any] = {"cmd": commands if self.maybe(0.5) else "\n".join(commands)}
@@ -238,6 +248,11 @@ class _Maker:
                 changes["dvc.yaml"] = _yaml(changed)
             if self.maybe(0.2):
                 changes["code/a.py"] = b"b\n"
+            if self.maybe(0.3) and "raw.bin" in self.data:  # other data, which DVC's cache has of a folder, or has not
+                text = self.chance.choice([b"0\n", b"0\n", b"unknown\n"])
+                md5 = hashlib.md5(text).hexdigest()
+                out = {"md5": md5, "size": len(text), "hash": "md5", "path": "raw.bin"}
+                changes["raw.bin.dvc"] = _yaml({"outs": [out]})
             targets = tuple(sorted(self.chance.sample(names, self.chance.randint(1, min(2, len(names))))))
             runs.append(Run(changes, targets if self.maybe(0.7) else ()))
         return runs

@@ -51,7 +51,7 @@ def project(root: Path, changes: dict[str, str | None] | None = None) -> Path:
     return root
 
 
-def with_data(root: Path, kind: str = "hardlink,copy") -> Path:
+def with_data(root: Path, kind: str = "hardlink,copy", files: dict[str, str] | None = None) -> Path:
     """A project whose one stage reads a folder of data and writes to it, where its params say so."""
     stage = """
 stages:
@@ -70,6 +70,7 @@ stages:
             "params.yaml": "spoil: 0\nlr: 1\n",
             "code/train.sh": script,
             "code/one.txt": None,
+            **(files or {}),
         },
     )
     add_data(root, "raw", {f"{index % 3}/{index}": f"{index}\n" for index in range(DATA)})
@@ -165,10 +166,12 @@ def test_nothing_of_a_run_is_left_for_the_next(tmp_path: Path) -> None:
             (checkout.project / name).write_text("litter")
         (checkout.project / "code/train.sh").write_text("changed")
         (checkout.project / "params.yaml").chmod(0o600)
+        (checkout.project / "code/gone.txt").unlink()
+        shutil.rmtree(checkout.project / "raw/1")
         subprocess.run(["git", "checkout", "-qb", "mine"], cwd=checkout.project, check=True)
         return 1
 
-    root = with_data(tmp_path / "project")
+    root = with_data(tmp_path / "project", files={"code/gone.txt": "here\n"})
     (root / ".gitignore").write_text((root / ".gitignore").read_text() + "new.txt\n")
     with Checkout(root, tmp_path / "checkout") as checkout:
         for number in range(2):
@@ -178,6 +181,18 @@ def test_nothing_of_a_run_is_left_for_the_next(tmp_path: Path) -> None:
     assert "new.txt" not in seen[0] and "raw/0/0" in seen[0]
     assert read(root, commit, "code/train.sh") == (root / "code/train.sh").read_text()
     assert len(pygit2.Repository(str(root)).listall_branches()) == 1
+
+
+def test_outputs_that_a_failed_stage_has_removed_are_there_again(tmp_path: Path) -> None:
+    root = project(tmp_path / "project")
+    with Checkout(root, tmp_path / "checkout") as checkout:
+        commit, _ = carry_out(checkout, "start")
+        subprocess.run(["git", "reset", "-q", "--hard", commit], cwd=root, check=True)
+        other = {"params.yaml": b"lr: 0.1\nmodel: {size: 3, parts: [a, b]}\n"}
+        assert not carry_out(checkout, "fails", other, run=lambda command: 1)[0]  # data and metrics have gone
+        same, log = carry_out(checkout, "same")
+    assert log.count("didn't change, skipping") == 3
+    assert Repository(root).tree(same) == Repository(root).tree(commit)
 
 
 @pytest.mark.parametrize("kind", ["hardlink,copy", "copy", "symlink"])
@@ -236,12 +251,13 @@ def test_a_project_in_a_folder_of_a_repository(tmp_path: Path) -> None:
     assert read(root, commit, "metrics/prepare.json") == "{}\n"
 
 
-def test_a_shallow_clone_and_a_linked_work_tree(tmp_path: Path) -> None:
+def test_a_shallow_clone_a_linked_work_tree_and_a_bare_repository(tmp_path: Path) -> None:
     origin = project(tmp_path / "project")
+    subprocess.run(["git", "clone", "-q", "--bare", origin, tmp_path / "bare"], check=True)
     subprocess.run(["git", "clone", "-q", "--depth=1", f"file://{origin}", tmp_path / "clone"], check=True)
     subprocess.run(["git", "worktree", "add", "-q", tmp_path / "linked"], cwd=origin, check=True, capture_output=True)
     trees = set()
-    for name in ("project", "clone", "linked"):
+    for name in ("project", "clone", "linked", "bare"):
         with Checkout(tmp_path / name, tmp_path / f"{name}-checkout") as checkout:
             commit, _ = carry_out(checkout, f"in-{name}")
             assert (tmp_path / name / ".dvc/cache/files/md5").is_dir()

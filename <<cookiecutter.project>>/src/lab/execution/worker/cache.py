@@ -20,6 +20,7 @@ from dvc_objects.fs.utils import copyfile, tmp_fname
 from lab.execution.worker.content import Content, Hashes, folder_listing, listing, loaded
 
 READ_ONLY = 0o444
+KNOWN = 64  # folders whose listings are kept at most
 UMASK = os.umask(0)
 os.umask(UMASK)
 
@@ -43,10 +44,9 @@ class Cache:
         """Where an object lies."""
         return self.folder / md5[:2] / md5[2:]
 
-    def md5_of(self, path: Path) -> str | None:
-        """The md5 of the object that a symbolic link leads to; None where it leads elsewhere."""
-        target = Path(os.readlink(path))
-        return target.parent.name + target.name if target.parent.parent == self.folder else None
+    def is_linked(self, path: Path) -> bool:
+        """Whether a symbolic link leads to an object."""
+        return Path(os.readlink(path)).parent.parent == self.folder
 
     # What is there
 
@@ -57,7 +57,7 @@ class Cache:
                 self._trees[md5] = list(loaded(self.path(md5).read_bytes()))
             except (FileNotFoundError, ValueError):
                 return None
-            if len(self._trees) > 64:
+            if len(self._trees) > KNOWN:
                 del self._trees[next(iter(self._trees))]
         return self._trees[md5]
 
@@ -76,6 +76,8 @@ class Cache:
         entries = self.entries(content.md5)
         if entries is None:
             return False
+        if len(known) > KNOWN:
+            known.clear()
         before, now = known.get(content.md5, {}), {}
         for part in {md5[:2] for _, md5 in entries}:
             try:

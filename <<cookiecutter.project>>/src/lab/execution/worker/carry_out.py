@@ -25,7 +25,7 @@ from lab.execution.worker.lock_file import LockFile
 from lab.execution.worker.param_files import ParamFiles
 from lab.execution.worker.reproduction import Command, Reproduction
 from lab.execution.worker.run_cache import RunCache
-from lab.execution.worker.settings import Settings
+from lab.execution.worker.settings import Settings, cache_types
 from lab.execution.worker.work_tree import WorkTree, common_folder
 
 __all__ = ["Checkout", "Command", "StageFailed", "Task", "Unsupported", "in_a_shell"]
@@ -67,9 +67,8 @@ class Checkout:
         self._git = pygit2.Repository(pygit2.discover_repository(str(self.root)))
         top = Path(self._git.workdir or self.root).resolve()
         self._prefix = "" if top == self.root else self.root.relative_to(top).as_posix()
-        self._hashes = Hashes(self._linked)
+        self._hashes = Hashes(self._is_linked)
         self._tree = WorkTree(self._git, self.folder / "tree", self._prefix, self.folder / "laid.pickle", self._hashes)
-        self._settings = Settings(self.root)
         self._cache: Cache | None = None
         self._dvcignore: tuple[bytes | None, DvcIgnore] | None = None
 
@@ -112,8 +111,9 @@ class Checkout:
             raise Unsupported("Windows")
         log.write(f"Reproducing experiment '{task.name}'\n")
         self._lay_out(task)
-        config = self._settings.read(self.project)
-        cache = self._opened(config)
+        settings = Settings(self.root)  # they may have changed since the last run
+        config = settings.read(self.project)
+        cache = self._opened(settings.cache, config)
         data_files, before = self._definitions()
         kept = self._ignored(before.get(".dvcignore"))
         pipeline = pipelines.read(self.project, data_files, config)
@@ -125,7 +125,7 @@ class Checkout:
 
         git_ignore = GitIgnore(self._tree.top)
         adding = _Adding(self._tree, git_ignore, self._prefix, pipeline, config)
-        runs = RunCache(self._settings.cache / "runs", cache.folder_mode, cache.file_mode)
+        runs = RunCache(settings.cache / "runs", cache.folder_mode, cache.file_mode)
         reproduction = Reproduction(
             self.project,
             lock,
@@ -146,24 +146,31 @@ class Checkout:
             git_ignore.forget()
             adding.stage(stage)
         adding.top_level()
-        self._check_definitions(before)
+        self._check_definitions(before, pipeline)
         return self._commit(task, self._tree.committed(adding.paths), done)
 
     # Before
 
     def _lay_out(self, task: Task) -> None:
+        try:
+            tree = self._git[task.commit].peel(pygit2.Tree)
+        except KeyError as error:
+            raise UserError(f"{self.root} has no commit {task.commit}") from error
         index = pygit2.Index()
-        index.read_tree(self._git[task.commit].peel(pygit2.Tree))  # type: ignore[arg-type]
+        index.read_tree(tree)  # type: ignore[arg-type]
         packed = f"{self._prefix}/{PACKED}" if self._prefix else PACKED
         if packed in index:
             index.remove(packed)
-        tree = str(index.write_tree(self._git))
-        self._tree.check(tree)
+        laid = str(index.write_tree(self._git))
+        self._tree.check(laid)
+        for name, plain in (("core.autocrlf", "false"), ("core.filemode", "true")):
+            if name in self._git.config and self._git.config[name].lower() != plain:
+                raise Unsupported(f"git's {name} {self._git.config[name]}")
         common = common_folder(self._git)
         shallow = common / "shallow"
         refs = {"EXEC_BASELINE": task.baseline, "EXEC_HEAD": task.baseline, "EXEC_MERGE": task.commit}
         arguments = (
-            tree,
+            laid,
             task.baseline,
             (common / "config").read_bytes(),
             {f"refs/exps/exec/{name}": commit for name, commit in refs.items()},
@@ -175,17 +182,14 @@ class Checkout:
             self._tree.discard()
             self._tree.lay_out(*arguments)
 
-    def _opened(self, config: dict[str, Any]) -> Cache:
-        """DVC's cache with this commit's settings."""
-        types, shared = self._settings.cache_types(config), config["cache"].get("shared") == "group"
-        folder = self._settings.cache / "files" / "md5"
-        if self._cache is None or (self._cache.folder, self._cache.types, self._cache.shared) != (
-            folder,
-            types,
-            shared,
-        ):
-            self._cache = Cache(folder, types, shared, self._hashes)
-        return self._cache
+    def _opened(self, folder: Path, config: dict[str, Any]) -> Cache:
+        """DVC's cache in a folder, with this commit's settings."""
+        objects = folder / "files" / "md5"
+        types, shared = cache_types(config), config["cache"].get("shared") == "group"
+        known = self._cache
+        if known is None or (known.folder, known.types, known.shared) != (objects, types, shared):
+            self._cache = known = Cache(objects, types, shared, self._hashes)
+        return known
 
     def _ignored(self, text: bytes | None) -> DvcIgnore:
         """What .dvcignore leaves, the same for as long as it does not change."""
@@ -193,8 +197,8 @@ class Checkout:
             self._dvcignore = (text, DvcIgnore(self.project))
         return self._dvcignore[1]
 
-    def _linked(self, path: Path) -> str | None:
-        return self._cache.md5_of(path) if self._cache else None
+    def _is_linked(self, path: Path) -> bool:
+        return self._cache is not None and self._cache.is_linked(path)
 
     def _definitions(self) -> tuple[list[str], dict[str, bytes]]:
         """The .dvc files, and the content of all files that define the pipeline. Raises Unsupported."""
@@ -231,13 +235,14 @@ class Checkout:
 
     # After
 
-    def _check_definitions(self, before: Mapping[str, bytes]) -> None:
+    def _check_definitions(self, before: Mapping[str, bytes], pipeline: pipelines.Pipeline) -> None:
         """Raises Unsupported where a stage changed what the pipeline is: DVC would look at that as well."""
         for name, content in before.items():
             path = self.project / name
             if not path.is_file() or path.read_bytes() != content:
                 raise Unsupported(f"a stage has changed {name}")
-        strange = self._tree.find(lambda name: name in (pipelines.FILE, ".dvcignore") or name.endswith(".dvc"))
+        outs = {out.path for stage in pipeline.stages.values() for out in stage.outs}
+        strange = self._tree.find(lambda name: name in (pipelines.FILE, ".dvcignore") or name.endswith(".dvc"), outs)
         if strange:
             raise Unsupported(f"a stage has written {strange[0]}")
 
@@ -310,15 +315,15 @@ class _Adding:
             self.paths.update(self._git_ignore.untracked(path, tracked, apart))
 
 
-def outputs(stages: list[pipelines.Stage], lock: LockFile) -> dict[str, Content]:
-    """The outputs in DVC's cache that these stages have had, as dvc.lock and the .dvc files say."""
-    found: dict[str, Content] = {}
+def outputs(stages: list[pipelines.Stage], lock: LockFile) -> dict[str, Content | None]:
+    """The outputs that DVC caches of these stages, as they were last: as dvc.lock and the .dvc files say."""
+    found: dict[str, Content | None] = {}
     for stage in stages:
         noted = {item["path"]: item for item in (lock.stages.get(stage.name) or {}).get("outs") or []}
         for out in stage.outs:
-            content = Content.from_lock(noted.get(out.name, {})) if stage.command is not None else out.content
-            if out.cached and content is not None:
-                found[out.path] = content
+            if out.cached:
+                is_noted = stage.command is not None
+                found[out.path] = Content.from_lock(noted.get(out.name, {})) if is_noted else out.content
     return found
 
 

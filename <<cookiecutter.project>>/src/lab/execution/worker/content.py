@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,9 +54,17 @@ class Content(NamedTuple):
         )
 
 
-def signature(status: os.stat_result) -> Signature:
-    """What tells whether a file is still the same."""
-    return status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode
+def signature(path: Path | os.DirEntry[str]) -> Signature:
+    """What tells whether a file is still the same; of a link, that of its target, as it is the link's content.
+
+    Raises FileNotFoundError.
+    """
+    here = path.stat(follow_symlinks=False)
+    mode = here.st_mode
+    if stat.S_ISLNK(mode):
+        with suppress(FileNotFoundError):
+            here = path.stat()
+    return here.st_ino, here.st_mtime_ns, here.st_size, mode
 
 
 def is_executable(mode: int) -> bool:
@@ -66,7 +75,7 @@ def is_executable(mode: int) -> bool:
 def listing(folder: Path) -> Listing:
     """All below a folder, in no particular order: files, and folders with a slash at the end and no signature.
 
-    Links are listed, not followed.
+    Links are listed as such.
     """
     found: Listing = []
     _list(str(folder), "", found)
@@ -81,8 +90,7 @@ def _list(folder: str, prefix: str, found: Listing) -> None:
                 found.append((name, NO_SIGNATURE))
                 _list(entry.path, name, found)
             else:
-                status = entry.stat(follow_symlinks=False)
-                found.append((prefix + entry.name, (status.st_ino, status.st_mtime_ns, status.st_size, status.st_mode)))
+                found.append((prefix + entry.name, signature(entry)))
 
 
 def _filtered(folder: str, found: Listing, kept: Filter) -> Listing:
@@ -123,12 +131,12 @@ class Hashes:
     """The md5 of files and folders: a file is read once for each inode, time and size that it has had.
 
     A folder's sum is kept until `forget` is called, which says that a command has run, and then until its listing has
-    changed. `link` gives the md5 that a symbolic link to DVC's cache stands for.
+    changed. `is_own` tells links to DVC's cache from others, which are refused.
     """
 
-    def __init__(self, link: Callable[[Path], str | None] = lambda path: None):
+    def __init__(self, is_own: Callable[[Path], bool] = lambda path: False):
         self.files: dict[tuple[int, int, int], str] = {}
-        self._link = link
+        self._is_own = is_own
         self._age = 0
         self._folders: dict[str, _Folder] = {}
         self._listings: dict[str, tuple[int, Listing]] = {}
@@ -148,13 +156,12 @@ class Hashes:
 
     def content(self, path: Path, kept: Filter | None = None) -> Content:
         """What lies there. Raises FileNotFoundError, Irregular."""
-        status = os.stat(path, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
+        sign = signature(path)
+        if stat.S_ISDIR(sign[3]):
             return self._folder(path, kept).content
-        md5 = self.md5(path, signature(status))
-        if stat.S_ISLNK(status.st_mode):
-            status = os.stat(path)
-        return Content(md5, status.st_size, None, is_executable(status.st_mode))
+        md5 = self.md5(path, sign)
+        mode = os.stat(path).st_mode if stat.S_ISLNK(sign[3]) else sign[3]
+        return Content(md5, sign[2], None, is_executable(mode))
 
     def entries(self, path: Path, kept: Filter | None = None) -> list[tuple[str, str]]:
         """A folder's files and their md5."""
@@ -178,8 +185,8 @@ class Hashes:
             [item for item in found if item[1] is not NO_SIGNATURE] if kept is None else _filtered(name, found, kept)
         )
         entries = [(relative, self.md5(path / relative, sign)) for relative, sign in files]
-        size = sum(self._size(path / relative, sign) for relative, sign in files)
-        is_settled = all(sign[:3] in self.files for _, sign in files if stat.S_ISREG(sign[3]))
+        size = sum(sign[2] for _, sign in files)
+        is_settled = all(sign[:3] in self.files for _, sign in files)
         content = Content(folder_md5(entries), size, len(entries))
         self._folders[name] = _Folder(found, kept, content, entries, is_settled)
         return self._folders[name]
@@ -188,11 +195,9 @@ class Hashes:
         """A file's md5. Raises Irregular."""
         inode, changed, size, mode = sign
         if stat.S_ISLNK(mode):
-            target = self._link(path)
-            if target is None:
+            if not self._is_own(path) or not path.is_file():
                 raise Irregular(f"{path} is a symbolic link")
-            return target
-        if not stat.S_ISREG(mode):
+        elif not stat.S_ISREG(mode):
             raise Irregular(f"{path} is neither a file nor a folder")
         key = (inode, changed, size)
         md5 = self.files.get(key)
@@ -206,12 +211,8 @@ class Hashes:
 
     def learn(self, sign: Signature, md5: str) -> None:
         """Note the md5 of a file that was laid out."""
-        if stat.S_ISREG(sign[3]) and time.time_ns() - sign[1] > RACY:
+        if time.time_ns() - sign[1] > RACY:
             self.files[sign[:3]] = md5
-
-    @staticmethod
-    def _size(path: Path, sign: Signature) -> int:
-        return os.stat(path).st_size if stat.S_ISLNK(sign[3]) else sign[2]
 
 
 def folder_listing(entries: list[tuple[str, str]]) -> bytes:

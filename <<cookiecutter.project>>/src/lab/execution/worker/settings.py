@@ -16,9 +16,12 @@ class Settings:
 
     def __init__(self, root: Path):
         from dvc.config import Config
+        from dvc.exceptions import DvcException
 
-        self._root = root
-        config = Config(str(root / ".dvc"))
+        try:
+            config = Config(str(root / ".dvc"))
+        except DvcException as error:
+            raise Unsupported(str(error)) from error
         if config["cache"].get("local"):
             raise Unsupported("cache.local")
         self.cache = Path(os.path.abspath(config["cache"].get("dir") or root / ".dvc" / "cache"))
@@ -51,7 +54,7 @@ class Settings:
             raise Unsupported("core.no_scm or cache.local")
         return config
 
-    @staticmethod
-    def cache_types(config: dict[str, Any]) -> list[str]:
-        """How DVC links files to its cache, the best way first."""
-        return list(config["cache"].get("type") or DEFAULT_TYPES)
+
+def cache_types(config: dict[str, Any]) -> list[str]:
+    """How DVC links files to its cache, the best way first."""
+    return list(config["cache"].get("type") or DEFAULT_TYPES)

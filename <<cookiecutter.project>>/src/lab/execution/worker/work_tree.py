@@ -11,7 +11,7 @@ import pickle
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 
 import pygit2
@@ -20,8 +20,7 @@ from lab.execution.worker.cache import Cache, remove
 from lab.execution.worker.content import Content, Hashes, Listing, Signature, signature
 from lab.execution.worker.errors import Unsupported
 
-LINK, FOLDER, SUBMODULE = 0o120000, 0o040000, 0o160000
-LOCAL = "config.local"  # DVC's settings that are not committed
+LINK, SUBMODULE = 0o120000, 0o160000
 OWN = ".git"
 AGE = 1_000_000_000  # nanoseconds: files are laid out a bit older, so that any change shows in their time
 
@@ -48,7 +47,7 @@ class WorkTree:
             with self._note.open("rb") as file:
                 self._files, self._laid, self._hashes.files = pickle.load(file)
         except (OSError, ValueError, EOFError, pickle.UnpicklingError, AttributeError):
-            pass  # all is laid out anew
+            self._files, self._laid = {}, {}  # all is laid out anew
 
     def remember(self) -> None:
         """Note what lies here, so that the next process need not lay it out again."""
@@ -63,10 +62,11 @@ class WorkTree:
         """Have exactly the files of a tree here, and what DVC laid out before, as far as that is untouched."""
         self._hashes.forget()
         wanted = self._wanted(tree)
-        self.top.mkdir(parents=True, exist_ok=True)
-        self._clean(str(self.top), "", wanted)
-        for path in [path for path in self._files if path not in wanted]:
-            del self._files[path]
+        self.top.mkdir(mode=0o700, parents=True, exist_ok=True)
+        left: set[str] = set()
+        self._clean(str(self.top), "", wanted, left)
+        self._files = {path: known for path, known in self._files.items() if path in left}
+        self._laid = {place: known for place, known in self._laid.items() if self._above + place in left}
         for path, (blob, mode) in wanted.items():
             if path not in self._files:
                 self._write(path, blob, mode)
@@ -78,43 +78,36 @@ class WorkTree:
         index.read_tree(self.git[tree])  # type: ignore[arg-type]
         return {entry.path: (str(entry.id), int(entry.mode)) for entry in index}
 
-    def _clean(self, folder: str, prefix: str, wanted: dict[str, tuple[str, int]]) -> bool:
-        """Take away what is neither a wanted file nor an untouched output of DVC's. Returns whether anything is left.
+    def _clean(self, folder: str, prefix: str, wanted: dict[str, tuple[str, int]], left: set[str]) -> bool:
+        """Take away what is neither a wanted file nor an untouched output of DVC's, and folders without any.
 
-        A folder that nothing is left in goes as well.
+        Returns whether anything is left, which is in `left`.
         """
-        left = False
+        before = len(left)
         with os.scandir(folder) as entries:
             here = list(entries)
         for entry in here:
             path = prefix + entry.name
-            place = path.removeprefix(self._above) if path.startswith(self._above) else None
-            if place in self._laid and self._is_as_laid(place, Path(entry.path)):
-                left = True
-            elif entry.is_dir(follow_symlinks=False):
-                if path == OWN or not self._clean(entry.path, f"{path}/", wanted):
-                    remove(Path(entry.path))
-                else:
-                    left = True
-            elif self._is_as_written(path, wanted.get(path), entry):
-                left = True
-            else:
+            if self._is_as_laid(path, Path(entry.path)) or self._is_as_written(path, wanted.get(path), entry):
+                left.add(path)
+            elif not entry.is_dir(follow_symlinks=False):
                 os.unlink(entry.path)
-                self._files.pop(path, None)
-        return left
+            elif path == OWN or not self._clean(entry.path, f"{path}/", wanted, left):
+                remove(Path(entry.path))
+        return len(left) > before
 
     def _is_as_written(self, path: str, wanted: tuple[str, int] | None, entry: os.DirEntry[str]) -> bool:
         known = self._files.get(path)
         if known is None or wanted != known[:2]:
             return False
-        return signature(entry.stat(follow_symlinks=False)) == known[2]
+        return signature(entry) == known[2]
 
-    def _is_as_laid(self, place: str, path: Path) -> bool:
-        before, now = self._laid[place][1], self._looked(path)
-        if now is not None and (before == now or sorted(before) == sorted(now)):
-            return True
-        del self._laid[place]
-        return False
+    def _is_as_laid(self, path: str, place: Path) -> bool:
+        known = self._laid.get(path.removeprefix(self._above)) if path.startswith(self._above) else None
+        if known is None:
+            return False
+        before, now = known[1], self._looked(place)
+        return now is not None and (before == now or sorted(before) == sorted(now))
 
     def _write(self, path: str, blob: str, mode: int) -> None:
         target = self.top / path
@@ -128,7 +121,7 @@ class WorkTree:
                 file.write(data)
             past = time.time_ns() - AGE
             os.utime(target, ns=(past, past))
-        self._files[path] = (blob, mode, signature(os.lstat(target)))
+        self._files[path] = (blob, mode, signature(target))
 
     def _make_repository(self, head: str, config: bytes, refs: dict[str, str], shallow: bytes | None) -> None:
         """A .git whose HEAD is the commit `head`."""
@@ -140,6 +133,10 @@ class WorkTree:
             (own / name).write_text(f"{commit}\n")
         (own / "HEAD").write_text(f"{head}\n")
         (own / "config").write_bytes(config)
+        settings = pygit2.Config(str(own / "config"))
+        settings["core.bare"] = False
+        if "core.worktree" in settings:
+            del settings["core.worktree"]
         (own / "objects/info/alternates").write_text(f"{common_folder(self.git) / 'objects'}\n")
         if shallow is not None:
             (own / "shallow").write_bytes(shallow)
@@ -147,26 +144,36 @@ class WorkTree:
         index.read_tree(self.git[self._tree])  # type: ignore[arg-type]
         index.write()
 
-    def lay_out_data(self, cache: Cache, outputs: dict[str, Content]) -> None:
-        """Have these outputs here, as DVC lays them out from its cache, and no others; what it lacks is left out."""
+    def lay_out_data(self, cache: Cache, outputs: Mapping[str, Content | None]) -> None:
+        """Have these outputs here, as DVC lays them out from its cache, and no others; what it lacks is left out.
+
+        The folders that they lie in are there in any case, also of one that was never made (None).
+        """
         for place in [place for place in self._laid if place not in outputs]:
             self._drop(place)
         for place, content in outputs.items():
-            path = self.project / place
-            if self._laid.get(place, ("", []))[0] == content.md5 and cache.holds(content):
-                if content.isexec:
-                    cache.make_executable(path)
-                    self._laid[place] = (content.md5, self._looked(path) or [])
-                continue
-            self._drop(place)
-            is_there = cache.lay_out(path, content)
-            self._hashes.forget_at(path)
-            if is_there:
-                self.note(cache, place, content)
+            if content is None or not self._is_there(cache, place, content):
+                self._drop(place)
+                if content is not None:
+                    self._lay_out_output(cache, place, content)
+        for place in outputs:
+            (self.project / place).parent.mkdir(parents=True, exist_ok=True)
 
-    def note(self, cache: Cache, place: str, content: Content) -> None:
-        """Remember an output that was just laid out from the cache, with the md5 of its files."""
+    def _is_there(self, cache: Cache, place: str, content: Content) -> bool:
+        if self._laid.get(place, ("", []))[0] != content.md5 or not cache.holds(content):
+            return False
+        if content.isexec:
+            cache.make_executable(self.project / place)
+            self._laid[place] = (content.md5, self._looked(self.project / place) or [])
+        return True
+
+    def _lay_out_output(self, cache: Cache, place: str, content: Content) -> None:
+        """Lay an output out, and remember it with the md5 of its files."""
         path = self.project / place
+        is_there = cache.lay_out(path, content)
+        self._hashes.forget_at(path)
+        if not is_there:
+            return
         looked = self._looked(path) or []
         self._laid[place] = (content.md5, looked)
         md5s = dict(cache.entries(content.md5) or []) if content.is_folder else {"": content.md5}
@@ -185,7 +192,7 @@ class WorkTree:
         """What is there now: all in a folder, or the one file itself; None where nothing is."""
         try:
             status = os.lstat(path)
-            return self._hashes.listing(path) if stat.S_ISDIR(status.st_mode) else [("", signature(status))]
+            return self._hashes.listing(path) if stat.S_ISDIR(status.st_mode) else [("", signature(path))]
         except FileNotFoundError:
             return None
 
@@ -217,7 +224,7 @@ class WorkTree:
             if status is None or stat.S_ISDIR(status.st_mode):
                 if known:
                     index.remove(path)
-            elif known is None or signature(status) != known[2]:
+            elif known is None or signature(self.top / path) != known[2]:
                 index.add(pygit2.IndexEntry(path, self._blob(path, status), _git_mode(status)))  # type: ignore[arg-type]
         return str(index.write_tree(self.git))
 
@@ -227,8 +234,8 @@ class WorkTree:
             return self.git.create_blob(os.fsencode(os.readlink(target)))
         return self.git.create_blob(target.read_bytes())
 
-    def find(self, is_wanted: Callable[[str], bool]) -> list[str]:
-        """Files in the project with such names that neither git knows nor DVC keeps."""
+    def find(self, is_wanted: Callable[[str], bool], apart: Container[str]) -> list[str]:
+        """Files in the project with such names that git does not know; not those in the folders `apart`."""
         found: list[str] = []
 
         def look(folder: str, prefix: str) -> None:
@@ -236,7 +243,7 @@ class WorkTree:
                 for entry in entries:
                     path = prefix + entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        if path not in self._laid and path not in (OWN, ".dvc"):
+                        if path not in apart and path not in (OWN, ".dvc"):
                             look(entry.path, f"{path}/")
                     elif is_wanted(entry.name) and self._above + path not in self._files:
                         found.append(path)
