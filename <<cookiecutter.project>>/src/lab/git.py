@@ -175,6 +175,10 @@ class Repository:
         """Who made it, by name."""
         return " ".join(self._commit(commit).author.name.split())
 
+    def message(self, commit: str) -> str:
+        """What a commit says."""
+        return self._commit(commit).message.strip()
+
     def _commit(self, commit: str) -> pygit2.Commit:
         return self._git[commit].peel(pygit2.Commit)
 

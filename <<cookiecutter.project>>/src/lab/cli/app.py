@@ -75,11 +75,11 @@ def check_place(folder: Path) -> None:
 
 
 @cache
-def open_backend() -> Backend:
+def open_backend(name: str = "dvc") -> Backend:
     """Where the project's runs are carried out."""
     from lab.execution.backend import backend
 
-    return backend(ROOT)
+    return backend(ROOT, name)
 
 
 def open_project() -> Project:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -32,6 +32,9 @@ def run(
     jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="How many runs at a time.")] = 1,
     force: Force = False,
     again: Again = False,
+    workers: Annotated[
+        Literal["lab", "dvc"], typer.Option(help="Whose workers: lab's where they do as DVC's, or DVC's own.")
+    ] = "lab",
 ) -> None:
     """Run a design to its end, from wherever it stands. Exit code 0: every run has finished; 1: some have failed."""
     from lab.cli import view
@@ -47,10 +50,11 @@ def run(
     if jobs > 1 and timed:
         slower = f"with -j {jobs} runs slow each other down, and the report will say so; -j 1 measures alone"
         console.print(Text(f"{', '.join(timed)}: {slower}"), soft_wrap=True)
+    backend = open_backend("dvc-workers" if workers == "dvc" else "dvc")
     mirror = background.start(ROOT)
     try:
         with view.Watch(console, contract, jobs) as watch:
-            replicates = campaign.carry_out(planner, open_backend(), jobs, watch, force, again, watch.say)
+            replicates = campaign.carry_out(planner, backend, jobs, watch, force, again, watch.say)
     except (KeyboardInterrupt, Stopped) as reason:
         ended = (
             "stopped"
@@ -91,6 +95,14 @@ def status(design: AnyDesignFile = None) -> None:
         table = view.results(planner.design, planner.contract, replicates)
         console.print(table, view.summary(replicates), *view.outdated(planner, replicates), sep="\n")
     console.print(f"{open_backend().workers()} workers")
+
+
+@app.command()
+def logs(experiment: Annotated[str, typer.Argument(help="An experiment's name or commit.")]) -> None:
+    """What a run has printed, also one that has finished."""
+    from lab.execution import logs as kept
+
+    print(kept.read(open_project(), experiment), end="")
 
 
 @app.command()

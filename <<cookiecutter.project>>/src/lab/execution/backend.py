@@ -13,19 +13,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from lab.design.blocks import UNSTATED, Resources
 from lab.errors import UserError, nearest
 from lab.records.pending import Pending
 
-BACKENDS = {"dvc": "lab.execution.dvc.backend:DvcBackend"}
+BACKENDS = {
+    "dvc": "lab.execution.dvc.backend:DvcBackend",
+    "dvc-workers": "lab.execution.dvc.backend:DvcWorkersBackend",
+}
 DEFAULT = "dvc"
 
 
 class Job(NamedTuple):
-    """An experiment to be made of HEAD: its name, what its params.yaml holds, and the stage that it ends with."""
+    """An experiment to be made of HEAD.
+
+    Its name, what its params.yaml holds, the stage that it ends with, and what it takes of the machine that runs it.
+    """
 
     name: str
     params: dict[str, Any]
     stage: str
+    resources: Resources = UNSTATED
 
 
 class Backend(Protocol):
@@ -55,6 +63,10 @@ class Backend(Protocol):
 
     def workers(self) -> int:
         """How many workers are there, whoever started them."""
+        ...
+
+    def room(self, resources: Resources) -> int | None:
+        """How many runs that take so much it carries out at a time, whatever `start` asks; None: as many as asked."""
         ...
 
     def stop(self) -> int:
