@@ -55,7 +55,7 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
 def carry_out(
     planner: Planner,
     backend: Backend,
-    jobs: int,
+    jobs: int | None,
     watcher: Watcher,
     force: bool,
     again: bool,
@@ -69,7 +69,7 @@ def carry_out(
     """
     design, plan = planner.design, current(planner)
     forced = approve(planner, plan, force)
-    if sentence := before(planner, plan):
+    if sentence := before(planner, plan, backend):
         say(sentence)
     execution = Execution(planner.project, backend, jobs, watcher, again)
 
@@ -87,12 +87,13 @@ def carry_out(
     return replicates
 
 
-def before(planner: Planner, plan: Plan) -> str:
+def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
     project = planner.project
     if not plan.undecided and all(replicate.finished for replicate in standings(project, plan.runs)):
         return ""
-    waiting = [record for record in project.records() if record.pending and record.status in (QUEUED, RUNNING)]
+    pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
+    waiting = [record for record in pending if record.status in (QUEUED, RUNNING)]
     names = [record.experiment.get("design") or "no design" for record in waiting]
     others = Counter(name for name in names if name != planner.design.name)
     listed = ", ".join(f"{name} {count}" for name, count in others.items())

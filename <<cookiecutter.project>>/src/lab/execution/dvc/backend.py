@@ -21,6 +21,9 @@ from lab.records.pending import Pending
 class DvcBackend:
     """DVC's queue in the project at `root`: a `lab.execution.backend.Backend`. `dvc queue` shows and stops the same."""
 
+    name = "dvc"
+    jobs = 1
+
     def __init__(self, root: Path):
         self.root = root
         self._children: list[subprocess.Popen[bytes]] = []

@@ -38,6 +38,8 @@ class Task:
     message: Path
     folder: Path
     result: Path
+    backend = "dvc"
+    node = ""
 
     @property
     def status(self) -> str:
