@@ -1,4 +1,4 @@
-"""A real Ray on this machine, for tests: two nodes, bound to 127.0.0.1, with GPUs that are none."""
+"""A real Ray on this machine, for tests: two nodes, on loopback addresses that Ray does not take for the local host, with GPUs that are none."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class RealRay:
         from ray.cluster_utils import Cluster
 
         options = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": 10**8, "include_dashboard": False}
-        self.cluster = Cluster(initialize_head=True, head_node_args={**options, "node_ip_address": "127.0.0.1"})
+        self.cluster = Cluster(initialize_head=True, head_node_args={**options, "node_ip_address": "127.0.0.2"})
         self.nodes = [self.cluster.head_node, self.add()]
         os.environ["RAY_ADDRESS"] = self.cluster.address
 
     def add(self) -> Any:
         """Another node."""
-        return self.cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=10**8, node_ip_address="127.0.0.1")
+        return self.cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=10**8, node_ip_address="127.0.0.3")
 
     def kill(self) -> None:
         """The second node is gone, as if its machine had lost power."""
