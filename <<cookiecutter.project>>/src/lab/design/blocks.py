@@ -66,6 +66,24 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
+class Resources(Model):
+    """What one run takes of a machine: as many run at a time as fit, and the others wait."""
+
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """A share of a GPU, such as 0.5, or a whole number of them; left out, one that others may use as well."""
+    cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Cores; left out, they are not counted."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Resources:
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise wrong(f"{label(self.gpus)} is neither a share of one GPU nor a whole number of them", "gpus")
+        return self
+
+
+UNSTATED = Resources()
+
+
 class Guardrail(Model):
     """Something that may not get worse by more than this, in the metric's own unit."""
 

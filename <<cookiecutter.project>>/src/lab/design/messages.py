@@ -15,6 +15,7 @@ from lab.design.blocks import (
     Guardrail,
     Hypothesis,
     Range,
+    Resources,
     SweepConfig,
 )
 from lab.design.models import KINDS, DesignBase
@@ -44,6 +45,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "guardrails": Guardrail,
     "constraints": Constraint,
     "parameters": Range,
+    "resources": Resources,
 }
 
 

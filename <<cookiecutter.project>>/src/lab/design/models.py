@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Discriminator, Field, TypeAdapter, Validati
 
 from lab.contract.base import balanced
 from lab.design.blocks import (
+    UNSTATED,
     AblationConfig,
     ComparisonConfig,
     Constraint,
@@ -18,6 +19,7 @@ from lab.design.blocks import (
     Line,
     Model,
     Override,
+    Resources,
     SweepConfig,
     contract_of,
     wrong,
@@ -48,6 +50,8 @@ class DesignBase(Model):
     """Combinations nobody wants: each a factor or several with their levels."""
     targets: dict[Line, Finite] = {}
     """Values of the hypothesis' metric with a name each, such as {baseline: 0.84, target: 0.86, stretch: 0.88}."""
+    resources: Resources = UNSTATED
+    """What each run takes of a machine, such as {gpus: 0.5}; it is no part of the question."""
     run_name: Annotated[Line, AfterValidator(balanced)] | None = None
     """How runs are called: {date}, {design}, {arm}, {seed}, {feature}, any key of the config, and lab.yaml's names."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
@@ -234,11 +238,11 @@ def content(design: Design) -> dict[str, Any]:
 
 
 def digest(design: DesignBase) -> str:
-    """The design's hash: the same for the same question, whether a default was written out or not.
+    """The design's hash: the same for the same question, whether a default was written out or not, wherever it runs.
 
     A direction counts where the design states it: elsewhere it is lab.yaml's, which has a history of its own.
     """
-    fields = design.model_dump(mode="json", exclude_defaults=True)
+    fields = design.model_dump(mode="json", exclude_defaults=True, exclude={"resources"})
     if design.hypothesis:
         fields["hypothesis"].pop("direction", None)
         fields["hypothesis"] |= design.hypothesis.model_dump(include={"direction"}, exclude_unset=True)

@@ -11,15 +11,20 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
+from lab.design.blocks import UNSTATED, Resources
 from lab.records.pending import Pending
 
 
 class Job(NamedTuple):
-    """An experiment to be made of HEAD: its name, what its params.yaml holds, and the stage that it ends with."""
+    """An experiment to be made of HEAD.
+
+    Its name, what its params.yaml holds, the stage that it ends with, and what it takes of the machine that runs it.
+    """
 
     name: str
     params: dict[str, Any]
     stage: str
+    resources: Resources = UNSTATED
 
 
 class Backend(Protocol):

@@ -49,7 +49,9 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
     """
     plan = current(planner)
     forced = approve(planner, plan, force)
-    return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again)
+    return plan, queueing.enqueue(
+        planner.project, backend, marked(plan.runs, forced), again, planner.design.resources
+    )
 
 
 def carry_out(
@@ -71,7 +73,7 @@ def carry_out(
     forced = approve(planner, plan, force)
     if sentence := before(planner, plan, backend):
         say(sentence)
-    execution = Execution(planner.project, backend, jobs, watcher, again)
+    execution = Execution(planner.project, backend, jobs, watcher, again, design.resources)
 
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]

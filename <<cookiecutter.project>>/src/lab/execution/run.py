@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.design.blocks import UNSTATED
 from lab.errors import UserError
 from lab.execution.queueing import enqueue, named
 from lab.execution.standings import disturbed, standings
@@ -19,6 +20,7 @@ from lab.execution.work_tree import ready
 from lab.study import FAILED, MISSING, QUEUED
 
 if TYPE_CHECKING:
+    from lab.design.blocks import Resources
     from lab.design.plan import Run
     from lab.execution.backend import Backend
     from lab.records.project import Project
@@ -40,9 +42,17 @@ class Execution:
     `watcher` is called with all of them after each look at the queue.
     """
 
-    def __init__(self, project: Project, backend: Backend, jobs: int | None, watcher: Watcher, again: bool = False):
+    def __init__(
+        self,
+        project: Project,
+        backend: Backend,
+        jobs: int | None,
+        watcher: Watcher,
+        again: bool = False,
+        resources: Resources = UNSTATED,
+    ):
         self.project, self.backend = project, backend
-        self.jobs, self.watcher, self.again = jobs, watcher, again
+        self.jobs, self.watcher, self.again, self.resources = jobs, watcher, again, resources
         self.head = ready(project)
         self.runs: list[Run] = []
         self.names: dict[str, str] = {}  # of the experiments that have to answer, where any other would not do
@@ -63,7 +73,7 @@ class Execution:
         self._refuse_elsewhere()
         for wave in sorted({run.wave for run in runs}):
             batch = [run for run in runs if run.wave == wave]
-            names = enqueue(self.project, self.backend, batch, self.again)
+            names = enqueue(self.project, self.backend, batch, self.again, self.resources)
             self.names |= names if self.again else {}
             self._watch({run.name for run in batch})
         return self.standings()
@@ -119,7 +129,7 @@ class Execution:
         if replicate.record is not None and replicate.record.pending is not None:
             self.backend.retry(replicate.record.pending)
         elif not self.again:  # it was in the queue, and is neither there nor an experiment: somebody has removed it
-            enqueue(self.project, self.backend, [replicate.run])
+            enqueue(self.project, self.backend, [replicate.run], resources=self.resources)
 
 
 def succeeded(replicates: list[Replicate]) -> bool:

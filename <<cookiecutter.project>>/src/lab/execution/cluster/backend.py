@@ -231,6 +231,9 @@ class ClusterBackend:
             "python": settings.python or sys.executable,
             "versions": environment.versions(self.root),
             "gpus": settings.gpus,
+            "cpus": settings.cpus,
+            "memory": settings.memory,
+            **asked["resources"],
             "epochs": self._contract.epoch_log_path(task.baseline, task.name),
             "checkpoints": settings.checkpoints,
         }

@@ -22,7 +22,10 @@ class Engine(Protocol):
     def __init__(self, folder: Path, settings: Any): ...
 
     def submit(self, tasks: Sequence[Task], width: int | None) -> None:
-        """Have nodes carry these out, at most `width` of them at a time. Raises UserError, and then none is."""
+        """Have nodes carry these out, at most `width` of them at a time. Raises UserError.
+
+        What each takes of a node is in its task.json: gpus, cpus and memory.
+        """
         ...
 
     def alive(self) -> Mapping[str, bool]:

@@ -61,7 +61,7 @@ def remove(git: Repository, cluster: str, gone: Iterable[Entry]) -> None:
 
 
 def asked(git: Repository, commit: str) -> dict[str, Any]:
-    """What a run takes beside its params: stage, and resources where its design has some."""
+    """What a run takes beside its params: stage, and the resources that its design states."""
     return json.loads(git.message(commit).partition("\n\n")[2])
 
 
@@ -75,5 +75,6 @@ def _commit(git: Repository, job: Job) -> str:
     assert baseline is not None
     params = OmegaConf.to_yaml(OmegaConf.create(job.params)).encode()
     tree = git.with_changes(git.tree(baseline), {PARAMS: params})
-    message = f"lab: {job.name} is queued\n\n{json.dumps({'stage': job.stage})}"
+    asked = {"stage": job.stage, "resources": job.resources.model_dump(exclude_none=True)}
+    message = f"lab: {job.name} is queued\n\n{json.dumps(asked)}"
     return git.create_commit(tree, [baseline], message, anonymous=True)

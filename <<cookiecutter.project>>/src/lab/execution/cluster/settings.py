@@ -36,9 +36,11 @@ class Settings(BaseModel):
     """A folder that nodes and this machine share, for logs; left out, .dvc/tmp/lab/clusters of the project."""
     attempts: Annotated[int, Field(ge=1)] = 3
     """How often a run is submitted that the engine ends before its time."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
-    cpus: Annotated[int, Field(ge=1)] = 1
-    memory: str | None = None
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """How many a run takes, where its design's resources don't say: a share of one, or a whole number."""
+    cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    memory: Annotated[str, Field(pattern=r"^[0-9]+[KMGT]?$")] | None = None
+    """The most that a run takes, such as 16G."""
 
 
 def names(root: Path) -> list[str]:

@@ -28,7 +28,7 @@ UNITS = {"": 2**20, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}  # of memory
 class Launcher:
     """The runs in flight on a cluster that this process is connected to."""
 
-    def __init__(self, folder: Path, settings: RaySettings):
+    def __init__(self, folder: Path):
         import ray
 
         self.folder, self.ray = folder, ray
@@ -37,9 +37,7 @@ class Launcher:
         self.flying: dict[Any, str] = {}
         self.width: int | None = None
         self.reports: dict[str, node.FolderReport] = {}
-        memory = {"memory": in_bytes(settings.memory)} if settings.memory else {}
-        options = {"num_cpus": settings.cpus, "num_gpus": settings.gpus, "max_retries": 3, **memory}
-        self.run = ray.remote(**options)(carry_out)  # tried again where a node is lost, not where a run has failed
+        self.run = ray.remote(max_retries=3)(carry_out)  # where a node is lost, not where a run has failed
         here = ray.get_runtime_context().get_node_id()
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
         self.inbox = ray.remote(num_cpus=0, scheduling_strategy=strategy)(Inbox).remote()
@@ -73,8 +71,12 @@ class Launcher:
     def submit(self, task: str) -> None:
         """Hand a run to Ray."""
         described = self.folder / "tasks" / task / "task.json"
-        if described.exists():  # else it has been taken back
-            self.flying[self.run.options(name=task).remote(self.source, described.read_text(), task, self.inbox)] = task
+        if not described.exists():  # it has been taken back
+            return
+        told = read_json(described)
+        memory = {"memory": in_bytes(told["memory"])} if told["memory"] else {}
+        run = self.run.options(name=task, num_cpus=told["cpus"], num_gpus=told["gpus"], **memory)
+        self.flying[run.remote(self.source, described.read_text(), task, self.inbox)] = task
 
     def collect(self) -> None:
         """Write down what nodes have reported, and let go of what has ended."""
@@ -189,7 +191,7 @@ def main() -> None:
     folder, settings = Path(sys.argv[1]), RaySettings.model_validate_json(sys.argv[2])
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # nodes and drivers would else disagree on it
     ray.init(address=settings.address, namespace="lab", log_to_driver=False, include_dashboard=False)
-    Launcher(folder, settings).work()
+    Launcher(folder).work()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ An array's name says which list of tasks it is of, so that squeue alone tells wh
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import shlex
@@ -14,14 +15,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from lab.errors import UserError
 from lab.execution.cluster import settings
 from lab.execution.cluster.remote import folder_key
-from lab.execution.cluster.tasks import Task
+from lab.execution.cluster.tasks import Task, read_json
 
 ON_NODES = ("RUNNING", "COMPLETING", "SUSPENDED", "CONFIGURING", "STAGE_OUT", "STOPPED")
 
@@ -50,16 +51,22 @@ class Slurm:
     def submit(self, tasks: Sequence[Task], width: int | None) -> None:
         arrays = self.folder / "arrays"
         arrays.mkdir(parents=True, exist_ok=True)
-        for begin in range(0, len(tasks), self._largest):
-            part = tasks[begin : begin + self._largest]
-            listed = "".join(f"{task.id}\n" for task in part)
-            name = hashlib.sha256(listed.encode()).hexdigest()[:10]
-            (arrays / name).write_text(listed)
-            array = f"--array=0-{len(part) - 1}" + (f"%{width}" if width else "")
-            options = [*self.settings.lines, *self._resources(), *self._names(name), array]
-            asked = "".join(f"#SBATCH {option}\n" for option in options)
-            command = shlex.join([str(self.folder / "node.py"), str(self.folder), name])
-            call("sbatch", stdin=f"#!/bin/sh\n{asked}exec {self._python} {command} $SLURM_ARRAY_TASK_ID\n")
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for task in tasks:
+            alike.setdefault(tuple(self._resources(read_json(task.folder / "task.json"))), []).append(task.id)
+        for resources, ids in alike.items():
+            for begin in range(0, len(ids), self._largest):
+                part = ids[begin : begin + self._largest]
+                listed = "".join(f"{task}\n" for task in part)
+                name = hashlib.sha256(listed.encode()).hexdigest()[:10]
+                (arrays / name).write_text(listed)
+                array = f"--array=0-{len(part) - 1}" + (f"%{width}" if width else "")
+                self._call_sbatch(name, [*self.settings.lines, *resources, *self._names(name), array])
+
+    def _call_sbatch(self, name: str, options: list[str]) -> None:
+        asked = "".join(f"#SBATCH {option}\n" for option in options)
+        command = shlex.join([str(self.folder / "node.py"), str(self.folder), name])
+        call("sbatch", stdin=f"#!/bin/sh\n{asked}exec {self._python} {command} $SLURM_ARRAY_TASK_ID\n")
 
     @property
     def _python(self) -> str:
@@ -75,23 +82,24 @@ class Slurm:
             f"--output={self.folder}/arrays/{name}.%a.out",
         ]
 
-    def _resources(self) -> Iterator[str]:
-        asked = self.settings
-        yield f"--cpus-per-task={asked.cpus}"
-        if asked.gpus and asked.gpus < 1:
-            if asked.shards is None:
+    def _resources(self, task: Mapping[str, Any]) -> Iterator[str]:
+        """The options for what a run takes of a node. Raises UserError."""
+        yield f"--cpus-per-task={math.ceil(task['cpus'])}"
+        gpus, shards = task["gpus"], self.settings.shards
+        if 0 < gpus < 1:
+            if shards is None:
                 raise UserError(
-                    f"conf/cluster.yaml: gpus: {asked.gpus} is a part of a GPU, which Slurm gives in shards: "
-                    "shards says how many the site makes of one"
+                    f"{task['name']} takes {gpus} of a GPU, which Slurm gives in shards: shards in conf/cluster.yaml says "
+                    "how many this site makes of one"
                 )
-            yield f"--gres=shard:{max(1, round(asked.gpus * asked.shards))}"
-        elif asked.gpus:
-            yield f"--gres=gpu:{asked.gpus:.0f}"
+            yield f"--gres=shard:{max(1, round(gpus * shards))}"
+        elif gpus:
+            yield f"--gres=gpu:{gpus:.0f}"
         for option in ("partition", "time"):
-            if value := getattr(asked, option):
+            if value := getattr(self.settings, option):
                 yield f"--{option}={value}"
-        if asked.memory:
-            yield f"--mem={asked.memory}"
+        if task["memory"]:
+            yield f"--mem={task['memory']}"
 
     @cached_property
     def _largest(self) -> int:
