@@ -38,6 +38,11 @@ class RealRay:
         """The second node is gone, as if its machine had lost power."""
         self.cluster.remove_node(self.nodes.pop(), allow_graceful=False)
 
+    def restore(self) -> None:
+        """Bring back what was lost."""
+        if len(self.nodes) < 2:
+            self.nodes.append(self.add())
+
     def end(self) -> None:
         """End all."""
         os.environ.pop("RAY_ADDRESS", None)

@@ -108,6 +108,20 @@ class Slurm:
         process.kill()
         process.wait()
 
+    def kill_jobs(self, node: str) -> None:
+        """Kill what a node runs."""
+        for process in self.processes():
+            with suppress(psutil.Error):
+                if process.environ().get("SLURMD_NODENAME", node) == node:
+                    process.kill()
+
+    def restore(self) -> None:
+        """Bring back what was lost."""
+        for node in NODES:
+            if node not in self.own:
+                self.begin_node(node)
+        self._until(lambda: self.call("sinfo", "-h", "-N", "-t", "idle").count("\n") == len(NODES))
+
     def processes(self) -> list[psutil.Process]:
         """The processes of all jobs and what looks after them."""
         found = []

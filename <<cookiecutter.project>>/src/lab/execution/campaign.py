@@ -49,9 +49,7 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
     """
     plan = current(planner)
     forced = approve(planner, plan, force)
-    return plan, queueing.enqueue(
-        planner.project, backend, marked(plan.runs, forced), again, planner.design.resources
-    )
+    return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again, planner.design.resources)
 
 
 def carry_out(

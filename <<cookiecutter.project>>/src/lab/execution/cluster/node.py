@@ -36,7 +36,13 @@ LOOK = 1.0  # seconds between two looks at what a run has written
 TRIES = 6  # of what goes over the network, with pauses of 1, 2, 4 … seconds
 STAGE_FAILED = re.compile(r"failed to run: .*, exited with", re.DOTALL)
 TOKEN = "LAB_TASK"  # noqa: S105, the variable that all processes of a run have
-FOREIGN = ("DVC_", "LAB_", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE")  # what the driver's own surroundings would change
+FOREIGN = (
+    "DVC_",
+    "LAB_",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_WORK_TREE",
+)  # what the driver's own surroundings would change
 VERSIONS = """import json, sys
 from importlib.metadata import PackageNotFoundError, version
 def found(name):

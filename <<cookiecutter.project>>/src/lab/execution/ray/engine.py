@@ -62,7 +62,13 @@ class Ray:
             return
         (self.folder / "launcher.json").unlink(missing_ok=True)  # what one that died was at
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_source(), os.environ.get("PYTHONPATH", "")])}
-        command = [sys.executable, "-m", "lab.execution.ray.launcher", str(self.folder), self.settings.model_dump_json()]
+        command = [
+            sys.executable,
+            "-m",
+            "lab.execution.ray.launcher",
+            str(self.folder),
+            self.settings.model_dump_json(),
+        ]
         with (self.folder / "launcher.log").open("ab") as log:
             process = subprocess.Popen(
                 command,

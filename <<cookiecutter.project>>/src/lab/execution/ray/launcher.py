@@ -29,7 +29,7 @@ class Launcher:
     """The runs in flight on a cluster that this process is connected to."""
 
     def __init__(self, folder: Path):
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         self.folder, self.ray = folder, ray
         self.source = Path(node.__file__).read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def carry_out(source: str, described: str, task: str, inbox: Any) -> tuple[int, 
     import sys
     import tempfile
 
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     here = f"{os.uname().nodename}/{ray.get_runtime_context().get_node_id()[:6]}"
     environment = {**os.environ, "LAB_NODE": here, "LAB_PARENT": str(os.getpid())}
@@ -186,7 +186,7 @@ def in_bytes(memory: str) -> int:
 
 
 def main() -> None:
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     folder, settings = Path(sys.argv[1]), RaySettings.model_validate_json(sys.argv[2])
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # nodes and drivers would else disagree on it

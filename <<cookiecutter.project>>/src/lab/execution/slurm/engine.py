@@ -89,8 +89,8 @@ class Slurm:
         if 0 < gpus < 1:
             if shards is None:
                 raise UserError(
-                    f"{task['name']} takes {gpus} of a GPU, which Slurm gives in shards: shards in conf/cluster.yaml says "
-                    "how many this site makes of one"
+                    f"{task['name']} takes {gpus} of a GPU, which Slurm gives in shards: shards in conf/cluster.yaml "
+                    "says how many this site makes of one"
                 )
             yield f"--gres=shard:{max(1, round(gpus * shards))}"
         elif gpus:
