@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -18,7 +19,7 @@ from real_slurm import Slurm
 from lab.errors import UserError
 from lab.execution.registry import backend
 from lab.execution.run import succeeded
-from lab.study import FAILED, FINISHED, RUNNING
+from lab.study import FAILED, FINISHED, QUEUED, RUNNING
 
 HYPOTHESIS = {"claim": "It is good.", "metric": "infer.f1_macro", "expected": 0.1}
 VARIANTS = {
@@ -41,7 +42,8 @@ SWEEP = {
         "parameters": {"lr": {"low": 0.001, "high": 0.1, "log": True}},
     },
 }
-DESIGNS = {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP}
+SLOW = {**FAILING, "title": "Slow?", "base": ["+infer.sleep=9"], "seeds": [0, 1]}
+DESIGNS = {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP, "slow": SLOW}
 
 
 @pytest.fixture(params=["slurm", "ray"])
@@ -83,21 +85,15 @@ def test_a_plan_ends_with_the_table_of_one_machine(project: Clustered, engine: s
 
 def test_what_runs_is_seen_and_stopped(project: Clustered, engine: str) -> None:
     """Its node, its stage and its epochs; `lab stop` leaves the rest in the queue."""
-    execution = project.execution(jobs=1)
-    project.enqueue(project.run("first", sleep=6), project.run("second", lr=0.2))
-    execution.backend.start(1)
-    epochs = project.root / ".cache" / "epochs" / f"{project.project().head[:12]}-first.jsonl"  # type: ignore[index]
-    until(lambda: epochs.exists() and epochs.read_text().count("\n") >= 2 if project.records() else False)
+    assert "2 of 2 runs queued" in project.lab("queue", "slow", "--on", engine).stdout
+    project.backend().start(1)
+    node = until(lambda: [r.pending.node for r in project.records().values() if r.pending and r.curves])[0]
     status = project.lab("status").stdout
-    node = project.records()["first"].pending.node  # type: ignore[union-attr]
-    assert node and f"train 1/3  val/f1_macro 0.1 on {node}" in status.replace("\n", " "), status
+    assert re.search(rf"train [12]/\d+  val/f1_macro 0\.\d+ on {node}", status), status
     assert f"1 workers on {engine}" in status
     assert f"1 workers on {engine} end after the run that they are at" in project.lab("stop").stdout
     until(lambda: project.backend().workers() == 0)
-    statuses = {name: record.status for name, record in project.records().items()}
-    assert statuses == {"first": FINISHED, "second": "queued"}
-    here = project.lab("run", "failing", check=False)  # on this machine, beside it
-    assert here.returncode == 1
+    assert sorted(record.status for record in project.records().values()) == [FINISHED, QUEUED]
 
 
 def test_a_driver_is_killed_and_called_again(project: Clustered, engine: str) -> None:
@@ -141,7 +137,7 @@ def test_a_node_is_lost_in_a_stage(project: Clustered, engine: str, request: pyt
         thread.join(200)
         assert finished == [True]
         assert project.at_remote() == ["run-0", "run-1", "run-2"]
-        until(lambda: project.left() == [] and project.checkouts() == [])
+        until(lambda: project.left() == [])
     finally:
         cluster.restore()
 
@@ -154,6 +150,8 @@ def lose(cluster: Slurm | RealRay, project: Clustered) -> None:
     node = next(record.pending.node for record in project.records().values() if record.status == RUNNING)  # type: ignore
     cluster.kill(node)
     cluster.kill_jobs(node)
+    held = until(lambda: cluster.call("squeue", "-h", "-r", "-t", "PENDING", "-o", "%A").split(), 60)
+    cluster.call("scontrol", "update", f"jobid={held[0]}", "StartTime=now")  # Slurm waits two minutes after a requeue
 
 
 def test_what_is_ended_is_taken_up(project: Clustered, engine: str) -> None:

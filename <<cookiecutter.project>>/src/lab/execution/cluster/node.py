@@ -21,7 +21,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -33,6 +32,7 @@ Report = Callable[[str, Any], None]
 """Takes what happens: `note` (where it stands), `log` and `epochs` (text that is new)."""
 
 LOOK = 1.0  # seconds between two looks at what a run has written
+GRACE = 60.0  # seconds in which a checkout may be about to be locked
 TRIES = 6  # of what goes over the network, with pauses of 1, 2, 4 … seconds
 STAGE_FAILED = re.compile(r"failed to run: .*, exited with", re.DOTALL)
 TOKEN = "LAB_TASK"  # noqa: S105, the variable that all processes of a run have
@@ -112,9 +112,10 @@ def carry_out(task: dict[str, Any], report: Report) -> int:
     os.environ.setdefault("USER", pwd.getpwuid(os.getuid()).pw_name)
     scratch = Path(os.path.expandvars(task["scratch"]))
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    tree = Path(tempfile.mkdtemp(prefix=f"{task['name']}.", dir=scratch))
+    sweep(scratch)
+    tree, lock = new_checkout(scratch, task["name"])
     run = Run(task, tree, report)
-    guard = Guard(tree)
+    guard = Guard(tree, lock)
     try:
         outcome, code = run.carry_out(guard), 0
     except Refused as reason:
@@ -251,7 +252,7 @@ class Run:
 
     def follow(self, command: list[str], guard: Guard) -> tuple[int, str]:
         """What a command ends with and has printed; meanwhile that and the epochs are reported."""
-        log = self.tree.with_name(f"{self.tree.name}.log")
+        log = beside(self.tree, "log")
         followed = {"log": log, **({"epochs": self.root / self.task["epochs"]} if self.task["epochs"] else {})}
         follower = Follower(followed, self.report)
         streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
@@ -333,8 +334,8 @@ class Follower:
 class Guard:
     """A process that outlives this one, and then kills what is left of the run and removes its checkout."""
 
-    def __init__(self, tree: Path):
-        self.tree = tree
+    def __init__(self, tree: Path, lock: int):
+        self.tree, self.lock = tree, lock
         self._start()
 
     def _start(self) -> None:
@@ -352,8 +353,7 @@ class Guard:
             os.dup2(nowhere, stream)
         os.read(reading, 1)  # returns when the other end is closed, however that comes
         kill_all(str(self.tree))
-        self.tree.with_name(f"{self.tree.name}.log").unlink(missing_ok=True)
-        shutil.rmtree(self.tree, ignore_errors=True)
+        remove(self.tree)
         os._exit(0)
 
     def watch(self) -> None:
@@ -368,6 +368,37 @@ class Guard:
         os.close(self.writing)
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
+
+
+def new_checkout(scratch: Path, name: str) -> tuple[Path, int]:
+    """An empty folder, and the lock that says that it is in use; it ends with the processes that have it."""
+    tree = scratch / f"{name}.{uuid.uuid4().hex[:8]}"
+    lock = os.open(beside(tree, "lock"), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    tree.mkdir(exist_ok=True)
+    return tree, lock
+
+
+def sweep(scratch: Path) -> None:
+    """Remove the checkouts of runs that ended with their whole machine."""
+    for path in scratch.glob("*.lock"):
+        with suppress(OSError), path.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - path.stat().st_mtime > GRACE:
+                kill_all(str(path.with_suffix("")))
+                remove(path.with_suffix(""))
+
+
+def remove(tree: Path) -> None:
+    """Remove a checkout with what is beside it."""
+    shutil.rmtree(tree, ignore_errors=True)
+    for kind in ("log", "lock"):
+        beside(tree, kind).unlink(missing_ok=True)
+
+
+def beside(tree: Path, kind: str) -> Path:
+    """A file of a checkout that is no part of it."""
+    return tree.with_name(f"{tree.name}.{kind}")
 
 
 def kill_all(token: str) -> None:
