@@ -57,7 +57,9 @@ def main() -> None:
         for suite, group in SUITES.items():
             needed = compiled(TEMPLATE, f"--group={group}", f"--constraint={folder / 'together.txt'}")
             added = [line for line in needed if line not in there]
-            (TEMPLATE / "tests" / suite / "requirements.txt").write_text("\n".join(["# make requirements", *added]) + "\n")
+            (TEMPLATE / "tests" / suite / "requirements.txt").write_text(
+                "\n".join(["# make requirements", *added]) + "\n"
+            )
 
 
 if __name__ == "__main__":

@@ -18,11 +18,10 @@ from trivial import Trivial
 from lab.design.plan import Run
 from lab.execution.backend import Backend
 from lab.execution.registry import backend
-from lab.execution.run import Execution
 from lab.records.project import Project
 
-SLEEP = '''sleep = float(os.environ.get("TRIVIAL_SLEEP", 0))'''
-SLOW = '''sleep = params["infer"].get("sleep", 0)'''  # nodes have another environment than whoever asks for a run
+SLEEP = """sleep = float(os.environ.get("TRIVIAL_SLEEP", 0))"""
+SLOW = """sleep = params["infer"].get("sleep", 0)"""  # nodes have another environment than whoever asks for a run
 
 
 @dataclass
@@ -78,7 +77,9 @@ class Clustered(Trivial):
             lock = yaml.safe_load(git.text(experiment.commit, "dvc.lock"))["stages"]
             for stage in lock.values():
                 stage["outs"] = [out for out in stage["outs"] if not out["path"].startswith(("effective", "dvclive"))]
-            metrics = {name: git.text(experiment.commit, f"metrics/{name}") for name in git.names(experiment.commit, "metrics")}
+            metrics = {
+                name: git.text(experiment.commit, f"metrics/{name}") for name in git.names(experiment.commit, "metrics")
+            }
             found[experiment.name] = (experiment.baseline, git.text(experiment.commit, "params.yaml"), metrics, lock)
         return found
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "<<cookiecutter.project>>" / "src"))
-sys.path.insert(0, str(HERE.parent / "lab"))
-
 from real_ray import RealRay
 from real_slurm import Slurm
 
@@ -33,12 +28,24 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 @pytest.fixture(scope="session")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRay]:
     """Two nodes, with a GPU each that is none."""
+    if find_spec("ray") is None:
+        pytest.skip("no Ray here: tests/cluster/requirements.txt")
     cluster = RealRay(tmp_path_factory.mktemp("ray"))
     try:
         cluster.begin()
         yield cluster
     finally:
         cluster.end()
+
+
+ENGINES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("slurm", "ray")]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """An engine that is there."""
+    request.getfixturevalue("slurm" if request.param == "slurm" else "ray_cluster")
+    return request.param
 
 
 def published(root: Path, clusters: str = "") -> Path:
@@ -49,7 +56,7 @@ def published(root: Path, clusters: str = "") -> Path:
     bare, scratch = root.with_name(f"{root.name}.git"), root.with_name(f"{root.name}-nodes")
     (root / "conf").mkdir(exist_ok=True)
     (root / "conf" / "cluster.yaml").write_text(
-        f"slurm: {{scratch: {scratch}}}\nray: {{scratch: {scratch}}}\n{clusters}"
+        f"slurm: {{scratch: {scratch}, shards: 2}}\nray: {{scratch: {scratch}}}\n{clusters}"
     )
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(bare)], check=True)
     who = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]

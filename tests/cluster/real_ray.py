@@ -1,4 +1,7 @@
-"""A real Ray on this machine, for tests: two nodes, on loopback addresses that Ray does not take for the local host, with GPUs that are none."""
+"""A real Ray on this machine, for tests: two nodes with GPUs that are none.
+
+They are bound to loopback addresses that Ray does not take for localhost, which it replaces by another.
+"""
 
 from __future__ import annotations
 

@@ -57,7 +57,9 @@ class Slurm:
     @staticmethod
     def missing() -> str:
         """Why there can't be one here; empty where there can."""
-        tools = [tool for tool in ("slurmctld", "slurmd", "munged", "sbatch") if shutil.which(tool, path=_path()) is None]
+        tools = [
+            tool for tool in ("slurmctld", "slurmd", "munged", "sbatch") if shutil.which(tool, path=_path()) is None
+        ]
         return f"no {', '.join(tools)}" if tools else "" if os.geteuid() == 0 else "not root"
 
     def begin(self) -> None:
@@ -75,7 +77,9 @@ class Slurm:
         )
         config = CONFIG.format(folder=self.folder, port=self.port, nodes=nodes)
         (self.folder / "slurm.conf").write_text(config)
-        gres = "".join(f"NodeName={node} Name=gpu File=/dev/tty\nNodeName={node} Name=shard Count=2\n" for node in NODES)
+        gres = "".join(
+            f"NodeName={node} Name=gpu File=/dev/tty\nNodeName={node} Name=shard Count=2\n" for node in NODES
+        )
         (self.folder / "gres.conf").write_text(gres)
         os.environ["SLURM_CONF"] = str(self.folder / "slurm.conf")
         options = {

@@ -26,6 +26,13 @@ from lab.execution.cluster.backend import ClusterBackend
 from lab.execution.cluster.tasks import Task
 
 PUBLISHERS = 32
+RESUMING = """        state = Path(os.environ["LAB_CHECKPOINTS"]) / str(epoch)
+        if state.exists():
+            print(f"epoch {epoch} is there", flush=True)
+        else:
+            time.sleep(sleep / EPOCHS)
+        state.touch()
+"""
 SECRET = "nobody-s-business"
 
 
@@ -40,6 +47,8 @@ def task_of(project: Clustered, run: Any) -> tuple[Task, dict[str, Any]]:
     backend = project.backend()
     assert isinstance(backend, ClusterBackend)
     (task,) = [task for task in backend.pending() if task.name == run.name]
+    task.folder.mkdir(parents=True)
+    (task.folder / "attempts").write_text("x")
     backend._describe(task)
     return task, json.loads((task.folder / "task.json").read_text())
 
@@ -93,6 +102,30 @@ def test_a_program_that_is_killed_leaves_nothing(project: Clustered) -> None:
     process.wait()
     until(lambda: project.left() == [] and project.checkouts() == [], 20)
     assert project.at_remote() == []
+
+
+def test_another_node_goes_on_from_a_checkpoint(project: Clustered, tmp_path: Path) -> None:
+    """Where a shared place is configured; it is empty again in the end. Elsewhere the log says that it starts over."""
+    script = project.root / "src" / "stand_in.py"
+    waits = "        time.sleep(sleep / EPOCHS)\n"
+    assert waits in script.read_text()
+    script.write_text(script.read_text().replace(waits, RESUMING))
+    project.commit("resumes")
+    project.call("git", "push", "-q", "origin", "main")
+    task, told = task_of(project, project.run("one", sleep=9))
+    told |= {"checkpoints": str(tmp_path / "shared"), "attempt": 2}
+    first = start(task, told)
+    until(lambda: list(tmp_path.glob("shared/*/1")))
+    first.kill()
+    first.communicate()
+    assert outcome(start(task, {**told, "cache": str(tmp_path / "cache of another node")}), task) == "done"
+    log = (task.folder / "log").read_text()
+    assert log.count("is there") == 2, log
+    assert "starts over" not in log and list((tmp_path / "shared").iterdir()) == []
+
+    task, told = task_of(project, project.run("two", lr=-1.0))
+    assert outcome(start(task, told | {"attempt": 2}), task) == "failed"
+    assert "this one starts over: no checkpoints: in conf/cluster.yaml" in (task.folder / "log").read_text()
 
 
 def test_what_ended_with_its_machine_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +203,9 @@ def test_an_environment_is_built_once(project: Clustered, tmp_path: Path) -> Non
     with ThreadPoolExecutor(3) as pool:
         (path,) = set(pool.map(python, range(3)))
     assert len(said) == 1 and said[0].startswith("building ")
-    assert subprocess.run([path, "-c", "import toml; print(toml.__version__)"], capture_output=True).stdout == b"0.10.2\n"
+    assert (
+        subprocess.run([path, "-c", "import toml; print(toml.__version__)"], capture_output=True).stdout == b"0.10.2\n"
+    )
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from lab.execution.backend import Backend
 from lab.execution.conformance import BackendConformance
 from lab.execution.registry import backend
 
+pytestmark = pytest.mark.xdist_group("ray")
+
 
 class TestRay(BackendConformance):
     @pytest.fixture(autouse=True)

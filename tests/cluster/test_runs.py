@@ -16,7 +16,9 @@ from clustered import Clustered, until
 from real_ray import RealRay
 from real_slurm import Slurm
 
+from lab.design.blocks import Resources
 from lab.errors import UserError
+from lab.execution.backend import Job
 from lab.execution.registry import backend
 from lab.execution.run import succeeded
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING
@@ -44,13 +46,6 @@ SWEEP = {
 }
 SLOW = {**FAILING, "title": "Slow?", "base": ["+infer.sleep=9"], "seeds": [0, 1]}
 DESIGNS = {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP, "slow": SLOW}
-
-
-@pytest.fixture(params=["slurm", "ray"])
-def engine(request: pytest.FixtureRequest) -> str:
-    """An engine that is there."""
-    request.getfixturevalue("slurm" if request.param == "slurm" else "ray_cluster")
-    return request.param
 
 
 @pytest.fixture
@@ -160,7 +155,9 @@ def test_what_is_ended_is_taken_up(project: Clustered, engine: str) -> None:
         execution = project.execution()
         rows: list[Any] = []
         run = project.run(f"run-{number}", seed=number, sleep=4)
-        thread = threading.Thread(target=lambda execution=execution, run=run, rows=rows: rows.extend(execution.add([run])))
+        thread = threading.Thread(
+            target=lambda execution=execution, run=run, rows=rows: rows.extend(execution.add([run]))
+        )
         thread.start()
         until(lambda number=number: len(project.calls("train")) > number * 2)
         victims = [p for p in project.left() if victim in " ".join(p.cmdline())]
@@ -176,6 +173,29 @@ def test_what_is_ended_is_taken_up(project: Clustered, engine: str) -> None:
         assert len(project.calls("train")) == (number + 1) * 2
     assert project.at_remote() == ["run-0", "run-1", "run-2"]
     until(lambda: project.left() == [] and project.checkouts() == [])
+
+
+def test_each_run_sees_the_gpus_that_it_asked_for(project: Clustered, engine: str) -> None:
+    """None, a whole one, and a half each of the same."""
+    script = project.root / "src" / "stand_in.py"
+    note = (
+        "calls.write(f\"{stage} {params['lr']} {params['seed']} {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')!r}\\n\")"
+    )
+    known = "calls.write(f\"{stage} {params['lr']} {params['seed']}\\n\")"
+    assert known in script.read_text()
+    script.write_text(script.read_text().replace(known, note))
+    project.commit("tells its GPUs")
+    project.call("git", "push", "-q", "origin", "main")
+    known_backend = project.backend()
+    jobs = []
+    for number, gpus in enumerate((None, 1, 0.5, 0.5)):
+        run = project.run(f"run-{number}", seed=number)
+        jobs.append(Job(run.name, run.params, "train", Resources(gpus=gpus)))
+    with known_backend.alone():
+        known_backend.put(jobs)
+    known_backend.start(4)
+    until(lambda: len(project.calls("train")) == 4 and project.backend().workers() == 0)
+    assert sorted(project.calls("train")) == ["0.1 0 ''", "0.1 1 '0'", "0.1 2 '0'", "0.1 3 '0'"]
 
 
 # The driver's own checks
@@ -217,6 +237,8 @@ def test_runs_that_wait_elsewhere_are_not_waited_for(tmp_path: Path) -> None:
     known = project.backend()
     execution = here.execution()
     execution.project.pending = lambda: list(known.pending())
-    with pytest.raises(UserError, match="1 of these runs is queued already, to be run on slurm: lab run with --on slurm"):
+    with pytest.raises(
+        UserError, match="1 of these runs is queued already, to be run on slurm: lab run with --on slurm"
+    ):
         execution.add([project.run("one")])
     assert FAILED not in {record.status for record in project.records().values()}

@@ -236,6 +236,7 @@ class ClusterBackend:
             **asked["resources"],
             "epochs": self._contract.epoch_log_path(task.baseline, task.name),
             "checkpoints": settings.checkpoints,
+            "attempt": len((task.folder / "attempts").read_text()),
         }
         task.folder.mkdir(parents=True, exist_ok=True)
         (task.folder / "task.json").write_text(json.dumps(told))

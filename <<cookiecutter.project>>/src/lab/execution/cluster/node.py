@@ -34,6 +34,7 @@ Report = Callable[[str, Any], None]
 LOOK = 1.0  # seconds between two looks at what a run has written
 GRACE = 60.0  # seconds in which a checkout may be about to be locked
 TRIES = 6  # of what goes over the network, with pauses of 1, 2, 4 … seconds
+STARTS_OVER = "an earlier attempt was interrupted; this one starts over: no checkpoints: in conf/cluster.yaml\n"
 STAGE_FAILED = re.compile(r"failed to run: .*, exited with", re.DOTALL)
 TOKEN = "LAB_TASK"  # noqa: S105, the variable that all processes of a run have
 FOREIGN = (
@@ -270,7 +271,8 @@ class Run:
     def checkpoints(self) -> Path | None:
         """The run's folder where another node finds what it left; stages know it by LAB_CHECKPOINTS."""
         if not self.task["checkpoints"]:
-            self.report("log", "no checkpoints: is set in conf/cluster.yaml: an interrupted run starts over\n")
+            if self.task["attempt"] > 1 or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+                self.report("log", STARTS_OVER)
             return None
         folder = Path(os.path.expandvars(self.task["checkpoints"])) / self.task["key"]
         folder.mkdir(parents=True, exist_ok=True)

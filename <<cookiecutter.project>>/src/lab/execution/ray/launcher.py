@@ -104,11 +104,15 @@ class Launcher:
             folder = self.folder / "tasks" / task
             if not folder.is_dir():
                 continue
-            if kind == "note" and value["state"] == "running":
+            begins = kind == "note" and value["state"] == "running"
+            again = begins and task in self.reports
+            if begins:
                 self.reports[task] = node.FolderReport(folder)
             report = self.reports.get(task)
             if report and report.attempt in ("", attempt):
                 report(kind, value)
+                if again and not read_json(folder / "task.json")["checkpoints"]:
+                    report("log", node.STARTS_OVER)
 
     def drop(self) -> None:
         """Take back what no node is at."""
