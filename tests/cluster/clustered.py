@@ -98,7 +98,7 @@ def make(root: Path, name: str = "slurm", clusters: str = "", designs: dict[str,
     return Clustered(root, name)
 
 
-def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 240) -> Any:
     """Wait for nodes."""
     end = time.monotonic() + seconds
     while not (value := condition()):

@@ -53,7 +53,7 @@ def test_an_administrator_requeues_and_cancels(slurm: Slurm, tmp_path: Path) -> 
     thread = threading.Thread(target=lambda: rows.extend(execution.add(runs)))
     thread.start()
     until(lambda: len(project.calls("train")) == 2)
-    requeued, cancelled = slurm.call("squeue", "-h", "-r", "-o", "%A").split()
+    requeued, cancelled = slurm.call("squeue", "-h", "-r", "-o", "%i").split()  # %A would cancel the whole array
     slurm.call("scontrol", "requeue", requeued)
     slurm.call("scancel", cancelled)
     until(lambda: slurm.call("squeue", "-h", "-j", requeued, "-o", "%T").strip() == "PENDING")

@@ -9,7 +9,6 @@ from typing import Any
 from lab.errors import UserError, nearest, not_one_of
 from lab.execution.backend import Backend
 from lab.execution.cluster import queue_refs, settings
-from lab.execution.cluster.backend import ClusterBackend
 from lab.git import Repository
 
 BACKENDS = {"dvc": "lab.execution.dvc.backend:DvcBackend"}
@@ -28,6 +27,8 @@ def backend(root: Path, name: str = DEFAULT) -> Backend:
         if name in known:
             raise UserError(f"{settings.FILE}: {name}.engine: {not_one_of(engine, ENGINES)}")
         raise UserError(f"no backend {name}: there are {', '.join(known)}.{nearest(name, known)}")
+    from lab.execution.cluster.backend import ClusterBackend  # which knows what only Linux and macOS have
+
     kind = _load(ENGINES[engine])
     return ClusterBackend(root, name, settings.read(root, name, kind.Settings), kind)
 

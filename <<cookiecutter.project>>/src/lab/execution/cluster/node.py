@@ -43,7 +43,7 @@ FOREIGN = (
     "GIT_DIR",
     "GIT_INDEX_FILE",
     "GIT_WORK_TREE",
-)  # what the driver's own surroundings would change
+)
 VERSIONS = """import json, sys
 from importlib.metadata import PackageNotFoundError, version
 def found(name):
