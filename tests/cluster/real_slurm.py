@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -50,8 +51,8 @@ SlurmdLogFile={folder}/slurmd-%n.log
 class Slurm:
     """Slurm's daemons, with their files in `folder`."""
 
-    def __init__(self, folder: Path, port: int = 16817):
-        self.folder, self.port = folder, port
+    def __init__(self, folder: Path):
+        self.folder = folder
         self.own: dict[str, subprocess.Popen[bytes]] = {}
 
     @staticmethod
@@ -70,12 +71,13 @@ class Slurm:
             folder.chmod(0o755)
         (munge / "key").write_bytes(os.urandom(128))
         (munge / "key").chmod(0o400)
+        port, *ports = free_ports(1 + len(NODES))
         nodes = "".join(
-            f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={self.port + 1 + number} CPUs=2 "
+            f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={own} CPUs=2 "
             f"RealMemory=4000 Gres=gpu:1,shard:2\n"
-            for number, node in enumerate(NODES)
+            for node, own in zip(NODES, ports, strict=True)
         )
-        config = CONFIG.format(folder=self.folder, port=self.port, nodes=nodes)
+        config = CONFIG.format(folder=self.folder, port=port, nodes=nodes)
         (self.folder / "slurm.conf").write_text(config)
         gres = "".join(
             f"NodeName={node} Name=gpu File=/dev/tty\nNodeName={node} Name=shard Count=2\n" for node in NODES
@@ -168,6 +170,15 @@ class Slurm:
         while not condition():  # type: ignore[operator]
             assert time.monotonic() < until, f"Slurm did not start: {self.folder}"
             time.sleep(0.1)
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody has."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 def _path() -> str:
