@@ -95,9 +95,7 @@ def outcome(suite: str, project: Path, nightly: bool, options: list[str]) -> str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nightly", action="store_true", help="the long repetitions instead")
-    parser.add_argument(
-        "--suite", choices=(*SUITES, "cluster"), action="append", help="only this one; may be given several times"
-    )
+    parser.add_argument("--suite", choices=SUITES, action="append", help="only this one; may be given several times")
     parser.add_argument("options", nargs="*", help="for pytest, after --")
     asked = parser.parse_args()
     began = time.monotonic()
