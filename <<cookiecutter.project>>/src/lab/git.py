@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pygit2
@@ -133,6 +134,17 @@ class Repository:
         reference = self._git.references.get(name)
         return str(reference.peel(pygit2.Commit).id) if reference is not None else None
 
+    def refs(self, prefix: str) -> dict[str, str]:
+        """The commits at the refs that begin so, by their full names and in the order of these."""
+        named = sorted(ref for ref in self._git.listall_references() if ref.startswith(prefix))
+        return {ref: str(self._git.references[ref].peel(pygit2.Commit).id) for ref in named}
+
+    def change_refs(self, create: Mapping[str, str] = MappingProxyType({}), delete: Iterable[str] = ()) -> None:
+        """Create refs and delete others: all or, with a UserError, none."""
+        lines = [f"create {ref} {commit}\n" for ref, commit in create.items()] + [f"delete {ref}\n" for ref in delete]
+        if lines:
+            self.run("update-ref", "--stdin", stdin="".join(lines))
+
     def experiments(self) -> list[Experiment]:
         """DVC's finished experiments, by time and then name."""
         found = []
@@ -171,13 +183,13 @@ class Repository:
         zone = timezone(timedelta(minutes=entry.commit_time_offset))
         return datetime.fromtimestamp(entry.commit_time, zone).date().isoformat()
 
+    def message(self, commit: str) -> str:
+        """What its author said."""
+        return self._commit(commit).message
+
     def author(self, commit: str) -> str:
         """Who made it, by name."""
         return " ".join(self._commit(commit).author.name.split())
-
-    def message(self, commit: str) -> str:
-        """What a commit says."""
-        return self._commit(commit).message.strip()
 
     def _commit(self, commit: str) -> pygit2.Commit:
         return self._git[commit].peel(pygit2.Commit)
@@ -263,6 +275,12 @@ class Repository:
 
     def _add(self, index: pygit2.Index, path: str, blob: pygit2.Oid) -> None:
         index.add(pygit2.IndexEntry(str(self.prefix / path), blob, FileMode.BLOB))
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The name and the address that commits here have."""
+        who = self._signature(anonymous=True)
+        return who.name, who.email
 
     def create_commit(self, tree: str, parents: list[str], message: str, anonymous: bool = False) -> str:
         """A commit that no ref names yet. `anonymous` goes on without a name in git's config. Raises UserError."""

@@ -155,6 +155,12 @@ class Store:
         return module.replace("_", "-") if module and find_spec(module) is None else ""
 
     @property
+    def folder_remotes(self) -> dict[str, str]:
+        """The remotes that are folders, by name, with their full paths: the config may name them from its own place."""
+        urls = {name: str(remote.get("url", "")) for name, remote in self.config["remote"].items()}
+        return {name: url for name, url in urls.items() if url and "://" not in url}
+
+    @property
     def remote_place(self) -> str:
         """The same for other clones: a folder, which the config names from .dvc/ on, from the project's root."""
         from dvc.config_schema import ExpPath, RelPath
