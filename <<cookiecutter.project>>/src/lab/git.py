@@ -16,11 +16,16 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pygit2
-from pygit2.enums import FileMode, SortMode
+from pygit2.enums import DiffOption, FileMode, SortMode
 
 from lab.errors import UserError
 
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
+KINDS = {0: "gone", int(FileMode.BLOB_EXECUTABLE): "executable", int(FileMode.LINK): "a link"}
+KINDS |= {int(FileMode.COMMIT): "another repository (a submodule)"}
+SIGNED = {"G": "good", "U": "good, of a key that nobody here vouches for", "B": "BAD", "E": "not checkable here"}
+SIGNED |= {"X": "good, but expired", "Y": "by an expired key", "R": "by a revoked key"}
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
 
@@ -175,6 +180,53 @@ class Repository:
         """Who made it, by name."""
         return " ".join(self._commit(commit).author.name.split())
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that both have; None for histories that have nothing in common."""
+        base = self._git.merge_base(one, other)
+        return str(base) if base else None
+
+    def commits_since(self, known: Iterable[str], commit: str) -> list[str]:
+        """The commits up to `commit` that none of the known ones has in its history, the newest first."""
+        walker = self._git.walk(commit, SortMode.TOPOLOGICAL)
+        for other in known:
+            walker.hide(other)
+        return [str(entry.id) for entry in walker]
+
+    def changed(self, one: str, other: str) -> dict[str, int]:
+        """The files that differ between two commits, and the mode of each in the second one: 0 where it has none.
+
+        Of the whole repository: a file outside of the project is `../…`. A renamed one is one that is gone, and a new
+        one.
+        """
+        tree = self._commit(one).tree
+        deltas = tree.diff_to_tree(self._commit(other).tree, flags=DiffOption.INCLUDE_TYPECHANGE).deltas
+        modes = {delta.new_file.raw_path: int(delta.new_file.mode) for delta in deltas}
+        names = {name.decode("utf-8", "backslashreplace"): mode for name, mode in modes.items()}
+        if self.prefix.name:
+            return {os.path.relpath(name, self.prefix): mode for name, mode in names.items()}
+        return names
+
+    def signatures(self, commits: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """Of each commit that is signed: how git judges that (of `SIGNED`), and by whom, as git knows the key."""
+        signed = [commit for commit in dict.fromkeys(commits) if self._commit(commit).gpg_signature[0]]
+        if not signed:
+            return {}
+        told = self.call("log", "--no-walk=unsorted", "--format=%H%x09%G?%x09%GS%x09%GK", *signed).stdout
+        rows = (line.split("\t") for line in told.splitlines())
+        return {
+            commit: (SIGNED.get(judged, "not checkable here"), name or key or "an unknown key")
+            for commit, judged, name, key in rows
+        }
+
+    def signed_tags(self, commit: str) -> dict[str, bool]:
+        """The signed tags of a commit, and whether git finds the signature good."""
+        tags: dict[str, bool] = {}
+        for ref in self._git.references:
+            tag = self._git[self._git.references[ref].target] if ref.startswith("refs/tags/") else None
+            if isinstance(tag, pygit2.Tag) and str(tag.target) == commit and "-----BEGIN " in (tag.message or ""):
+                tags[ref.removeprefix("refs/tags/")] = self.says_yes("verify-tag", ref)
+        return tags
+
     def _commit(self, commit: str) -> pygit2.Commit:
         return self._git[commit].peel(pygit2.Commit)
 
@@ -189,6 +241,11 @@ class Repository:
         """A file's content; None where there is none."""
         entry = self._object(commit, path)
         return entry.data if isinstance(entry, pygit2.Blob) else None
+
+    def size(self, commit: str, path: str) -> int:
+        """The bytes of a file; 0 where there is none."""
+        entry = self._object(commit, path)
+        return entry.size if isinstance(entry, pygit2.Blob) else 0
 
     def text(self, commit: str, path: str) -> str:
         """A text file's content; empty where there is none."""
@@ -213,6 +270,8 @@ class Repository:
         for path in paths:
             for file, _ in self.files(commit, path):
                 target = folder / file
+                if ".." in target.parts:  # git itself makes no such tree
+                    raise UserError(f"{commit[:7]} has a path that leads out of its folder: {file!r}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.read(commit, file) or b"")
 

@@ -64,7 +64,7 @@ def make(study: Study, verdict: Verdict, replicate: Replicate | None) -> Branch:
     """Make the branch, or bring it up to date. Raises UserError, as for a branch that is checked out."""
     git = study.project.git
     name = PREFIX + study.design.name
-    tip = _tip(git, name)
+    tip = newest(git, name)
     changes = {**_results(study, replicate), **_report(study, verdict, tip)}
     start, parents = _start(git, name, tip, study, changes)
     tree = git.with_changes(start, changes)
@@ -116,7 +116,7 @@ def commands(project: Project, branch: Branch) -> list[str]:
     return lines
 
 
-def _tip(git: Repository, name: str) -> str | None:
+def newest(git: Repository, name: str) -> str | None:
     """The newest commit of the branch, here or as last fetched. Raises UserError where the two have parted."""
     here, there = git.ref(f"refs/heads/{name}"), git.ref(f"refs/remotes/{REMOTE}/{name}")
     if not here or not there:
@@ -125,7 +125,10 @@ def _tip(git: Repository, name: str) -> str | None:
         return here
     if git.is_ancestor(here, there):
         return there
-    raise UserError(f"{name} here and on {REMOTE} have parted: git switch {name}, git pull --rebase, and then again")
+    raise UserError(
+        f"{name} here and on {REMOTE} have parted: git branch -m {name} my-{name.removeprefix(PREFIX)} keeps yours, "
+        "and after that lab review builds on theirs"
+    )
 
 
 def _start(git: Repository, name: str, tip: str | None, study: Study, changes: Iterable[str]) -> tuple[str, list[str]]:
