@@ -65,7 +65,7 @@ def make(study: Study, verdict: Verdict, replicate: Replicate | None) -> Branch:
     git = study.project.git
     name = PREFIX + study.design.name
     tip = newest(git, name)
-    changes = {**_results(study, replicate), **_report(study, verdict, tip)}
+    changes = {**_results(study, replicate, tip), **_report(study, verdict, tip)}
     start, parents = _start(git, name, tip, study, changes)
     tree = git.with_changes(start, changes)
     if tip and parents == [tip] and git.tree(tip) == tree:
@@ -150,11 +150,14 @@ def _start(git: Repository, name: str, tip: str | None, study: Study, changes: I
     return tree, [tip, baseline]
 
 
-def _results(study: Study, replicate: Replicate | None) -> dict[str, Change]:
-    """What the applied run left in git, in the baseline's place; the design, and DVC's settings of now."""
+def _results(study: Study, replicate: Replicate | None, tip: str | None) -> dict[str, Change]:
+    """What the applied run left in git, in the baseline's place; the design, and DVC's settings of now.
+
+    Nothing stays of another run that the branch, whose newest commit is `tip`, had before.
+    """
     project = study.project
     source = replicate.record.commit if replicate else study.commit
-    paths = dict.fromkeys([*_written(project, study.commit), *_written(project, source)])
+    paths = dict.fromkeys(path for rev in (study.commit, source, tip) if rev for path in _written(project, rev))
     changes: dict[str, Change] = {path: (source, path) for path in paths}
     # Where the data lies is asked of now: a remote may have been named after the runs.
     changes[DVC_CONFIG] = (str(project.head), DVC_CONFIG)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,8 +54,8 @@ def drawn(study: Study, count: int) -> list[GitRecord]:
     for record in finished.values():
         if head is None or not git.is_ancestor(record.baseline, head):
             raise UserError(
-                f"{record.name} started from {record.baseline[:7]}, which is not in the history of what is checked out, and "
-                f"whose code would be run here. Where you trust it: git switch --detach {record.baseline[:7]}"
+                f"{record.name} started from {record.baseline[:7]}, whose code would be run here, and which is not in the "
+                f"history of what is checked out. Where you trust it: git switch --detach {record.baseline[:7]}"
             )
     return random.SystemRandom().sample([*finished.values()], min(count, len(finished)))
 
@@ -69,8 +69,8 @@ def repeat(study: Study, record: GitRecord) -> Again:
         root = cloned(project, record.baseline, Path(folder))
         text = yaml.dump(params, Dumper=yaml12.Dumper, sort_keys=False, allow_unicode=True)
         (root / PARAMS).write_text(text, encoding="utf-8")
-        # Ignored files of the work tree, such as raw data that git has not, are nowhere in a clone: DVC brings its own.
-        dvc(root, record, "checkout", "--allow-missing", check=False)
+        if tracked := [str(path.relative_to(root)) for path in root.rglob("*.dvc") if path.is_file()]:
+            dvc(root, record, "pull", *tracked, check=False)  # what is missing then, a stage tells
         dvc(root, record, "repro", "--force", "--no-run-cache", record.stage)
         return outcome(study, root, record)
 
@@ -91,10 +91,11 @@ def cloned(project: Project, commit: str, folder: Path) -> Path:
     project.git.run("clone", "--quiet", "--shared", "--no-checkout", "--", top, str(place))
     project.git.run("-C", str(place), "checkout", "--quiet", "--detach", commit)
     root = place / project.git.prefix
-    local = project.root / ".dvc" / "config.local"
-    if local.is_file():
-        shutil.copy(local, root / ".dvc" / "config.local")
-    run(root, sys.executable, "-m", "dvc", "cache", "dir", "--local", str(project.store.cache.parents[1].absolute()))
+    local = ConfigParser(interpolation=None)
+    local.read(project.root / ".dvc" / "config.local", encoding="utf-8")
+    local["cache"] = {**(local["cache"] if "cache" in local else {}), "dir": str(project.store.cache.parents[1].absolute())}
+    with (root / ".dvc" / "config.local").open("w", encoding="utf-8") as file:
+        local.write(file)
     return root
 
 

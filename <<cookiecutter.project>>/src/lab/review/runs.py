@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lab.nested_keys import flat
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from lab.records.commit import Commit
     from lab.study import Study
 
+CLOCKS = timedelta(minutes=10)  # what two machines' clocks may be apart
 ALIKE = 1e-6  # between a metric and the same made again of the items' table, as a part of the larger one
 
 
 def disagreements(record: GitRecord) -> Iterator[str]:
     """Where a run's dvc.lock and its commit differ: files that it has read or written, and that git has."""
     content = record.content
+    for stage in content.pipeline.chain(record.stage):
+        if stage not in content.stages:
+            yield f"{record.name}: by its {LOCK} the stage {stage} has not run with its settings and its inputs"
     for stage, entry in content.stages.items():
         for dep in entry.get("deps", []):
             if wrong(content, dep, is_folder=False):
@@ -38,6 +43,19 @@ def disagreements(record: GitRecord) -> Iterator[str]:
         for out in entry.get("outs", []):
             if wrong(content, out, is_folder=True):
                 yield f"{out['path']} of {record.name} is not what its {LOCK} says{numbers(content, out)}"
+
+
+def mistimed(record: GitRecord) -> Iterator[str]:
+    """Stages that ended after their run's commit was made, or before the last of their own epochs."""
+    made = datetime.fromtimestamp(record.project.git.time(record.commit), UTC)
+    for stage, seconds in record.seconds.items():
+        note = record.effective[stage]
+        ended = datetime.fromisoformat(note["started"]).astimezone(UTC) + timedelta(seconds=seconds)
+        epochs = (note.get("used") or {}).get("epochs") or []
+        last = max((datetime.fromisoformat(row["ended"]).astimezone(UTC) for row in epochs), default=ended)
+        if ended > made + CLOCKS or last > ended + CLOCKS:
+            than = f"its commit was made at {made:%F %T}" if ended > made + CLOCKS else f"its last epoch did at {last:%F %T}"
+            yield f"{record.name}: its stage {stage} ended at {ended:%F %T} UTC by its own note, and {than}"
 
 
 def wrong(content: Commit, entry: dict[str, Any], is_folder: bool) -> bool:

@@ -83,6 +83,10 @@ def check(project: Project, name: str | None = None, commit: str | None = None) 
 def checked(study: Study, target: str, main: str | None, folder: Path) -> Result:
     """What comes out of the commit `target`, whose report is laid into `folder`."""
     name = study.design.name
+    foreign = [*allowed.foreign(study, main or study.commit, target)]
+    foreign += [problem for record in experiments(study) for problem in allowed.beyond_results(study, record)]
+    if foreign:  # what makes the results may be another, so that nothing is read any further
+        return refused(foreign)
     path, numbers = bring_report(study, target, folder)
     beside = path.with_suffix("")
     study = with_failures(study, numbers.get("failed"))
@@ -97,8 +101,7 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
         )
     judged = verdict.judge(study, per_item.read(study))
     problems = [
-        *allowed.foreign(study, main or study.commit, target),
-        *(problem for record in experiments(study) for problem in of_experiment(study, record)),
+        *(problem for record in experiments(study) for problem in of_experiment(record)),
         *runs.unborn(study, main),
         *runs.off_plan(study),
         *runs.mismeasured(study),
@@ -208,10 +211,10 @@ def experiments(study: Study) -> list[GitRecord]:
     return [*{record.commit: record for record in study.finished if record.commit != record.baseline}.values()]
 
 
-def of_experiment(study: Study, record: GitRecord) -> Iterator[str]:
-    """What is wrong with an experiment's commit."""
-    yield from allowed.beyond_results(study, record)
+def of_experiment(record: GitRecord) -> Iterator[str]:
+    """Where an experiment's commit disagrees with itself."""
     yield from runs.disagreements(record)
+    yield from runs.mistimed(record)
 
 
 def applied(study: Study, target: str) -> Iterator[str]:
@@ -268,5 +271,11 @@ def unreported(project: Project, main: str, found: set[str], others: set[str]) -
                 [], f"The results are those of the experiment {whose[-1]}; no report says what they answer.\n"
             )
         problems = [f"{path} is of no experiment that is here, and no report says what it answers" for path in results]
+    return refused(problems)
+
+
+def refused(problems: list[str]) -> Result:
+    """What is said of a branch that brings what it should not."""
     lines = [f"- {allowed.harmless(problem)}" for problem in problems[:MOST]]
-    return Result(problems, "\n".join(["**The branch can't be checked:**", "", *lines, ""]))
+    more = [f"- and {len(problems) - MOST} more"] if len(problems) > MOST else []
+    return Result(problems, "\n".join(["**The branch is not judged, for what it brings:**", "", *lines, *more, ""]))
