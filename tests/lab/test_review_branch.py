@@ -269,7 +269,7 @@ def test_a_forged_number_is_named(shared: Path, tmp_path: Path) -> None:
     clone.commit("better")
     told = lab(clone, "review", "--check", code=1)
     assert "lab: " in told and "says 0.5108, where the records give 0.5008" in told
-    assert len(problems(clone)) == 1 and "lab review small on the default branch draws it anew" in told
+    assert len(problems(clone)) == 1 and "lab review small draws it anew" in told
     file.write_text(text.replace(report.ANALYSIS, "My own words, with a 0.5108."))
     assert committed(clone) == []
     git(clone, "reset", "-q", "--hard", "HEAD~1")
@@ -516,3 +516,88 @@ def test_the_commands_are_those_of_the_remote(project: Trivial, url: str, expect
     git(project, "remote", "add", "origin", url)
     branch = review.Branch("exp/small", "0" * 40, None, True)
     assert review.commands(project.project(), branch) == ["lab review small --push", *([expected] if expected else [])]
+
+
+def test_two_who_ran_the_same_on_one_commit(shared: Path, tmp_path: Path) -> None:
+    """The second one's push is refused, and what it advises then works: theirs count, and nobody's words are lost."""
+    remote = tmp_path / "remote"
+    (tmp_path / "any").mkdir()
+    first, second = (trivial.copied(Trivial(shared / "project"), tmp_path / name) for name in ("first", "second"))
+    for project in (first, second):
+        project.call("cp", "-r", str(shared / "project" / ".git" / "config"), ".git/config")
+        git(project, "remote", "set-url", "origin", str(remote))
+        git(project, "branch", "-D", "exp/small")
+    git(first, "init", "-q", "--bare", "-b", "main", str(remote))
+    git(first, "push", "-q", "origin", "main")
+    runs = [line.split()[0] for line in git(second, "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()]
+    for ref in (ref for ref in runs if "_small_" in ref):  # the same runs, made by somebody else
+        commit = git(second, "rev-parse", ref)
+        parent, tree = git(second, "rev-parse", f"{ref}^"), git(second, "rev-parse", f"{ref}^{{tree}}")
+        git(second, "update-ref", ref, git(second, "commit-tree", tree, "-p", parent, "-m", "by another"))
+        assert git(second, "rev-parse", ref) != commit
+    lab(first, "review", "small", "--push")
+    told = lab(second, "review", "small", "--push", code=2)
+    assert "Others have run the same on the same commit" in told and "small_0.5_s1" in told
+    advised = [line.split("   ")[0].strip() for line in told.splitlines() if line.startswith("  git ")]
+    assert len(advised) == 3, told
+    kept = git(second, "rev-parse", "exp/small")
+    for command in advised:
+        second.call("sh", "-c", command)
+    assert git(second, "rev-parse", "my-small") == kept
+    lab(second, "review", "small", "--push")
+    assert git(first, "ls-remote", "origin", "refs/heads/exp/small") and verify.check(second.project(), "small").problems == []
+
+
+def test_a_damaged_file_is_pushed_to_nobody(shared: Path, tmp_path: Path) -> None:
+    """Nor promoted, nor judged by; it is named, with where a sound one is. From a remote it is not taken."""
+    project = trivial.copied(Trivial(shared / "project"), tmp_path / "project")
+    run = next(each for each in project.records().values() if each.experiment.get("arm") == "0.5")
+    md5 = run.outputs["models/model.pt"]["md5"]
+    model = project.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    sound = model.read_text()
+    model.chmod(0o644)
+    model.write_text("another model")
+    for command in (["review", "small", "--push"], ["promote", "small"]):
+        told = lab(project, *command, code=2)
+        assert f"is damaged in DVC's cache: {model} has other bytes than its name, an MD5 hash, says." in told
+        assert f"The remote shared has a sound one: rm {model}, and the same command again" in told
+    git(project, "remote", "set-url", "origin", str(tmp_path / "nobody"))
+    project.call("dvc", "remote", "modify", "shared", "url", str(tmp_path / "empty"))
+    assert "No sound one is on a remote" in lab(project, "promote", "small", code=2)
+    there = tmp_path / "empty" / "files" / "md5" / md5[:2] / md5[2:]
+    there.parent.mkdir(parents=True)
+    there.write_text("another model as well")
+    there.chmod(0o444)  # DVC takes it for sound
+    assert "No sound one is on a remote" in lab(project, "promote", "small", code=2)
+    model.unlink()
+    told = lab(project, "promote", "small", code=2)
+    assert "is damaged in DVC's cache" in told and not (project.root / "models" / "champion").exists()
+    there.chmod(0o644)
+    there.write_text(sound)
+    model.unlink()
+    assert "is the champion" in lab(project, "promote", "small")
+
+
+@pytest.mark.nightly
+def test_what_draws_reports_may_change(shared: Path, tmp_path: Path) -> None:
+    """A report made before is checked by the code that drew it, one made after by today's; a forged one by neither."""
+    clone = clone_of(shared, tmp_path / "clone")
+    git(clone, "switch", "-q", "main")
+    template = clone.root / "src" / "lab" / "report" / report.TEMPLATE
+    template.write_text(template.read_text().replace("## ", "## On ", 1))
+    clone.commit("reports look otherwise")
+    git(clone, "fetch", "-q", "origin", "refs/exps/*:refs/exps/*")
+    git(clone, "remote", "remove", "origin")
+    before = clone.lab("review", "small", "--check").stdout
+    assert "every number of the report agrees" in before and "today's draws another" in before
+    made = clone.lab("review", "small").stdout
+    assert "exp/small is now at" in made
+    after = clone.lab("review", "small", "--check").stdout
+    assert "every number of the report agrees" in after and "today's" not in after
+    git(clone, "switch", "-q", "exp/small")
+    file = clone.root / report_path(clone)
+    file.write_text(file.read_text().replace("0.5008", "0.5108", 1))
+    clone.commit("better")
+    git(clone, "switch", "-q", "main")
+    told = clone.lab("review", "small", "--check", check=False)
+    assert told.returncode == 1 and "says 0.5108, where the records give 0.5008" in told.stderr

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import in_process
@@ -442,3 +444,64 @@ def with_lock(lock: str, path: str, content: bytes) -> dict[str, Edit]:
             if out["path"] == path:
                 out |= {"md5": md5(content), "size": len(content)}
     return {path: content, "dvc.lock": yaml.safe_dump(stages, sort_keys=False).encode()}
+
+
+# Honest branches, while the default branch goes on
+
+
+def test_an_honest_branch_stays_honest_after_an_update(forger: Forger) -> None:
+    """A template update, or an edit of what draws reports, comes to main: branches of older runs carry none of it."""
+    update: dict[str, Edit] = {
+        "src/lab/report/report.md.jinja": b"another\n",
+        "src/lab/new.py": b"NEW = 1\n",
+        "src/stand_in.py": forger.text("src/stand_in.py").encode() + b"# newer\n",
+        "lab.yaml": forger.text("lab.yaml").encode() + b"# newer\n",
+        "requirements.txt": b"newer==1\n",
+        "Makefile": b"newer:\n",
+    }
+    forger.git.references["refs/heads/main"].set_target(pygit2.Oid(hex=forger.commit(update, forger.main)))
+    assert forger.found(forger.tip) == [], "made before the update"
+    again = forger.reviewed()
+    assert forger.found(again) == [], "and after it"
+    mixed = forger.commit({path: content for path, content in update.items() if path.startswith("src/lab")}, again)
+    assert forger.found(mixed) == [], "what main has by now is no news"
+    both = forger.commit(update, again, [again, str(forger.git.references["refs/heads/main"].target)])
+    assert forger.found(both) == [], "nor where it was merged"
+    forged = forger.commit({"src/lab/new.py": b"NEW = 2\n"}, again)
+    assert [problem.split()[0] for problem in forger.found(forged)] == ["src/lab/new.py"]
+    older = forger.commit({"Makefile": b"older:\n"}, both, [both])
+    assert [problem.split()[0] for problem in forger.found(older)] == ["Makefile"]
+
+
+def test_a_squashed_baseline_is_the_default_branchs(forger: Forger) -> None:
+    """Runs on a branch that was merged as one commit: its files are main's by now, its commits are not."""
+    edits: dict[str, Edit] = {"src/helper.py": b"HELP = 1\n"}
+    merged = forger.commit({**edits, "src/main_alone.py": b"1\n"}, forger.main)
+    forger.git.references["refs/heads/main"].set_target(pygit2.Oid(hex=merged))
+    own = forger.commit(edits, forger.tip)
+    assert forger.found(own) == []
+    assert [problem.split()[0] for problem in forger.found(forger.commit({"src/helper.py": b"HELP = 2\n"}, own))]
+
+
+def test_signatures_are_shown(forger: Forger, tmp_path: Path) -> None:
+    """As git judges them; one that is not that of its commit is refused."""
+    project = forger.project
+    key = tmp_path / "key"
+    project.call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "me", "-f", str(key))
+    signers = tmp_path / "signers"
+    signers.write_text(f"test@localhost {key.with_suffix('.pub').read_text()}")
+    options = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={key}"]
+    tree = str(forger.git[forger.tip].tree.id)  # type: ignore[union-attr]
+    made = ["commit-tree", "-S", "-p", forger.tip, "-m", "signed", tree]
+    signed = project.call("git", *options, *made).stdout.strip()
+    project.call("git", *options, "tag", "-s", "-m", "checked", "checked", signed)
+    for key_, value in {"gpg.ssh.allowedSignersFile": str(signers), "gpg.format": "ssh"}.items():
+        project.call("git", "config", key_, value)
+    result = verify.check(project.project(), None, signed)
+    assert result.problems == []
+    assert f"Signed: the branch ({signed[:7]}), by test@\u200blocalhost: good" in result.summary, result.summary
+    assert f"Signed: the tag checked of {signed[:7]}: good" in result.summary
+    text = project.call("git", "cat-file", "commit", signed).stdout.replace("\n\nsigned", "\n\nforged")
+    command = ["git", "hash-object", "-t", "commit", "-w", "--stdin"]
+    done = subprocess.run(command, cwd=project.root, input=text, capture_output=True, text=True, check=True)
+    assert any("is not that of what it signs" in problem for problem in forger.found(done.stdout.strip()))

@@ -24,7 +24,8 @@ EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
 KINDS = {0: "gone", int(FileMode.BLOB_EXECUTABLE): "executable", int(FileMode.LINK): "a link"}
 KINDS |= {int(FileMode.COMMIT): "another repository (a submodule)"}
-SIGNED = {"G": "good", "U": "good, of a key that nobody here vouches for", "B": "BAD", "E": "not checkable here"}
+BAD = "BAD"
+SIGNED = {"G": "good", "U": "good, of a key that nobody here vouches for", "B": BAD, "E": "not checkable here"}
 SIGNED |= {"X": "good, but expired", "Y": "by an expired key", "R": "by a revoked key"}
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""

@@ -81,7 +81,10 @@ def recheck(design: str | None, commit: str | None) -> None:
     from lab.review import verify
 
     result = verify.check(open_project(), design, commit)
-    print(result.summary)
+    if result.summary:
+        print(result.summary)
+    else:
+        print("lab: there is nothing to check: the branch brings no report and no results", file=sys.stderr)
     for problem in result.problems[: verify.MOST]:
         print(f"lab: {problem}", file=sys.stderr)
     raise typer.Exit(1 if result.problems else 0)

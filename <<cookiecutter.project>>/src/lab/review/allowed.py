@@ -144,5 +144,5 @@ def keeps_outputs(git: Repository, record: GitRecord, path: str, written: Collec
 
 def harmless(text: object, lines: bool = False) -> str:
     """A text from outside, for a comment in Markdown: no markup, nobody called by @, on one line unless `lines`."""
-    clean = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
-    return clean if lines else " ".join("".join(c if c.isprintable() else " " for c in clean).split())[:500]
+    clean = str(text) if lines else " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:500]
+    return clean.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")

@@ -26,12 +26,9 @@ def summary(
     main: str | None,
     problems: list[str],
     has_items: bool,
-    only_drawn: bool = False,
+    more: Iterable[str] = (),
 ) -> str:
-    """Question, verdict, what the check found, and what differs from the baseline.
-
-    `only_drawn`: the branch brings what it may, and its report alone is another than is drawn here.
-    """
+    """Question, verdict, what the check found, with `more` to know, and what differs from the baseline."""
     outcome = f"**{judged.outcome}**{' (exploratory)' if judged.exploratory else ''}"
     parts = [
         f"### {harmless(study.design.title)}",
@@ -44,7 +41,7 @@ def summary(
         "",
         *conclusion(study, problems, has_items),
         "",
-        *(f"- {harmless(note)}" for note in notes(study, target, main, only_drawn)),
+        *(f"- {harmless(note)}" for note in (*more, *notes(study, target, main))),
     ]
     for kind, table in tables(study, target).items():
         if table:
@@ -66,11 +63,9 @@ def conclusion(study: Study, problems: list[str], has_items: bool) -> Iterator[s
         yield f"What was said of each test {study.contract.item} is not here: what follows from it was not recomputed."
 
 
-def notes(study: Study, target: str, main: str | None, only_drawn: bool) -> Iterator[str]:
+def notes(study: Study, target: str, main: str | None) -> Iterator[str]:
     """What a reviewer has to know, and what no check can."""
     git, name = study.project.git, study.design.name
-    if only_drawn:
-        yield f"Where what draws reports has changed since, lab review {name} on the default branch draws it anew."
     if (
         main
         and target != main

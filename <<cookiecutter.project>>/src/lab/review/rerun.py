@@ -8,13 +8,8 @@ elsewhere, and on GPUs, metrics may be off by the tolerance that is asked for.
 from __future__ import annotations
 
 import math
-import os
 import random
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +21,7 @@ from lab.errors import UserError
 from lab.nested_keys import flat
 from lab.records import studies
 from lab.records.commit import LOCK, PARAMS
-from lab.records.project import Project
+from lab.review import clone
 
 if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
@@ -62,11 +57,8 @@ def drawn(study: Study, count: int) -> list[GitRecord]:
 
 def repeat(study: Study, record: GitRecord) -> Again:
     """Carry a run out again. Raises UserError where that does not come to its end."""
-    project, params = study.project, settings(study, record)
-    place = project.root / ".dvc" / "tmp" / "rerun"
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        root = cloned(project, record.baseline, Path(folder))
+    params = settings(study, record)
+    with clone.of(study.project, record.baseline) as root:
         text = yaml.dump(params, Dumper=yaml12.Dumper, sort_keys=False, allow_unicode=True)
         (root / PARAMS).write_text(text, encoding="utf-8")
         if tracked := [str(path.relative_to(root)) for path in root.rglob("*.dvc") if path.is_file()]:
@@ -84,36 +76,13 @@ def settings(study: Study, record: GitRecord) -> dict[str, Any]:
     return record.params
 
 
-def cloned(project: Project, commit: str, folder: Path) -> Path:
-    """The project at a commit, in a clone that takes the objects of git and DVC from it. Returns its root."""
-    place = folder / "repository"
-    top = project.git.run("rev-parse", "--show-toplevel")
-    project.git.run("clone", "--quiet", "--shared", "--no-checkout", "--", top, str(place))
-    project.git.run("-C", str(place), "checkout", "--quiet", "--detach", commit)
-    root = place / project.git.prefix
-    local = ConfigParser(interpolation=None)
-    local.read(project.root / ".dvc" / "config.local", encoding="utf-8")
-    local["cache"] = {**(local["cache"] if "cache" in local else {}), "dir": str(project.store.cache.parents[1].absolute())}
-    with (root / ".dvc" / "config.local").open("w", encoding="utf-8") as file:
-        local.write(file)
-    return root
-
-
 def dvc(root: Path, record: GitRecord, *arguments: str, check: bool = True) -> None:
     """A DVC command as experiments are run by. Raises UserError with the last lines that it printed."""
-    run(root, sys.executable, "-m", "dvc", *arguments, check=check, baseline=record.baseline, name=record.name)
-
-
-def run(root: Path, *command: str, check: bool = True, baseline: str = "", name: str = "") -> None:
-    """A command in the clone. Raises UserError."""
-    environment = {**os.environ, "DVC_ROOT": str(root), "DVC_EXP_BASELINE_REV": baseline, "DVC_EXP_NAME": name}
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    done = subprocess.run(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    named = {"DVC_ROOT": str(root), "DVC_EXP_BASELINE_REV": record.baseline, "DVC_EXP_NAME": record.name}
+    done = clone.python(root, "-m", "dvc", *arguments, **named)
     if check and done.returncode:
         told = "\n".join(done.stdout.strip().splitlines()[-TAIL:])
-        raise UserError(f"{name or 'the clone'} did not come to its end again:\n{told}")
+        raise UserError(f"{record.name} did not come to its end again:\n{told}")
 
 
 def outcome(study: Study, root: Path, record: GitRecord) -> Again:

@@ -23,12 +23,13 @@ from lab.analysis import verdict
 from lab.analysis.estimates import IMAGES
 from lab.design import design_file
 from lab.errors import UserError
+from lab.git import BAD
 from lab.records import per_item, studies
 from lab.records.commit import PARAMS
 from lab.records.git_record import GitRecord
 from lab.records.project import Project
 from lab.report import report
-from lab.review import allowed, evidence, runs
+from lab.review import allowed, earlier, evidence, runs
 from lab.review.branch import PREFIX, REMOTE, newest
 from lab.review.comment import MOST, summary
 from lab.review.differences import differences, first_number
@@ -46,7 +47,10 @@ __all__ = ["MOST", "Result", "check"]
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found: the disagreements, a sentence each, and a summary in Markdown for the pull request."""
+    """What a check found: the disagreements, a sentence each, and a summary in Markdown for the pull request.
+
+    Without a summary there was nothing to check: the branch brings no report and no results.
+    """
 
     problems: list[str]
     summary: str
@@ -102,6 +106,7 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
     judged = verdict.judge(study, per_item.read(study))
     problems = [
         *(problem for record in experiments(study) for problem in of_experiment(record)),
+        *unsigned(study, target),
         *runs.unborn(study, main),
         *runs.off_plan(study),
         *runs.mismeasured(study),
@@ -110,8 +115,12 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
         *swapped(study, beside),
     ]
     drawn = list(differences(study, judged, path, has_items))
-    told = summary(study, judged, target, main, [*problems, *drawn], has_items, only_drawn=bool(drawn) and not problems)
-    return Result([*problems, *drawn], told)
+    only_drawn = bool(drawn) and not problems and main is not None
+    if only_drawn and main and (then := earlier.drawn_by(study, target, main, drawn)):
+        note = f"Its report is the one that the default branch's code of {then[:7]} draws; today's draws another."
+        return Result([], summary(study, judged, target, main, [], has_items, [note]))
+    notes = [f"Where what draws reports has changed since, lab review {name} draws it anew."] if only_drawn else []
+    return Result([*problems, *drawn], summary(study, judged, target, main, [*problems, *drawn], has_items, notes))
 
 
 # What is checked
@@ -217,6 +226,14 @@ def of_experiment(record: GitRecord) -> Iterator[str]:
     yield from runs.mistimed(record)
 
 
+def unsigned(study: Study, target: str) -> Iterator[str]:
+    """Signatures that don't fit what they stand below."""
+    commits = [target, *(record.commit for record in study.finished)]
+    for commit, (judged, by) in study.project.git.signatures(commits).items():
+        if judged == BAD:
+            yield f"the signature of {commit[:7]}, by {by}, is not that of what it signs"
+
+
 def applied(study: Study, target: str) -> Iterator[str]:
     """Results on the branch that are not the ones of the experiment whose params it has."""
     project = study.project
@@ -261,7 +278,7 @@ def unreported(project: Project, main: str, found: set[str], others: set[str]) -
         written = allowed.outputs(project, main, project.commit(target).params)
         results = sorted(path for path in others if allowed.is_result(path, written))
         if not results:
-            return Result([], "The branch brings no report and no results: there is nothing to check.\n")
+            return Result([], "")
         if others - {*results}:
             told = f"**Not checked:** {', '.join(results)}. They come with changes of what makes them, and no report:"
             return Result([], f"{told} `dvc repro` on the branch shows whether they come out.\n")
