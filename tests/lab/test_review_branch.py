@@ -545,7 +545,10 @@ def test_two_who_ran_the_same_on_one_commit(shared: Path, tmp_path: Path) -> Non
         second.call("sh", "-c", command)
     assert git(second, "rev-parse", "my-small") == kept
     lab(second, "review", "small", "--push")
-    assert git(first, "ls-remote", "origin", "refs/heads/exp/small") and verify.check(second.project(), "small").problems == []
+    assert (
+        git(first, "ls-remote", "origin", "refs/heads/exp/small")
+        and verify.check(second.project(), "small").problems == []
+    )
 
 
 def test_a_damaged_file_is_pushed_to_nobody(shared: Path, tmp_path: Path) -> None:

@@ -274,7 +274,9 @@ def test_results_without_a_report_are_an_experiments(forger: Forger) -> None:
     index = pygit2.Index()
     index.read_tree(tree)
     for path in ("designs/large.yaml",):
-        index.add(pygit2.IndexEntry(path, forger.git.create_blob(forger.text(path, forger.main).encode()), FileMode.BLOB))
+        index.add(
+            pygit2.IndexEntry(path, forger.git.create_blob(forger.text(path, forger.main).encode()), FileMode.BLOB)
+        )
     index.remove_all(["data/.gitignore"])
     honest = str(forger.git.create_commit(None, who, who, "a run", index.write_tree(forger.git), parents))
     assert forger.found(honest) == []
@@ -321,7 +323,9 @@ def test_a_result_that_its_lock_does_not_have_is_named(
 ) -> None:
     commit = forger.experiment("0.5", 1)[1]
     said = forger.found(forger.replace({path: change(forger.text(path, commit))}))
-    assert any(problem.startswith(f"{path} of ") and "is not what its dvc.lock says" in problem for problem in said), said
+    assert any(problem.startswith(f"{path} of ") and "is not what its dvc.lock says" in problem for problem in said), (
+        said
+    )
 
 
 def test_what_its_lock_says_has_to_hang_together(forger: Forger) -> None:
@@ -331,7 +335,9 @@ def test_what_its_lock_says_has_to_hang_together(forger: Forger) -> None:
     text, other = forger.text("dvc.lock", commit), md5(b"another model")
     (forger.project.root / ".dvc" / "storage").mkdir(exist_ok=True)  # a remote that can be asked
     everywhere = forger.found(forger.replace({"dvc.lock": text.replace(model["md5"], other).encode()}))
-    assert any(problem.startswith("models/model.pt of ") and "neither in DVC's cache" in problem for problem in everywhere)
+    assert any(
+        problem.startswith("models/model.pt of ") and "neither in DVC's cache" in problem for problem in everywhere
+    )
     once = forger.found(forger.replace({"dvc.lock": text.replace(model["md5"], other, 1).encode()}))
     assert any("the stage infer has not run with its settings and its inputs" in problem for problem in once), once
     code = md5(forger.text("src/stand_in.py", commit).encode())
@@ -347,7 +353,9 @@ def test_settings_are_those_of_the_plan(forger: Forger) -> None:
     params = yaml.safe_load(forger.text("params.yaml", commit))
     params["training"]["max_epochs"] = 99
     said = forger.found(forger.replace({"params.yaml": yaml.safe_dump(params).encode()}))
-    assert any("ran with training.max_epochs=99, where the design gives 0.5, seed 1: " in problem for problem in said), said
+    assert any(
+        "ran with training.max_epochs=99, where the design gives 0.5, seed 1: " in problem for problem in said
+    ), said
 
 
 def test_a_baseline_of_ones_own_comes_along_and_is_named(forger: Forger) -> None:
@@ -379,7 +387,9 @@ def test_a_commit_is_no_run(forger: Forger) -> None:
 def test_a_second_run_of_a_seed_is_listed(forger: Forger) -> None:
     ref, commit = forger.experiment("0.5", 1)
     better = forge_metric(forger.text("metrics/infer.json", commit))
-    lucky = forger.commit(with_lock(forger.text("dvc.lock", commit), "metrics/infer.json", better), commit, [forger.baseline])
+    lucky = forger.commit(
+        with_lock(forger.text("dvc.lock", commit), "metrics/infer.json", better), commit, [forger.baseline]
+    )
     forger.git.references.create(f"{ref}_again", pygit2.Oid(hex=lucky))
     result = verify.check(forger.project.project(), None, forger.reviewed())
     name = ref.rpartition("/")[2]

@@ -30,8 +30,9 @@ def of(project: Project, commit: str) -> Iterator[Path]:
         root = copy / project.git.prefix
         local = ConfigParser(interpolation=None)
         local.read(project.root / ".dvc" / "config.local", encoding="utf-8")
-        cache = str(project.store.cache.parents[1].absolute())
-        local["cache"] = {**(local["cache"] if "cache" in local else {}), "dir": cache}
+        if not local.has_section("cache"):
+            local.add_section("cache")
+        local.set("cache", "dir", str(project.store.cache.parents[1].absolute()))
         with (root / ".dvc" / "config.local").open("w", encoding="utf-8") as file:
             local.write(file)
         yield root
@@ -41,5 +42,6 @@ def python(root: Path, *arguments: str, **variables: str) -> subprocess.Complete
     """A Python process there, which imports the code that lies there; both streams are its `stdout`."""
     environment = {**os.environ, "PYTHONPATH": str(root / "src"), **variables}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.run([sys.executable, *arguments], cwd=root, env=environment, text=True, check=False, **streams)
+    command = [sys.executable, *arguments]
+    out, err = subprocess.PIPE, subprocess.STDOUT
+    return subprocess.run(command, cwd=root, env=environment, stdout=out, stderr=err, text=True, check=False)

@@ -1,8 +1,8 @@
 """A design's answer brought to where others work: first the data, then the experiments and the branch.
 
 With the experiments go those of the same design that they have taken the place of: a reviewer sees how often a seed was
-tried. In this order nobody finds an experiment whose model is not there. git pushes branch and experiments together or not at
-all, and never over what somebody else has pushed.
+tried. In this order nobody finds an experiment whose model is not there. git pushes branch and experiments together or
+not at all, and never over what somebody else has pushed.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def drawn(study: Study, count: int) -> list[GitRecord]:
     for record in finished.values():
         if head is None or not git.is_ancestor(record.baseline, head):
             raise UserError(
-                f"{record.name} started from {record.baseline[:7]}, whose code would be run here, and which is not in the "
-                f"history of what is checked out. Where you trust it: git switch --detach {record.baseline[:7]}"
+                f"{record.name} started from {record.baseline[:7]}, which is not in the history of what is checked "
+                f"out: its code would be run here. Where you trust it: git switch --detach {record.baseline[:7]}"
             )
     return random.SystemRandom().sample([*finished.values()], min(count, len(finished)))
 

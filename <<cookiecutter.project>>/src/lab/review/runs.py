@@ -54,13 +54,19 @@ def mistimed(record: GitRecord) -> Iterator[str]:
         epochs = (note.get("used") or {}).get("epochs") or []
         last = max((datetime.fromisoformat(row["ended"]).astimezone(UTC) for row in epochs), default=ended)
         if ended > made + CLOCKS or last > ended + CLOCKS:
-            than = f"its commit was made at {made:%F %T}" if ended > made + CLOCKS else f"its last epoch did at {last:%F %T}"
+            than = (
+                f"its commit was made at {made:%F %T}"
+                if ended > made + CLOCKS
+                else f"its last epoch did at {last:%F %T}"
+            )
             yield f"{record.name}: its stage {stage} ended at {ended:%F %T} UTC by its own note, and {than}"
 
 
 def wrong(content: Commit, entry: dict[str, Any], is_folder: bool) -> bool:
     """Whether git has a file, or where `is_folder` a folder, of another MD5 hash than dvc.lock says."""
     path, said = str(entry.get("path")), entry.get("md5")
+    if said is None:  # DVC has no hash of it, or one of another kind
+        return False
     file = content.git.read(content.rev, path)
     if file is not None:
         return md5(file) != said
