@@ -24,9 +24,6 @@ EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
 KINDS = {0: "gone", int(FileMode.BLOB_EXECUTABLE): "executable", int(FileMode.LINK): "a link"}
 KINDS |= {int(FileMode.COMMIT): "another repository (a submodule)"}
-BAD = "BAD"
-SIGNED = {"G": "good", "U": "good, of a key that nobody here vouches for", "B": BAD, "E": "not checkable here"}
-SIGNED |= {"X": "good, but expired", "Y": "by an expired key", "R": "by a revoked key"}
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
 
@@ -206,27 +203,6 @@ class Repository:
         if self.prefix.name:
             return {os.path.relpath(name, self.prefix): mode for name, mode in names.items()}
         return names
-
-    def signatures(self, commits: Iterable[str]) -> dict[str, tuple[str, str]]:
-        """Of each commit that is signed: how git judges that (of `SIGNED`), and by whom, as git knows the key."""
-        signed = [commit for commit in dict.fromkeys(commits) if self._commit(commit).gpg_signature[0]]
-        if not signed:
-            return {}
-        told = self.call("log", "--no-walk=unsorted", "--format=%H%x09%G?%x09%GS%x09%GK", *signed).stdout
-        rows = (line.split("\t") for line in told.splitlines())
-        return {
-            commit: (SIGNED.get(judged, "not checkable here"), name or key or "an unknown key")
-            for commit, judged, name, key in rows
-        }
-
-    def signed_tags(self, commit: str) -> dict[str, bool]:
-        """The signed tags of a commit, and whether git finds the signature good."""
-        tags: dict[str, bool] = {}
-        for ref in self._git.references:
-            tag = self._git[self._git.references[ref].target] if ref.startswith("refs/tags/") else None
-            if isinstance(tag, pygit2.Tag) and str(tag.target) == commit and "-----BEGIN " in (tag.message or ""):
-                tags[ref.removeprefix("refs/tags/")] = self.says_yes("verify-tag", ref)
-        return tags
 
     def _commit(self, commit: str) -> pygit2.Commit:
         return self._git[commit].peel(pygit2.Commit)

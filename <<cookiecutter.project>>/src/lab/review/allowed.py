@@ -13,8 +13,11 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from lab import markdown
+from lab.contract import FILE as CONTRACT
+from lab.design.design_file import FOLDER
 from lab.git import KINDS, PLAIN
-from lab.records.commit import LOCK, PARAMS
+from lab.records.commit import LOCK, PARAMS, PIPELINE
 from lab.report import report
 from lab.review import evidence
 
@@ -73,6 +76,24 @@ def reports(git: Repository, main: str, commit: str) -> tuple[set[str], set[str]
 # The branch
 
 
+def unreadable(project: Project, main: str, commit: str) -> Iterator[str]:
+    """What a branch brings that lies where neither reports nor designs nor results do, where it has a contract or a
+    pipeline of its own: with these nothing of it is read any further."""
+    files = brought(project.git, main, commit)
+    if not {CONTRACT, PIPELINE} & files.keys():
+        return
+    written = outputs(project, main, project.commit(main).params)
+    for path in sorted(files):
+        if not (path.startswith((f"{report.FOLDER}/", f"{FOLDER}/")) or is_result(path, written)):
+            yield said(path, files[path])
+
+
+def said(path: str, mode: int) -> str:
+    """What is said of a file that a branch has no business with."""
+    state = {0: "gone", PLAIN: "changed"}.get(mode, KINDS.get(mode, "changed"))
+    return f"{path} is {state} against the default branch: a review branch brings results, report and design"
+
+
 def foreign(study: Study, main: str, commit: str) -> Iterator[str]:
     """What a branch brings beside results, report and design; also what one of its commits had, and a later one took
     back.
@@ -86,15 +107,14 @@ def foreign(study: Study, main: str, commit: str) -> Iterator[str]:
 
     def wrong(path: str, mode: int) -> str:
         if not (path == study.path or is_result(path, written) or is_reports(path, report.name(study), carried)):
-            state = {0: "gone", PLAIN: "changed"}.get(mode, KINDS.get(mode, "changed"))
-            return f"{path} is {state} against the default branch: a review branch brings results, report and design"
+            return said(path, mode)
         return "" if mode in (0, PLAIN) else f"{path} is {KINDS.get(mode, 'no file')}: expected a plain file"
 
     told = set()
     for path, mode in sorted(brought(git, main, commit).items()):
-        if said := wrong(path, mode):
+        if problem := wrong(path, mode):
             told.add(path)
-            yield said
+            yield problem
     for earlier in git.commits_since([main, study.commit], commit)[1:]:
         for path, mode in sorted(brought(git, main, earlier).items()):
             if path not in told and wrong(path, mode):
@@ -142,7 +162,11 @@ def keeps_outputs(git: Repository, record: GitRecord, path: str, written: Collec
 # What is said of it
 
 
-def harmless(text: object, lines: bool = False) -> str:
-    """A text from outside, for a comment in Markdown: no markup, nobody called by @, on one line unless `lines`."""
-    clean = str(text) if lines else " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:500]
-    return clean.replace("&", "&amp;").replace("<", "&lt;").replace("@", "@\u200b")
+def harmless(text: object) -> str:
+    """A text from outside, for a comment: one line without markup that calls nobody."""
+    return uncalled(markdown.plain(text)[:500])
+
+
+def uncalled(text: str) -> str:
+    """A text in which no @name calls somebody."""
+    return text.replace("@", "@\u200b")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from lab import markdown
 from lab.nested_keys import flat
-from lab.report import markdown, sections
-from lab.review import runs
-from lab.review.allowed import harmless
+from lab.report import sections
+from lab.review import runs, signatures
+from lab.review.allowed import harmless, uncalled
 from lab.review.branch import left
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def summary(
         "",
         *(f"- {harmless(reason)}" for reason in judged.reasons),
         "",
-        harmless(sections.table(study, judged), lines=True),
+        uncalled(sections.table(study, judged)),
         "",
         *conclusion(study, problems, has_items),
         "",
@@ -45,7 +46,7 @@ def summary(
     ]
     for kind, table in tables(study, target).items():
         if table:
-            shown = harmless(markdown.table(["file", kind, "baseline", "branch"], table, texts=(0, 1)), lines=True)
+            shown = uncalled(markdown.table(["file", kind, "baseline", "branch"], table, texts=(0, 1)))
             parts += ["", f"<details><summary>{kind} against the baseline</summary>", "", shown, "", "</details>"]
     return "\n".join(parts) + "\n"
 
@@ -87,20 +88,8 @@ def notes(study: Study, target: str, main: str | None) -> Iterator[str]:
         )
     if runs.nowhere(study) is None:
         yield "DVC's remote can't be read from here: whether it has the runs' models and data was not looked at."
-    yield from signatures(study, target)
+    yield from signatures.notes(study, target)
     yield f"That the runs were carried out is not to be seen in git: lab review {name} --rerun 2 repeats two of them."
-
-
-def signatures(study: Study, target: str) -> Iterator[str]:
-    """Who has signed the branch's last commit, the baseline, the runs and their tags, where somebody has."""
-    git = study.project.git
-    named = {target: "the branch", study.commit: "the baseline"}
-    named |= {record.commit: record.name for record in study.finished if record.commit not in named}
-    for commit, (judged, by) in git.signatures(named).items():
-        yield f"Signed: {named[commit]} ({commit[:7]}), by {by}: {judged}"
-    for commit in (target, study.commit):
-        for tag, is_good in git.signed_tags(commit).items():
-            yield f"Signed: the tag {tag} of {commit[:7]}: {'good' if is_good else 'not to be verified here'}"
 
 
 def tables(study: Study, target: str) -> dict[str, list[tuple[str, str, Any, Any]]]:

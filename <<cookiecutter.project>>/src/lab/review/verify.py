@@ -23,13 +23,12 @@ from lab.analysis import verdict
 from lab.analysis.estimates import IMAGES
 from lab.design import design_file
 from lab.errors import UserError
-from lab.git import BAD
 from lab.records import per_item, studies
 from lab.records.commit import PARAMS
 from lab.records.git_record import GitRecord
 from lab.records.project import Project
 from lab.report import report
-from lab.review import allowed, earlier, evidence, runs
+from lab.review import allowed, earlier, evidence, runs, signatures
 from lab.review.branch import PREFIX, REMOTE, newest
 from lab.review.comment import MOST, summary
 from lab.review.differences import differences, first_number
@@ -72,6 +71,8 @@ def check(project: Project, name: str | None = None, commit: str | None = None) 
     if name is not None and name.endswith(".yaml"):
         name = design_file.read(Path(name), project.contract).name
     target, main = compared(project, name, commit)
+    if foreign := list(allowed.unreadable(project, main, target)) if main else []:
+        return refused(foreign)
     if name is None and main is not None:
         found, others = allowed.reports(project.git, main, target)
         if len(found) != 1 or not NAMED.fullmatch(next(iter(found))):
@@ -106,7 +107,7 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
     judged = verdict.judge(study, per_item.read(study))
     problems = [
         *(problem for record in experiments(study) for problem in of_experiment(record)),
-        *unsigned(study, target),
+        *signatures.broken(study, target),
         *runs.unborn(study, main),
         *runs.off_plan(study),
         *runs.mismeasured(study),
@@ -224,14 +225,6 @@ def of_experiment(record: GitRecord) -> Iterator[str]:
     """Where an experiment's commit disagrees with itself."""
     yield from runs.disagreements(record)
     yield from runs.mistimed(record)
-
-
-def unsigned(study: Study, target: str) -> Iterator[str]:
-    """Signatures that don't fit what they stand below."""
-    commits = [target, *(record.commit for record in study.finished)]
-    for commit, (judged, by) in study.project.git.signatures(commits).items():
-        if judged == BAD:
-            yield f"the signature of {commit[:7]}, by {by}, is not that of what it signs"
 
 
 def applied(study: Study, target: str) -> Iterator[str]:
