@@ -93,7 +93,8 @@ class Execution:
             if mark.exists() and mark.stat().st_mtime > self.began:
                 raise Stopped
             if any(replicate.status == QUEUED for replicate in active):
-                self.backend.start(min(self.jobs, len(active)))
+                with self.backend.alone():  # no worker begins while lab gc frees data
+                    self.backend.start(min(self.jobs, len(active)))
             if time.monotonic() - self.checked > CHECK:
                 self._repair()
             time.sleep(POLL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -43,6 +44,7 @@ class Project:
         tracked: Callable[[str], str | None] | None = None,
     ):
         self.root, self.pending, self.tracked = root, pending, tracked
+        self._elsewhere: str | None = None
         self._commits: dict[str, Commit] = {}
         self._contracts: dict[str, Contract] = {}
         self._pipelines: dict[str | None, Pipeline] = {}
@@ -70,9 +72,18 @@ class Project:
     @property
     def head(self) -> str | None:
         """The commit that is checked out; None before the first one, and without a repository."""
+        if self._elsewhere:
+            return self._elsewhere
         with suppress(NoRepository):
             return self.git.head
         return None
+
+    def at(self, commit: str) -> Project:
+        """The project as it is read where another commit is checked out. What commits say is kept for both."""
+        other = copy.copy(self)
+        other._elsewhere = commit
+        other.refresh()
+        return other
 
     def commit(self, rev: str) -> Commit:
         """What a commit says, by its full hash."""
