@@ -74,7 +74,8 @@ def of_git(project: Project) -> Iterator[Need]:
     git = project.git
     for text in git.versions(".dvc"):
         yield from ((md5, "data and champions that git tracks") for md5 in hashes(text))
-    for path in git.run("ls-files", "--cached", "--others", "--exclude-standard", "*.dvc", f"*{LOCK}").splitlines():
+    listed = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.dvc", f"*{LOCK}")
+    for path in filter(None, listed.split("\0")):
         with suppress(OSError):  # deleted, and not committed yet
             text = (project.root / path).read_text(encoding="utf-8")
             yield from ((md5, "the work tree") for md5 in hashes(text))
