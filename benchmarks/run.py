@@ -67,6 +67,8 @@ def make(folder: Path, files: int) -> Trivial:
     project.call("dvc", "exp", "run", "-S", "lr=0.5", "infer")
     project.call("git", "reset", "-q", "--hard")
     project.call("git", "clean", "-q", "-d", "--force")
+    project.lab("run", design(project, [0.6]), "--force")  # it tests itself once for each version of DVC
+    reap()
     return project
 
 
@@ -75,9 +77,9 @@ def rates(number: int) -> list[float]:
     return [round(0.001 * (i + 1), 4) for i in range(number)]
 
 
-def design(project: Trivial, number: int) -> str:
+def design(project: Trivial, rates: list[float]) -> str:
     """The name of a committed design with these rates."""
-    sweep = {"strategy": "grid", "parameters": {"lr": rates(number)}}
+    sweep = {"strategy": "grid", "parameters": {"lr": rates}}
     content = {"kind": "sweep", "type": "train", "title": "Which?", "seeds": [0], "sweep": sweep}
     (project.root / "designs").mkdir(exist_ok=True)
     (project.root / "designs" / "rates.yaml").write_text(yaml.safe_dump(content))
@@ -135,28 +137,29 @@ def exp_run(project: Trivial, number: int, jobs: int) -> Callable[[], None]:
 def queue_start(project: Trivial, number: int, jobs: int) -> Callable[[], None]:
     """DVC's queue, filled before."""
     project.call("dvc", "exp", "run", "--queue", "-S", f"lr={','.join(map(str, rates(number)))}", "infer")
-    return lambda: until_done(project, number + 1, lambda: project.call("dvc", "queue", "start", "-j", str(jobs)))
+    return lambda: until_done(project, number, lambda: project.call("dvc", "queue", "start", "-j", str(jobs)))
 
 
 def lab_run(*options: str) -> Callable[[Trivial, int, int], Callable[[], None]]:
     """`lab run` of a design, with options."""
 
     def way(project: Trivial, number: int, jobs: int) -> Callable[[], None]:
-        path = design(project, number)
+        path = design(project, rates(number))
         return lambda: until_done(
-            project, number + 1, lambda: project.lab("run", path, "--force", "-j", str(jobs), *options)
+            project, number, lambda: project.lab("run", path, "--force", "-j", str(jobs), *options)
         )
 
     return way
 
 
 def until_done(project: Trivial, experiments: int, command: Callable[[], object]) -> None:
-    """Carry out a command, and wait until so many experiments are there."""
+    """Carry out a command, and wait until so many more experiments are there."""
+    before = finished(project)
     command()
     until = time.monotonic() + LIMIT
-    while finished(project) < experiments:
+    while (done := finished(project) - before) < experiments:
         if time.monotonic() > until:
-            sys.exit(f"{finished(project)} of {experiments} experiments after {LIMIT:.0f} s, in {project.root}")
+            sys.exit(f"{done} of {experiments} experiments after {LIMIT:.0f} s")
         time.sleep(0.05)
 
 
@@ -190,10 +193,15 @@ def measured(work: Callable[[], None]) -> Times:
     before, started = cpu(), time.perf_counter()
     work()
     wall = time.perf_counter() - started
-    with suppress(ChildProcessError):
-        while True:  # workers that wait for more
-            os.waitpid(-1, 0)
+    reap()
     return {"wall": wall, "cpu": cpu() - before}
+
+
+def reap() -> None:
+    """Wait for workers that wait for more."""
+    with suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 def cpu() -> float:
@@ -241,7 +249,7 @@ def queueing(base: Trivial, number: int, folder: Path) -> dict[str, Times]:
     for name, way in {"lab queue": lab, "one call": one_call, "shell loop": loop}.items():
         place = Path(tempfile.mkdtemp(dir=folder))
         project = trivial.copied(base, place / "project")
-        design(project, number)
+        design(project, rates(number))
         found[name] = measured(lambda: way(project))  # noqa: B023
         queued = len(list((project.root / ".dvc" / "tmp" / "exps" / "celery" / "broker" / "in").iterdir()))
         assert queued == number, f"{name} queued {queued} of {number}"

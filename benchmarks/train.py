@@ -107,7 +107,8 @@ print(json.dumps(stamps))
 
 NETWORK = """
 import atexit, functools, json, os, time
-import torch
+import sys, torch
+optimizer = sys.modules["torch.optim.optimizer"]
 depth, total, notes = 0, 0.0, []
 def watched(call, counts=lambda given: True):
     @functools.wraps(call)
@@ -127,14 +128,25 @@ OTHERS = ("torchvision.transforms", "torchmetrics")  # modules by form alone
 is_network = lambda given: not type(given[0]).__module__.startswith(OTHERS)
 torch.nn.Module.__call__ = watched(torch.nn.Module.__call__, is_network)
 torch.Tensor.backward = watched(torch.Tensor.backward)
-make = torch.optim.Optimizer.__init__
-def init(self, *given, **named):
-    make(self, *given, **named)
-    self.step = watched(self.step)
-torch.optim.Optimizer.__init__ = init
+def before(*given):  # an optimizer's step, in which Lightning has all of a batch
+    global depth, began
+    if not depth:
+        depth, began = 2, time.time()
+def after(*given):
+    global depth, total
+    if depth == 2:
+        depth, ended = 0, time.time()
+        total += ended - began
+        notes.append((ended, total))
+optimizer.register_optimizer_step_pre_hook(before)
+optimizer.register_optimizer_step_post_hook(after)
 atexit.register(lambda: open(os.environ["NETWORK_NOTES"], "w").write(json.dumps(notes)))
 """
-STAGE = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+STAGE = """
+import runpy, sys
+sys.argv, sys.path[0] = sys.argv[1:], "src"
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def per_epoch(stamps: list[float]) -> float:
@@ -147,8 +159,11 @@ def ours(project: Path, *overrides: str, notes: Path | None = None) -> list[floa
     shutil.rmtree(project / ".cache" / "train", ignore_errors=True)
     settings = [f"training.max_epochs={EPOCHS}", *overrides]
     command = [sys.executable, *(["-c", NETWORK + STAGE] if notes else []), "src/train.py", *settings]
-    environment = os.environ | {"NETWORK_NOTES": str(notes)}
-    subprocess.run(command, cwd=project, check=True, capture_output=True, env=environment)
+    # Our stage sets its threads before it imports torch, which the notes do first.
+    environment = os.environ | (QUIET if notes else {}) | {"NETWORK_NOTES": str(notes)}
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"src/train.py failed:\n{done.stderr}")
     (record,) = yaml.safe_load((project / "effective" / "train.yaml").read_text())
     return [datetime.fromisoformat(epoch["ended"]).timestamp() for epoch in record["used"]["epochs"]]
 
