@@ -292,6 +292,7 @@ def main() -> None:
         for files in arguments.files:
             base = make(folder / str(files), files)
             found["runs"][str(files)] = runs(base, arguments.runs, arguments.rounds, folder)
+            arguments.json.write_text(json.dumps(found, indent=2) + "\n")  # a long night may be cut short
         for number in arguments.queue:
             base = make(folder / f"queue-{number}", 2)
             found["queueing"][str(number)] = queueing(base, number, folder)
