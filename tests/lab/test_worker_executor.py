@@ -205,7 +205,7 @@ def test_a_stage_that_writes_to_its_data_spoils_only_its_own_run(kind: str, tmp_
         spoilt, _ = carry_out(checkout, "spoilt", {"params.yaml": b"spoil: 1\nlr: 2\n"})
         assert read(root, spoilt, "dvc.lock") != read(root, first, "dvc.lock")
         if kind != "copy":  # through a link it is DVC's cache itself that was written to: DVC takes it for new data
-            with pytest.raises(Unsupported, match="raw.dvc: its data has changed"):
+            with pytest.raises(Unsupported, match="its data has changed|is a symbolic link"):
                 carry_out(checkout, "again", {"params.yaml": b"spoil: 0\nlr: 3\n"})
             return
         again, _ = carry_out(checkout, "again", {"params.yaml": b"spoil: 0\nlr: 3\n"})
