@@ -271,3 +271,29 @@ def test_the_page_shows_what_there_is_and_nothing_from_outside_is_markup(tmp_pat
     for title in ("Findings", "Classes", "Sizes of images", "Sizes of boxes", "Samples"):
         assert f"<h2>{title}</h2>" in page
     assert page.count("<img ") == 5 + 5
+
+
+# ---- small files that stand for much ------------------------------------------------------------------------------
+
+
+def test_a_huge_image_is_told_as_what_it_is(tmp_path: Path) -> None:
+    """Not as a corrupt one, and without decoding it; whoever has the memory raises the limit."""
+    root = make_yolo(tmp_path / "mine", {"train": 8})
+    huge = root / "images" / "train" / "train0.png"
+    assert huge.exists()
+    Image.new("1", (14000, 14000)).save(huge)
+    found = refusal(tmp_path / "out", "yolo", path=str(root))
+    assert f"Images of more than 178 megapixels: 1 ({huge} (196)" in found and "data.source.max_megapixels=" in found
+    assert "orrupt" not in found
+    assert places(tmp_path / "out", "large_images") == [f"{huge} (196)"]
+    Image.new("L", (40, 30), 9).save(huge)
+    assert "more than 0.001 megapixels" in refusal(tmp_path / "less", "yolo", path=str(root), max_megapixels=0.001)
+    assert images_of(run(tmp_path / "more", "yolo", path=str(root), max_megapixels=500)) == 8
+
+
+def test_aliases_in_a_data_yaml_fill_no_memory(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "mine", {"train": 8})
+    lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 10)}]" for n in range(9)]
+    (root / "data.yaml").write_text("\n".join([*lines, "names: *a8", "train: images/train"]))
+    found = refusal(tmp_path / "out", "yolo", path=str(root))
+    assert "data.yaml is no readable YAML: its aliases stand for more than 100,000 values" in found

@@ -20,7 +20,8 @@ from .errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
 # What Pillow raises for a damaged file; ImportError where Ultralytics, once imported, tries a plugin for HEIF on it.
-UNREADABLE = (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
+Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be raised, and tells it from damage
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lab.cli.app import ROOT, DesignName, app, open_project
+from lab.cli.app import ROOT, DesignName, app, open_project, typed
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def results(
         raise UserError("expected one of --csv, --json and --markdown at most")
     study = studies.read(open_project(), design)
     if not study.records:
-        print(f"lab: {elsewhere(study)}", file=sys.stderr)
+        print(f"lab: {typed(elsewhere(study))}", file=sys.stderr)
     if as_json:
         print(json.dumps(frame.arranged(study, sort), ensure_ascii=False, indent=1))
     elif as_csv:
@@ -83,8 +83,8 @@ def judge(design: str) -> tuple[Study, Verdict]:
     studies.check_measured(study)
     if not evidence.bring(study, ROOT / report.FOLDER / report.name(study)):
         print(
-            f"lab: what was said of each test {study.contract.item} is neither in DVC's cache nor on its remote: the "
-            "intervals that follow from it are left out",
+            f"lab: what was said of each test {study.contract.item} is neither in DVC's cache nor on its remote "
+            "(lab gc frees what no verdict of now is made of): the intervals that follow from it are left out",
             file=sys.stderr,
         )
     return study, verdict.judge(study, per_item.read(study))

@@ -19,13 +19,16 @@ from lab.errors import UserError
 if TYPE_CHECKING:
     import optuna
 
+    from lab.contract import Contract
+    from lab.contract.metrics import Direction
+
 MOST_REPEATS = 100  # combinations in a row that were there before or that constraints forbid, before the search ends
 
 
 class Search:
     """The study of a design. `trials` are the combinations chosen so far, the open ones of the last `ask` included."""
 
-    def __init__(self, design: SweepDesign):
+    def __init__(self, design: SweepDesign, contract: Contract):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -33,8 +36,7 @@ class Search:
         self.trials: list[Levels] = []
         self._open: list[optuna.trial.Trial] = []
         self._values: dict[tuple[str, ...], float | None] = {}
-        direction = design.hypothesis.direction if design.hypothesis else "maximize"
-        self._study = optuna.create_study(direction=direction, sampler=_sampler(design))
+        self._study = optuna.create_study(direction=_direction(design, contract), sampler=_sampler(design))
 
     def ask(self) -> list[Levels]:
         """The next combinations, at most `parallel`; none when max_runs are reached or there are no more."""
@@ -70,12 +72,22 @@ class Search:
         self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
 
 
-def replay(design: SweepDesign, results: Callable[[list[Levels]], list[float | None] | None]) -> list[Levels]:
+def _direction(design: SweepDesign, contract: Contract) -> Direction:
+    """What to look for: as the hypothesis says or, without one, as the contract does of the metric that matters."""
+    if design.hypothesis:
+        return design.hypothesis.direction
+    main = contract.main_metrics(contract.types[design.type])
+    return (contract.metric(main[0]).direction if main else None) or "maximize"
+
+
+def replay(
+    design: SweepDesign, contract: Contract, results: Callable[[list[Levels]], list[float | None] | None]
+) -> list[Levels]:
     """The combinations chosen so far, those that are open included.
 
     `results` says what came out of the latest of the given combinations, and None while one of them is open.
     """
-    search = Search(design)
+    search = Search(design, contract)
     while batch := search.ask():
         values = results(search.trials)
         if values is None:

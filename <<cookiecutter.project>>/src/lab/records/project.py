@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
 from lab.design.plan import run_key
 from lab.errors import UserError
-from lab.git import Repository
+from lab.git import NoRepository, Repository
 from lab.records.commit import LOCK, PARAMS, Commit
 from lab.records.git_record import GitRecord
 from lab.records.pending import Pending
@@ -31,6 +32,7 @@ class Project:
         root: its folder.
         pending: tells what the backend has queued, running, or failed.
         tracked: gives the commit of a model that only a tracking server knows by that name; None for any other.
+        at: the commit to read it at, in place of the one that is checked out; code and data are the work tree's.
 
     Raises:
         UserError: it has no contract; where git is asked for more than HEAD, it is in no repository.
@@ -41,8 +43,9 @@ class Project:
         root: Path,
         pending: Callable[[], list[Pending]] = list,
         tracked: Callable[[str], str | None] | None = None,
+        at: str | None = None,
     ):
-        self.root, self.pending, self.tracked = root, pending, tracked
+        self.root, self.pending, self.tracked, self._at = root, pending, tracked, at
         self._commits: dict[str, Commit] = {}
         self._contracts: dict[str, Contract] = {}
         self._pipelines: dict[str | None, Pipeline] = {}
@@ -69,10 +72,19 @@ class Project:
 
     @property
     def head(self) -> str | None:
-        """The commit that is checked out; None before the first one, and without a repository."""
-        with suppress(UserError):
+        """The commit that it is read at; None before the first one, and without a repository."""
+        if self._at is not None:
+            return self._at
+        with suppress(NoRepository):
             return self.git.head
         return None
+
+    def at(self, commit: str) -> Project:
+        """The project as it is read where another commit is checked out. What commits say is kept for both."""
+        other = copy.copy(self)
+        other._at = commit
+        other.refresh()
+        return other
 
     def commit(self, rev: str) -> Commit:
         """What a commit says, by its full hash."""

@@ -17,8 +17,8 @@ class Sample:
 
     `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5)
     rows of class, cx, cy, w, h as fractions of the image (detection). A task with other labels has a subclass. Known
-    once the file is read: `digest`, the SHA-256 of its bytes; `size` (width, height); `brightest`, the pixel value that is
-    white where the file is to be written anew as 8-bit RGB, 0 where it is copied as it is.
+    once the file is read: `digest`, the SHA-256 of its bytes; `size` (width, height); and `brightest`, the pixel value
+    that is white where the file is to be written anew as 8-bit RGB, 0 where it is copied as it is.
     """
 
     site: str

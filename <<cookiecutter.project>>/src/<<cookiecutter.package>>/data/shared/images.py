@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 
@@ -29,15 +30,19 @@ class _Facts:
 
     digest: str
     size: tuple[int, int] | None = None  # None: it can't be decoded
+    megapixels: float = 0  # of one that is larger than it may be, and not decoded therefore
     converted: str = ""  # why it is written anew
     lowest: float = 0
     highest: float = 0
 
 
-def read_images(samples: Sequence[Sample]) -> tuple[list[Sample], list[Finding]]:
-    """The samples with their digests and the meaning of their pixels, and which images can't be used."""
+def read_images(samples: Sequence[Sample], most_megapixels: float) -> tuple[list[Sample], list[Finding]]:
+    """The samples with their digests and the meaning of their pixels, and which images can't be used.
+
+    Images of more than `most_megapixels` are not decoded: a small file can stand for more than the memory holds.
+    """
     with ThreadPoolExecutor() as pool:  # decoding releases Python's lock
-        reading = pool.map(_read, samples)
+        reading = pool.map(partial(_read, most_megapixels=most_megapixels), samples)
         facts = list(track(reading, "Reading images", len(samples), transient=True, disable=not sys.stdout.isatty()))
     white = _white(samples, facts)
     read = [
@@ -45,6 +50,11 @@ def read_images(samples: Sequence[Sample]) -> tuple[list[Sample], list[Finding]]
         for sample, fact in zip(samples, facts, strict=True)
     ]
     corrupt = [sample.origin for sample, fact in zip(samples, facts, strict=True) if fact.size is None]
+    large = [
+        f"{sample.origin} ({fact.megapixels:.0f})"
+        for sample, fact in zip(samples, facts, strict=True)
+        if fact.megapixels
+    ]
     converted = [
         f"{sample.origin} ({fact.converted})" for sample, fact in zip(samples, facts, strict=True) if fact.converted
     ]
@@ -55,6 +65,13 @@ def read_images(samples: Sequence[Sample]) -> tuple[list[Sample], list[Finding]]
     ]
     return read, [
         finding("corrupt_images", "Corrupt images", corrupt, "Replace or remove them.", fatal=True),
+        finding(
+            "large_images",
+            f"Images of more than {most_megapixels:g} megapixels",
+            large,
+            "Cut them into tiles, or raise the limit where the memory is enough: -S data.source.max_megapixels=500",
+            fatal=True,
+        ),
         finding(
             "odd_pixels",
             "Images whose pixels are no brightnesses from 0 to 65535",
@@ -74,17 +91,20 @@ def _white(samples: Sequence[Sample], facts: Sequence[_Facts]) -> dict[str, floa
     return {site: next((depth for depth in DEPTHS if value <= depth), DEPTHS[-1]) for site, value in highest.items()}
 
 
-def _read(sample: Sample) -> _Facts:
+def _read(sample: Sample, most_megapixels: float) -> _Facts:
     content = sample.content
     digest = sha256(content).hexdigest()
     try:
         with Image.open(BytesIO(content)) as image:
+            megapixels = image.width * image.height / 1e6
+            if megapixels > most_megapixels:
+                return _Facts(digest, image.size, megapixels)
             image.load()
             size = ImageOps.exif_transpose(image).size if image.getexif().get(0x0112, 1) > 4 else image.size
             if is_deep(image):
                 values = np.asarray(image, dtype=np.float64)
-                return _Facts(digest, size, f"pixels of mode {image.mode}", float(values.min()), float(values.max()))
-            return _Facts(digest, size, _why_converted(image))
+                return _Facts(digest, size, 0, f"pixels of mode {image.mode}", float(values.min()), float(values.max()))
+            return _Facts(digest, size, converted=_why_converted(image))
     except UNREADABLE:
         return _Facts(digest)
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ...shared import torch_file
 from ...shared.model_file import ModelFile
 from ...shared.protocols import Trained
 from .module import SeededModule
@@ -47,8 +48,8 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             default_root_dir=work,
-        ).fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=False)
-    history = torch.load(state, map_location="cpu", weights_only=False)["callbacks"][recorder.state_key]["history"]
+        ).fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=True)
+    history = torch_file.load(state)["callbacks"][recorder.state_key]["history"]
     best, last = ModelFile.load(work / "best.ckpt"), ModelFile.load(work / "last.ckpt")
     return Trained(best, last, history, recorder.metric, used)
 

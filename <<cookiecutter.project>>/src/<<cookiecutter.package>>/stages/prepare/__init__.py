@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from ...data.shared.checks import check, refuse
@@ -22,8 +21,10 @@ from ...data.shared.splits import cut_missing
 from ...shared import registry
 from ...shared.errors import UserError
 from ...shared.prepared import SPLITS, to_rgb
+from ...shared.terminal import console
 from .page import write_page
 
+MOST_MEGAPIXELS = 178  # of an image, where the config says nothing
 Counts = dict[str, dict[str, dict[str, int]]]  # site -> split -> class -> objects
 
 
@@ -79,7 +80,7 @@ def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
             raise UserError(
                 f"data.source.sites: '{site}' cannot name a site; it must be the name of a folder, and not 'all'."
             )
-    read, unusable = read_images(unread.samples)
+    read, unusable = read_images(unread.samples, source.get("max_megapixels", MOST_MEGAPIXELS))
     samples = cut_missing(read, source.fractions, source.split_seed)
     dataset = Dataset(unread.task, unread.classes, samples)
     return dataset, [*unusable, *unread.findings, *check(dataset)]
@@ -169,12 +170,12 @@ def _report(dataset: Dataset, images: dict[str, dict[str, int]], counts: Counts,
         for split, number in splits.items():
             objects = np.array(list(counts[site][split].values()))
             table.add_row(site, split, str(number), f"{objects.min()} to {objects.max()}")
-    console = Console()
-    console.print(f"{len(dataset.classes)} classes: {_shortened(dataset.classes)}", markup=False, highlight=False)
-    console.print(table)
+    terminal = console()
+    terminal.print(f"{len(dataset.classes)} classes: {_shortened(dataset.classes)}")
+    terminal.print(table)
     for finding in findings:
         if finding.count:
-            console.print(f"Warning: {finding.message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            terminal.print(f"Warning: {finding.message}", style="yellow", soft_wrap=True)
 
 
 def _shortened(names: Sequence[str]) -> str:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ....shared import yaml_file
 from ....shared.errors import UserError
 from ...shared.archives import shown
 from ...shared.names import checked_names
@@ -56,8 +55,8 @@ def _yamls(place: Path) -> list[Path]:
 
 def _has_names(file: Path) -> bool:
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):
+        data = yaml_file.read(file)
+    except (UserError, OSError):
         return False
     return isinstance(data, dict) and "names" in data
 
@@ -75,10 +74,7 @@ def _data_yaml(place: Path) -> Path:
 
 def _read_data_yaml(file: Path) -> dict[str, Any]:
     """The data.yaml, its `names` as a list."""
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{shown(file)} is no readable YAML: {error}") from error
+    data = yaml_file.read(file, shown(file))
     if not isinstance(data, dict) or not data.get("train") or not data.get("names"):
         raise UserError(f"{shown(file)} lacks `train` or `names`: expected both, as in Ultralytics' data.yaml.")
     return {**data, "names": _names(file, data["names"])}
