@@ -14,7 +14,7 @@ import jinja2
 from lab import yaml12
 from lab.contract import Contract, parse
 
-TEMPLATE = Path(__file__).parents[2]
+TEMPLATE = Path(__file__).resolve().parents[2]
 PROJECT = TEMPLATE / "<<cookiecutter.project>>"
 COOKIECUTTER = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 ANSWERS = {

@@ -10,7 +10,7 @@ import pytest
 import trivial
 
 from lab.errors import UserError
-from lab.execution import backend
+from lab.execution import registry
 from lab.execution.backend import Backend
 from lab.execution.conformance import BackendConformance
 from lab.execution.dvc import own_workers, queue_tasks, workers
@@ -45,6 +45,6 @@ class TestDvcWorkersBackend(DvcConformance):
 
 
 def test_backends_are_found_by_name(tmp_path: Path) -> None:
-    assert isinstance(backend.backend(tmp_path), DvcBackend)
-    with pytest.raises(UserError, match="no backend dcv: there are dvc, dvc-workers. Did you mean 'dvc'?"):
-        backend.backend(tmp_path, "dcv")
+    assert isinstance(registry.backend(tmp_path), DvcBackend)
+    with pytest.raises(UserError, match="no backend dcv: there are dvc, dvc-workers, slurm, ray. Did you mean 'dvc'?"):
+        registry.backend(tmp_path, "dcv")

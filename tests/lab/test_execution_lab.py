@@ -143,7 +143,7 @@ def test_what_is_queued_of_other_designs_is_said_before(answers: Trivial, tmp_pa
 
     def said(name: str) -> str:
         planner = studies.planner(read, project.root / "designs" / f"{name}.yaml")
-        return campaign.before(planner, campaign.current(planner))
+        return campaign.before(planner, campaign.current(planner), project.backend())
 
     assert said("third") == "3 runs are in the queue before those of this design, of 2 others: other 2, trivial 1"
     assert said("large") == "", "it has nothing left to run"

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
     from lab.study import Replicate
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 LAB = contracts.TEMPLATE / "<<cookiecutter.project>>" / "src" / "lab"
 EPOCHS = 3
 STAGES = """

@@ -89,6 +89,15 @@ def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get
     assert not list(killed.root.glob(".cache/train/*/")), "the state is gone when training has finished"
 
 
+def test_nodes_may_share_what_is_left_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = load("stages.train")
+    monkeypatch.setattr(train, "fingerprint", lambda cfg, prepared: "this training")
+    monkeypatch.setenv("LAB_CHECKPOINTS", str(tmp_path))
+    with train.workspace(None, None) as work:
+        assert work == tmp_path / "this training"
+    assert not work.exists()
+
+
 @pytest.mark.slow
 def test_checkpoints_are_named_by_epoch_and_metric(trained: Get, task: str) -> None:
     names = sorted(path.name for path in (trained(task).root / "models" / "checkpoints").iterdir())

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli import trouble
 from lab.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        from lab.cli import trouble
+
         if told := trouble.sentence(error, ROOT):
             print(f"lab: {told}", file=sys.stderr)
             sys.exit(2)
@@ -74,18 +75,25 @@ def check_place(folder: Path) -> None:
 
 
 @cache
-def open_backend(name: str = "dvc") -> Backend:
-    """Where the project's runs are carried out."""
-    from lab.execution.backend import backend
+def open_backend(name: str | None = None) -> Backend:
+    """Where runs are carried out: on this machine, or where `--on` says. Raises UserError."""
+    from lab.execution.registry import DEFAULT, backend
 
-    return backend(ROOT, name)
+    return backend(ROOT, name or DEFAULT)
+
+
+def open_backends() -> list[Backend]:
+    """All backends that have something to do or to tell. Raises UserError."""
+    from lab.execution.registry import in_use
+
+    return [open_backend(name) for name in in_use(ROOT)]
 
 
 def open_project() -> Project:
     """The project, as a command reads it once."""
     from lab.records.project import Project
 
-    return Project(ROOT, pending=lambda: list(open_backend().pending()), tracked=_tracked)
+    return Project(ROOT, lambda: [run for backend in open_backends() for run in backend.pending()], _tracked)
 
 
 def _tracked(name: str) -> str | None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -66,10 +66,16 @@ def _note(replicate: Replicate, contract: Contract) -> str:
     if replicate.record is None:
         return ""
     if replicate.status == RUNNING:
-        return str(progress(replicate.record, contract))
+        return _at(replicate.record, contract)
     if replicate.status == FAILED:
         return replicate.record.reason
     return "reused" if replicate.reused else ""
+
+
+def _at(record: Any, contract: Contract) -> str:
+    """What a running experiment is at, and where."""
+    node = record.pending.node if record.pending else ""
+    return f"{progress(record, contract)}{f' on {node}' if node else ''}"
 
 
 def logs(replicates: Iterable[Replicate]) -> Iterable[RenderableType]:
@@ -124,7 +130,7 @@ def overview(project: Project) -> RenderableType:
             table.add_row(Text(design), *(str(own.count(status) or "") for status in columns))
     for record in queued:
         if record.status == RUNNING:
-            table.add_row(Text(f"  {record.name}"), Text(str(progress(record, contract))))
+            table.add_row(Text(f"  {record.name}"), Text(_at(record, contract)))
     return table
 
 
@@ -134,7 +140,7 @@ def overview(project: Project) -> RenderableType:
 class Watch:
     """The live view of `lab run`: a table of what is running on a terminal, a line for each change elsewhere."""
 
-    def __init__(self, place: Console, contract: Contract, jobs: int):
+    def __init__(self, place: Console, contract: Contract, jobs: int | None):
         self.console, self.contract, self.jobs = place, contract, jobs
         self.live = Live(console=place, transient=True, auto_refresh=False)
         self.began = time.monotonic()
@@ -175,7 +181,7 @@ class Watch:
         for replicate in replicates:
             if replicate.record is not None and replicate.status == RUNNING:
                 arm = Text(replicate.arm, style="cyan", overflow="fold")
-                table.add_row(arm, f"seed {replicate.seed}", Text(str(progress(replicate.record, self.contract))))
+                table.add_row(arm, f"seed {replicate.seed}", Text(_at(replicate.record, self.contract)))
         yield table
         waves: dict[int, list[Replicate]] = {}
         for replicate in replicates:
@@ -198,7 +204,8 @@ class Watch:
             known = [sum(each.record.seconds.values()) for each in replicates if each.record and each.finished]
             if not known:
                 return ""
-            seconds = mean(known) * left / self.jobs
+            at_once = self.jobs or max(1, sum(each.status == RUNNING for each in replicates))
+            seconds = mean(known) * left / at_once
         return f", about {timedelta(seconds=int(seconds))} to go"
 
 

@@ -108,6 +108,17 @@ class Pipeline:
         entry = self._entry(stage)
         return self._located(stage, [path for kind in WRITTEN for path in paths(entry, kind)], params)
 
+    def cached(self, stage: str) -> list[str]:
+        """Those of them that DVC keeps, and not git, as dvc.yaml has them."""
+        entry = self._entry(stage)
+        items = [item for kind in WRITTEN for item in entry.get(kind) or []]
+        return [
+            path
+            for item in items
+            for path, options in (item.items() if isinstance(item, dict) else [(str(item), {})])
+            if (options or {}).get("cache", True)
+        ]
+
     def maker(self, path: str, params: dict[str, Any]) -> str | None:
         """The stage whose output a path is, or lies in; None for a file that no stage writes."""
         makers = (stage for stage in self.stages for out in self.outputs(stage, params) if overlap(path, out))

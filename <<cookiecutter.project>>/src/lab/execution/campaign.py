@@ -55,7 +55,7 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
 def carry_out(
     planner: Planner,
     backend: Backend,
-    jobs: int,
+    jobs: int | None,
     watcher: Watcher,
     force: bool,
     again: bool,
@@ -69,9 +69,10 @@ def carry_out(
     """
     design, plan = planner.design, current(planner)
     forced = approve(planner, plan, force)
-    if sentence := before(planner, plan):
+    if sentence := before(planner, plan, backend):
         say(sentence)
-    if (fit := fitting(backend, design, jobs)) < jobs:
+    fit = fitting(backend, design, jobs)
+    if jobs and fit != jobs:
         say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
     execution = Execution(planner.project, backend, fit, watcher, again, design.resources)
 
@@ -89,22 +90,23 @@ def carry_out(
     return replicates
 
 
-def fitting(backend: Backend, design: Design, jobs: int) -> int:
+def fitting(backend: Backend, design: Design, jobs: int | None) -> int | None:
     """How many of a design's runs there can be at a time, up to `jobs`. Raises UserError where there can't be any."""
     room = backend.room(design.resources)
     if room == 0:
         stated = design.resources.model_dump(exclude_none=True)
         takes = " and ".join(f"{amount:g} {name}" for name, amount in stated.items())
         raise UserError(f"{design.name}: a run takes {takes}, by resources, and this machine has fewer")
-    return jobs if room is None else min(jobs, room)
+    return jobs if room is None or jobs is None else min(jobs, room)
 
 
-def before(planner: Planner, plan: Plan) -> str:
+def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
     project = planner.project
     if not plan.undecided and all(replicate.finished for replicate in standings(project, plan.runs)):
         return ""
-    waiting = [record for record in project.records() if record.pending and record.status in (QUEUED, RUNNING)]
+    pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
+    waiting = [record for record in pending if record.status in (QUEUED, RUNNING)]
     names = [record.experiment.get("design") or "no design" for record in waiting]
     others = Counter(name for name in names if name != planner.design.name)
     listed = ", ".join(f"{name} {count}" for name, count in others.items())

@@ -32,6 +32,9 @@ class DvcBackend:
 
     has_own_workers = True
 
+    name = "dvc"
+    jobs = 1
+
     def __init__(self, root: Path):
         self.root = root
         self._children: list[subprocess.Popen[bytes]] = []

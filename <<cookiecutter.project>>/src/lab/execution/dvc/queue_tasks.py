@@ -44,6 +44,8 @@ class Task:
     folder: Path
     result: Path
     resources: Resources = UNSTATED
+    backend = "dvc"
+    node = ""
 
     @property
     def status(self) -> str:
