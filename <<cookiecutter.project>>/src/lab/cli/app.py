@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from functools import cache
@@ -68,7 +69,9 @@ def open_project() -> Project:
     """The project, as a command reads it once."""
     from lab.records.project import Project
 
-    return Project(ROOT, pending=lambda: list(open_backend().pending()), tracked=_tracked)
+    project = Project(ROOT, pending=lambda: list(open_backend().pending()), tracked=_tracked)
+    atexit.register(project.save)
+    return project
 
 
 def _tracked(name: str) -> str | None:

@@ -77,7 +77,7 @@ def similar(project: Project, stage: str, task: str) -> list[GitRecord]:
     return [
         record
         for record in project.records()
-        if record.status == FINISHED and record.reaches(stage) and project.contract.task_of(record.params) == task
+        if record.status == FINISHED and record.reaches(stage) and record.content.brief.task == task
     ]
 
 
@@ -144,7 +144,7 @@ def measured_metrics(project: Project, alike: list[GitRecord], stage: str) -> se
     return {
         name
         for record in alike
-        if record.content.code(record.params, stage) == head.code(record.params, stage)
+        if record.code_of(stage) == head.code(record.params, stage)
         for name in nested_keys.flat(record.metrics)
     }
 

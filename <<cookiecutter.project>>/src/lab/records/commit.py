@@ -5,22 +5,46 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from lab import yaml12
 from lab.design.pipeline import Pipeline
+from lab.design.plan import MEMBERSHIP, run_key
+from lab.errors import UserError
 from lab.nested_keys import get
 
 if TYPE_CHECKING:
     from lab.records.project import Project
 
 LOCK, PARAMS, PIPELINE = "dvc.lock", "params.yaml", "dvc.yaml"
+Outcome = list[str | None]
+
+
+class Brief(NamedTuple):
+    """What lists of runs ask of a commit.
+
+    Attributes:
+        key: what makes its config the same as another's: `design.plan.run_key`.
+        experiment: the block of its params that says what it belongs to.
+        task, seed: as the contract finds them.
+        data: the version of its raw data.
+        stages: those whose outputs belong to its params.
+        code: by stage what a run up to it is made by, for the stages that answer a question and that dvc.yaml has.
+    """
+
+    key: str
+    experiment: dict[str, Any]
+    task: str
+    seed: Any
+    data: str | None
+    stages: list[str]
+    code: dict[str, str]
 
 
 class Commit:
@@ -28,15 +52,68 @@ class Commit:
 
     def __init__(self, project: Project, rev: str):
         self.project, self.git, self.contract, self.rev = project, project.git, project.contract, rev
+        self._codes: dict[tuple[str | tuple[str, ...], ...], str] = {}
 
     def text(self, path: str) -> str:
         """The content of a text file, empty where it is absent."""
         return self.git.text(self.rev, path)
 
     @cached_property
+    def brief(self) -> Brief:
+        """What lists of runs ask, kept on disk. It is worked out aside: of a thousand commits the rest is not held."""
+        kept = self.project.kept
+        known = kept.get("brief", self.rev)
+        if known is None:
+            known = list(Commit(self.project, self.rev).summed_up())
+            kept.put("brief", self.rev, known)
+        return Brief(*known)
+
+    def summed_up(self) -> Brief:
+        """The same, read from git."""
+        params, contract = self.params, self.contract
+        block, seed = params.get(MEMBERSHIP), contract.seed_of(params)
+        code = {}
+        for stage in sorted(set(contract.types.values())):
+            with suppress(UserError):  # a dvc.yaml that lab can't work with, or that has no such stage
+                code[stage] = self.code(params, stage)
+        return Brief(
+            run_key(params),
+            block if isinstance(block, dict) else {},
+            contract.task_of(params),
+            seed,
+            self.data(params),
+            list(self.stages),
+            code,
+        )
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What tells two results apart without reading them: the ids of params.yaml and of the metrics files.
+
+        Where git has none of these, DVC keeps them, and dvc.lock has their hashes.
+        """
+        return self._kept_or("outcome", self._outcome)
+
+    def _outcome(self) -> Outcome:
+        try:
+            files = self.pipeline.declared_metrics(self.contract)
+        except UserError:  # a commit from before there was a pipeline, or with one that lab can't read
+            return [None]
+        ids = [self.git.object_id(self.rev, path) for path in files]
+        return [self.git.object_id(self.rev, PARAMS), *(ids if any(ids) else [self.git.object_id(self.rev, LOCK)])]
+
+    @cached_property
     def params(self) -> dict[str, Any]:
         """params.yaml."""
-        return yaml12.mapping(self.text(PARAMS))
+        return self._kept_or("params", lambda: yaml12.mapping(self.text(PARAMS)))
+
+    def _kept_or(self, part: str, work_out: Callable[[], Any]) -> Any:
+        """What is kept of this commit on disk; else what is worked out, which is kept from now on."""
+        known = self.project.kept.get(part, self.rev)
+        if known is None:
+            known = work_out()
+            self.project.kept.put(part, self.rev, known)
+        return known
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -48,14 +125,17 @@ class Commit:
 
         They are those of dvc.yaml, so that DVC and lab mean the same by it. The raw data is `data`'s part.
         """
-        parts = []
-        raw = self._raw_data(params)
-        for name in self.pipeline.chain(stage):
-            deps = [dep for dep in self.pipeline.deps(name, params) if dep != raw]
-            ids = {dep: self.version(dep) for dep in deps if not self.pipeline.maker(dep, params)}
-            parts.append([name, self.pipeline.definition(name, params), ids])
-        parts.append([self.version(name) for name in self.contract.models_named(params)])  # of those that are files
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        raw, models = self._raw_data(params), self.contract.models_named(params)
+        key = (stage, self.pipeline.settings_in_text(params), raw, *models)
+        if key not in self._codes:
+            parts: list[Any] = [
+                [name, definition, {dep: self.version(dep) for dep in deps if dep != raw}]
+                for name, definition, deps in self.pipeline.sources(stage, params)
+            ]
+            parts.append([self.version(name) for name in models])  # of those that are files
+            text = json.dumps(parts, sort_keys=True, default=str)
+            self._codes[key] = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return self._codes[key]
 
     def data(self, params: dict[str, Any]) -> str | None:
         """The version of the raw data that `params` name: the git id of the path, or of its .dvc file.
@@ -73,11 +153,7 @@ class Commit:
 
     def version(self, source: str) -> str | None:
         """The git id of a path, or of the .dvc file that stands for it or for a folder above it; None without one."""
-        path = PurePosixPath(source)
-        if path.is_absolute() or ".." in path.parts:
-            return None
-        candidates = [path, *(part.with_name(f"{part.name}.dvc") for part in (path, *path.parents) if part.name)]
-        ids = (self.git.object_id(self.rev, str(part)) for part in candidates)
+        ids = (self.git.object_id(self.rev, place) for place in _places(source))
         return next((entry for entry in ids if entry), None)
 
     @cached_property
@@ -219,3 +295,12 @@ class Commit:
                 below = PurePosixPath(path).relative_to(place).as_posix()
                 return self.outputs[str(place)], "" if below == "." else below
         return None, ""
+
+
+@lru_cache(maxsize=10_000)
+def _places(source: str) -> list[str]:
+    """Where git may have a path: as it is, or by the .dvc file that stands for it or for a folder above it."""
+    path = PurePosixPath(source)
+    if path.is_absolute() or ".." in path.parts:
+        return []
+    return [source, *(str(part.with_name(f"{part.name}.dvc")) for part in (path, *path.parents) if part.name)]

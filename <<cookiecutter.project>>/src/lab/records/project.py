@@ -9,19 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from lab import contract
 from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
 from lab.design.plan import run_key
 from lab.errors import UserError
 from lab.git import Repository
-from lab.records.commit import LOCK, PARAMS, Commit
+from lab.records.commit import Commit, Outcome
 from lab.records.git_record import GitRecord
+from lab.records.kept import Kept
 from lab.records.pending import Pending
 from lab.store import Store
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING
-
-Outcome = tuple[str | None, ...]
 
 
 class Project:
@@ -48,7 +49,7 @@ class Project:
         self._pipelines: dict[str | None, Pipeline] = {}
         self._results: dict[str, list[tuple[str, Outcome]]] = {}
         self._records: list[GitRecord] | None = None
-        self._by_key: dict[str, list[GitRecord]] | None = None
+        self._groups: dict[str, dict[str, list[GitRecord]]] = {}
         self.cache: dict[Any, Any] = {}
         """What others have worked out of commits, which never change, by keys of their own."""
 
@@ -61,6 +62,12 @@ class Project:
     def git(self) -> Repository:
         """The git repository."""
         return Repository(self.root)
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What was worked out of commits before."""
+        folder = self.root / ".dvc" / "tmp" / "lab" / "kept"
+        return Kept(folder, str(self.git.prefix), self.contract.model_dump_json(), yaml.__version__)
 
     @cached_property
     def store(self) -> Store:
@@ -107,46 +114,63 @@ class Project:
 
     def refresh(self) -> None:
         """Look at the project anew: runs have begun or ended, or HEAD has moved. What commits say is kept."""
-        self._records = self._by_key = None
+        self._records = None
+        self._groups.clear()
+        self.save()
+
+    def save(self) -> None:
+        """Keep on disk what was worked out of commits, for other processes."""
+        if "kept" in vars(self):
+            self.kept.save()
 
     def by_key(self) -> Mapping[str, list[GitRecord]]:
         """The records by what makes their params the same."""
-        if self._by_key is None:
-            self._by_key = grouped(self.records())
-        return self._by_key
+        return self._grouped("key", lambda: grouped(self.records()))
+
+    def finished_by_key(self) -> Mapping[str, list[GitRecord]]:
+        """The same of those that have finished."""
+        finished = (record for record in self.records() if record.status == FINISHED)
+        return self._grouped("finished", lambda: grouped(finished))
+
+    def by_design(self) -> Mapping[str, list[GitRecord]]:
+        """The records by the name of the design that they belong to, in the order of the first ones."""
+
+        def group() -> dict[str, list[GitRecord]]:
+            groups: dict[str, list[GitRecord]] = defaultdict(list)
+            for record in self.records():
+                if isinstance(name := record.experiment.get("design"), str):
+                    groups[name].append(record)
+            return dict(groups)
+
+        return self._grouped("design", group)
+
+    def _grouped(
+        self, by: str, group: Callable[[], dict[str, list[GitRecord]]]
+    ) -> dict[str, list[GitRecord]]:
+        if by not in self._groups:
+            self._groups[by] = group()
+        return self._groups[by]
 
     def _history(self, finished: Iterable[GitRecord]) -> list[GitRecord]:
         """The results in HEAD's history, without those that an experiment brought."""
         head = self.head
         if head is None:
             return []
-        seen = {self._outcome(record.commit) for record in finished}
         commits = self._results_in_history(head)
-        return [GitRecord(self, rev[:7], rev, rev, FINISHED) for rev, outcome in commits if outcome not in seen]
+        seen = {tuple(record.content.outcome) for record in finished} if commits else ()
+        return [GitRecord(self, rev[:7], rev, rev, FINISHED) for rev, outcome in commits if tuple(outcome) not in seen]
 
     def _results_in_history(self, head: str) -> list[tuple[str, Outcome]]:
         """The commits up to `head` that brought new metrics, the oldest first, with their outcomes."""
         if head not in self._results:
             results = []
             for rev in self.git.history(head):
-                outcome, parents = self._outcome(rev), self.git.parents(rev)
-                before = self._outcome(parents[0]) if parents else ()
+                outcome, parents = self.commit(rev).outcome, self.git.parents(rev)
+                before = self.commit(parents[0]).outcome if parents else []
                 if any(outcome[1:]) and outcome[1:] != before[1:]:
                     results.append((rev, outcome))
             self._results[head] = results[::-1]
         return self._results[head]
-
-    def _outcome(self, rev: str) -> Outcome:
-        """What tells two results apart without reading them: the ids of params.yaml and of the metrics files.
-
-        Where git has none of these, DVC keeps them, and dvc.lock has their hashes.
-        """
-        try:
-            files = self.commit(rev).pipeline.declared_metrics(self.contract)
-        except UserError:  # a commit from before there was a pipeline, or with one that lab can't read
-            return (None,)
-        ids = [self.git.object_id(rev, path) for path in files]
-        return (self.git.object_id(rev, PARAMS), *(ids if any(ids) else [self.git.object_id(rev, LOCK)]))
 
     def _unfinished(self, pending: Iterable[Pending], finished: Iterable[GitRecord]) -> list[GitRecord]:
         """What the backend has and has not become an experiment."""
@@ -190,7 +214,7 @@ def answer(
         if record.reaches(stage)
         and record.data == data
         and (data is not None or record.baseline == rev)
-        and record.content.code(params, stage) == code
+        and record.code_of(stage) == code
     ]
     order = (FAILED, QUEUED, RUNNING, FINISHED)
     return max(alike, key=lambda record: (order.index(record.status), alike.index(record)), default=None)

@@ -24,10 +24,11 @@ from lab.design.models import Design, SweepDesign, digest
 from lab.errors import UserError, nearest
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
-from lab.records.project import answer, grouped
+from lab.records.project import answer
 from lab.study import FINISHED, ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
+    from lab.design.model_refs import Resolve
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
 
@@ -89,22 +90,21 @@ def answered(project: Project) -> list[Study]:
 
 def _designs_that_ran(project: Project) -> list[str]:
     """The names of the designs that records belong to, in their order."""
-    names = (record.experiment.get("design") for record in project.records())
-    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+    return list(project.by_design())
 
 
 def _enough(project: Project, design: Design) -> bool:
     """Whether as many runs are there as a design has, of its task, code and seeds: to plan it takes a while."""
-    contract = project.contract
+    contract, head = project.contract, project.commit(str(project.head))
     stage = contract.types[design.type]
     alike = [
         record
         for record in project.records()
         if record.status == FINISHED
-        and (not contract.seeds or contract.seed_of(record.params) in design.seeds)
-        and (design.task is None or contract.task_of(record.params) == design.task)
+        and (not contract.seeds or record.content.brief.seed in design.seeds)
+        and (design.task is None or record.content.brief.task == design.task)
         and record.reaches(stage)
-        and record.content.code(record.params, stage) == project.commit(str(project.head)).code(record.params, stage)
+        and record.code_of(stage) == head.code(record.params, stage)
     ]
     return len(alike) >= len(design.seeds) * (1 if is_bayesian(design) else len(arms(design)))
 
@@ -114,7 +114,7 @@ def _study(project: Project, name: str) -> Study | None:
     head, git = project.head, project.git
     if head is None:
         return None
-    own = [record for record in project.records() if record.experiment.get("design") == name]
+    own = project.by_design().get(name, [])
     commit = _baseline(project, head, own)
     file = _file(project, head, name) or _file(project, commit, name)
     if file is None:
@@ -230,7 +230,7 @@ def _others(
     project: Project, commit: str, name: str, text: str, trials: list[Levels]
 ) -> Callable[[Replicate], dict[str, Any]]:
     """A function that finds the record of another design that is the same run as a replicate's."""
-    finished = grouped([record for record in project.records() if record.status == FINISHED])
+    finished = project.finished_by_key()
     runs = _planned(project, commit, name, text, trials) if finished else {}
 
     def find(replicate: Replicate) -> dict[str, Any]:
@@ -246,17 +246,43 @@ def _planned(
 ) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
     """The params and the stage of each run that a design has as planned at the commit; empty where it can't be."""
     files = pipeline_files(project)
-    ids = tuple(project.git.object_id(commit, path) for path in files)
-    key = ("planned", ids, name, text, json.dumps(trials))
+    ids = [project.git.object_id(commit, path) for path in files]
+    key = json.dumps(["planned", ids, name, text, trials])
     if key not in project.cache:
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            project.git.extract(commit, files, place)
-            file = place / f"{name}.yaml"
-            file.write_text(text, encoding="utf-8")
-            try:
-                runs = planner(project, file, place).plan(trials).runs
-            except UserError:  # such as a model that it names and that nobody has any more
-                runs = []
-        project.cache[key] = {(run.arm, run.seed): (run.params, run.target) for run in runs}
+        resolve, known = resolver(project, partial(read, project)), project.kept.get("planned", key)
+        if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
+            known = _plan(project, commit, name, text, trials, resolve)
+            project.kept.put("planned", key, known)
+        project.cache[key] = {(arm, seed): (params, stage) for arm, seed, params, stage in known["runs"]}
     return project.cache[key]
+
+
+def _plan(project: Project, commit: str, name: str, text: str, trials: list[Levels], resolve: Resolve) -> dict[str, Any]:
+    """The arm, seed, params and stage of each run, and which commits were taken for the models that it names."""
+    models: list[tuple[str, int, str | None]] = []
+
+    def noted(model: str, seed: int) -> str:
+        models.append((model, seed, _resolved(resolve, model, seed)))
+        return resolve(model, seed)
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        project.git.extract(commit, pipeline_files(project), place)
+        file = place / f"{name}.yaml"
+        file.write_text(text, encoding="utf-8")
+        try:
+            runs = Planner(project, file, noted, place).plan(trials).runs
+        except UserError:  # such as a model that it names and that nobody has any more
+            runs = []
+    return {
+        "runs": [[run.arm, run.seed, run.params, run.target] for run in runs],
+        "models": [list(model) for model in models],
+    }
+
+
+def _resolved(resolve: Resolve, model: str, seed: int) -> str | None:
+    """The commit that a model's name stands for now; None where it stands for none."""
+    try:
+        return resolve(model, seed)
+    except UserError:
+        return None
