@@ -132,10 +132,11 @@ class Pipeline:
 
     def settings_in_text(self, params: dict[str, Any]) -> tuple[str, ...]:
         """What the params say to the `${keys}` of dvc.yaml."""
-        return tuple(repr(get(params, key)) for key in self._keys_in_text)
+        return tuple(repr(get(params, key)) for key in self.keys_in_text)
 
     @cached_property
-    def _keys_in_text(self) -> list[str]:
+    def keys_in_text(self) -> list[str]:
+        """The keys of the settings that dvc.yaml's texts are made of."""
         return sorted(set(TEMPLATED.findall(json.dumps([self.stages, self._vars, self._more_metrics], default=str))))
 
     def _several(self, stage: str) -> str:

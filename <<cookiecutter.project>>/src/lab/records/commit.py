@@ -17,7 +17,7 @@ from lab import yaml12
 from lab.design.pipeline import Pipeline
 from lab.design.plan import MEMBERSHIP, run_key
 from lab.errors import UserError
-from lab.nested_keys import get
+from lab.nested_keys import exists, flat, get, nested
 
 if TYPE_CHECKING:
     from lab.records.project import Project
@@ -36,6 +36,7 @@ class Brief(NamedTuple):
         data: the version of its raw data.
         stages: those whose outputs belong to its params.
         code: by stage what a run up to it is made by, for the stages that answer a question and that dvc.yaml has.
+        settings: those of its params that tell data and code, on any commit with the same dvc.yaml; by dotted keys.
     """
 
     key: str
@@ -45,6 +46,14 @@ class Brief(NamedTuple):
     data: str | None
     stages: list[str]
     code: dict[str, str]
+    settings: dict[str, Any]
+
+
+class Measured(NamedTuple):
+    """What lists of runs ask of what a run has measured: the metrics' names, and each stage's seconds."""
+
+    names: list[str]
+    seconds: dict[str, float]
 
 
 class Commit:
@@ -61,12 +70,8 @@ class Commit:
     @cached_property
     def brief(self) -> Brief:
         """What lists of runs ask, kept on disk. It is worked out aside: of a thousand commits the rest is not held."""
-        kept = self.project.kept
-        known = kept.get("brief", self.rev)
-        if known is None:
-            known = list(Commit(self.project, self.rev).summed_up())
-            kept.put("brief", self.rev, known)
-        return Brief(*known)
+        aside = Commit(self.project, self.rev)
+        return Brief(*self.project.kept.find("brief", self.rev, lambda: list(aside.summed_up())))
 
     def summed_up(self) -> Brief:
         """The same, read from git."""
@@ -84,7 +89,21 @@ class Commit:
             self.data(params),
             list(self.stages),
             code,
+            self._settings_of_code(),
         )
+
+    def _settings_of_code(self) -> dict[str, Any]:
+        keys = self.contract.model_keys
+        named = {key for key in (self.contract.raw_data, keys.one, keys.several) if key}
+        with suppress(UserError):
+            named |= set(self.pipeline.keys_in_text)
+        return {key: get(self.params, key) for key in sorted(named) if exists(self.params, key)}
+
+    def params_on(self, rev: str) -> dict[str, Any]:
+        """As much of its params as another commit's `code` and `data` look at."""
+        if self.git.object_id(rev, PIPELINE) == self.git.object_id(self.rev, PIPELINE):
+            return nested(self.brief.settings)
+        return self.params
 
     @cached_property
     def outcome(self) -> Outcome:
@@ -92,7 +111,7 @@ class Commit:
 
         Where git has none of these, DVC keeps them, and dvc.lock has their hashes.
         """
-        return self._kept_or("outcome", self._outcome)
+        return self.project.kept.find("outcome", self.rev, self._outcome)
 
     def _outcome(self) -> Outcome:
         try:
@@ -105,15 +124,7 @@ class Commit:
     @cached_property
     def params(self) -> dict[str, Any]:
         """params.yaml."""
-        return self._kept_or("params", lambda: yaml12.mapping(self.text(PARAMS)))
-
-    def _kept_or(self, part: str, work_out: Callable[[], Any]) -> Any:
-        """What is kept of this commit on disk; else what is worked out, which is kept from now on."""
-        known = self.project.kept.get(part, self.rev)
-        if known is None:
-            known = work_out()
-            self.project.kept.put(part, self.rev, known)
-        return known
+        return self.project.kept.find("params", self.rev, lambda: yaml12.mapping(self.text(PARAMS)))
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -214,6 +225,21 @@ class Commit:
             name: self._parsed(path) for path, name in self.pipeline.metrics_files(self.contract, self.params).items()
         }
         return {name: content for name, content in contents.items() if isinstance(content, dict)}
+
+    @cached_property
+    def measured(self) -> Measured:
+        """What lists of runs ask, kept on disk where git has all of it: DVC's cache may get it, or lose it."""
+        known = self.project.kept.get("measured", self.rev)
+        if known is not None:
+            return Measured(*known)
+        aside = Commit(self.project, self.rev)
+        seconds = {stage: float(note["seconds"]) for stage, note in aside.effective.items()}
+        found = Measured(list(flat(aside.metrics)), seconds)
+        files = [*self.pipeline.metrics_files(self.contract, aside.params), *map(self.contract.effective_path, aside.stages)]
+        wanted = [path for path in files if path and path in aside.outputs]
+        if all(self.git.object_id(self.rev, path) for path in wanted):
+            self.project.kept.put("measured", self.rev, list(found))
+        return found
 
     @cached_property
     def metrics_elsewhere(self) -> list[str]:

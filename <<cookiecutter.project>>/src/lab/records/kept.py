@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -68,6 +68,14 @@ class Kept:
                 self._new[part, key] = text
         if len(self._new) >= BATCH:
             self.save()
+
+    def find(self, part: str, key: str, work_out: Callable[[], Any]) -> Any:
+        """The value that is kept or, where there is none, what is worked out, which is kept from now on."""
+        known = self.get(part, key)
+        if known is None:
+            known = work_out()
+            self.put(part, key, known)
+        return known
 
     def save(self) -> None:
         """Write what is new; what can't be written is worked out again another time."""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,10 @@ class Project:
         """What was worked out of commits before."""
         folder = self.root / ".dvc" / "tmp" / "lab" / "kept"
         return Kept(folder, str(self.git.prefix), self.contract.model_dump_json(), yaml.__version__)
+
+    def remember(self, key: str, work_out: Callable[[], Any]) -> Any:
+        """What Optuna asked for before (`design.bayesian.replay`), or asks for now."""
+        return self.kept.find("asked", f"{version('optuna')} {key}", work_out)
 
     @cached_property
     def store(self) -> Store:
@@ -187,7 +192,18 @@ class Project:
         It has the same config, code and data. A finished one answers best, then one that is running, queued or failed;
         of two that are alike, the later. Data that git does not know is only taken for the same on the same commit.
         """
-        return answer(self, self.by_key(), params, stage, head)
+        return answer(self, self.by_key(), run_key(params), params, stage, head)
+
+    def on_code_of(self, rev: str, stage: str) -> list[GitRecord]:
+        """The finished records up to a stage that the code of a commit would make again."""
+
+        def group() -> dict[str, list[GitRecord]]:
+            commit = self.commit(rev)
+            finished = (record for record in self.records() if record.status == FINISHED and record.reaches(stage))
+            alike = [each for each in finished if each.code_of(stage) == commit.code(each.content.params_on(rev), stage)]
+            return {"": alike}
+
+        return self._grouped(f"code {rev} {stage}", group)[""]
 
 
 def grouped(records: Iterable[GitRecord]) -> dict[str, list[GitRecord]]:
@@ -199,11 +215,19 @@ def grouped(records: Iterable[GitRecord]) -> dict[str, list[GitRecord]]:
 
 
 def answer(
-    project: Project, groups: Mapping[str, list[GitRecord]], params: dict[str, Any], stage: str, head: str | None = None
+    project: Project,
+    groups: Mapping[str, list[GitRecord]],
+    key: str,
+    params: dict[str, Any],
+    stage: str,
+    head: str | None = None,
 ) -> GitRecord | None:
-    """As `Project.answer`, of some of the records alone."""
-    same = groups.get(run_key(params), [])
-    rev = head or project.head
+    """As `Project.answer`, of some of the records alone.
+
+    `key` is that of the run's params; of the params themselves as much is enough as tells code and data.
+    """
+    same = groups.get(key, [])
+    rev = head or (project.head if same else None)
     if not same or rev is None:
         return None
     commit = project.commit(rev)

@@ -21,6 +21,7 @@ from lab.design.bayesian import replay
 from lab.design.compose import config_folder
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, SweepDesign, digest
+from lab.design.plan import run_key
 from lab.errors import UserError, nearest
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
@@ -95,16 +96,12 @@ def _designs_that_ran(project: Project) -> list[str]:
 
 def _enough(project: Project, design: Design) -> bool:
     """Whether as many runs are there as a design has, of its task, code and seeds: to plan it takes a while."""
-    contract, head = project.contract, project.commit(str(project.head))
-    stage = contract.types[design.type]
+    contract = project.contract
     alike = [
         record
-        for record in project.records()
-        if record.status == FINISHED
-        and (not contract.seeds or record.content.brief.seed in design.seeds)
+        for record in project.on_code_of(str(project.head), contract.types[design.type])
+        if (not contract.seeds or record.content.brief.seed in design.seeds)
         and (design.task is None or record.content.brief.task == design.task)
-        and record.reaches(stage)
-        and record.code_of(stage) == head.code(record.params, stage)
     ]
     return len(alike) >= len(design.seeds) * (1 if is_bayesian(design) else len(arms(design)))
 
@@ -120,10 +117,10 @@ def _study(project: Project, name: str) -> Study | None:
     if file is None:
         return None
     path, text, design = file
-    contract = project.contract_at(commit)
+    contract, asked = project.contract_at(commit), digest(design)
     own = [record for record in own if record.baseline == commit]
     replicates = [
-        replace(each, stated=_stated(project, design, each.record)) if each.record else each
+        replace(each, stated=False) if each.record and not _stated(project, design.name, asked, each.record) else each
         for each in _replicates(project, commit, text, design, contract, own)
     ]
     if replicates and all(each.reused for each in replicates):  # HEAD goes on, and what has answered stays where it was
@@ -133,15 +130,15 @@ def _study(project: Project, name: str) -> Study | None:
     return Study(design, contract, commit, path, text, replicates, baseline, project)
 
 
-def _stated(project: Project, design: Design, record: GitRecord) -> bool:
-    """Whether the commit that a run started from has the design as it reads now: its own runs carry its digest."""
-    if record.experiment.get("design") == design.name:
-        return record.experiment.get("digest") in (None, digest(design))
+def _stated(project: Project, name: str, asked: str, record: GitRecord) -> bool:
+    """Whether the commit that a run started from has a design as it reads now: its own runs carry its digest."""
+    if record.experiment.get("design") == name:
+        return record.experiment.get("digest") in (None, asked)
     start = record.baseline
     if record.commit == record.baseline:  # of git's history: its own commit has brought it
         start = next(iter(project.git.parents(start)), start)
-    file = _file(project, start, design.name)
-    return file is not None and digest(file[2]) == digest(design)
+    file = _file(project, start, name)
+    return file is not None and digest(file[2]) == asked
 
 
 def _baseline(project: Project, head: str, own: Sequence[GitRecord]) -> str:
@@ -223,7 +220,7 @@ def _replicates(
         undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    return of(replay(design, results))
+    return of(replay(design, results, project.remember))
 
 
 def _others(
@@ -235,7 +232,7 @@ def _others(
 
     def find(replicate: Replicate) -> dict[str, Any]:
         params, stage = runs.get((replicate.arm, replicate.seed), ({}, ""))
-        record = answer(project, finished, params, stage, commit) if params else None
+        record = answer(project, finished, run_key(params), params, stage, commit) if params else None
         return {"record": record, "reused": record is not None}
 
     return find
