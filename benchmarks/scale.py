@@ -1,14 +1,13 @@
-"""What thousands of records cost to read: lab's commands, a poll, a mirror's pass, git and `dvc exp show` beside them.
+"""What thousands of records cost to read: lab's commands, a poll, a mirror's pass; git and `dvc exp show` beside them.
 
     demo/.venv/bin/python -P benchmarks/scale.py demo [--sizes 100 1000 5000 10000] [--show 100] [--json scale.json]
 
-In copies of a generated project (here demo, classification) as its last commit has it, with its environment. Designs of
-100 runs are committed one after the other, and each has its experiments on its commit, with the files of real ones;
-one more design has not run. CPU seconds, user and system, of a command and its children; the best of several.
-`cold` is the first time, `warm` any later one. `dvc exp show` takes as many seconds as there are records, and more:
-it is asked for the first size alone.
-Goals at 1,000, 5,000, 10,000: `lab status` 0.8, 2, 4 s; `lab check`, `lab plan` 1.5 s; a poll 10 ms; a pass of the
-mirror with nothing new 20 ms; 300 MB.
+In copies of a generated project (here demo, of classification) as its last commit has it, with its environment.
+Designs of 100 runs are committed one after the other, and each has its experiments on its commit, with the files of
+real ones; one more design has not run. CPU seconds, user and system, of a command and its children; `cold` is the
+first time, when nothing is kept on disk, `warm` the best of three more. `dvc exp show` is asked for --show records.
+Goals at 1,000, 5,000, 10,000, warm: `lab status` 0.8, 2, 4 s; `lab check`, `lab plan` 1.5 s; a poll 10 ms; a pass of
+the mirror with nothing new 20 ms; 300 MB. On a fresh project: `lab --help` 0.1 s, `lab plan` 0.6 s.
 """
 
 import argparse
@@ -16,6 +15,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,16 +25,40 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 RUNS = 100  # of a design
 EPOCHS = 20
 COMMANDS = {
-    "lab status": ["lab", "status"],
-    "lab check": ["lab", "check", "designs/scale_new.yaml"],
-    "lab plan": ["lab", "plan", "designs/scale_new.yaml"],
-    "lab status DESIGN": ["lab", "status", "scale_0000"],
-    "lab results DESIGN": ["lab", "results", "scale_0000"],
+    "lab status": ["status"],
+    "lab check, 100 runs": ["check", "scale_new"],
+    "lab plan, 100 runs": ["plan", "scale_new"],
+    "lab results": ["results", "scale_0000"],
 }
-AT_ONCE = {"lab --help": ["lab", "--help"], "lab plan, fresh": ["lab", "plan", "classification_lr_sweep"]}
+FRESH = {"lab --help": ["--help"], "lab plan": ["plan", "classification_lr_sweep"]}
+LOOKS = """
+import json, time
+from lab.cli.app import ROOT, open_backend, open_project
+from lab.execution.run import Execution
+from lab.records import studies
+from lab.report import pages
+from lab.tracking.mirror import Mirror
+
+def measured(look):
+    times = []
+    for _ in range(6):
+        started = time.process_time()
+        look()
+        times.append(round(1000 * (time.process_time() - started), 2))
+    return {"first": times[0], "nothing new": min(times[1:])}
+
+project = open_project()
+execution = Execution(project, open_backend(), 1, lambda replicates: None)
+execution.runs = studies.planner(project, ROOT / "designs" / "scale_new.yaml").plan().runs
+mirror = Mirror(project, pages)
+print(json.dumps({"poll": measured(execution._look), "mirror": measured(mirror.has_news)}))
+"""
 
 
 # A project with records
@@ -53,11 +77,11 @@ def design(number: int | None) -> str:
 
 def fill(root: Path, records: int) -> None:
     """Commit designs, with their experiments beside them, by one git fast-import."""
-    from lab.design.compose import composer_of
-    from lab.design.plan import plan
-    from lab.design import design_file
-    from lab.design.pipeline import Pipeline
     from lab import contract
+    from lab.design import design_file
+    from lab.design.compose import composer_of
+    from lab.design.pipeline import Pipeline
+    from lab.design.plan import plan
 
     agreed, composer, pipeline = contract.read(root), composer_of(root), Pipeline.read(root / "dvc.yaml")
     marks = iter(range(1, 10**9))
@@ -87,7 +111,8 @@ def fill(root: Path, records: int) -> None:
         write(b"done\n")
     assert importer.returncode == 0
     updates = []
-    for line in call(["git", "for-each-ref", "--format=%(refname) %(objectname) %(parent)", "refs/scale"], root).splitlines():
+    made_refs = call(["git", "for-each-ref", "--format=%(refname) %(objectname) %(parent)", "refs/scale"], root)
+    for line in made_refs.splitlines():
         ref, made, baseline = line.split()
         updates += [
             f"create refs/exps/{baseline[:2]}/{baseline[2:]}/{ref.rpartition('/')[2]} {made}",
@@ -137,19 +162,19 @@ def results(run: Any, pipeline: Any) -> Iterator[tuple[str, bytes]]:
         used = {"epochs": ends} if stage == "train" else {}
         note = {"stage": stage, "started": started, "seconds": 10 * draw.random(), "config": {"task": "classification"}}
         files[f"effective/{stage}.yaml"] = yaml.safe_dump([note | {"used": used, "machine": machine}]).encode()
-    files["results/infer/confusion.csv"] = b"actual,predicted\n" + "".join(
-        f"{i % 10},{draw.randrange(10)}\n" for i in range(1000)
-    ).encode()
-    files["results/infer/curve.csv"] = b"class,recall,precision\n" + "".join(
-        f"{i % 10},{i / 300},{draw.random()}\n" for i in range(300)
-    ).encode()
+    files["results/infer/confusion.csv"] = (
+        b"actual,predicted\n" + "".join(f"{i % 10},{draw.randrange(10)}\n" for i in range(1000)).encode()
+    )
+    files["results/infer/curve.csv"] = (
+        b"class,recall,precision\n" + "".join(f"{i % 10},{i / 300},{draw.random()}\n" for i in range(300)).encode()
+    )
     for stage in pipeline.chain(run.target):
-        keys = sorted({key for key in pipeline.stages[stage]["params"]})
+        keys = sorted(pipeline.stages[stage]["params"])
         lock[stage] = {
             "cmd": pipeline.stages[stage]["cmd"],
-            "deps": [hashed(files, path, stage == "prepare" or None, run) for path in pipeline.deps(stage, run.params)],
+            "deps": [hashed(files, path, run) for path in pipeline.deps(stage, run.params)],
             "params": {"params.yaml": {key: get(run.params, key) for key in keys}},
-            "outs": [hashed(files, path, None, run) for path in pipeline.outputs(stage, run.params)],
+            "outs": [hashed(files, path, run) for path in pipeline.outputs(stage, run.params)],
         }
     files["dvc.lock"] = yaml.safe_dump({"schema": "2.0", "stages": lock}, sort_keys=False).encode()
     files["params.yaml"] = yaml.safe_dump(run.params, sort_keys=False).encode()
@@ -159,7 +184,7 @@ def results(run: Any, pipeline: Any) -> Iterator[tuple[str, bytes]]:
 VERSIONS = dict.fromkeys(("torch", "torchvision", "ultralytics", "timm", "openvino", "nncf", "numpy"), "2.15.0")
 
 
-def hashed(files: dict[str, bytes], path: str, shared: bool | None, run: Any) -> dict[str, Any]:
+def hashed(files: dict[str, bytes], path: str, run: Any) -> dict[str, Any]:
     """What dvc.lock says of a file or a folder: of what is not among the `files`, by its name and the run's."""
     if path in files:
         return {"path": path, "hash": "md5", "md5": md5(files[path]), "size": len(files[path])}
@@ -168,12 +193,97 @@ def hashed(files: dict[str, bytes], path: str, shared: bool | None, run: Any) ->
 
 
 def md5(content: bytes) -> str:
+    """As DVC names files by it."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+# What it costs
 
 
 def call(arguments: list[str], root: Path, text: str | None = None) -> str:
     """Run a command; its output. A failure ends the benchmark and shows it."""
-    done = subprocess.run(arguments, cwd=root, capture_output=True, text=True, input=text)
+    done = subprocess.run(arguments, cwd=root, capture_output=True, text=True, input=text, env=environment())
     if done.returncode:
         sys.exit(f"{' '.join(arguments)[:200]} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def environment() -> dict[str, str]:
+    """Ours, with the benchmark's Python first on PATH, and Python's bytecode written: only a first start compiles."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]]), "PYTHONPATH": "src"}
+
+
+def cost(arguments: list[str], root: Path) -> tuple[float, float]:
+    """CPU seconds, and MB at most, of a command and its children. `lab check` may object."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(arguments, cwd=root, stdout=output, stderr=output, env=environment())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        said = output.read().decode()
+    if process.returncode not in (0, 1) or "Traceback" in said:
+        sys.exit(f"{' '.join(arguments)} failed:\n{said}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def lab(arguments: list[str], root: Path) -> dict[str, float]:
+    """CPU seconds of a `lab` command when nothing is kept, and from then on; MB at most."""
+    command = [sys.executable, "-m", "lab", *arguments]
+    shutil.rmtree(root / ".dvc" / "tmp" / "lab" / "kept", ignore_errors=True)
+    cold, most = cost(command, root)
+    times, sizes = zip(*(cost(command, root) for _ in range(3)), strict=True)
+    return {"cold": round(cold, 2), "warm": round(min(times), 2), "MB": round(max(most, *sizes))}
+
+
+def measure(project: Path, records: int, show: bool) -> dict[str, dict[str, float]]:
+    """Everything at one size; at 0 records that of a fresh project."""
+    with tempfile.TemporaryDirectory(prefix="scale-") as name:
+        root, other = Path(name) / "project", Path(name) / "remote.git"
+        call(["git", "clone", "-q", str(project), str(root)], project)
+        for key in ("user.name", "user.email"):
+            call(["git", "config", key, "benchmark@localhost"], root)
+        if not records:
+            return {what: lab(arguments, root) for what, arguments in FRESH.items()}
+        fill(root, records)
+        found = {what: lab(arguments, root) for what, arguments in COMMANDS.items()}
+        looks = json.loads(call([sys.executable, "-c", LOOKS], root))
+        found |= {f"a {what}, ms": times for what, times in looks.items()}
+        if show:
+            times = [cost(["dvc", "exp", "show", "--json", "-A"], root)[0] for _ in range(2)]
+            found["dvc exp show"] = {"cold": round(times[0], 1), "warm": round(times[1], 1)}
+        call(["git", "init", "-q", "--bare", str(other)], root)
+        call(["git", "remote", "add", "scale", str(other)], root)
+        pushed = cost(["git", "push", "-q", "scale", "main", "refs/exps/*:refs/exps/*"], root)[0]
+        again = cost(["git", "push", "-q", "scale", "main", "refs/exps/*:refs/exps/*"], root)[0]
+        clone = Path(name) / "clone"
+        call(["git", "clone", "-q", "-b", "main", str(other), str(clone)], root)
+        fetched = cost(["git", "fetch", "-q", "origin", "refs/exps/*:refs/exps/*"], clone)[0]
+        found["git push"] = {"first": round(pushed, 2), "nothing new": round(again, 2)}
+        found["git fetch"] = {"first": round(fetched, 2)}
+        return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("project", type=Path, help="a generated project, committed")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 5000, 10_000])
+    parser.add_argument("--show", type=int, default=100, help="with how many records dvc exp show is asked")
+    parser.add_argument("--json", type=Path, default=Path("scale.json"), help="where the numbers go")
+    arguments = parser.parse_args()
+    project = arguments.project.resolve()
+    sys.path.insert(0, str(project / "src"))
+    load, began = os.getloadavg(), time.time()
+    found = {size: measure(project, size, size == arguments.show) for size in (0, *arguments.sizes)}
+    table = Table("records", "", "", title="CPU seconds; of a poll and of the mirror's look, milliseconds")
+    for size, rows in found.items():
+        for what, numbers in rows.items():
+            told = ", ".join(f"{name} {number:g}" for name, number in numbers.items())
+            table.add_row(str(size) if size else "fresh", what, told)
+    Console().print(table)
+    facts = {"when": datetime.now().isoformat(timespec="seconds"), "cores": os.cpu_count(), "load": load}
+    arguments.json.write_text(json.dumps(facts | {"took": round(time.time() - began), "found": found}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -10,9 +10,10 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -22,6 +23,8 @@ from pygit2.enums import FileMode, SortMode
 from lab.errors import UserError
 
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+PUSHED = "refs/lab/push"
+SETTLED = 2.5  # seconds: no file system's times are coarser
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
 
@@ -43,6 +46,11 @@ class Experiment(NamedTuple):
 def experiment_ref(baseline: str, name: str) -> str:
     """Where git keeps an experiment."""
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
+
+
+def is_experiment(ref: str) -> bool:
+    """Whether git keeps an experiment there."""
+    return EXPERIMENT.fullmatch(ref) is not None
 
 
 class Repository:
@@ -121,6 +129,32 @@ class Repository:
                 commit = ref.peel(pygit2.Commit)
                 found.append(Experiment(match[3], str(commit.id), match[1] + match[2], commit.commit_time))
         return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
+
+    def state(self) -> Hashable:
+        """What changes when HEAD or an experiment's ref does, without reading any: for those who look again and again.
+
+        Git replaces the file of a ref, which its folder's time tells, and all packed refs at once. A time of which a
+        second change might not be told apart makes this unlike any other.
+        """
+        stats = []
+        folders = [str(self._common / "refs" / "exps")]
+        with suppress(FileNotFoundError):
+            stats.append(os.stat(self._common / "packed-refs"))
+        for folder in folders:
+            with suppress(FileNotFoundError):  # git removes empty ones
+                stats.append(os.stat(folder))
+                if folder.count("/") < folders[0].count("/") + 2:  # refs/exps/ab/cdef…/NAME
+                    folders += sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
+        latest = max((stat.st_mtime for stat in stats), default=0)
+        seen = (self.head, *folders, *((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats))
+        return seen if time.time() - latest > SETTLED else object()
+
+    @cached_property
+    def _common(self) -> Path:
+        """The folder that a repository shares with its worktrees."""
+        own = Path(self._git.path)
+        pointer = own / "commondir"
+        return own / pointer.read_text().strip() if pointer.is_file() else own
 
     def history(self, commit: str, oldest_first: bool = False) -> Iterator[str]:
         """A commit and its first parents, back to the beginning."""
@@ -278,6 +312,20 @@ class Repository:
             said = (done.stderr or done.stdout).strip().removeprefix("fatal: ")
             raise UserError(f"git {arguments[0]}: {said}")
         return done.stdout.strip()
+
+    def push(self, remote: str, wanted: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Push commits to these refs, all of them or none.
+
+        They get refs of their own here for as long, and git one pattern for all: a command line is too short for the
+        names of thousands, and `git push` takes none by standard input.
+        """
+        mine = f"{PUSHED}/{os.getpid()}"
+        made = {f"{mine}/{ref.removeprefix('refs/')}": commit for ref, commit in wanted.items()}
+        try:
+            self.run("update-ref", "--stdin", stdin="".join(f"update {ref} {made[ref]}\n" for ref in made))
+            return self.call("push", "--quiet", "--atomic", remote, f"{mine}/*:refs/*")
+        finally:
+            self.call("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in made))
 
     def says_yes(self, *arguments: str) -> bool:
         """Whether a git command ends well."""

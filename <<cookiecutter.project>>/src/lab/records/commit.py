@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
@@ -231,11 +231,15 @@ class Commit:
         """What lists of runs ask, kept on disk where git has all of it: DVC's cache may get it, or lose it."""
         known = self.project.kept.get("measured", self.rev)
         if known is not None:
-            return Measured(*known)
+            names = self.project.cache.setdefault(("names", *known[0]), known[0])  # thousands have the same
+            return Measured(names, known[1])
         aside = Commit(self.project, self.rev)
         seconds = {stage: float(note["seconds"]) for stage, note in aside.effective.items()}
         found = Measured(list(flat(aside.metrics)), seconds)
-        files = [*self.pipeline.metrics_files(self.contract, aside.params), *map(self.contract.effective_path, aside.stages)]
+        files = [
+            *self.pipeline.metrics_files(self.contract, aside.params),
+            *map(self.contract.effective_path, aside.stages),
+        ]
         wanted = [path for path in files if path and path in aside.outputs]
         if all(self.git.object_id(self.rev, path) for path in wanted):
             self.project.kept.put("measured", self.rev, list(found))

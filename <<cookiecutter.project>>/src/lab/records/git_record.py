@@ -202,6 +202,11 @@ class GitRecord:
             return None, []  # of an earlier attempt
         return started, rows[1:]
 
+    def forget_logs(self) -> None:
+        """Read what it writes anew when it is asked for the next time."""
+        for name in ("_epoch_log", "_log"):
+            vars(self).pop(name, None)
+
     # Failures
 
     @cached_property

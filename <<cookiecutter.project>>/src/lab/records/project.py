@@ -50,6 +50,8 @@ class Project:
         self._pipelines: dict[str | None, Pipeline] = {}
         self._results: dict[str, list[tuple[str, Outcome]]] = {}
         self._records: list[GitRecord] | None = None
+        self._unfinished: list[GitRecord] = []  # among them
+        self._seen: Any = None  # by the last look
         self._groups: dict[str, dict[str, list[GitRecord]]] = {}
         self.cache: dict[Any, Any] = {}
         """What others have worked out of commits, which never change, by keys of their own."""
@@ -114,14 +116,29 @@ class Project:
                 self.pending()
             )  # first: what leaves the queue in this moment is an experiment when we look for those
             finished = [GitRecord(self, e.name, e.commit, e.baseline, FINISHED) for e in self.git.experiments()]
-            self._records = [*self._history(finished), *finished, *self._unfinished(pending, finished)]
+            self._unfinished = self._not_finished(pending, finished)
+            self._records = [*self._history(finished), *finished, *self._unfinished]
         return self._records
 
     def refresh(self) -> None:
         """Look at the project anew: runs have begun or ended, or HEAD has moved. What commits say is kept."""
-        self._records = None
+        self._records = self._seen = None
         self._groups.clear()
         self.save()
+
+    def look(self) -> bool:
+        """`refresh` where something has changed since the last look; where not, the logs of what runs are read anew.
+
+        Returns whether something has. It reads no object of git's, and costs the same with a thousand records.
+        """
+        state = (self.git.state(), self.pending())
+        if state != self._seen:
+            self.refresh()
+            self._seen = state
+            return True
+        for record in self._unfinished:
+            record.forget_logs()
+        return False
 
     def save(self) -> None:
         """Keep on disk what was worked out of commits, for other processes."""
@@ -149,9 +166,7 @@ class Project:
 
         return self._grouped("design", group)
 
-    def _grouped(
-        self, by: str, group: Callable[[], dict[str, list[GitRecord]]]
-    ) -> dict[str, list[GitRecord]]:
+    def _grouped(self, by: str, group: Callable[[], dict[str, list[GitRecord]]]) -> dict[str, list[GitRecord]]:
         if by not in self._groups:
             self._groups[by] = group()
         return self._groups[by]
@@ -177,7 +192,7 @@ class Project:
             self._results[head] = results[::-1]
         return self._results[head]
 
-    def _unfinished(self, pending: Iterable[Pending], finished: Iterable[GitRecord]) -> list[GitRecord]:
+    def _not_finished(self, pending: Iterable[Pending], finished: Iterable[GitRecord]) -> list[GitRecord]:
         """What the backend has and has not become an experiment."""
         names = {(record.baseline, record.name) for record in finished}
         return [
@@ -200,7 +215,9 @@ class Project:
         def group() -> dict[str, list[GitRecord]]:
             commit = self.commit(rev)
             finished = (record for record in self.records() if record.status == FINISHED and record.reaches(stage))
-            alike = [each for each in finished if each.code_of(stage) == commit.code(each.content.params_on(rev), stage)]
+            alike = [
+                each for each in finished if each.code_of(stage) == commit.code(each.content.params_on(rev), stage)
+            ]
             return {"": alike}
 
         return self._grouped(f"code {rev} {stage}", group)[""]

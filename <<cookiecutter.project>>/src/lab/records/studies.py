@@ -26,7 +26,7 @@ from lab.errors import UserError, nearest
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
 from lab.records.project import answer
-from lab.study import FINISHED, ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
+from lab.study import ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
     from lab.design.model_refs import Resolve
@@ -254,7 +254,9 @@ def _planned(
     return project.cache[key]
 
 
-def _plan(project: Project, commit: str, name: str, text: str, trials: list[Levels], resolve: Resolve) -> dict[str, Any]:
+def _plan(
+    project: Project, commit: str, name: str, text: str, trials: list[Levels], resolve: Resolve
+) -> dict[str, Any]:
     """The arm, seed, params and stage of each run, and which commits were taken for the models that it names."""
     models: list[tuple[str, int, str | None]] = []
 

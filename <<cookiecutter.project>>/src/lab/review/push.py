@@ -10,8 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lab.errors import UserError
-from lab.git import experiment_ref
+from lab.git import experiment_ref, is_experiment
 from lab.review.branch import REMOTE, Branch
+
+MOST_TOLD = 10  # refs that a message names
 
 if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
@@ -54,12 +56,13 @@ def push_data(project: Project, records: Iterable[GitRecord], branch: str) -> in
 def push_refs(project: Project, wanted: Mapping[str, str]) -> None:
     """Push commits to these refs, all of them or none, and see that they are there. Raises UserError."""
     git = project.git
-    pushed = git.call("push", "--quiet", "--atomic", REMOTE, *(f"{commit}:{ref}" for ref, commit in wanted.items()))
-    lines = git.call("ls-remote", REMOTE, *wanted).stdout.splitlines()
-    there = {ref: commit for commit, ref in (line.split("\t") for line in lines)}
+    pushed = git.push(REMOTE, wanted)
+    lines = git.call("ls-remote", REMOTE, "refs/exps/*", *(ref for ref in wanted if not is_experiment(ref)))
+    there = {ref: commit for commit, ref in (line.split("\t") for line in lines.stdout.splitlines())}
     others = [ref for ref, commit in wanted.items() if there.get(ref) != commit]
     if pushed.returncode or others:
-        which = f" Not as here: {', '.join(others)}." if others else ""
+        more = f" and {len(others) - MOST_TOLD} more" if len(others) > MOST_TOLD else ""
+        which = f" Not as here: {', '.join(others[:MOST_TOLD])}{more}." if others else ""
         raise UserError(
             f"git push failed, with the data pushed and no ref changed:{which} "
             f"git fetch {REMOTE} shows what others have pushed, and lab review builds on it.\n{pushed.stderr.strip()}"
