@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ from hypothesis import strategies as st
 from trivial import Trivial
 
 from lab.cli import view
-from lab.git import Repository
+from lab.git import Repository, experiment_ref
 from lab.records import kept, studies
 from lab.records.kept import Kept
 from lab.records.project import Project
+from lab.report import pages
+from lab.tracking import mirror as mirrors
+from lab.tracking.mirror import Mirror
+from lab.tracking.sink import Report
 
 DESIGN = {"kind": "sweep", "type": "train", "title": "Which rate?", "seeds": [0, 1]}
 
@@ -272,6 +277,89 @@ def test_a_change_within_the_clocks_tick_is_seen(ran: Trivial, tmp_path: Path) -
         finish(project, "rates", rate, seed)  # at once after it was looked at
         assert known.look()
         assert len(known.records()) == before + 1
+
+
+def test_a_mirror_has_news_where_something_has_changed(
+    ran: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = trivial.copied(ran, tmp_path / "project")
+    monkeypatch.setattr("lab.git.SETTLED", -1e9)
+    mirror = Mirror(project.project(), pages)
+    assert mirror.has_news()
+    mirror.once()
+    assert not mirror.has_news()
+    calls = counted(monkeypatch)
+    assert not mirror.has_news()
+    assert calls == []
+    finish(project, "rates", 0.5, 0)
+    assert mirror.has_news()
+    assert not mirror.has_news()
+    project.enqueue(project.run("queued", 0.7))
+    assert mirror.has_news()
+    (project.root / "new.txt").write_text("new")
+    project.commit("another HEAD")
+    assert mirror.has_news()
+
+
+def test_a_watch_passes_where_there_are_news_and_once_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirrors, "POLL", 0.0)
+    news = [True, False, True, False, False]
+    done: list[int] = []
+
+    class Watched:
+        places = "nowhere"
+        looked = -1
+
+        def has_news(self) -> bool:
+            self.looked += 1
+            return news[self.looked]
+
+        def once(self, names: Any) -> Report:
+            done.append(self.looked)
+            return Report()
+
+    watched: Any = Watched()
+    mirrors.watch(watched, (), print, lambda: watched.looked < len(news) - 2)
+    assert done == [0, 2, 4]
+
+
+# What is pushed
+
+
+def pushed(root: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> int:
+    """So many refs pushed to another repository, and seen there. Returns the bytes of the longest command line."""
+    root.mkdir()
+    git = Repository.create(root)
+    (root / "file").write_text("text")
+    git.run("add", "-A")
+    git.run("-c", "user.name=Test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "start")
+    commit = str(git.head)
+    git.run("init", "-q", "--bare", str(root / "other"))
+    git.run("remote", "add", "origin", str(root / "other"))
+    longest = 0
+    run = subprocess.run
+
+    def noted(arguments: list[str], **more: Any) -> Any:
+        nonlocal longest
+        longest = max(longest, len(" ".join(arguments)))
+        return run(arguments, **more)
+
+    monkeypatch.setattr("lab.git.subprocess.run", noted)
+    wanted = {experiment_ref(commit, f"{'a_long_name_' * 8}{i}"): commit for i in range(number)}
+    assert git.push("origin", wanted).returncode == 0
+    there = git.run("ls-remote", "origin", "refs/exps/*").splitlines()
+    assert dict(reversed(line.split("\t")) for line in there) == wanted
+    assert git.run("for-each-ref", "refs/lab") == ""
+    return longest
+
+
+def test_the_refs_of_a_push_are_not_on_its_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pushed(tmp_path / "few", monkeypatch, 1) == pushed(tmp_path / "all", monkeypatch, 50) < 500
+
+
+@pytest.mark.nightly
+def test_more_refs_are_pushed_than_a_command_line_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pushed(tmp_path / "project", monkeypatch, 14_000)
 
 
 # The file

@@ -92,7 +92,7 @@ class Mirror:
             self.project.contract.epoch_log_path(run.baseline, run.name) for run in pending if run.status == RUNNING
         )
         sizes = [path.stat().st_size for log in logs if log and (path := self.project.root / log).exists()]
-        seen = [self.project.git.state(), pending, sizes]
+        seen = [self.project.head and self.project.git.state(), pending, sizes]
         has_news, self._seen = seen != self._seen or self._left != self._states(), seen
         return has_news
 
