@@ -222,7 +222,7 @@ def cost(arguments: list[str], root: Path) -> tuple[float, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         said = output.read().decode()
-    if process.returncode not in (0, 1) or "Traceback" in said:
+    if "Traceback" in said or said.startswith(("lab: ", "ERROR")):
         sys.exit(f"{' '.join(arguments)} failed:\n{said}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 

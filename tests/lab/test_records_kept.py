@@ -223,6 +223,19 @@ def compare(ran: Trivial, tmp_path: Path, changes: list[Any]) -> None:
             watching = project.project()
 
 
+def test_a_commit_that_comes_later_is_read_then(ran: Trivial, tmp_path: Path) -> None:
+    ran.call("git", "clone", "-q", "--no-local", str(ran.root), str(tmp_path / "clone"))
+    clone = Trivial(tmp_path / "clone")
+    commit = ran.project().records()[0].commit
+    known = clone.project()
+    assert known.commit(commit).params == {}
+    assert known.commit(commit).brief.experiment == {}
+    known.save()
+    clone.call("git", "fetch", "-q", "origin", "refs/exps/*:refs/exps/*")
+    assert clone.project().commit(commit).brief == ran.project().commit(commit).brief
+    assert clone.project().commit(commit).params["lr"] == 0.1
+
+
 # How much is read
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
@@ -67,11 +67,20 @@ class Commit:
         """The content of a text file, empty where it is absent."""
         return self.git.text(self.rev, path)
 
+    def _kept(self, part: str, work_out: Callable[[], Any]) -> Any:
+        """What is kept on disk of this commit, or is worked out. Of one that this clone lacks nothing is kept."""
+        known = self.project.kept.get(part, self.rev)
+        if known is None:
+            known = work_out()
+            if self.rev in self.git:
+                self.project.kept.put(part, self.rev, known)
+        return known
+
     @cached_property
     def brief(self) -> Brief:
         """What lists of runs ask, kept on disk. It is worked out aside: of a thousand commits the rest is not held."""
         aside = Commit(self.project, self.rev)
-        return Brief(*self.project.kept.find("brief", self.rev, lambda: list(aside.summed_up())))
+        return Brief(*self._kept("brief", lambda: list(aside.summed_up())))
 
     def summed_up(self) -> Brief:
         """The same, read from git."""
@@ -97,7 +106,8 @@ class Commit:
         named = {key for key in (self.contract.raw_data, keys.one, keys.several) if key}
         with suppress(UserError):
             named |= set(self.pipeline.keys_in_text)
-        return {key: get(self.params, key) for key in sorted(named) if exists(self.params, key)}
+        outer = {key for key in named if not any(key.startswith(f"{other}.") for other in named)}
+        return {key: get(self.params, key) for key in sorted(outer) if exists(self.params, key)}
 
     def params_on(self, rev: str) -> dict[str, Any]:
         """As much of its params as another commit's `code` and `data` look at."""
@@ -111,7 +121,7 @@ class Commit:
 
         Where git has none of these, DVC keeps them, and dvc.lock has their hashes.
         """
-        return self.project.kept.find("outcome", self.rev, self._outcome)
+        return self._kept("outcome", self._outcome)
 
     def _outcome(self) -> Outcome:
         try:
@@ -124,7 +134,7 @@ class Commit:
     @cached_property
     def params(self) -> dict[str, Any]:
         """params.yaml."""
-        return self.project.kept.find("params", self.rev, lambda: yaml12.mapping(self.text(PARAMS)))
+        return self._kept("params", lambda: yaml12.mapping(self.text(PARAMS)))
 
     @cached_property
     def pipeline(self) -> Pipeline:
