@@ -5,7 +5,7 @@ DEMO := demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test nightly quick lint params requirements
+.PHONY: demo test test-clusters nightly quick lint params modules requirements
 
 demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for the other task
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
@@ -16,8 +16,11 @@ demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=class
 test: $(VENV)/ready  # all three suites; installs a baked project once. EXP_TEMPLATE_VENV names an environment to take instead
 	$(VENV)/bin/python tests/run.py
 
+test-clusters: $(VENV)/ready  # a real Ray and a real Slurm of two nodes on this machine: Linux, root, slurm-wlm and munge
+	$(VENV)/bin/python tests/run.py --suite cluster
+
 nightly: $(VENV)/ready  # the long repetitions, which make test leaves out
-	$(VENV)/bin/python tests/run.py --nightly
+	$(VENV)/bin/python tests/run.py --nightly --suite template --suite lab --suite package --suite cluster
 
 quick: $(VENV)/ready  # what needs no installed project
 	$(VENV)/bin/pytest -m "not slow and not nightly" --numprocesses 2
@@ -28,6 +31,9 @@ lint: $(VENV)/ready
 
 params: $(VENV)/ready  # composes the generated project's params.yaml, after a change of its conf/
 	$(VENV)/bin/python scripts/params.py
+
+modules:  # after requirements: which names are taken; PROJECT_VENV=an environment with all of them installed
+	python3 scripts/modules.py $(PROJECT_VENV)/bin/python
 
 requirements:  # pins anew what the template and the generated project install; needs uv
 	python3 scripts/requirements.py

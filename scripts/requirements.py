@@ -17,6 +17,7 @@ CONDITIONS = {
     "ssh": "cookiecutter.dvc_remote == 'ssh'",
     "wandb": "cookiecutter.tracking == 'mlflow+wandb'",
 }
+SUITES = {"lab": "machinery", "cluster": "clusters"}  # of the tests, each with the group that it needs beside these
 FILES = {  # the project's, each with its groups
     "requirements.txt": ("setup", ["lab", "stages", "dev"]),
     "requirements-lab.txt": ("setup-lab", ["lab"]),
@@ -52,10 +53,13 @@ def main() -> None:
         (folder / "together.txt").write_text("\n".join(together))
         for file, (target, groups) in FILES.items():
             (PROJECT / file).write_text("\n".join(projects_lines(folder, target, groups)) + "\n")
-        machinery = compiled(TEMPLATE, "--group=machinery", f"--constraint={folder / 'together.txt'}")
-        added = [line for line in machinery if line not in together]
-        (TEMPLATE / "tests/lab").mkdir(exist_ok=True)
-        (TEMPLATE / "tests/lab/requirements.txt").write_text("\n".join(["# make requirements", *added]) + "\n")
+        there = (PROJECT / "requirements.txt").read_text().split("<%")[0].splitlines()
+        for suite, group in SUITES.items():
+            needed = compiled(TEMPLATE, f"--group={group}", f"--constraint={folder / 'together.txt'}")
+            added = [line for line in needed if line not in there]
+            (TEMPLATE / "tests" / suite / "requirements.txt").write_text(
+                "\n".join(["# make requirements", *added]) + "\n"
+            )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """The template's tests: `make test`, or `make nightly` for the long repetitions.
 
 Bakes a project and installs it, unless EXP_TEMPLATE_VENV names an environment that `make setup` made of one like it.
-Then three suites, one after the other, each on two processes:
+Then three suites, one after the other, for two cores:
 
 - tests/template   what comes out of the template: in the template's own environment
 - tests/lab        the machinery, imported from <<cookiecutter.project>>/src: in the project's environment
 - tests/package    the project's own package: in the project's environment, which EXP_PROJECT names
+
+and one more, where it is asked for:
+
+- tests/cluster    the machinery on a real Ray and a real Slurm (make test-clusters)
 """
 
 import argparse
@@ -15,11 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 SRC = TEMPLATE / "<<cookiecutter.project>>" / "src"
-SUITES = ("template", "lab", "package")
+# Each with how many processes run it: a third one fills the time in which others wait for workers, servers and DVC. The
+# package's tests compute, and some measure latencies.
+SUITES = {"template": 3, "lab": 3, "package": 2, "cluster": 3}
+OF_MAKE_TEST = ("template", "lab", "package")
+ADDED = ("lab", "cluster")  # suites that need more than a project's own packages
 # What would tell tests that they run inside a make or another environment; bytecode makes each `dvc` start much faster.
 HIDDEN = ("VIRTUAL_ENV", "PYTHON", "PYTEST_", "MAKE", "MFLAGS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 NO_TESTS = 5  # pytest's exit code
@@ -34,7 +43,7 @@ def run(*command: str | Path, folder: Path = TEMPLATE, **variables: str) -> None
     subprocess.run(command, cwd=folder, env=clean() | variables, check=True)
 
 
-def baked(folder: Path) -> Path:
+def baked(folder: Path, suites: Sequence[str]) -> Path:
     """A project with all that any project may need, and its environment."""
     settings = folder / "cookiecutter.yaml"
     settings.write_text(f"cookiecutters_dir: {folder}/templates\nreplay_dir: {folder}/replay\n")
@@ -45,8 +54,10 @@ def baked(folder: Path) -> Path:
         (project / ".venv").symlink_to(Path(ready).resolve())
     else:
         run("make", "setup", folder=project)
-        added = TEMPLATE / "tests" / "lab" / "requirements.txt"
-        run("uv", "pip", "install", "--quiet", "--no-deps", "--python", project / ".venv", "-r", added)
+        for suite in (suite for suite in ADDED if suite in suites):
+            added = TEMPLATE / "tests" / suite / "requirements.txt"
+            install = ("uv", "pip", "install", "--quiet", "--no-deps", "--compile-bytecode")
+            run(*install, "--python", project / ".venv", "-r", added)
     if not list(project.glob(".venv/lib/python*/site-packages/project.pth")):
         sys.exit(f"{project / '.venv'} has no src/ on its path: it is older than that, make setup in its project again")
     return project
@@ -69,12 +80,13 @@ def outcome(suite: str, project: Path, nightly: bool, options: list[str]) -> str
         python = sys.executable
     else:
         python = environment / "bin" / "python"
-        src = SRC if suite == "lab" else project / "src"
+        src = project / "src" if suite == "package" else SRC
         variables |= {"PYTHONPATH": str(src), "PATH": f"{environment / 'bin'}{os.pathsep}{clean()['PATH']}"}
     selection = "nightly" if nightly else "not nightly"
-    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, "--numprocesses=2", "--dist=loadgroup"]
+    processes = [f"--numprocesses={SUITES[suite]}", "--dist=loadgroup"]
+    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, *processes, "--durations=30", *options]
     print(f"\n=== tests/{suite} ({selection})", flush=True)
-    done = subprocess.run([*command, "--durations=30", *options], cwd=TEMPLATE, env=clean() | variables)
+    done = subprocess.run(command, cwd=TEMPLATE, env=clean() | variables)
     if done.returncode == 0 or (nightly and done.returncode == NO_TESTS):
         return ""
     return "has no tests" if done.returncode == NO_TESTS else "failed"
@@ -91,11 +103,12 @@ def main() -> None:
     wrong: list[str] = []
     said: list[str] = []
     try:
-        project = baked(folder)
+        suites = asked.suite or OF_MAKE_TEST
+        project = baked(folder, suites)
         said.append(f"environment {time.monotonic() - began:.0f} s")
         if different := differences(SRC / "lab", project / "src" / "lab"):
             wrong.append(f"src/lab of a project is not the template's: {', '.join(different)}")
-        for suite in asked.suite or SUITES:
+        for suite in suites:
             at = time.monotonic()
             if problem := outcome(suite, project, asked.nightly, asked.options):
                 wrong.append(f"tests/{suite} {problem}")

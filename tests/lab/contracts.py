@@ -14,7 +14,7 @@ import jinja2
 from lab import yaml12
 from lab.contract import Contract, parse
 
-TEMPLATE = Path(__file__).parents[2]
+TEMPLATE = Path(__file__).resolve().parents[2]
 PROJECT = TEMPLATE / "<<cookiecutter.project>>"
 COOKIECUTTER = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 ANSWERS = {
@@ -73,6 +73,9 @@ VISION_TEXT = rendered((PROJECT / "lab.yaml").read_text(encoding="utf-8"))
 VISION = contract(VISION_TEXT)
 TRIVIAL_TEXT = without_hooks(VISION_TEXT)
 TRIVIAL = contract(TRIVIAL_TEXT)
+# The stand-in stages of `trivial` say nothing of single test items.
+STAND_IN = {key: value for key, value in yaml12.mapping(TRIVIAL_TEXT).items() if key != "predictions"}
+STAND_IN_TEXT = yaml12.dump(STAND_IN | {"distinct": {"train": STAND_IN["distinct"]["train"]}})
 # A pipeline that is nobody's: two stages, a seed in a block, one metric that is known.
 PLAIN_TEXT = """
 types: {train: evaluate}

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import trivial
 from rich.console import Console
 from trivial import Trivial
 
-from lab.cli import view
+from lab.cli import app, view
 from lab.design import design_file
 from lab.design.plan import Run
 from lab.execution.preflight_inputs import basis
@@ -105,7 +106,7 @@ def test_status_of_a_project_in_which_nothing_has_run(project: Trivial) -> None:
     done = lab(project, "status")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "no run yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are",
+        "no run of a design yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are",
         "0 workers",
     ]
     (project.root / "lab.yaml").unlink()
@@ -312,3 +313,12 @@ def test_revisions_are_pinned_to_commits(project: Trivial) -> None:
     assert [run["levels"]["infer.model"] for run in runs] == ["v1", "main"]
     path.write_text(path.read_text().replace("v1", "v7"))
     assert "v7 is no experiment, tag, branch or commit here" in refused(project, "plan", str(path))
+
+
+def test_lab_is_called_as_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other people's repositories have the package, and no command of that name."""
+    text = "a design of lab is missing: lab run designs/a.yaml, or lab status; src/lab run is no command"
+    for has_command, said in ((True, text), (False, re.sub("lab (run d|status)", r"python -m lab \1", text))):
+        monkeypatch.setattr(app, "HAS_COMMAND", has_command)
+        assert app.typed(text) == said
+        assert app.typed("lab") == ("lab" if has_command else "python -m lab")

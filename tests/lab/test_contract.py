@@ -1,6 +1,7 @@
 """lab.yaml: what it may say, what is refused and how, and what its patterns of metrics come to."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import contract, nested_keys, yaml12
-from lab.contract import hooks
+from lab.contract import Contract, hooks
 from lab.contract.metrics import compiled
 from lab.errors import UserError
 
@@ -38,13 +39,16 @@ def test_three_lines_are_enough() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "lab.yaml: expected a mapping"),
-        ("- a\n", "lab.yaml: expected a mapping"),
+        ("", "lab.yaml: is empty: docs/your-own-pipeline.md has one of a few lines"),
+        ("- a\n", "lab.yaml: expected a mapping, not ['a']: docs/your-own-pipeline.md"),
         ("types: [\n", "lab.yaml, line 2: not YAML"),
-        ("seeds: [seed]\n", "line 1: types: is missing"),
-        ("types: {}\n", "line 1: types: dictionary should have at least 1 item"),
+        ("seeds: [seed]\n", "line 1: types: is missing: expected a name for a kind of experiment"),
+        ("types: {}\n", "line 1: types: is empty: expected a name for a kind of experiment"),
+        ("types: [a]\n", "line 1: types: ['a']: expected a name for a kind of experiment"),
+        ("types: {1: a}\n", "line 1: types.1: a key has to be a text: write '1' in quotes"),
+        (LEAST + "7: a\n", "line 2: 7: a key has to be a text: write '7' in quotes"),
         (LEAST + "seedss: [a]\n", "line 2: seedss: no such key here. Did you mean 'seeds'?"),
-        (LEAST + "seeds: seed\n", "line 2: seeds: input should be a valid list, not 'seed'"),
+        (LEAST + "seeds: seed\n", "line 2: seeds: 'seed': expected a list"),
         (LEAST + "seeds:\n  - a\n  - b c\n", "line 4: seeds.1: 'b c': expected a key of the settings"),
         (
             LEAST + "metrics:\n  a.b: {direction: up}\n",
@@ -56,11 +60,26 @@ def test_three_lines_are_enough() -> None:
             "line 4: metrics.a.b.titel: no such key here. Did you mean 'title'?",
         ),
         (LEAST + "metrics:\n  a.b: {bounds: [1, 0]}\n", "line 3: metrics.a.b.bounds: [1, 0]: expected the smaller one"),
-        (LEAST + "metrics:\n  a.b: {bounds: [1]}\n", "metrics.a.b.bounds: list should have at least 2 items"),
+        (LEAST + "metrics:\n  a.b: {bounds: [1]}\n", "metrics.a.b.bounds: [1]: expected 2 or more"),
         (LEAST + "metrics:\n  '*.b': {busy: '{1}.c'}\n", "line 3: metrics.*.b.busy: '{1}.c': by the * of the pattern"),
         (
             LEAST + "metrics:\n  a.b: {title: 'a {'}\n",
-            "metrics.a.b.title: 'a {': by the * of the pattern there is nothing",
+            "metrics.a.b.title: 'a {': the { at character 3 has no }",
+        ),
+        (LEAST + "run_name: '{date}_}{arm}'\n", "run_name: '{date}_}{arm}': the } at character 8 has no { before it"),
+        (LEAST + "data_facts: [{text: 'on {', key: a}]\n", "data_facts.0.text: 'on {': the { at character 4 has no }"),
+        (
+            LEAST + "single: {name: s, kind: single, figures: [{draw: matrix, labels: {titel: a}}]}\n",
+            "Did you mean 'title'?",
+        ),
+        (
+            LEAST + "single: {name: s, kind: single, figures: [{draw: gap, labels: {x: '{a}'}}]}\n",
+            "nothing but {metric}",
+        ),
+        (LEAST + "single: {name: s, figures: [{draw: arms, titles: [a]}]}\n", "arms takes no titles"),
+        (
+            LEAST + "single: {name: s, figures: [{draw: gains, metrics: [a.b], lines: [0, 1]}]}\n",
+            "lines: 2 of them for 1",
         ),
         (LEAST + "metrics:\n  a.b: {}\n  a.b: {}\n", "lab.yaml, line 4: a.b is there twice"),
         (LEAST + "check: my_package.check\n", "line 2: check: 'my_package.check': expected module:function"),
@@ -80,6 +99,60 @@ def test_what_is_wrong_is_told_with_its_line_and_key(text: str, words: str) -> N
 def test_all_that_is_wrong_is_told_at_once() -> None:
     assert len(refused("seeds: a\nnope: 1\nmetrics: {a.b: {direction: up}}\n").splitlines()) == 4
     assert len(refused(LEAST + "recipes: [a, b]\nmetrics: {a.b: {bounds: [1, 0]}}\n").splitlines()) == 3
+
+
+FULL = """
+types: {train: infer, quant: quant}
+recipes: [train]
+seeds: [seed]
+task: {key: task, same: [data.task], unused_packages: {detection: [timm]}}
+names: {model: model.name}
+model_keys: {one: infer.model, least: 3}
+models: [{output: model.pt, champion: model.pt, when: {task: a}}]
+predictions: {output: "{stage}.csv", slices: [site]}
+curves: {output: plots, stage: train, parts: {val: validation}}
+neutral: {train: [threads]}
+distinct: {train: {output: model.pt, called: weights}}
+main: [f1]
+metrics: {"*.f1": {direction: maximize, bounds: [0, 1]}}
+speed: {latency: {infer: speed.ms}, gain_types: [quant]}
+data_facts: [{text: "site {}", key: data.site}]
+questions: [{name: one, varies: [quant], types: [quant], figures: [{draw: gains, metrics: [a.b], lines: [0]}]}]
+"""
+JUNK = [None, 7, 1.5, True, "x {", "", [], {}, [7], {7: 7}, {"x": 7}, [{"x": 7}], "2026-11-26", float("nan")]
+
+
+@given(st.sampled_from(sorted(Contract.model_fields)), st.sampled_from(JUNK), st.booleans())
+def test_no_mistake_is_told_in_a_library_s_words_nor_hides_another(field: str, junk: Any, inside: bool) -> None:
+    """Anything in any place of lab.yaml: refused in our own words, beside what is wrong elsewhere."""
+    content = yaml12.load(FULL)
+    value = content.get(field)
+    if inside and isinstance(value, dict):
+        content[field] = {**value, next(iter(value)): junk}
+    elif inside and isinstance(value, list) and value:
+        content[field] = [junk, *value[1:]]
+    else:
+        content[field] = junk
+    try:
+        contract.parse(yaml12.dump(content), "lab.yaml")
+    except UserError as error:
+        words = ("input should", "valid", "[key]", "dictionary", "instance", "pydantic", "mapping_type", "should have")
+        assert not [word for word in words if word in str(error).lower()], error
+        assert all(re.match("lab.yaml, line [0-9]+: ", line) for line in str(error).splitlines()), error
+    if field not in ("types", "recipes", "questions"):
+        content["recipes"] = ["trian"]
+        assert "recipes.0: 'trian' is not one of" in refused(yaml12.dump(content))
+    if field != "metrics":
+        content["metrics"]["a.b"] = {"bounds": [1, 0], "titel": "x"}
+        said = refused(yaml12.dump(content))
+        assert "metrics.a.b.titel: no such key" in said and "expected the smaller one first" in said
+
+
+def test_merge_keys_are_read_as_dvc_reads_them() -> None:
+    text = LEAST + "metrics:\n  a.b: &score {direction: maximize, unit: s}\n  a.c: {<<: *score, unit: ms}\n"
+    read = contract.parse(text, "lab.yaml")
+    assert (read.metric("a.c").direction, read.metric("a.c").unit) == ("maximize", "ms")
+    assert yaml12.load(yaml12.dump({"a": "<<"})) == {"a": "<<"}
 
 
 def test_without_the_file_it_says_what_to_do(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import contracts
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from lab import yaml12
 from lab.contract import Contract
-from lab.design import design_file
+from lab.design import bayesian, design_file
 from lab.design.levels import identity
 from lab.design.models import digest
 from lab.design.scenarios import Scenario
@@ -105,6 +106,9 @@ def test_the_json_schema_is_the_committed_one() -> None:
             "line 6: sweep.strategy: strategy: random expects max_runs",
         ),
         (SINGLE + "seeds: []\n", "seeds: is empty"),
+        (SINGLE + "resources: {gpus: -1}\n", "line 4: resources.gpus: -1: input should be greater than or equal to 0"),
+        (SINGLE + "resources: {gpus: 1.5}\n", "line 4: resources.gpus: 1.5 is neither a share of one GPU nor a whole"),
+        (SINGLE + "resources: {gpu: 1}\n", "line 4: resources.gpu: no such key here. Did you mean 'gpus'?"),
         (SINGLE + "seeds: [0, 1, 0]\n", "seeds: 0 is there twice"),
         (SINGLE + "seeds: [zero]\n", "line 4: seeds.0: 'zero': expected a whole number"),
         (SINGLE + "base: model=tiny\n", "base: 'model=tiny': expected a list"),
@@ -307,6 +311,56 @@ def test_a_metric_that_lab_yaml_does_not_know_may_be_claimed_with_its_direction(
     limits = [{"metric": "evaluate.nodes", "max_increase": 10}]  # the side that is limited is the worse one
     known = {"claim": "c", "metric": "evaluate.accuracy", "guardrails": limits}
     assert design_file.parse({**design, "hypothesis": known}, PLAIN)
+
+
+LOSS = contracts.contract("types: {train: evaluate}\nmain: [loss]\nmetrics: {'*.loss': {direction: minimize}}\n")
+GAIN = contracts.contract("types: {train: evaluate}\nmetrics: {'*.loss': {direction: maximize}}\n")
+KINDS = {
+    "single": {},
+    "sweep": {"sweep": {"parameters": {"lr": [0.1, 0.2]}}},
+    "bayesian": {"sweep": {"strategy": "bayesian", "max_runs": 12, "parameters": {"lr": {"low": 0.0, "high": 1.0}}}},
+    "comparison": {"comparison": {"variable": "lr", "values": [0.1, 0.2]}},
+    "ablation": {"ablation": {"baseline": ["lr=1"], "components": {"a": "b=1"}}},
+}
+
+
+def of_kind(name: str, contract: Contract = LOSS, **hypothesis: str) -> Any:
+    claimed = {"hypothesis": {"claim": "c", "metric": "e.loss", **hypothesis}}
+    kind = "sweep" if name == "bayesian" else name
+    return design_file.parse(
+        {"kind": kind, "type": "train", "title": "t", "name": "a", **KINDS[name], **claimed}, contract
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_direction_that_is_left_out_is_the_contract_s(kind: str, tmp_path: Path) -> None:
+    plain, stated = of_kind(kind), of_kind(kind, direction="minimize")
+    assert plain.hypothesis.direction == stated.hypothesis.direction == "minimize"
+    assert digest(plain) == digest(of_kind(kind, contract=GAIN)), "a contract that is changed has a history of its own"
+    design_file.write(plain, tmp_path / "a.yaml")
+    assert "direction:" not in (tmp_path / "a.yaml").read_text()
+    assert design_file.read(tmp_path / "a.yaml", LOSS) == plain
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_looks_for_the_best_may_not_state_the_opposite(kind: str) -> None:
+    """An arm may be claimed to be worse than another; nothing may be searched for the worst."""
+    if kind in ("comparison", "ablation"):
+        assert of_kind(kind, direction="maximize").hypothesis.direction == "maximize"
+        return
+    with pytest.raises(UserError, match="hypothesis.direction: lab.yaml says minimize of e.loss, and this would look"):
+        of_kind(kind, direction="maximize")
+    if kind == "sweep":  # two of its arms, held against each other
+        assert of_kind(kind, direction="maximize", arm="lr=0.1", versus="lr=0.2")
+
+
+@pytest.mark.parametrize("is_stated", [True, False])
+def test_a_search_goes_where_the_contract_says(is_stated: bool) -> None:
+    design = of_kind("bayesian")
+    design = design if is_stated else design.model_copy(update={"hypothesis": None})
+    trials = bayesian.replay(design, LOSS, lambda tried: [float(str(levels["lr"])) for levels in tried])
+    study = bayesian.Search(design, LOSS)._study
+    assert len(trials) == 12 and study.direction.name == "MINIMIZE"
 
 
 def test_a_project_without_a_seed_has_one_run_an_arm() -> None:

@@ -75,3 +75,9 @@ def test_the_key_of_a_metric_may_hold_spaces() -> None:
     for bad in ("scores", "scores. a", "scores.a ", "scores..a", " scores.a", "scores.a\n"):
         with pytest.raises(ValidationError):
             adapter.validate_json(json.dumps(bad))
+
+
+def test_a_stage_of_several_is_told_by_what_dvc_calls_it() -> None:
+    pipeline = parsed("stages:\n  evaluate:\n    foreach: [en, de]\n    do: {cmd: x}\n")
+    with pytest.raises(UserError, match="no stage evaluate@en.* evaluate is several stages by foreach, and lab takes"):
+        pipeline.chain("evaluate@en")

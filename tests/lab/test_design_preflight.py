@@ -93,6 +93,9 @@ def test_a_design_that_is_ready() -> None:
         ({"committed": False}, "design committed"),
         ({"secrets": ".env is tracked by git"}, ".env"),
         ({"data": "datasets/x is not there"}, "data"),
+        ({"mismatch": "lab.yaml: types.train: dvc.yaml has no stage fti"}, "contract"),
+        ({"packages": "src/fit.py, line 2: timm is not installed"}, "packages"),
+        ({"lock": "dvc.lock is as DVC 1 wrote it"}, "dvc.lock"),
         ({"measured": False}, "baseline"),
         ({"metrics": {"infer.mAP50", "infer.images"}}, "metric"),
         ({"settings": "b: training.optimizer=adamm is not one of adamw, adam, sgd."}, "configs"),
@@ -103,6 +106,14 @@ def test_what_blocks(inputs: dict[str, Any], name: str) -> None:
     found = preflight.checks(made, plan(made), Inputs(**(READY | inputs)))
     assert [check.name for check in found if not check.ok and check.blocks] == [name]
     assert preflight.blocked(found)
+
+
+def test_what_warns() -> None:
+    made = design("sweep", hypothesis=HYPOTHESIS, seeds=list(range(8)))
+    known = Inputs(**READY, baseline=[0.9, 0.9], untold="lab.yaml: tags.a: no setting", remote="s3://b wants dvc-s3")
+    found = preflight.checks(made, plan(made), known)
+    assert [check.name for check in found if not check.ok] == ["contract", "remote"]
+    assert not preflight.blocked(found)
 
 
 def test_a_question_without_an_expectation_blocks() -> None:

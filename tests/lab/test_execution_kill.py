@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import trivial
 from trivial import Trivial
 
-from lab.execution.dvc import workers
+from lab.execution.dvc import own_workers
 
 RUN = """
 import json
@@ -30,15 +31,18 @@ ROUNDS = 50  # by make nightly; one of them by make test
 
 
 def runs(project: Trivial) -> list:
-    """12 runs in two waves: 6 trainings, and a second evaluation of each."""
-    levels = [(lr, seed) for lr in (0.1, 0.2) for seed in (0, 1, 2)]
+    """Runs in two waves: trainings (6 by night, 3 by day), and a second evaluation of each."""
+    rates = (0.1, 0.2) if "KILL_BY_NIGHT" in os.environ else (0.1,)
+    levels = [(lr, seed) for lr in rates for seed in (0, 1, 2)]
     first = [project.run(f"train-{lr}-{seed}", lr, seed) for lr, seed in levels]
     return first + [project.run(f"quant-{lr}-{seed}", lr, seed, target="quant", wave=1) for lr, seed in levels]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> tuple[Path, list]:
     """The project before it all, and the table of a run that nobody disturbs."""
+    if any(item.get_closest_marker("nightly") for item in request.session.items):
+        os.environ["KILL_BY_NIGHT"] = "yes"
     root = tmp_path_factory.mktemp("undisturbed") / "project"
     project = trivial.make(root)
     before = shutil.copytree(root.parent, root.parent.with_name("before"))
@@ -46,7 +50,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list]:
 
 
 def lab(project: Trivial) -> subprocess.Popen[str]:
-    """`lab run` on the 12 runs."""
+    """`lab run` on them."""
     return project.script(RUN, TRIVIAL_SLEEP="0.5")
 
 
@@ -60,15 +64,14 @@ def finished(process: subprocess.Popen[str]) -> list:
 def victims(project: Trivial, kind: str) -> list[psutil.Process]:
     """What there is to kill."""
     if kind == "worker":
-        return workers.alive(project.root)
-    words = {"stage": "stand_in.py", "experiment": "exec-run"}[kind]
-    inside = str(project.root / ".dvc")
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        command = " ".join(process.info["cmdline"] or [])
-        if words in command and (inside in command or (process.info["cwd"] or "").startswith(inside)):
-            found.append(process)
-    return found
+        return [psutil.Process(worker.pid) for worker in own_workers.alive(project.root)]
+    return [process for process in inside(project) if "stand_in.py" in " ".join(process.info["cmdline"] or [])]
+
+
+def inside(project: Trivial) -> list[psutil.Process]:
+    """The processes that work in a checkout."""
+    place = str(project.root / ".dvc")
+    return [each for each in psutil.process_iter(["cmdline", "cwd"]) if (each.info["cwd"] or "").startswith(place)]
 
 
 @pytest.mark.slow
@@ -77,7 +80,7 @@ def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list],
     before, table = undisturbed
     project = Trivial(Path(shutil.copytree(before, tmp_path / "disturbed")) / "project")
     chance = random.Random(number)
-    kinds = ["worker", "lab", "stage", "experiment"]
+    kinds = ["worker", "lab", "stage", "worker"]
     chance.shuffle(kinds)
     process = lab(project)
     for kind in kinds:
@@ -98,13 +101,12 @@ def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list],
     assert all(count <= 1 + len(kinds) for count in Counter(project.calls("train")).values())
     assert project.call("git", "status", "--porcelain").stdout == ""
     assert project.call("git", "symbolic-ref", "--short", "HEAD").stdout == "main\n"
-    exps = project.root / ".dvc" / "tmp" / "exps"
-    trivial.wait_until(lambda: not list(exps.glob("tmp*")), 60)  # no dead run has left its checkout
+    trivial.wait_until(lambda: not own_workers.alive(project.root) and not inside(project), 60)
 
 
 def wait_for_chance(project: Trivial, chance: random.Random, process: subprocess.Popen[str]) -> None:
     """A random moment of the time in which experiments run."""
     started = time.monotonic()
-    while not victims(project, "experiment") and process.poll() is None and time.monotonic() - started < 60:
+    while not victims(project, "stage") and process.poll() is None and time.monotonic() - started < 60:
         time.sleep(0.1)
     time.sleep(chance.uniform(0, 4))

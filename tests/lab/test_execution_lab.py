@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import answered
+import in_process
 import pytest
 import trivial
 import yaml
 from trivial import Trivial
+
+from lab.execution import campaign
+from lab.records import studies
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
 
@@ -47,11 +53,11 @@ def project(tmp_path: Path) -> Trivial:
 
 
 def lab(project: Trivial, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return project.lab(*arguments, check=False)
+    return in_process.lab(project.root, *arguments)
 
 
 def test_from_a_question_to_a_table(project: Trivial) -> None:
-    done = lab(project, "run", "designs/variants.yaml", "-j", "2")
+    done = project.lab("run", "designs/variants.yaml", "-j", "2", check=False)  # a process, as a person has it
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("openvino_fp32", "openvino_fp16", "openvino_int8", "quant.f1_macro", "3 finished"):
         assert name in done.stdout
@@ -126,3 +132,33 @@ def test_refused(project: Trivial) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "src/stand_in.py" in done.stderr
     assert project.records() == {}
+
+
+def test_what_is_queued_of_other_designs_is_said_before(answers: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(answers, tmp_path / "project")
+    answered.design(project, "third", 0.7, 0.9)
+    project.enqueue(project.run("one", 0.33, design="other"), project.run("two", 0.44, design="other"))
+    project.enqueue(project.run("three", 0.55))
+    read = project.project()
+
+    def said(name: str) -> str:
+        planner = studies.planner(read, project.root / "designs" / f"{name}.yaml")
+        return campaign.before(planner, campaign.current(planner), project.backend())
+
+    assert said("third") == "3 runs are in the queue before those of this design, of 2 others: other 2, trivial 1"
+    assert said("large") == "", "it has nothing left to run"
+
+
+def test_status_knows_what_runs_of_no_design_have_answered(project: Trivial) -> None:
+    """As `dvc exp run` by hand leaves them; the plan says that they are reused."""
+    first, *others = studies.planner(project.project(), project.root / "designs" / "variants.yaml").plan().runs
+    for run in (first, *others):
+        params = {key: value for key, value in run.params.items() if key != "experiment"}
+        trivial.experiment(project, replace(run, params=params, name=f"by-hand-{run.arm}"))
+        said = lab(project, "status").stdout
+        if run is first:
+            assert said.startswith(
+                "no run of a design yet: lab plan DESIGN shows which of its runs the 1 finished here"
+            )
+    assert lab(project, "plan", "variants").stdout.count("finished (reused)") == 3
+    assert [line.split() for line in said.splitlines() if "variants" in line] == [["variants", "3"]]

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import contracts
 import psutil
 import pytest
 import trivial
@@ -15,7 +16,7 @@ from trivial import Trivial
 from lab.design import bayesian, blocks, models
 from lab.errors import UserError
 from lab.execution import run
-from lab.execution.dvc import compatibility, queue_tasks, workers
+from lab.execution.dvc import compatibility, own_workers, queue_tasks, workers
 from lab.execution.standings import progress
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
@@ -99,12 +100,12 @@ def change(project: Trivial, module: str) -> None:
 
 def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "60")
-    attempts = set()  # an attempt has a folder of its own; a shell around the stage is not one more
+    attempts = set()
 
     def kill(rows: list) -> None:
         for process in stages(project):
             process.kill()
-            attempts.add(process.info["cwd"])
+            attempts.add(process.pid)
 
     rows = project.execution(1, watcher=kill).add([project.run("run")])
     assert statuses(rows) == {"run": "failed"}
@@ -143,7 +144,7 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
     trivial.wait_until(lambda: bool(project.calls("train")))
     assert run.stop(project.root, project.backend(), now=True) == 1
     assert "Stopped" in lab.communicate(timeout=60)[0]
-    assert workers.alive(project.root) == []
+    assert workers.alive(project.root) == [] and own_workers.alive(project.root) == []
     tasks = queue_tasks.read(project.root)
     assert len(tasks) == 3 and [workers.runner(task) for task in tasks] == [None] * 3
     # Failed and queued, as a rule. A worker may just have taken the next one, or not have noted the end of its own.
@@ -154,7 +155,7 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
 
 
 def test_progress_of_a_running_training(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRIVIAL_SLEEP", "9")
+    monkeypatch.setenv("TRIVIAL_SLEEP", "6")  # two seconds an epoch
     seen = set()
     contract = project.project().contract
     watch = lambda rows: seen.update(str(progress(row.record, contract)) for row in rows if row.record)  # noqa: E731
@@ -194,12 +195,21 @@ def test_a_bayesian_search_is_replayed() -> None:
     def undisturbed(trials: list) -> list:
         return [None if i == 3 else levels["lr"] for i, levels in enumerate(trials)]
 
-    expected = bayesian.replay(design, undisturbed)
+    expected = bayesian.replay(design, contracts.TRIVIAL, undisturbed)
     assert len(expected) == 9
     assert len({str(levels) for levels in expected}) == 9
     for stop in (2, 4, 8):
-        known = bayesian.replay(design, lambda trials, stop=stop: undisturbed(trials) if len(trials) < stop else None)
+        known = bayesian.replay(
+            design, contracts.TRIVIAL, lambda trials, stop=stop: undisturbed(trials) if len(trials) < stop else None
+        )
         assert known == expected[: len(known)]
         assert len(known) == stop
     few = sweep.model_copy(update={"parameters": {"model": ["a", "b", "c"]}})
-    assert len(bayesian.replay(design.model_copy(update={"sweep": few}), lambda trials: [0.0] * len(trials))) == 3
+    assert (
+        len(
+            bayesian.replay(
+                design.model_copy(update={"sweep": few}), contracts.TRIVIAL, lambda trials: [0.0] * len(trials)
+            )
+        )
+        == 3
+    )

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lab.contract import hooks
-from lab.design.contract_check import mistakes
+from lab.design.contract_check import column_mistakes, mistakes, task_mistakes
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
 from lab.records import per_item
@@ -98,23 +98,57 @@ def test_a_true_contract_has_no_mistake() -> None:
 
     for task in ("detection", "classification"):
         params = composer_of(shipped).compose([f"task={task}"])
-        assert list(mistakes(contracts.VISION, pipeline, params)) == []
+        assert list(mistakes(contracts.VISION, pipeline, [params])) == []
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("curves: {output: models, stage: fitt}", "curves.stage: dvc.yaml has no stage fitt. Did you mean 'fit'?"),
-        ("neutral: {fti: [a]}", "neutral: dvc.yaml has no stage fti"),
-        ("models: [{output: models/modle.pt, champion: a.pt}]", "models.output: no stage of dvc.yaml writes models/"),
+        ("neutral: {fti: [model.name]}", "neutral: dvc.yaml has no stage fti"),
+        ("models: [{output: models/modle.pt, champion: a.pt}]", "models.0.output: no stage of dvc.yaml writes models/"),
         ("predictions: {output: result/it.csv}", "predictions.output: no stage of dvc.yaml writes result/it.csv"),
         ("metrics: {scorse.accuracy: {}}", "metrics: scorse.accuracy is in no metrics file of dvc.yaml: scores. Did"),
         ("main: [nofile.accuracy]", "main: nofile.accuracy is in no metrics file"),
+        ("tags: {model: model.nmae}", "tags.model: there is no setting model.nmae. Did you mean 'model.name'?"),
+        ("raw_data: model.path", "raw_data: there is no setting model.path"),
+        ("test_split: [model.site]", "test_split.0: there is no setting model.site"),
+        ("task: {key: model.task}", "task.key: there is no setting model.task"),
+        ("neutral: {fit: [model.name, theads]}", "neutral.fit.1: there is no setting theads"),
+        ("data_facts: [{text: 'on {}', key: data}]", "data_facts.0.key: there is no setting data"),
+        ("models: [{output: models, champion: a, when: {mode: 1}}]", "models.0.when: there is no setting mode"),
+        ("questions: [{name: a, varies: [modle]}]", "questions.0.varies.0: there is no setting modle"),
+        ("questions: [{name: a, beside: [x.y]}]", "questions.0.beside: x.y is in no metrics file"),
+        ("single: {name: a, figures: [{draw: confusion, output: a.csv}]}", "single.figures.0.output: no stage of dvc"),
+        ("speed: {latency: {fit: time.ms}}", "speed.latency.fit: time.ms is in no metrics file"),
         ("metrics_in: ['metrcs/*']", "metrics_in: dvc.yaml has no metrics file that matches metrcs/*"),
         ("names: {model: model.nmae}", "names.model: there is no setting model.nmae. Did you mean 'model.name'?"),
     ],
 )  # fmt: skip
 def test_what_lab_yaml_names_and_is_not_there(line: str, said: str) -> None:
     contract = contracts.contract(f"types: {{fit: fit}}\n{line}\n")
-    told = list(mistakes(contract, Pipeline.parse(PIPELINE, "dvc.yaml"), {"model": {"name": "a"}}))
-    assert len(told) == 1 and told[0].startswith("lab.yaml: ") and said in told[0], told
+    told = list(mistakes(contract, Pipeline.parse(PIPELINE, "dvc.yaml"), [{"model": {"name": "a"}}]))
+    assert len(told) == 1 and told[0].text.startswith("lab.yaml: ") and said in told[0].text, told
+
+
+def test_what_a_verdict_depends_on_blocks_and_what_is_only_told_does_not() -> None:
+    """A setting that a run of another arm has is there; a group of conf/ may be varied as a whole."""
+    text = "types: {fit: fit}\nraw_data: path\ntags: {a: path}\nquestions: [{name: a, varies: [model]}]\n"
+    pipeline = Pipeline.parse(PIPELINE, "dvc.yaml")
+    told = list(mistakes(contracts.contract(text), pipeline, [{}], ["model"]))
+    assert [(mistake.text.split(": ")[1], mistake.blocks) for mistake in told] == [
+        ("raw_data", True),
+        ("tags.a", False),
+    ]
+    assert not list(mistakes(contracts.contract(text), pipeline, [{}, {"path": "a", "model": 1}]))
+
+
+def test_columns_and_tasks_that_are_not_there() -> None:
+    text = "types: {fit: fit}\npredictions: {output: models, slices: [stie, path], cluster: patient, skip: [x]}\n"
+    contract = contracts.contract(text + "task: {key: task, unused_packages: {a: [torch], c: [timm]}}\n")
+    told = list(column_mistakes(contract, ["path", "site"]))
+    assert [mistake.blocks for mistake in told] == [True, True, False]
+    assert "predictions.slices: models has no column stie. Did you mean 'site'?" in told[1].text
+    assert [mistake.text for mistake in task_mistakes(contract, ["a", "b"])] == [
+        "lab.yaml: task.unused_packages.c: task is never c."
+    ]

@@ -23,6 +23,7 @@ from lab.records import kept, studies
 from lab.records.kept import Kept
 from lab.records.project import Project
 from lab.report import pages
+from lab.review.push import pushed_together
 from lab.tracking import mirror as mirrors
 from lab.tracking.mirror import Mirror
 from lab.tracking.sink import Report
@@ -268,7 +269,7 @@ def test_a_second_reading_parses_no_record(ran: Trivial, tmp_path: Path, monkeyp
 
 def test_a_look_with_nothing_new_reads_nothing(ran: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = trivial.copied(ran, tmp_path / "project")
-    monkeypatch.setattr("lab.git.SETTLED", -1e9)  # all times are old enough to be told apart
+    monkeypatch.setattr("lab.records.looks.SETTLED", -1e9)  # all times are old enough to be told apart
     known = project.project()
     assert known.look()
     answers(known)
@@ -296,7 +297,7 @@ def test_a_mirror_has_news_where_something_has_changed(
     ran: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = trivial.copied(ran, tmp_path / "project")
-    monkeypatch.setattr("lab.git.SETTLED", -1e9)
+    monkeypatch.setattr("lab.records.looks.SETTLED", -1e9)
     mirror = Mirror(project.project(), pages)
     assert mirror.has_news()
     mirror.once()
@@ -359,7 +360,7 @@ def pushed(root: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> int:
 
     monkeypatch.setattr("lab.git.subprocess.run", noted)
     wanted = {experiment_ref(commit, f"{'a_long_name_' * 8}{i}"): commit for i in range(number)}
-    assert git.push("origin", wanted).returncode == 0
+    assert pushed_together(git, wanted).returncode == 0
     there = git.run("ls-remote", "origin", "refs/exps/*").splitlines()
     assert dict(reversed(line.split("\t")) for line in there) == wanted
     assert git.run("for-each-ref", "refs/lab") == ""

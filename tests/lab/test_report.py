@@ -379,3 +379,12 @@ def test_a_setting_that_an_arm_has_not_is_left_out() -> None:
 def test_settings_are_told_as_they_are_nested() -> None:
     assert settings.as_yaml(nested({"a.b": 1, "a.c": [2], "d": None})) == "a:\n  b: 1\n  c:\n  - 2\nd: null\n"
     assert settings.one_or_all([1, 1]) == 1 and settings.one_or_all(["x", "y"]) == ["x", "y"]
+
+
+def test_an_arm_that_nothing_is_claimed_of_has_no_outcome() -> None:
+    claim = studies.hypothesis(direction="minimize", arm="no_ema", versus="baseline")
+    study = studies.made("ablation", design=studies.DESIGNS["ablation"] | {"hypothesis": claim})
+    verdict = judge(study)
+    told = tables.table(study, verdict).set_index("arm")["outcome"].dropna()
+    assert dict(told) == {"no_ema": verdict.outcome}
+    assert sections.table(study, verdict).count(verdict.outcome) == 1

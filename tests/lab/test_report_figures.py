@@ -59,7 +59,7 @@ DRAWN = {
     "ab": ["arms", "classes"],
 }
 LABELS = {
-    "single": {"macro-F1", "epoch, counted from 0", "actual", "predicted"},
+    "single": {"macro-F1", "epoch", "actual", "predicted"},
     "sweep": {"lr", "batch_size", "macro-F1", "share of the importance (PED-ANOVA)"},
     "random": {"lr", "batch_size", "weight_decay", "macro-F1"},
     "comparison": {"macro-F1", "change in macro-F1", "median latency, ms", "change in median latency, ms"},

@@ -11,7 +11,7 @@ from contracts import PLAIN_TEXT, VISION, contract
 from lab.analysis.verdict import judge
 from lab.errors import UserError
 from lab.report import figures, report
-from lab.report.figures import Picture
+from lab.report.figures import Picture, items
 from lab.study import Study
 
 pytestmark = pytest.mark.slow  # figures take seconds
@@ -117,3 +117,9 @@ def test_a_label_that_a_figure_has_not_is_refused() -> None:
     more = f"questions: [{{name: some, varies: [train.depth], figures: [{figure}]}}]\n"
     with pytest.raises(UserError, match="labels.xx: response has no such label"):
         pictures(plain(DEPTHS, more))
+
+
+def test_nothing_is_told_with_a_hole_where_lab_yaml_is_short() -> None:
+    study = plain(DEPTHS, WAYS)
+    assert study.contract.dataset is None
+    assert items.without_images(study) == "lab.yaml names no dataset, in which the items would lie"

@@ -258,10 +258,10 @@ def test_what_makes_models_worse_has_no_winner(project: Trivial) -> None:
     assert branch.chosen(found, judge(found), best=True).record.name == names["0.5", 0]
 
 
-def test_other_test_images_are_refused(project: Trivial) -> None:
+def test_other_test_items_are_refused(project: Trivial) -> None:
     promote.promote(project.project(), "small")
     found = objections(project, "large", "0.8", AtAnotherSite)
-    assert "measured on other test images: these runs on those of site B, the champion on those of site A" in found
+    assert "measured on other test items: these runs on those of site B, the champion on those of site A" in found
 
 
 def test_a_broken_guardrail_is_refused(project: Trivial) -> None:

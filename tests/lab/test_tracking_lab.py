@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import in_process
 import psutil
 import pytest
 import tracked
@@ -21,7 +22,7 @@ from tracked import dump, export
 from trivial import Trivial
 
 from lab.errors import UserError
-from lab.execution.dvc import workers
+from lab.execution.dvc import own_workers
 from lab.records import studies
 from lab.report import frame, pages
 from lab.tracking import settings
@@ -82,7 +83,7 @@ class Lived:
         return f"sqlite:///{self.project.root / 'mlflow.db'}"
 
     def lab(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.project.lab(*arguments, check=False)
+        return in_process.lab(self.project.root, *arguments)
 
     def mirror(self) -> Mirror:
         """The project's mirror, in this process."""
@@ -116,7 +117,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     for name in ("variants", "again"):
         assert found.lab("queue", f"designs/{name}.yaml", "--force").returncode == 0
     run(found, "failing")
-    trivial.wait_until(lambda: not workers.alive(project.root) and not mirrors(project))
+    trivial.wait_until(lambda: not own_workers.alive(project.root) and not mirrors(project))
     project.call("dvc", "queue", "remove", "--success")  # a worker may have been at it when lab run tidied up
     return found
 
@@ -245,7 +246,7 @@ def test_made_again_from_git_it_is_the_same(lived: Lived, tmp_path: Path) -> Non
     shutil.rmtree(root / "mlartifacts")
     with pytest.raises(Trouble, match="was deleted"):
         lived.mirror().once()
-    done = lived.lab("mirror", "--all")
+    done = lived.project.lab("mirror", "--all")  # this process still has the store that was deleted
     assert f"{len(before) - 1} runs new, 0 brought up to date" in done.stdout
     link = root / "again.db"  # under a name that this process has not opened
     link.symlink_to(root / "mlflow.db")

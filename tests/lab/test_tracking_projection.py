@@ -14,6 +14,7 @@ from contracts import TRIVIAL
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab import secrets
 from lab.design import design_file
 from lab.records.git_record import GitRecord
 from lab.records.project import Project
@@ -203,7 +204,7 @@ def test_long_params_are_cut_and_kept() -> None:
         "list": "[1, 2]",
         "on": "true",
         "none": "null",
-        "api_key": None,
+        "api_key": "***",
     }
 
 
@@ -278,7 +279,7 @@ def test_names_are_ones_that_mlflow_takes_and_stay_apart(originals: list[str]) -
 
 
 def test_addresses_without_their_users() -> None:
-    assert text.scrub("https://me:pass@host/x and ssh://git@host", ()) == "https://host/x and ssh://host"
+    assert secrets.hide("https://me:pass@host/x and ssh://git@host") == "https://host/x and ssh://host"
 
 
 def test_what_the_environment_says_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,3 +96,14 @@ def test_a_stage_reads_params_without_overrides(fresh: Workspace) -> None:
 def test_nearest_names_come_in_the_same_order_whatever_the_names_come_in() -> None:
     for names in (["a_sweep", "b_sweep"], ["b_sweep", "a_sweep"]):
         assert errors.nearest("sweep", names) == " Did you mean 'a_sweep' or 'b_sweep'?"
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HOME}", "${now:%Y}", "${oc.${lr}:HOME}", "${oc.select:${oc.env:HOME}}"])
+def test_nothing_of_the_machine_gets_in(text: str, fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.UserError, match="reads more than the config"):
+        config.load([f"model.name='{text}'"])
+    monkeypatch.chdir(fresh.root)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(params | {"note": text}))
+    with pytest.raises(errors.UserError, match="reads more than the config"):
+        config.load([])

@@ -17,6 +17,7 @@ EXAMPLES = [
     [],
     ["task=classification", "model=efficientnet_b0"],
     ["task=detection", "model=yolo11n", "data=yolo", "data.source.path=src"],
+    ["task=classification", "data=own", "data.source.path=src"],
     ["model.weights=conf/config.yaml"],
     ["model.weights=pretrained"],
 ]

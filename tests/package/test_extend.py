@@ -144,7 +144,7 @@ def test_the_best_epoch_is_the_one_with_the_least_error(extended: Workspace, own
     rows = (workspace.root / "dvclive" / "plots" / "metrics" / "val" / "mae.tsv").read_text().splitlines()[1:]
     errors = [float(row.split("\t")[1]) for row in rows]
     trained = json.loads((workspace.root / "metrics" / "train.json").read_text())
-    assert trained["best_epoch"] == errors.index(min(errors)) > 0
+    assert trained["best_epoch"] == 1 + errors.index(min(errors)) > 1
     assert trained["val_mae"] == pytest.approx(min(errors))
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -46,6 +47,23 @@ class Workspace:
     def run_anew(self, stage: str, *overrides: str) -> subprocess.CompletedProcess[str]:
         """The same in a new process, as the user has it. It must succeed."""
         command, environment = self.command(stage, *overrides), self.environment()
+        result = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result
+
+    def run_all_anew(self, stages: Iterable[str], overrides: list[str]) -> subprocess.CompletedProcess[str]:
+        """Several stages one after the other in one new process, which imports only once. They must succeed."""
+        script = self.root / "run_all.py"
+        script.write_text(f"""
+import sys
+sys.path.insert(0, "src")
+from importlib import import_module
+stage, config = (import_module("{PACKAGE}.shared." + name) for name in ("stage", "config"))
+for name in {list(stages)!r}:
+    stage.run(name, config.load({overrides!r}))
+    print("done", name, flush=True)
+""")
+        command, environment = [sys.executable, script.name], self.environment()
         result = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
         return result

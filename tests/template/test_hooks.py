@@ -1,11 +1,13 @@
 """Which answers are refused, and what the new project's git is like, as a person at the command line sees it."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TEMPLATE
 
 Generate = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,6 +53,16 @@ def git(folder: Path, *arguments: str) -> str:
         ({"package": "lab"}, "package 'lab' would hide the module"),
         ({"project": "lab"}, "package 'lab' would hide the module"),
         ({"package": "simpleeval"}, "package 'simpleeval' would hide the module"),
+        *(
+            ({"package": name}, f"package '{name}' would hide the module")
+            for name in ("filelock", "attr", "typing_extensions", "dvc_s3", "ray")
+        ),
+        ({"author": ""}, "author is empty"),
+        ({"author": "  "}, "author is empty"),
+        *(
+            ({"dvc_remote_url": folder}, f"dvc_remote_url '{folder}' is in ")
+            for folder in ("src", "conf/", "docs/x", "./designs", ".", "..", "a/../src", ".dvc", ".dvc/cache", ".git/x")
+        ),
         ({"dvc_remote_url": ""}, "dvc_remote_url is empty"),
         ({"dvc_remote_url": "s3://bucket"}, "'s3://bucket' is no folder"),
         ({"dvc_remote_url": 'a "b"'}, "must hold no quotes"),
@@ -68,6 +80,34 @@ def test_bad_answers_are_refused_before_anything_is_written(generate, tmp_path, 
     assert sentence in (done.stderr + done.stdout).splitlines()[0]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert "Traceback" not in done.stderr
+
+
+def test_folders_for_dvcs_remote(generate, tmp_path):
+    for number, folder in enumerate([".dvc/storage", "storage", "../storage", str(tmp_path / "storage"), "~/storage"]):
+        done = generate(project=f"lab-{number}", dvc_remote_url=folder)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_hook_knows_what_lies_in_a_project(bake):
+    """So that neither a package nor DVC's remote takes the place of it."""
+    text = (TEMPLATE / "hooks/pre_gen_project.py").read_text()
+    own = set(re.search(r'OWN = """(.*?)"""', text, re.DOTALL)[1].split())
+    scripts = set(re.search('SCRIPTS = "(.*?)"', text)[1].split())
+    project = bake(ci="gitlab").path
+    assert {path.name for path in project.iterdir()} - {".dvc"} <= own
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"].values()
+    outs = [out for stage in stages for out in stage["outs"]]
+    assert {(out if isinstance(out, str) else next(iter(out))).split("/")[0] for out in outs} <= own
+    assert {path.stem for path in (project / "src").iterdir()} - {"vision_lab"} <= scripts
+
+
+def test_the_hook_knows_every_module_of_the_pinned_packages(environment):
+    """Otherwise: make modules."""
+    sys.path.insert(0, str(TEMPLATE / "scripts"))
+    import modules
+
+    assert modules.installed(environment / "bin/python") <= modules.listed()
+    assert len(modules.listed()) > 200
 
 
 def test_the_next_commands_are_said(generate, tmp_path):

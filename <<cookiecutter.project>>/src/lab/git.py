@@ -10,21 +10,22 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pygit2
-from pygit2.enums import FileMode, SortMode
+from pygit2.enums import DiffOption, FileMode, SortMode
 
 from lab.errors import UserError
 
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
-PUSHED = "refs/lab/push"
-SETTLED = 2.5  # seconds: no file system's times are coarser
+PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
+KINDS = {0: "gone", int(FileMode.BLOB_EXECUTABLE): "executable", int(FileMode.LINK): "a link"}
+KINDS |= {int(FileMode.COMMIT): "another repository (a submodule)"}
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
 
@@ -48,16 +49,34 @@ def experiment_ref(baseline: str, name: str) -> str:
     return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
-def is_experiment(ref: str) -> bool:
-    """Whether git keeps an experiment there."""
-    return EXPERIMENT.fullmatch(ref) is not None
+class NoRepository(UserError):
+    """A folder is in none."""
+
+
+def _unopened(root: Path, said: str) -> UserError:
+    """Why the repository of `root` can't be read, from what libgit2 said."""
+    if "not owned by" in said:
+        place = next((str(folder) for folder in (root, *root.parents) if (folder / ".git").exists()), str(root))
+        return UserError(
+            f"{place} belongs to another user, so that git reads no repository in it. Where you trust it: "
+            f"git config --global --add safe.directory {place}"
+        )
+    if "sha256" in said.lower() or "object format" in said or "objectformat" in said:
+        return UserError(
+            f"the repository of {root} names its objects by sha256, which neither libgit2 nor DVC reads: "
+            "git init --object-format=sha1 in a new folder, and commit the files there"
+        )
+    if "not found" in said or "could not find" in said:
+        return NoRepository(f"{root} is in no git repository: git init, git add -A and git commit first")
+    return UserError(f"the git repository of {root} can't be read: {said}")
 
 
 class Repository:
     """The repository that the project at `root` lies in. Paths are the project's, commits are full hashes.
 
     Raises:
-        UserError: there is none.
+        NoRepository: there is none.
+        UserError: it is another user's, or of a kind that can't be read.
     """
 
     def __init__(self, root: Path):
@@ -65,7 +84,7 @@ class Repository:
         try:
             self._git = pygit2.Repository(str(root))
         except pygit2.GitError as error:
-            raise UserError(f"{root} is in no git repository: git init, git add -A and git commit first") from error
+            raise _unopened(root, str(error)) from error
         workdir = Path(self._git.workdir or root).resolve()
         self.prefix = PurePosixPath(root.resolve().relative_to(workdir).as_posix())
         """Where the project lies inside its repository: `.`, or the folder of a project in a larger repository."""
@@ -121,6 +140,17 @@ class Repository:
         reference = self._git.references.get(name)
         return str(reference.peel(pygit2.Commit).id) if reference is not None else None
 
+    def refs(self, prefix: str) -> dict[str, str]:
+        """The commits at the refs that begin so, by their full names and in the order of these."""
+        named = sorted(ref for ref in self._git.listall_references() if ref.startswith(prefix))
+        return {ref: str(self._git.references[ref].peel(pygit2.Commit).id) for ref in named}
+
+    def change_refs(self, create: Mapping[str, str] = MappingProxyType({}), delete: Iterable[str] = ()) -> None:
+        """Create refs and delete others: all or, with a UserError, none."""
+        lines = [f"create {ref} {commit}\n" for ref, commit in create.items()] + [f"delete {ref}\n" for ref in delete]
+        if lines:
+            self.run("update-ref", "--stdin", stdin="".join(lines))
+
     def experiments(self) -> list[Experiment]:
         """DVC's finished experiments, by time and then name."""
         found = []
@@ -130,27 +160,8 @@ class Repository:
                 found.append(Experiment(match[3], str(commit.id), match[1] + match[2], commit.commit_time))
         return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
 
-    def state(self) -> Hashable:
-        """What changes when HEAD or an experiment's ref does, without reading any: for those who look again and again.
-
-        Git replaces the file of a ref, which its folder's time tells, and all packed refs at once. A time of which a
-        second change might not be told apart makes this unlike any other.
-        """
-        stats = []
-        folders = [str(self._common / "refs" / "exps")]
-        with suppress(FileNotFoundError):
-            stats.append(os.stat(self._common / "packed-refs"))
-        for folder in folders:
-            with suppress(FileNotFoundError):  # git removes empty ones
-                stats.append(os.stat(folder))
-                if folder.count("/") < folders[0].count("/") + 2:  # refs/exps/ab/cdef…/NAME
-                    folders += sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
-        latest = max((stat.st_mtime for stat in stats), default=0)
-        seen = (self.head, *folders, *((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats))
-        return seen if time.time() - latest > SETTLED else object()
-
     @cached_property
-    def _common(self) -> Path:
+    def common(self) -> Path:
         """The folder that a repository shares with its worktrees."""
         own = Path(self._git.path)
         pointer = own / "commondir"
@@ -185,9 +196,39 @@ class Repository:
         zone = timezone(timedelta(minutes=entry.commit_time_offset))
         return datetime.fromtimestamp(entry.commit_time, zone).date().isoformat()
 
+    def message(self, commit: str) -> str:
+        """What its author said."""
+        return self._commit(commit).message
+
     def author(self, commit: str) -> str:
         """Who made it, by name."""
         return " ".join(self._commit(commit).author.name.split())
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that both have; None for histories that have nothing in common."""
+        base = self._git.merge_base(one, other)
+        return str(base) if base else None
+
+    def commits_since(self, known: Iterable[str], commit: str) -> list[str]:
+        """The commits up to `commit` that none of the known ones has in its history, the newest first."""
+        walker = self._git.walk(commit, SortMode.TOPOLOGICAL)
+        for other in known:
+            walker.hide(other)
+        return [str(entry.id) for entry in walker]
+
+    def changed(self, one: str, other: str) -> dict[str, int]:
+        """The files that differ between two commits, and the mode of each in the second one: 0 where it has none.
+
+        Of the whole repository: a file outside of the project is `../…`. A renamed one is one that is gone, and a new
+        one.
+        """
+        tree = self._commit(one).tree
+        deltas = tree.diff_to_tree(self._commit(other).tree, flags=DiffOption.INCLUDE_TYPECHANGE).deltas
+        modes = {delta.new_file.raw_path: int(delta.new_file.mode) for delta in deltas}
+        names = {name.decode("utf-8", "backslashreplace"): mode for name, mode in modes.items()}
+        if self.prefix.name:
+            return {os.path.relpath(name, self.prefix): mode for name, mode in names.items()}
+        return names
 
     def _commit(self, commit: str) -> pygit2.Commit:
         return self._git[commit].peel(pygit2.Commit)
@@ -221,6 +262,11 @@ class Repository:
         entry = self._object(commit, path)
         return entry.data if isinstance(entry, pygit2.Blob) else None
 
+    def size(self, commit: str, path: str) -> int:
+        """The bytes of a file; 0 where there is none."""
+        entry = self._object(commit, path)
+        return entry.size if isinstance(entry, pygit2.Blob) else 0
+
     def text(self, commit: str, path: str) -> str:
         """A text file's content; empty where there is none."""
         return (self.read(commit, path) or b"").decode()
@@ -244,6 +290,8 @@ class Repository:
         for path in paths:
             for file, _ in self.files(commit, path):
                 target = folder / file
+                if ".." in target.parts:  # git itself makes no such tree
+                    raise UserError(f"{commit[:7]} has a path that leads out of its folder: {file!r}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.read(commit, file) or b"")
 
@@ -286,6 +334,12 @@ class Repository:
     def _add(self, index: pygit2.Index, path: str, blob: pygit2.Oid) -> None:
         index.add(pygit2.IndexEntry(str(self.prefix / path), blob, FileMode.BLOB))
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The name and the address that commits here have."""
+        who = self._signature(anonymous=True)
+        return who.name, who.email
+
     def create_commit(self, tree: str, parents: list[str], message: str, anonymous: bool = False) -> str:
         """A commit that no ref names yet. `anonymous` goes on without a name in git's config. Raises UserError."""
         who = self._signature(anonymous)
@@ -312,20 +366,6 @@ class Repository:
             said = (done.stderr or done.stdout).strip().removeprefix("fatal: ")
             raise UserError(f"git {arguments[0]}: {said}")
         return done.stdout.strip()
-
-    def push(self, remote: str, wanted: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """Push commits to these refs, all of them or none.
-
-        They get refs of their own here for as long, and git one pattern for all: a command line is too short for the
-        names of thousands, and `git push` takes none by standard input.
-        """
-        mine = f"{PUSHED}/{os.getpid()}"
-        made = {f"{mine}/{ref.removeprefix('refs/')}": commit for ref, commit in wanted.items()}
-        try:
-            self.run("update-ref", "--stdin", stdin="".join(f"update {ref} {made[ref]}\n" for ref in made))
-            return self.call("push", "--quiet", "--atomic", remote, f"{mine}/*:refs/*")
-        finally:
-            self.call("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in made))
 
     def says_yes(self, *arguments: str) -> bool:
         """Whether a git command ends well."""

@@ -23,6 +23,11 @@ PLAIN = {  # https://yaml.org/spec/1.2.2, chapter 10.2: the tag's pattern, and w
 }
 
 
+MOST_LEVELS = 200  # a thousand would overflow the stack
+MOST_VALUES = 100_000  # with each alias written out
+DEEP = re.compile(rf"^[ ?:-]{{{MOST_LEVELS},}}", re.MULTILINE)
+
+
 class Loader(yaml.CSafeLoader):
     """PyYAML's safe loader with YAML 1.2's plain values."""
 
@@ -46,6 +51,10 @@ class StrictLoader(Loader):
         return super().construct_mapping(node, deep)
 
 
+class Outsized(yaml.constructor.ConstructorError):
+    """A small text that stands for much: aliases of aliases, or a thousand levels."""
+
+
 class Dumper(yaml.SafeDumper):
     """Writes texts so that `Loader` reads them as such, and short lists and mappings on one line."""
 
@@ -57,12 +66,42 @@ class Dumper(yaml.SafeDumper):
 
 for _tag, (_pattern, _first) in PLAIN.items():
     Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+# Merge keys are of YAML 1.1, and DVC's parser, which reads dvc.yaml and params.yaml as well, knows them.
+Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("<{2}$"), ["<"])
 Dumper.yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
 
 
 def load(text: str, strict: bool = False) -> Any:
-    """What a text holds. Raises yaml.YAMLError, and where it is `strict` RepeatedKey among them."""
+    """What a text holds. Raises yaml.YAMLError, with Outsized and, where it is `strict`, RepeatedKey among them."""
+    refuse_outsized(text)
     return yaml.load(text, Loader=StrictLoader if strict else Loader)  # noqa: S506, they are safe loaders
+
+
+def refuse_outsized(text: str) -> None:
+    """Raises Outsized before anything is built of a text that stands for much. Looks closely only where it might."""
+    if ("&" in text and "*" in text) or text.count("[") + text.count("{") > MOST_LEVELS or DEEP.search(text):
+        _measure(text)
+
+
+def _measure(text: str) -> None:
+    sizes: dict[str, int] = {}  # of what each anchor names, with its aliases written out
+    around: list[tuple[str | None, int]] = [(None, 0)]  # the collections that an event is in: anchor, values so far
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            around.append((event.anchor, 1))
+            if len(around) > MOST_LEVELS:
+                raise Outsized(None, None, f"more than {MOST_LEVELS} levels", event.start_mark)
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = around.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            anchor, size = None, sizes.get(event.anchor, MOST_VALUES)  # without an end where it is in what it names
+        else:
+            anchor, size = getattr(event, "anchor", None), 1
+        sizes |= {anchor: size} if anchor else {}
+        around[-1] = (around[-1][0], around[-1][1] + size)
+        if "*" in text and around[-1][1] > MOST_VALUES:
+            raise Outsized(None, None, f"its aliases stand for more than {MOST_VALUES:,} values", event.start_mark)
 
 
 def mapping(text: str) -> dict[str, Any]:
@@ -94,7 +133,7 @@ def explained(error: yaml.MarkedYAMLError) -> str:
     """What is wrong with a text, with the line."""
     line = error.problem_mark.line + 1 if error.problem_mark else 1
     reason = error.problem or error.context
-    return f"line {line}: {reason if isinstance(error, RepeatedKey) else f'not YAML: {reason}'}"
+    return f"line {line}: {reason if isinstance(error, RepeatedKey | Outsized) else f'not YAML: {reason}'}"
 
 
 def dump(content: Any) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from . import registry
+from . import registry, yaml_file
 from .errors import UserError, nearest
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
+# What reads more than the config, such as ${oc.env:HOME}: results would depend on it, and git keep its secrets.
+OUTSIDE = re.compile(r"\$\{(?!\s*oc\.(select|create|dict\.keys|dict\.values)\s*:)[^{}]*(\$\{[^}]*\}[^{}]*)*:")
 
 
 def load(overrides: list[str]) -> DictConfig:
@@ -24,12 +27,14 @@ def load(overrides: list[str]) -> DictConfig:
     if overrides:
         cfg = compose(overrides)
     elif PARAMS.is_file():
+        yaml_file.read(PARAMS)  # or is refused
         loaded = OmegaConf.load(PARAMS)
         if not isinstance(loaded, DictConfig):
             raise UserError(
                 f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`"
             )
         cfg = loaded
+        refuse_outside(PARAMS.read_text(encoding="utf-8"), str(PARAMS))
     else:
         raise UserError(f"{PARAMS} not found in {Path.cwd()}: run this from the project's root")
     check(cfg)
@@ -43,6 +48,8 @@ def compose(overrides: list[str]) -> DictConfig:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    for text in overrides:
+        refuse_outside(text, text)
     if not CONF.is_dir():
         raise UserError(f"{CONF}/ not found in {Path.cwd()}: run this from the project's root")
     try:
@@ -52,6 +59,12 @@ def compose(overrides: list[str]) -> DictConfig:
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"cannot compose conf/ with {' '.join(overrides)}: {error}") from error
     return cfg
+
+
+def refuse_outside(text: str, where: str) -> None:
+    """Raises UserError: an interpolation in it reads the machine."""
+    if found := OUTSIDE.search(text):
+        raise UserError(f"{where}: {found[0]}…}} reads more than the config: write the value itself")
 
 
 def check(cfg: Mapping[Any, Any]) -> None:

@@ -8,13 +8,14 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
+
+from . import yaml_file
 
 
 def stages() -> dict[str, Any]:
     """The stages of dvc.yaml."""
-    return yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return yaml_file.read(Path("dvc.yaml"))["stages"]
 
 
 def declaration(stage: str) -> dict[str, Any]:

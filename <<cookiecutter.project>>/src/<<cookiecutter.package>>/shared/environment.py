@@ -47,12 +47,16 @@ def quiet(threads: int, online: bool) -> None:
 
 
 def quiet_ultralytics() -> None:
-    """Switch off Ultralytics' own callbacks, in this process only.
+    """Switch off what Ultralytics does unasked, in this process only.
 
     Its DVC callback would edit dvc.yaml, its MLflow callback would start a run of its own. The settings are a dict that
-    writes itself to disk on every update; the base class's update doesn't.
+    writes itself to disk on every update; the base class's update doesn't. Networks are built as under its
+    ULTRALYTICS_SAFE_LOAD, which is read on import: else parts of an architecture, which a model file brings along, are
+    given to `eval`.
     """
     from ultralytics import settings
+    from ultralytics.nn import tasks
 
     off = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
     dict.update(settings, dict.fromkeys(off, False))
+    tasks.SAFE_LOAD = True

@@ -1,7 +1,7 @@
 """The one model file of a project: weights and what is needed to use them, the same for all engines.
 
 The same weights give the same bytes: no dates, no paths, no host in it. DVC therefore sees an unchanged model as
-unchanged and skips what depends on it. It loads with `weights_only=True`, so reading one runs no code.
+unchanged and skips what depends on it. It is read as data alone, so reading one runs no code.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import torch_file
 from .errors import UserError
 
 FORMAT = 1
@@ -23,7 +24,7 @@ class ModelFile:
 
     `engine` says who builds it; empty in files from before there was a choice. `architecture` is a timm name, the name
     of one of Ultralytics' YAML files, or such a YAML as a mapping. `mean` and `std` are per RGB channel, for images
-    scaled to [0, 1]; `metrics` are those of the validation split at `epoch` (counted from 0).
+    scaled to [0, 1]; `metrics` are those of the validation split after `epoch` (counted from 1).
     """
 
     task: str
@@ -55,17 +56,24 @@ class ModelFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.to_bytes())
 
+    @staticmethod
+    def is_ours(content: Any) -> bool:
+        """Whether this is what a file that `save` wrote holds."""
+        return isinstance(content, dict) and content.get("format") == FORMAT and "description" in content
+
     @classmethod
     def load(cls, path: Path) -> ModelFile:
         """Read a file that `save` wrote. Raises UserError when it is absent, damaged or something else."""
-        import torch
-
         if not path.is_file():
             raise UserError(f"no model at {path}: train one first (dvc exp run train), or name another by infer.model")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            assert content["format"] == FORMAT
+            content = torch_file.load(path)
+            assert cls.is_ours(content)
             return cls(state_dict=content["weights"], **json.loads(content["description"]))
+        except torch_file.MoreThanData as refusal:
+            raise UserError(
+                f"{refusal}. It is no model file of this project: train from such weights by model.weights"
+            ) from refusal
         except Exception as error:
             raise UserError(
                 f"{path} is not a readable model of this project ({type(error).__name__}): "

@@ -20,7 +20,8 @@ from .errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
 # What Pillow raises for a damaged file; ImportError where Ultralytics, once imported, tries a plugin for HEIF on it.
-UNREADABLE = (OSError, SyntaxError, ValueError, ImportError, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
+Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be raised, and tells it from damage
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,23 @@ def read_image(source: Item | Path) -> np.ndarray:
         raise UserError(f"Cannot read the image {path}: {error}") from error
 
 
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """An opened image as (height, width, 3) uint8; 16-bit greys keep their upper 8 bits, as OpenCV reads them."""
+def to_rgb(image: Image.Image, brightest: float = 65535) -> np.ndarray:
+    """An opened image as (height, width, 3) uint8, what is transparent on white.
+
+    Args:
+        image: of any of Pillow's modes.
+        brightest: the pixel value that is white, in images of more than 8 bits and of floats.
+    """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    if is_deep(image):
+        values = np.asarray(image, dtype=np.float64)
+        image = Image.fromarray((np.clip(values / brightest, 0, 1) * 255).astype(np.uint8))
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), coloured)
     return np.asarray(image.convert("RGB"))
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether its pixels are integers of more than 8 bits, or floats."""
+    return image.mode.startswith(("I", "F"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import platform
@@ -22,6 +23,8 @@ from .dependencies import declaration, outputs
 from .errors import UserError
 
 PACKAGES = ("torch", "torchvision", "ultralytics", "pytorch-lightning", "timm", "openvino", "nncf", "numpy")
+# A full disk, and what may not be read or written: of the machine, where a traceback tells nothing more.
+TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE)
 LIVE = Path("dvclive")  # the one output that grows while the stage runs
 
 
@@ -31,6 +34,10 @@ def main(stage: str) -> None:
         run(stage, config.load(sys.argv[1:]))
     except UserError as error:
         sys.exit(f"{stage}: {error}")
+    except OSError as error:
+        if error.errno not in TROUBLE:
+            raise
+        sys.exit(f"{stage}: {error.filename or Path.cwd()}: {os.strerror(error.errno)}")
 
 
 def run(stage: str, cfg: DictConfig) -> None:
@@ -90,9 +97,10 @@ def publish(stage: str, out: Path) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether CUDA or the host ran out of memory, in torch's several words for it."""
-    words = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
+    """Whether CUDA or the host ran out of memory, in the several words of torch, OpenCV and C++ for it."""
+    words = ("out of memory", "allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "bad_alloc", "Insufficient memory")
+    told = not isinstance(error, UserError) and any(word in str(error) for word in words)
+    return isinstance(error, MemoryError) or told
 
 
 def out_of_memory(stage: str, cfg: DictConfig) -> str:
@@ -104,6 +112,8 @@ def out_of_memory(stage: str, cfg: DictConfig) -> str:
             f"data.batch_size={max(1, batch // 2)} training.accumulate_grad_batches="
             f"{2 * cfg.training.accumulate_grad_batches}: the same number of images for each step of the optimizer"
         )
+    if stage == "prepare":
+        return "out of memory: too little for the largest images; cut them into tiles, or end other programs"
     batch = cfg.infer.batch_size
     return f"out of memory with infer.batch_size={batch}. Try infer.batch_size={max(1, batch // 2)}"
 

@@ -16,6 +16,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..shared.environment import project_root
+from ..shared.terminal import console
 
 DIRECTORY = Path("dvclive")
 
@@ -37,7 +38,12 @@ class EpochLog:
         for row in history:
             self._record(row)
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            transient=True,
+            console=console(),
         )
         self.bar = self.progress.add_task("training", total=epochs * batches, completed=len(self.history) * batches)
         self.progress.start()
@@ -58,7 +64,7 @@ class EpochLog:
         hidden = [name for name in metrics if name == "lr" or (name.startswith("val/") and name.endswith("loss"))]
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name not in hidden)
         self.progress.update(self.bar, description=f"epoch {number}/{self.epochs}", completed=number * self.batches)
-        self.progress.console.print(f"epoch {number}/{self.epochs}  {shown}", highlight=False, soft_wrap=True)
+        self.progress.console.print(f"epoch {number}/{self.epochs}  {shown}", soft_wrap=True)
 
     def close(self) -> None:
         """Stop the bar and finish DVCLive's files."""

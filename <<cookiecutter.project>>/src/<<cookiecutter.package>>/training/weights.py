@@ -12,7 +12,6 @@ from omegaconf import DictConfig
 
 from ..shared.dependencies import md5_of
 from ..shared.errors import UserError
-from ..shared.model_file import ModelFile
 
 PRETRAINED = "pretrained"
 
@@ -26,14 +25,6 @@ def used(model: DictConfig) -> dict[str, Any]:
     """Which file the weights are from, for effective/train.yaml; empty without one."""
     file = weights_file(model)
     return {"weights": {"file": str(file), "md5": md5_of(file)}} if file else {}
-
-
-def own_weights(path: Path) -> dict[str, Any] | None:
-    """The weights of a model file of this project's; None for files of other programs."""
-    try:
-        return ModelFile.load(path).state_dict
-    except UserError:
-        return None
 
 
 def check(path: Path, model: DictConfig, expected: str) -> None:

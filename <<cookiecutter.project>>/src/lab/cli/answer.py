@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lab.cli.app import ROOT, DesignName, app, open_project
+from lab.cli.app import ROOT, DesignName, app, open_project, typed
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def results(
         raise UserError("expected one of --csv, --json and --markdown at most")
     study = studies.read(open_project(), design)
     if not study.records:
-        print(f"lab: {elsewhere(study)}", file=sys.stderr)
+        print(f"lab: {typed(elsewhere(study))}", file=sys.stderr)
     if as_json:
         print(json.dumps(frame.arranged(study, sort), ensure_ascii=False, indent=1))
     elif as_csv:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]  # the folder above src/, in which this package lies
 
+HAS_COMMAND = (Path(sys.executable).parent / "lab").exists()  # which make setup of a project from the template writes
+
 app = typer.Typer(
     help="Ask a question in designs/, and get its answer.",
     no_args_is_help=True,
@@ -30,16 +33,31 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run `lab`; what a user can put right is one message and exit code 2."""
+    """Run `lab`; what a user can put right, the machine's trouble as well, is one message and exit code 2."""
     try:
         check_place(Path.cwd())
-        app(prog_name="lab")
+        app(prog_name=typed("lab"))
     except UserError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(f"lab: {typed(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # lab plan … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        from lab.cli import trouble
+
+        if told := trouble.sentence(error, ROOT):
+            print(f"lab: {told}", file=sys.stderr)
+            sys.exit(2)
+        raise
+
+
+def typed(text: str) -> str:
+    """A text in which the command `lab` is called as it is here: `python -m lab`, where the environment has none."""
+    if HAS_COMMAND:
+        return text
+    commands = "|".join(sorted(str(name) for name in typer.main.get_group(app).commands))
+    return re.sub(rf"(?<![\w/-])lab(?=$| ({commands})\b)", "python -m lab", text)
 
 
 def check_place(folder: Path) -> None:
@@ -58,18 +76,25 @@ def check_place(folder: Path) -> None:
 
 
 @cache
-def open_backend() -> Backend:
-    """Where the project's runs are carried out."""
-    from lab.execution.backend import backend
+def open_backend(name: str | None = None) -> Backend:
+    """Where runs are carried out: on this machine, or where `--on` says. Raises UserError."""
+    from lab.execution.registry import DEFAULT, backend
 
-    return backend(ROOT)
+    return backend(ROOT, name or DEFAULT)
+
+
+def open_backends() -> list[Backend]:
+    """All backends that have something to do or to tell. Raises UserError."""
+    from lab.execution.registry import in_use
+
+    return [open_backend(name) for name in in_use(ROOT)]
 
 
 def open_project() -> Project:
     """The project, as a command reads it once."""
     from lab.records.project import Project
 
-    project = Project(ROOT, pending=lambda: list(open_backend().pending()), tracked=_tracked)
+    project = Project(ROOT, lambda: [run for backend in open_backends() for run in backend.pending()], _tracked)
     atexit.register(project.save)
     return project
 

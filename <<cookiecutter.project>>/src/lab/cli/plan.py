@@ -6,11 +6,11 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lab.cli.app import ROOT, DesignFile, app, open_project, planner_of
+from lab.cli.terminal import console
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def check(design: DesignFile) -> None:
     checks = preflight.checks(planner.design, plan or problem, preflight_inputs.gather(planner, plan))
     table = Table.grid(padding=(0, 1))
     for item in checks:
-        mark = "[green]✓" if item.ok else "[red]✗" if item.blocks else "[yellow]![/yellow]"
+        mark = Text("✓", "green") if item.ok else Text("✗", "red") if item.blocks else Text("!", "yellow")
         table.add_row(mark, item.name, Text(item.message))
-    console = Console(highlight=False)
-    console.print(Text(planner.design.title, style="bold"))
-    console.print(table)
+    place = console()
+    place.print(Text(planner.design.title, style="bold"))
+    place.print(table)
     if preflight.blocked(checks):
         raise typer.Exit(2)
 
@@ -94,10 +94,10 @@ def print_table(plan: Plan, replicates: list[Replicate]) -> None:
         for replicate in replicates
     ]
     needed = sum(max(map(len, column)) + 2 for column in zip(("", "seed", "wave", "", ""), *rows, strict=True))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, needed)
-    names_fit = console.width >= needed
+    place = console()
+    if not place.is_terminal:
+        place.width = max(place.width, needed)
+    names_fit = place.width >= needed
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm", overflow="fold")
     table.add_column("seed", justify="right")
@@ -108,12 +108,10 @@ def print_table(plan: Plan, replicates: list[Replicate]) -> None:
     for row in rows:
         table.add_row(*map(Text, row if names_fit else row[:-1]))
     if rows:
-        console.print(table)
+        place.print(table)
     if not names_fit:
-        console.print(
-            f"The first is called {rows[0][-1]}: a wider terminal, or --json, shows all names.", soft_wrap=True
-        )
-    console.print(summary(plan, [state(replicate) for replicate in replicates]))
+        place.print(f"The first is called {rows[0][-1]}: a wider terminal, or --json, shows all names.", soft_wrap=True)
+    place.print(summary(plan, [state(replicate) for replicate in replicates]))
 
 
 def summary(plan: Plan, states: list[str]) -> str:

@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
 
-from lab.cli.app import ROOT, AnyDesignFile, DesignFile, app, open_backend, open_project, planner_of
+from lab.cli.app import (
+    ROOT,
+    AnyDesignFile,
+    DesignFile,
+    app,
+    open_backend,
+    open_backends,
+    open_project,
+    planner_of,
+    typed,
+)
 from lab.errors import UserError
 
 Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
 Again = Annotated[bool, typer.Option("--again", help="Also what has finished or failed already, under new names.")]
+On = Annotated[
+    str | None, typer.Option("--on", metavar="NAME", help="slurm, ray, or a cluster of conf/cluster.yaml: not here.")
+]
 
 
 @app.command()
-def queue(design: DesignFile, force: Force = False, again: Again = False) -> None:
+def queue(design: DesignFile, force: Force = False, again: Again = False, on: On = None) -> None:
     """Put the runs of a design into DVC's queue: all of them or none. `dvc queue start` or `lab run` runs them."""
     from lab.execution import campaign
 
-    plan, names = campaign.enqueue(planner_of(design), open_backend(), force, again)
+    plan, names = campaign.enqueue(planner_of(design), open_backend(on), force, again)
     print(
         f"{len(names)} of {len(plan.runs)} runs queued; the others were queued before, or have run. "
-        f"Next: lab run {design}"
+        f"Next: {_command(design, on)}"
     )
 
 
 @app.command()
 def run(
     design: DesignFile,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="How many runs at a time.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", min=1, help="How many runs at a time: 1 here, as many as a cluster takes there."),
+    ] = None,
     force: Force = False,
     again: Again = False,
+    workers: Annotated[
+        Literal["lab", "dvc"], typer.Option(help="Whose workers: lab's where they do as DVC's, or DVC's own.")
+    ] = "lab",
+    on: On = None,
 ) -> None:
     """Run a design to its end, from wherever it stands. Exit code 0: every run has finished; 1: some have failed."""
     from lab.cli import view
@@ -43,27 +64,34 @@ def run(
     console = view.console()
     planner = planner_of(design)
     contract = planner.contract
+    if on and workers == "dvc":
+        raise UserError("--workers is about this machine, and --on about others: give one of them")
+    backend = open_backend("dvc-workers" if workers == "dvc" else on)
+    jobs = jobs or backend.jobs
     timed = [name for name in metric_names(planner.design, contract, ()) if contract.metric(name).timing]
-    if jobs > 1 and timed:
+    if on and timed:
+        slower = "nodes may differ in speed, and runs that share one slow each other down"
+        console.print(Text(f"{', '.join(timed)}: {slower}"), soft_wrap=True)
+    elif jobs and jobs > 1 and timed:
         slower = f"with -j {jobs} runs slow each other down, and the report will say so; -j 1 measures alone"
         console.print(Text(f"{', '.join(timed)}: {slower}"), soft_wrap=True)
     mirror = background.start(ROOT)
     try:
         with view.Watch(console, contract, jobs) as watch:
-            replicates = campaign.carry_out(planner, open_backend(), jobs, watch, force, again)
+            replicates = campaign.carry_out(planner, backend, jobs, watch, force, again, watch.say)
     except (KeyboardInterrupt, Stopped) as reason:
         ended = (
             "stopped"
             if isinstance(reason, Stopped)
-            else "what is queued goes on in the background: lab status, lab stop"
+            else typed("what is queued goes on in the background: lab status, lab stop")
         )
-        console.print(f"{ended}. lab run {design} takes it up where it is.", soft_wrap=True)
+        console.print(f"{ended}. {_command(design, on)} takes it up where it is.", soft_wrap=True)
         raise typer.Exit(130) from None
     table = view.results(planner.design, contract, replicates)
     console.print(table, view.summary(replicates), *view.logs(replicates), sep="\n")
     if any(replicate.status == FAILED for replicate in replicates):
         mend = (
-            f"What failed is not tried again by itself. Once the cause is mended: lab run {design} --again, "
+            f"What failed is not tried again by itself. Once the cause is mended: {_command(design, on)} --again, "
             "or without --again where a commit of code, config or data mends it"
         )
         console.print(Text(mend), soft_wrap=True)
@@ -77,6 +105,7 @@ def status(design: AnyDesignFile = None) -> None:
     """How the runs of a design stand, or of all designs together."""
     from lab.cli import view
     from lab.execution import campaign
+    from lab.execution.registry import DEFAULT
     from lab.execution.standings import standings
 
     console = view.console()
@@ -90,7 +119,20 @@ def status(design: AnyDesignFile = None) -> None:
         replicates = standings(project, campaign.current(planner).runs)
         table = view.results(planner.design, planner.contract, replicates)
         console.print(table, view.summary(replicates), *view.outdated(planner, replicates), sep="\n")
-    console.print(f"{open_backend().workers()} workers")
+    for backend in open_backends():
+        place = "" if backend.name == DEFAULT else f" on {backend.name}"
+        try:
+            console.print(f"{backend.workers()} workers{place}")
+        except UserError as error:  # a scheduler that doesn't answer
+            console.print(Text(f"workers{place} unknown: {error}"), soft_wrap=True)
+
+
+@app.command()
+def logs(experiment: Annotated[str, typer.Argument(help="An experiment's name or commit.")]) -> None:
+    """What a run has printed, also one that has finished."""
+    from lab.execution import logs as kept
+
+    print(kept.read(open_project(), experiment), end="")
 
 
 @app.command()
@@ -101,6 +143,14 @@ def stop(
 ) -> None:
     """Let the workers end after the runs that they are at. The queue stays as it is: lab run takes it up again."""
     from lab.execution import run
+    from lab.execution.registry import DEFAULT
 
-    count = run.stop(ROOT, open_backend(), now)
-    print(f"{count} workers end{'' if now else ' after the run that they are at'}; the queue stays as it is")
+    for backend in open_backends():
+        count, place = run.stop(ROOT, backend, now), "" if backend.name == DEFAULT else f" on {backend.name}"
+        ending = f"end{'' if now else ' after the run that they are at'}"
+        print(f"{count} workers{place} {ending}; the queue stays as it is")
+
+
+def _command(design: Path, on: str | None) -> str:
+    """What carries out a design there."""
+    return f"{typed('lab run')} {design}" + (f" --on {on}" if on else "")

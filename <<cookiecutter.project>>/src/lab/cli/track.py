@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.app import ROOT, app, open_backend, open_project
+from lab.cli.app import ROOT, app, open_backends, open_project
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def mirror(
 
     project = open_project()
     if owner is not None:
-        background.follow(Mirror(project, pages), owner, lambda: open_backend().workers() > 0, say)
+        background.follow(Mirror(project, pages), owner, lambda: any(b.workers() for b in open_backends()), say)
         return
     if not design and not everything and not prune:
         raise UserError("which design? lab mirror DESIGN, or lab mirror --all")

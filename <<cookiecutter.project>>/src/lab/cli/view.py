@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lab.cli import terminal
+from lab.cli.app import typed
 from lab.errors import UserError
 from lab.execution.standings import outdated_runs, progress
 from lab.records import studies
@@ -31,7 +33,7 @@ OUTDATED = "on earlier code"  # finished, and new to a plan of today
 
 def console() -> Console:
     """Where tables go: as wide as the terminal, and wide enough where there is none."""
-    place = Console(highlight=False)
+    place = terminal.console()
     if not place.is_terminal:
         place.width = max(place.width, 240)
     return place
@@ -64,10 +66,16 @@ def _note(replicate: Replicate, contract: Contract) -> str:
     if replicate.record is None:
         return ""
     if replicate.status == RUNNING:
-        return str(progress(replicate.record, contract))
+        return _at(replicate.record, contract)
     if replicate.status == FAILED:
         return replicate.record.reason
     return "reused" if replicate.reused else ""
+
+
+def _at(record: Any, contract: Contract) -> str:
+    """What a running experiment is at, and where."""
+    node = record.pending.node if record.pending else ""
+    return f"{progress(record, contract)}{f' on {node}' if node else ''}"
 
 
 def logs(replicates: Iterable[Replicate]) -> Iterable[RenderableType]:
@@ -94,7 +102,7 @@ def outdated(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]
     if number:
         yield (
             f"{number} of them have finished {OUTDATED}, config or data, which HEAD has no longer: "
-            f"lab results {planner.design.name} shows those"
+            f"{typed('lab results')} {planner.design.name} shows those"
         )
 
 
@@ -111,7 +119,10 @@ def overview(project: Project) -> RenderableType:
         ]
     statuses["(no design)"] = [record.status for record in queued if not record.experiment]
     if not any(statuses.values()):
-        return Text("no run yet: lab run DESIGN starts those of a design, lab plan DESIGN shows which they are")
+        hint = "lab run DESIGN starts those of a design, lab plan DESIGN shows which they are"
+        if others := sum(record.status == FINISHED for record in project.records()):
+            hint = f"lab plan DESIGN shows which of its runs the {others} finished here answer"
+        return Text(typed(f"no run of a design yet: {hint}"))
     columns = [*STATUSES, *([OUTDATED] if any(OUTDATED in own for own in statuses.values()) else [])]
     table = Table("design", *columns, box=None, pad_edge=False, header_style="bold")
     for design, own in statuses.items():
@@ -119,7 +130,7 @@ def overview(project: Project) -> RenderableType:
             table.add_row(Text(design), *(str(own.count(status) or "") for status in columns))
     for record in queued:
         if record.status == RUNNING:
-            table.add_row(Text(f"  {record.name}"), Text(str(progress(record, contract))))
+            table.add_row(Text(f"  {record.name}"), Text(_at(record, contract)))
     return table
 
 
@@ -129,7 +140,7 @@ def overview(project: Project) -> RenderableType:
 class Watch:
     """The live view of `lab run`: a table of what is running on a terminal, a line for each change elsewhere."""
 
-    def __init__(self, place: Console, contract: Contract, jobs: int):
+    def __init__(self, place: Console, contract: Contract, jobs: int | None):
         self.console, self.contract, self.jobs = place, contract, jobs
         self.live = Live(console=place, transient=True, auto_refresh=False)
         self.began = time.monotonic()
@@ -158,6 +169,10 @@ class Watch:
             note = _note(now[name], self.contract) if now[name].status == FAILED else ""
             self.console.print(Text(f"{name}: {now[name].status}{f' ({note})' if note else ''}"), soft_wrap=True)
 
+    def say(self, sentence: str) -> None:
+        """Print a sentence above what is shown."""
+        self.console.print(Text(sentence), soft_wrap=True)
+
     def _lines(self, replicates: list[Replicate]) -> Iterable[RenderableType]:
         """The running experiments, then how many runs stand how, wave by wave, and when it will be over."""
         table = Table(box=None, show_header=False)
@@ -166,7 +181,7 @@ class Watch:
         for replicate in replicates:
             if replicate.record is not None and replicate.status == RUNNING:
                 arm = Text(replicate.arm, style="cyan", overflow="fold")
-                table.add_row(arm, f"seed {replicate.seed}", Text(str(progress(replicate.record, self.contract))))
+                table.add_row(arm, f"seed {replicate.seed}", Text(_at(replicate.record, self.contract)))
         yield table
         waves: dict[int, list[Replicate]] = {}
         for replicate in replicates:
@@ -189,7 +204,8 @@ class Watch:
             known = [sum(each.record.seconds.values()) for each in replicates if each.record and each.finished]
             if not known:
                 return ""
-            seconds = mean(known) * left / self.jobs
+            at_once = self.jobs or max(1, sum(each.status == RUNNING for each in replicates))
+            seconds = mean(known) * left / at_once
         return f", about {timedelta(seconds=int(seconds))} to go"
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lab import yaml12
+from lab import nested_keys, yaml12
+from lab.contract.base import unbalanced
+from lab.contract.messages import KEY, explained, shown
 from lab.contract.metrics import MetricEntry
 from lab.contract.models import Contract
 from lab.errors import UserError, nearest, not_one_of
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 FILE = "lab.yaml"
+PAGE = "docs/your-own-pipeline.md"
 Location = tuple[str | int, ...]
 Mistake = tuple[Location, str]  # the keys that lead to it, and what it is
 
@@ -26,15 +32,14 @@ def read(root: Path) -> Contract:
         return parse(path.read_text(encoding="utf-8"), FILE)
     except FileNotFoundError as error:
         raise UserError(
-            f"{root} has no {FILE}, which tells lab what it needs to know of a pipeline: docs/your-own-pipeline.md has "
-            "one of a few lines"
+            f"{root} has no {FILE}, which tells lab what it needs to know of a pipeline: {PAGE} has one of a few lines"
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file in UTF-8") from error
 
 
 def parse(text: str, where: str) -> Contract:
-    """The contract in a text; `where` is what messages call it. Raises UserError."""
+    """The contract in a text; `where` is what messages call it. Raises UserError: all that is wrong with it at once."""
     try:
         content = yaml12.load(text, strict=True)
     except yaml.MarkedYAMLError as error:
@@ -42,28 +47,47 @@ def parse(text: str, where: str) -> Contract:
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{where}: not YAML: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{where}: expected a mapping with types, seeds and metrics")
+        found = "is empty" if content is None else f"expected a mapping, not {shown(content)}"
+        raise UserError(f"{where}: {found}: {PAGE} has one of a few lines")
+    contract, mistakes = None, list(disagreements(content))
     try:
         contract = Contract.model_validate(content)
     except ValidationError as error:
-        mistakes = [(item["loc"], _message(item)) for item in error.errors()]
-        raise _refused(text, where, mistakes) from error
-    if mistakes := list(disagreements(contract)):
+        mistakes = [(_location(item), _message(item)) for item in error.errors()] + mistakes
+    if contract is None or mistakes:
         raise _refused(text, where, mistakes)
     return contract
 
 
-def disagreements(contract: Contract) -> Iterator[Mistake]:
-    """What of a contract doesn't go together, each with the keys that lead to it."""
-    types: list[tuple[Location, str]] = [(("recipes", i), kind) for i, kind in enumerate(contract.recipes or [])]
-    types += [(("speed", "gain_types", i), kind) for i, kind in enumerate(contract.speed.gain_types)]
-    for n, question in enumerate(contract.questions):
-        types += [(("questions", n, "types", i), kind) for i, kind in enumerate(question.types)]
-    for location, kind in types:
-        if kind not in contract.types:
-            yield location, not_one_of(kind, contract.types)
-    for pattern, entry in contract.metrics.items():
-        yield from metric_mistakes(pattern, entry)
+def disagreements(content: dict[str, Any]) -> Iterator[Mistake]:
+    """What of a lab.yaml doesn't go together, each with the keys that lead to it: also of one with other mistakes."""
+    types = [str(kind) for kind in content["types"]] if isinstance(content.get("types"), dict) else []
+    for location, kind in _types_named(content) if types else ():
+        if isinstance(kind, str) and kind not in types:
+            yield location, not_one_of(kind, types)
+    metrics = content.get("metrics")
+    for pattern, entry in metrics.items() if isinstance(metrics, dict) else ():
+        if isinstance(pattern, str) and isinstance(entry, dict):
+            yield from metric_mistakes(pattern, _readable(entry))
+
+
+def _types_named(content: dict[str, Any]) -> Iterator[tuple[Location, Any]]:
+    """Each experiment type that is named outside of `types`, with the keys that lead to it."""
+    questions = content.get("questions")
+    places: list[Location] = [("recipes",), ("speed", "gain_types")]
+    places += [("questions", n, "types") for n in range(len(questions) if isinstance(questions, list) else 0)]
+    for place in places:
+        named = nested_keys.get(content, ".".join(map(str, place)))
+        yield from (((*place, i), kind) for i, kind in enumerate(named if isinstance(named, list) else ()))
+
+
+def _readable(entry: dict[str, Any]) -> MetricEntry:
+    """What of a metric's entry can be read."""
+    try:
+        return MetricEntry.model_validate(entry)
+    except ValidationError as error:
+        wrong = {item["loc"][0] for item in error.errors()}
+        return MetricEntry.model_validate({key: value for key, value in entry.items() if key not in wrong})
 
 
 def metric_mistakes(pattern: str, entry: MetricEntry) -> Iterator[Mistake]:
@@ -75,9 +99,9 @@ def metric_mistakes(pattern: str, entry: MetricEntry) -> Iterator[Mistake]:
     for field, text in entry.templates():
         try:
             text.format(*[""] * stars)
-        except (LookupError, ValueError):
+        except (LookupError, ValueError, AttributeError):
             known = ", ".join(f"{{{i}}}" for i in range(stars)) or "nothing in braces"
-            yield ("metrics", pattern, field), f"{text!r}: by the * of the pattern there is {known}"
+            yield ("metrics", pattern, field), unbalanced(text) or f"{text!r}: by the * of the pattern there is {known}"
 
 
 def json_schema() -> dict[str, Any]:
@@ -96,22 +120,24 @@ def _refused(text: str, where: str, mistakes: Iterable[Mistake]) -> UserError:
     )
 
 
-def _message(error: Any) -> str:
+def _location(error: ErrorDetails) -> Location:
+    """The keys that lead to a mistake."""
+    return tuple(part for part in error["loc"] if part != KEY)
+
+
+def _message(error: ErrorDetails) -> str:
     """What is wrong, and what was expected."""
-    kind, value = error["type"], error["input"]
+    kind, location = error["type"], _location(error)
     if kind == "extra_forbidden":
-        known = _fields(error["loc"][:-1])
-        hint = nearest(str(error["loc"][-1]), known) or f" Expected one of {', '.join(known)}."
+        known = _fields(location[:-1])
+        hint = nearest(str(location[-1]), known) or f" Expected one of {', '.join(known)}."
         return f"no such key here.{hint}"
-    if kind == "missing":
-        return "is missing"
-    if kind == "value_error":
-        return str(error["ctx"]["error"])
-    if kind == "literal_error":
-        return not_one_of(value, error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", "))
+    if location == ("types",) and kind in ("missing", "too_short", "dict_type"):
+        found = "is missing" if kind == "missing" else "is empty" if not error["input"] else shown(error["input"])
+        return f"{found}: expected a name for a kind of experiment, and the stage that answers it: {{train: evaluate}}"
     if kind == "string_pattern_mismatch":
-        return f"{value!r}: expected a key of the settings, such as model.name"
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, not {value!r}"
+        return f"{error['input']!r}: expected a key of the settings, such as model.name"
+    return explained(error)
 
 
 def _fields(location: tuple[Any, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lab.contract.base import Key, Model, Stage, When, stands_for
+from lab.contract.base import Key, Model, Stage, Template, When, stands_for
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
 from lab.contract.reports import Fact, ItemPictures, Question, Speed
 from lab.nested_keys import copied, get, put
@@ -124,7 +124,7 @@ class Contract(Model):
     task: TaskKey | None = None
     check: Hook | None = None
     """module:function that takes a run's settings and raises ValueError for what no stage could use."""
-    run_name: str = "{date}_{feature}"
+    run_name: Template = "{date}_{feature}"
     """How runs are called, where their design doesn't say; {feature} is design, arm and seed."""
     names: dict[str, Key] = {}
     """Words for run_name beside {design}, {arm}, {seed} and any key."""
@@ -153,7 +153,7 @@ class Contract(Model):
     data_facts: list[Fact] = []
     speed: Speed = Speed()
     best_epoch: str | None = None
-    """The metric that says which epoch was kept."""
+    """The metric that says which epoch was kept, counted from 1."""
     questions: list[Question] = []
     single: Question = Question(name="single", kind="single")
     """How a design of one arm is answered."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from lab.contract.base import Key, Model, Stage, When, stands_for
+from lab.contract.base import Key, Model, Stage, When, filled, stands_for
 from lab.contract.metrics import Hook
+from lab.errors import nearest
 
 Kind = Literal["single", "sweep", "comparison", "ablation", "factorial"]
 Way = Literal[
@@ -26,13 +27,31 @@ Way = Literal[
     "sweep",  # heat map or slices, parallel coordinates, importance
     "effects",  # of a factorial's components, and their interactions
 ]
+TAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # each way's labels, and its other keys
+    "arms": ((), ()),
+    "curves": ((), ()),
+    "confusion": (("table",), ("output",)),
+    "curve_by_class": (("table", "title"), ("output",)),
+    "samples": ((), ()),
+    "two_models": (("score",), ()),
+    "matrix": (("row", "column", "row_name", "column_name", "title"), ()),
+    "gap": (("row_name", "column_name", "title", "x", "caption", "missing"), ()),
+    "response": (("x",), ("metrics", "titles")),
+    "pareto": (("what", "unmeasured", "all"), ("metrics", "titles")),
+    "gains": (("caption",), ("metrics", "titles", "lines")),
+    "members": ((), ()),
+    "sweep": ((), ()),
+    "effects": ((), ()),
+}
+FORMATTED = {("matrix", "title"), ("gap", "x")}  # labels in which {metric} stands for the metric
 MetricPattern = Annotated[str, stands_for("main", "main_name", "stage", "latency")]
 
 
 class Fact(Model):
     """A part of the sentence on the data in a report."""
 
-    text: str = "{}"
+    text: Annotated[str, stands_for("")] = "{}"
+    """{} stands for the value."""
     key: Key | None = None
     aside: Key | None = None
     """A setting behind it in brackets, where that says something else."""
@@ -74,6 +93,24 @@ class Figure(Model):
     """Words of axes and captions, in place of its way's own."""
     when: When = {}
     """Settings that a run must have for it to be drawn."""
+
+    @model_validator(mode="after")
+    def _has_what_its_way_takes(self) -> Figure:
+        labels, keys = TAKES[self.draw]
+        for key in self.model_fields_set - {"draw", "name", "labels", "when", *keys}:
+            only = f", only {' and '.join(keys)}" if keys else ""
+            raise ValueError(f"{self.draw} takes no {key}{only}")
+        for label, text in self.labels.items():
+            if label not in labels:
+                hint = nearest(label, labels) or (f" Expected one of {', '.join(labels)}." if labels else "")
+                raise ValueError(f"labels.{label}: {self.draw} has no such label.{hint}")
+            if (self.draw, label) in FORMATTED:
+                filled(text, "metric")
+        panels = len(self.metrics) + (self.draw == "response")  # which has the main metric first
+        for key, texts in (("titles", self.titles), ("lines", self.lines)):
+            if len(texts) > panels:
+                raise ValueError(f"{key}: {len(texts)} of them for {panels} panels, one for each metric")
+        return self
 
     @property
     def file(self) -> str:

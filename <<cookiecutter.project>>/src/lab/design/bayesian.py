@@ -20,13 +20,16 @@ from lab.errors import UserError
 if TYPE_CHECKING:
     import optuna
 
+    from lab.contract import Contract
+    from lab.contract.metrics import Direction
+
 MOST_REPEATS = 100  # combinations in a row that were there before or that constraints forbid, before the search ends
 
 
 class Search:
     """The study of a design. `trials` are the combinations chosen so far, the open ones of the last `ask` included."""
 
-    def __init__(self, design: SweepDesign):
+    def __init__(self, design: SweepDesign, contract: Contract):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -35,8 +38,7 @@ class Search:
         self._open: list[optuna.trial.Trial] = []
         self._told = 0  # batches
         self._values: dict[tuple[str, ...], float | None] = {}
-        direction = design.hypothesis.direction if design.hypothesis else "maximize"
-        self._study = optuna.create_study(direction=direction, sampler=_sampler(design))
+        self._study = optuna.create_study(direction=_direction(design, contract), sampler=_sampler(design))
 
     def ask(self) -> list[Levels]:
         """The next combinations, at most `parallel`; none when max_runs are reached or there are no more."""
@@ -80,12 +82,21 @@ class Search:
         self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
 
 
+def _direction(design: SweepDesign, contract: Contract) -> Direction:
+    """What to look for: as the hypothesis says or, without one, as the contract does of the metric that matters."""
+    if design.hypothesis:
+        return design.hypothesis.direction
+    main = contract.main_metrics(contract.types[design.type])
+    return (contract.metric(main[0]).direction if main else None) or "maximize"
+
+
 Remember = Callable[[str, Callable[[], Any]], Any]
 """What was worked out before by this key, or works it out."""
 
 
 def replay(
     design: SweepDesign,
+    contract: Contract,
     results: Callable[[list[Levels]], list[float | None] | None],
     remember: Remember = lambda key, work_out: work_out(),
 ) -> list[Levels]:
@@ -100,11 +111,11 @@ def replay(
 
     def ask() -> list[Levels]:
         nonlocal search
-        search = search or Search(design)
+        search = search or Search(design, contract)
         search.catch_up(told)
         return search.ask()
 
-    while batch := remember(json.dumps([design.model_dump(mode="json"), told]), ask):
+    while batch := remember(json.dumps([design.model_dump(mode="json"), _direction(design, contract), told]), ask):
         trials = [*trials, *batch]
         values = results(trials)
         if values is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
+from lab.contract.metrics import Direction
 from lab.design.levels import Finite, Levels, Scalar, by_shape, label, printable
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def contract_of(info: ValidationInfo) -> Contract | None:
     return (info.context or {}).get("contract")
 
 
+def without_default(schema: dict[str, Any]) -> None:
+    """For editors: what is left out is not always the same."""
+    schema.pop("default", None)
+
+
 Line = Annotated[str, AfterValidator(one_line)]
 Override = Annotated[Line, Field(description="A Hydra override, as after `dvc exp run -S`: lr=0.001")]
 Overrides = Annotated[
@@ -60,6 +66,24 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
+class Resources(Model):
+    """What one run takes of a machine: as many run at a time as fit, and the others wait."""
+
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """A share of a GPU, such as 0.5, or a whole number of them; left out, one that others may use as well."""
+    cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Cores; left out, they are not counted."""
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Resources:
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise wrong(f"{label(self.gpus)} is neither a share of one GPU nor a whole number of them", "gpus")
+        return self
+
+
+UNSTATED = Resources()
+
+
 class Guardrail(Model):
     """Something that may not get worse by more than this, in the metric's own unit."""
 
@@ -80,7 +104,8 @@ class Hypothesis(Model):
     claim: Line
     """In words: what is believed to be true."""
     metric: Metric
-    direction: Literal["maximize", "minimize"] = "maximize"
+    direction: Annotated[Direction, Field(json_schema_extra=without_default)] = "maximize"
+    """Whether more or less of the metric is claimed; left out, which way is better by lab.yaml."""
     arm: Scalar = None
     """The arm that the claim is about; left out, every arm is compared."""
     versus: Scalar = None
@@ -92,13 +117,16 @@ class Hypothesis(Model):
     """The value that the metric is expected to reach."""
 
     @model_validator(mode="after")
-    def _stated_direction(self, info: ValidationInfo) -> Hypothesis:
+    def _known_direction(self, info: ValidationInfo) -> Hypothesis:
         """Nothing is guessed from a metric's name."""
         contract = contract_of(info)
         metric = contract.metric(self.metric) if contract else None
-        if metric and metric.direction is None and "direction" not in self.model_fields_set:
+        if metric is None or "direction" in self.model_fields_set:
+            return self
+        if metric.direction is None:
             unknown = "doesn't say which way is better" if metric.known else "doesn't know"
             raise lacking("direction", f"lab.yaml {unknown} {self.metric}: say maximize or minimize")
+        object.__setattr__(self, "direction", metric.direction)  # not as a field that was set: files stay as they are
         return self
 
 

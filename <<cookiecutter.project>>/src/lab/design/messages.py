@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import reprlib
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from lab.contract.messages import explained, shown
 from lab.design.blocks import (
     AblationConfig,
     ComparisonConfig,
@@ -15,6 +15,7 @@ from lab.design.blocks import (
     Guardrail,
     Hypothesis,
     Range,
+    Resources,
     SweepConfig,
 )
 from lab.design.models import KINDS, DesignBase
@@ -23,17 +24,6 @@ from lab.errors import nearest, not_one_of
 if TYPE_CHECKING:
     from lab.contract import Contract
 
-EXPECTED = {
-    "string_type": "a text",
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
 PATTERNS = {
     "metric": "the name of a metrics file and a key in it, such as {metric}",
     "date": "a date such as 2026-11-21",
@@ -55,6 +45,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "guardrails": Guardrail,
     "constraints": Constraint,
     "parameters": Range,
+    "resources": Resources,
 }
 
 
@@ -95,30 +86,22 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Con
         known = fields_at(path[:-1], data)
         hint = nearest(str(path[-1]), known) or (f" Expected one of {', '.join(known)}." if known else "")
         return f"no such key here.{hint}"
-    if kind == "missing":
-        return "is missing"
     if kind == "union_tag_not_found":
         return f"not a design: it has no kind, which is one of {', '.join(KINDS)}"
     if kind == "union_tag_invalid":
         return f"kind: {not_one_of(context['tag'], KINDS)}"
-    if kind == "literal_error":
-        return not_one_of(value, context["expected"].replace("'", "").replace(" or ", ", ").split(", "))
-    if kind == "value_error":
-        return str(context["error"])
     if kind in ("wrong", "lacking"):
         return context["text"]
     if kind == "string_pattern_mismatch":
         names = [key for key in reversed(path) if key in PATTERNS]
         expected = PATTERNS[str(names[0])] if names else "a key of the config"
-        return f"{show(value)}: expected {expected.format(metric=a_metric(contract))}"
+        return f"{shown(value)}: expected {expected.format(metric=a_metric(contract))}"
     if kind == "too_short":
         return "is empty"
     overrides = OVERRIDES.get(tuple(path[:1])) or OVERRIDES.get(tuple(path[:2]))
     if kind == "string_type" and overrides:
-        return f"{show(value)}: expected {overrides}"
-    if kind in EXPECTED:
-        return f"{show(value)}: expected {EXPECTED[kind]}"
-    return f"{show(value)}: {error['msg'][0].lower()}{error['msg'][1:]}"
+        return f"{shown(value)}: expected {overrides}"
+    return explained(error)
 
 
 def fields_at(path: list[str | int], data: Any) -> list[str]:
@@ -135,8 +118,3 @@ def a_metric(contract: Contract | None) -> str:
     """The name of one, as an example."""
     known = [*contract.main_metrics(next(iter(contract.types.values()))), *contract.metrics] if contract else []
     return next((name for name in known if "*" not in name), "evaluate.accuracy")
-
-
-def show(value: Any) -> str:
-    """A value, shortened."""
-    return reprlib.repr(value)

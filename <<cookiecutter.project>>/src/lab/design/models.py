@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, TypeAdapter, ValidationInfo, field_validator, model_validator
 
+from lab.contract.base import balanced
 from lab.design.blocks import (
+    UNSTATED,
     AblationConfig,
     ComparisonConfig,
     Constraint,
@@ -17,6 +19,7 @@ from lab.design.blocks import (
     Line,
     Model,
     Override,
+    Resources,
     SweepConfig,
     contract_of,
     wrong,
@@ -47,7 +50,9 @@ class DesignBase(Model):
     """Combinations nobody wants: each a factor or several with their levels."""
     targets: dict[Line, Finite] = {}
     """Values of the hypothesis' metric with a name each, such as {baseline: 0.84, target: 0.86, stretch: 0.88}."""
-    run_name: Line | None = None
+    resources: Resources = UNSTATED
+    """What each run takes of a machine, such as {gpus: 0.5}; it is no part of the question."""
+    run_name: Annotated[Line, AfterValidator(balanced)] | None = None
     """How runs are called: {date}, {design}, {arm}, {seed}, {feature}, any key of the config, and lab.yaml's names."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
     """The date in the runs' names; left out, that of the commit that last changed the design."""
@@ -95,6 +100,21 @@ class DesignBase(Model):
             raise wrong("targets expects a hypothesis: they are values of its metric", "targets")
         return self
 
+    @model_validator(mode="after")
+    def _best_of(self, info: ValidationInfo) -> DesignBase:
+        """An arm may be claimed to be worse than another, as an ablation does; what looks for the best may not."""
+        contract, hypothesis = contract_of(info), self.hypothesis
+        better = contract.metric(hypothesis.metric).direction if contract and hypothesis else None
+        if hypothesis and better not in (None, hypothesis.direction) and self.looks_for_the_best:
+            text = f"lab.yaml says {better} of {hypothesis.metric}, and this would look for the worst: leave it out"
+            raise wrong(text, "hypothesis", "direction")
+        return self
+
+    @property
+    def looks_for_the_best(self) -> bool:
+        """Whether the direction of the hypothesis says what is good, and not how an arm differs from another."""
+        return self.reference is None
+
     def factors(self) -> list[str]:
         """What the design varies."""
         return []
@@ -136,6 +156,10 @@ class SweepDesign(DesignBase):
     def place(self, factor: str) -> tuple[str, ...]:
         return ("sweep", "parameters", factor)
 
+    @property
+    def looks_for_the_best(self) -> bool:
+        return self.reference is None or self.sweep.strategy == "bayesian"
+
     def size(self) -> float:
         return self.sweep.space() if self.sweep.strategy == "grid" else self.sweep.max_runs or 0
 
@@ -163,6 +187,10 @@ class ComparisonDesign(DesignBase):
     @property
     def reference(self) -> str | None:
         return _text(self.comparison.versus) or super().reference
+
+    @property
+    def looks_for_the_best(self) -> bool:
+        return False  # without a reference of its own it has its first arm
 
     @model_validator(mode="after")
     def _one_versus(self) -> ComparisonDesign:
@@ -210,9 +238,16 @@ def content(design: Design) -> dict[str, Any]:
 
 
 def digest(design: DesignBase) -> str:
-    """The design's hash: the same for the same question, whether a default was written out or not."""
-    fields = json.dumps(design.model_dump(mode="json", exclude_defaults=True), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(fields.encode()).hexdigest()[:12]
+    """The design's hash: the same for the same question, whether a default was written out or not, wherever it runs.
+
+    A direction counts where the design states it: elsewhere it is lab.yaml's, which has a history of its own.
+    """
+    fields = design.model_dump(mode="json", exclude_defaults=True, exclude={"resources"})
+    if design.hypothesis:
+        fields["hypothesis"].pop("direction", None)
+        fields["hypothesis"] |= design.hypothesis.model_dump(include={"direction"}, exclude_unset=True)
+    text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _text(level: Scalar) -> str | None:

@@ -17,6 +17,7 @@ PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # what Hydra reads as a text w
 NEXT = re.compile(r",\s*(?=\w[\w-]*:|[^=,]*(?:,|$))")  # between two of them: an arm's name has commas of its own
 RESERVED = re.compile(r"true|false|null|nan|inf", re.IGNORECASE)  # …unless it is one of these
 QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+PURE = ("oc.select", "oc.create", "oc.dict.keys", "oc.dict.values")  # OmegaConf's resolvers that see the config alone
 SEVERAL = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag)\(")  # functions that Hydra has for sweeps
 
 
@@ -84,6 +85,7 @@ def parse(text: str) -> Change:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    check_interpolations(text)
     try:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException as error:
@@ -100,6 +102,7 @@ def parse_plain(text: str) -> Change:
 
     Values are those of YAML, and texts may be in quotes as Hydra has them: what `override` writes is read back.
     """
+    check_interpolations(text)
     match = re.fullmatch(r"(\+\+|\+|~|)([^=\s+~'\"]+)(?:=(.*))?", text.strip(), re.DOTALL)
     if match is None or (match[3] is None and match[1] != "~"):
         raise no_override(text, "expected key=value")
@@ -117,6 +120,30 @@ def parse_plain(text: str) -> Change:
         return Change(text, match[1], match[2], yaml12.load(written) if written else "")
     except (yaml.YAMLError, ValueError) as error:
         raise no_override(text, " ".join(str(error).split())) from error
+
+
+def check_interpolations(text: str) -> None:
+    """Raises UserError: an interpolation that reads the machine, as `${oc.env:HOME}` does: a result would depend on it,
+    and a secret would be kept in git. Also where it is quoted: whoever reads the params later would follow it."""
+    for found in re.finditer(r"\$\{", text):
+        name = resolver(text[found.end() :])
+        if name and name not in PURE:
+            raise UserError(
+                f"{text}: ${{{name}:…}} reads more than the config, such as the machine's environment: write the value "
+                f"itself, or one of {', '.join(PURE)}"
+            )
+
+
+def resolver(text: str) -> str:
+    """The name before the colon in what follows a `${`; empty where a key is named. It may have a `${}` in it."""
+    depth = 0
+    for place, char in enumerate(text):
+        if char == ":" and not depth:
+            return text[:place].strip()
+        depth += (char == "{") - (char == "}")
+        if depth < 0 or not (depth or char.isalnum() or char in "_. $}\\"):
+            break
+    return ""
 
 
 def no_override(text: str, reason: str) -> UserError:

@@ -79,11 +79,12 @@ class Pipeline:
             hint = nearest(target, self.stages)
             if ":" in target:
                 hint = " A stage of a dvc.yaml in a folder can't answer a question: lab reads the one at the top."
+            several = target.partition("@")[0]
+            if several in self.stages:
+                hint = f" {self._is_several(several)}"
             raise UserError(f"dvc.yaml has no stage {target}, only {', '.join(self.stages)}.{hint}")
-        if way := self._several(target):
-            raise UserError(
-                f"dvc.yaml: {target} is several stages by {way}, and lab takes single ones: give each its name"
-            )
+        if self._several(target):
+            raise UserError(f"dvc.yaml: {self._is_several(target)}")
         before = [name for stage in self.upstream[target] for name in self.chain(stage)]
         return list(dict.fromkeys([*before, target]))
 
@@ -107,6 +108,17 @@ class Pipeline:
         """What a stage writes."""
         entry = self._entry(stage)
         return self._located(stage, [path for kind in WRITTEN for path in paths(entry, kind)], params)
+
+    def cached(self, stage: str) -> list[str]:
+        """Those of them that DVC keeps, and not git, as dvc.yaml has them."""
+        entry = self._entry(stage)
+        items = [item for kind in WRITTEN for item in entry.get(kind) or []]
+        return [
+            path
+            for item in items
+            for path, options in (item.items() if isinstance(item, dict) else [(str(item), {})])
+            if (options or {}).get("cache", True)
+        ]
 
     def maker(self, path: str, params: dict[str, Any]) -> str | None:
         """The stage whose output a path is, or lies in; None for a file that no stage writes."""
@@ -142,6 +154,11 @@ class Pipeline:
     def _several(self, stage: str) -> str:
         """By what a stage is several; empty for a single one."""
         return next((way for way in ("foreach", "matrix") if way in self.stages[stage]), "")
+
+    def _is_several(self, stage: str) -> str:
+        """Why a stage can't be part of what a design runs."""
+        way = self._several(stage) or "no foreach or matrix"
+        return f"{stage} is several stages by {way}, and lab takes single ones: give each a name of its own"
 
     def _entry(self, stage: str) -> dict[str, Any]:
         """What dvc.yaml says of a stage, or of each that it is several of."""

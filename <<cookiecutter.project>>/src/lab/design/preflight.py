@@ -48,7 +48,11 @@ class Inputs:
         secrets: what is wrong with .env (tracked, or not ignored); empty where nothing is.
         tracking: where runs are shown; empty where that is not configured.
         settings: the arm whose settings the stages would refuse, and why; empty where they take all.
-        mismatch: what lab.yaml names and this pipeline has not; empty where there is nothing.
+        mismatch: what lab.yaml names and this pipeline has not, where a verdict or a report would be wrong for it.
+        untold: the same, where something is only told less well.
+        packages: what the stages import and is not installed; empty where all is.
+        lock: what is wrong with dvc.lock; empty where nothing is.
+        remote: why DVC's remote can't be reached from here; empty where that can't be told without asking it.
         data: why the data is not there; empty where it is.
         baseline: the metric's values over the seeds of the design's own reference or, before it has two, of a baseline.
         replicates: whose values these are, in words.
@@ -69,6 +73,10 @@ class Inputs:
     tracking: str = ""
     settings: str = ""
     mismatch: str = ""
+    untold: str = ""
+    packages: str = ""
+    lock: str = ""
+    remote: str = ""
     data: str = ""
     baseline: Sequence[float] = field(default_factory=list)
     replicates: str = ""
@@ -163,12 +171,19 @@ def duration(seconds: float) -> str:
 def project(inputs: Inputs) -> Iterator[Check]:
     """Are the code, the secrets, the tracking and the data in order?"""
     yield Check("code committed", not inputs.git, inputs.git or "nothing has changed since HEAD")
-    yield Check("contract", not inputs.mismatch, inputs.mismatch or "what lab.yaml names is there", blocks=False)
+    yield Check("contract", not inputs.mismatch, inputs.mismatch or "what lab.yaml names is there")
+    if inputs.untold:
+        yield Check("contract", False, inputs.untold, blocks=False)
+    yield Check("packages", not inputs.packages, inputs.packages or "what the stages import is installed")
+    if inputs.lock:
+        yield Check("dvc.lock", False, inputs.lock)
     written = f"git add {shlex.quote(inputs.path)} and git commit: what is asked is written down before the answer"
     yield Check("design committed", inputs.committed, inputs.path if inputs.committed else written)
     yield Check(".env", not inputs.secrets, inputs.secrets or "not tracked by git, and ignored")
     yield Check("tracking", bool(inputs.tracking), inputs.tracking or "MLFLOW_TRACKING_URI is not set", blocks=False)
     yield Check("data", not inputs.data, inputs.data or "present")
+    if inputs.remote:
+        yield Check("remote", False, inputs.remote, blocks=False)
 
 
 def decision(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:

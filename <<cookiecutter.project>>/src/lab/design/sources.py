@@ -51,6 +51,7 @@ class HydraSource:
             raise UserError(f"{folder}/ not found: .dvc/config says that Hydra composes the config from it")
         self.folder, self.config_name = folder.resolve(), config_name
         self.called = f"{self.folder.name}/"
+        check_sizes(self.folder)
         self.groups = {path.name for path in self.folder.iterdir() if path.is_dir()}
 
     def parse(self, text: str) -> Change:
@@ -94,6 +95,17 @@ class HydraSource:
             raise UserError(f"{self.called}: not YAML: {' '.join(str(error).split())}") from error
         assert isinstance(content, dict)
         return content  # type: ignore[return-value]
+
+
+def check_sizes(folder: Path) -> None:
+    """Raises UserError: a config that would fill the memory; Hydra writes every alias out."""
+    for path in sorted(folder.rglob("*.yaml")):
+        try:
+            yaml12.refuse_outsized(path.read_text(encoding="utf-8"))
+        except yaml12.Outsized as error:
+            raise UserError(f"{path.relative_to(folder.parent)}, {yaml12.explained(error)}") from error
+        except (yaml.YAMLError, UnicodeDecodeError):
+            continue  # Hydra says what is wrong with it, where it is used
 
 
 class ParamsSource:

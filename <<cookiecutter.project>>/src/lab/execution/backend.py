@@ -1,4 +1,4 @@
-"""Where runs are carried out: what a backend has to do, and which there are.
+"""Where runs are carried out: what a backend has to do. `registry` knows which there are.
 
 A backend only carries runs out. Which runs those are, what they are called, and whether one has to be retried is
 decided by the modules beside this one; what came out is in git, as DVC experiments, whoever made them. `conformance`
@@ -9,27 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from lab.errors import UserError, nearest
+from lab.design.blocks import UNSTATED, Resources
 from lab.records.pending import Pending
-
-BACKENDS = {"dvc": "lab.execution.dvc.backend:DvcBackend"}
-DEFAULT = "dvc"
 
 
 class Job(NamedTuple):
-    """An experiment to be made of HEAD: its name, what its params.yaml holds, and the stage that it ends with."""
+    """An experiment to be made of HEAD.
+
+    Its name, what its params.yaml holds, the stage that it ends with, and what it takes of the machine that runs it.
+    """
 
     name: str
     params: dict[str, Any]
     stage: str
+    resources: Resources = UNSTATED
 
 
 class Backend(Protocol):
     """Carries out runs of one project. All of its state outlives the process: another takes up where one was killed."""
+
+    name: str
+    """What `lab run --on` calls it."""
+    jobs: int | None
+    """How many runs at a time, where nobody says; None where it knows that best."""
 
     def pending(self) -> Sequence[Pending]:
         """The runs that are queued, running or failed, in the order in which they were queued.
@@ -49,12 +53,19 @@ class Backend(Protocol):
         """
         ...
 
-    def start(self, workers: int) -> None:
-        """See to it that as many workers are there; a worker ends when nothing is queued. Raises UserError."""
+    def start(self, workers: int | None) -> None:
+        """See to it that as many workers are there; a worker ends when nothing is queued. Raises UserError.
+
+        None leaves their number to the backend, where its `jobs` is None.
+        """
         ...
 
     def workers(self) -> int:
-        """How many workers are there, whoever started them."""
+        """How many runs are or may be carried out at a time, whoever started that."""
+        ...
+
+    def room(self, resources: Resources) -> int | None:
+        """How many runs that take so much it carries out at a time, whatever `start` asks; None: as many as asked."""
         ...
 
     def stop(self) -> int:
@@ -76,11 +87,3 @@ class Backend(Protocol):
     def tidy(self, names: set[str]) -> None:
         """Forget what it has noted on runs of these names that are experiments by now."""
         ...
-
-
-def backend(root: Path, name: str = DEFAULT) -> Backend:
-    """The backend called `name`, for the project at `root`. Raises UserError."""
-    if name not in BACKENDS:
-        raise UserError(f"no backend {name}: there are {', '.join(BACKENDS)}.{nearest(name, BACKENDS)}")
-    module, _, kind = BACKENDS[name].partition(":")
-    return getattr(import_module(module), kind)(root)

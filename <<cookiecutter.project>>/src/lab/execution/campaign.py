@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.design import preflight
 from lab.design.bayesian import replay
 from lab.design.expansion import Levels, is_bayesian
-from lab.design.models import SweepDesign
+from lab.design.models import Design, SweepDesign
 from lab.design.plan import MEMBERSHIP, Run
 from lab.errors import UserError
 from lab.execution import preflight_inputs, queueing
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.work_tree import ready
-from lab.study import outcomes
+from lab.study import QUEUED, RUNNING, outcomes
 
 if TYPE_CHECKING:
     from lab.design.plan import Plan
@@ -37,7 +38,7 @@ def current(planner: Planner) -> Plan:
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    return planner.plan(replay(design, results, project.remember))
+    return planner.plan(replay(design, planner.contract, results, project.remember))
 
 
 def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
@@ -48,16 +49,32 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
     """
     plan = current(planner)
     forced = approve(planner, plan, force)
-    return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again)
+    return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again, planner.design.resources)
 
 
 def carry_out(
-    planner: Planner, backend: Backend, jobs: int, watcher: Watcher, force: bool, again: bool
+    planner: Planner,
+    backend: Backend,
+    jobs: int | None,
+    watcher: Watcher,
+    force: bool,
+    again: bool,
+    say: Callable[[str], None] = print,
 ) -> list[Replicate]:
-    """Run a design to its end. Returns how its runs stand then. Raises UserError and run.Stopped."""
-    design = planner.design
-    forced = approve(planner, current(planner), force)
-    execution = Execution(planner.project, backend, jobs, watcher, again)
+    """Run a design to its end; what comes before it, it says. Returns how its runs stand then.
+
+    Raises:
+        UserError: the pre-flight found something and `force` is not set; whatever `Execution.add` refuses.
+        Stopped: by `lab stop`.
+    """
+    design, plan = planner.design, current(planner)
+    forced = approve(planner, plan, force)
+    if sentence := before(planner, plan, backend):
+        say(sentence)
+    fit = fitting(backend, design, jobs)
+    if jobs and fit != jobs:
+        say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
+    execution = Execution(planner.project, backend, fit, watcher, again, design.resources)
 
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]
@@ -65,12 +82,37 @@ def carry_out(
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     if isinstance(design, SweepDesign) and is_bayesian(design):
-        replay(design, results)
+        replay(design, planner.contract, results)
     else:
         execution.add(marked(planner.plan().runs, forced))
     replicates = execution.standings()
     backend.tidy({replicate.record.name for replicate in replicates if replicate.record})
     return replicates
+
+
+def fitting(backend: Backend, design: Design, jobs: int | None) -> int | None:
+    """How many of a design's runs there can be at a time, up to `jobs`. Raises UserError where there can't be any."""
+    room = backend.room(design.resources)
+    if room == 0:
+        stated = design.resources.model_dump(exclude_none=True)
+        takes = " and ".join(f"{amount:g} {name}" for name, amount in stated.items())
+        raise UserError(f"{design.name}: a run takes {takes}, by resources, and this machine has fewer")
+    return jobs if room is None or jobs is None else min(jobs, room)
+
+
+def before(planner: Planner, plan: Plan, backend: Backend) -> str:
+    """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
+    project = planner.project
+    if not plan.undecided and all(replicate.finished for replicate in standings(project, plan.runs)):
+        return ""
+    pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
+    waiting = [record for record in pending if record.status in (QUEUED, RUNNING)]
+    names = [record.experiment.get("design") or "no design" for record in waiting]
+    others = Counter(name for name in names if name != planner.design.name)
+    listed = ", ".join(f"{name} {count}" for name, count in others.items())
+    number, designs = others.total(), f"{len(others)} other{'s' if len(others) > 1 else ''}"
+    runs = "run is" if number == 1 else "runs are"
+    return f"{number} {runs} in the queue before those of this design, of {designs}: {listed}" if others else ""
 
 
 def approve(planner: Planner, plan: Plan, force: bool) -> bool:

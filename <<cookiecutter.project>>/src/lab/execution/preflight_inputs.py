@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import yaml
 from dotenv import dotenv_values
 
-from lab import nested_keys
+from lab import nested_keys, yaml12
 from lab.contract import hooks
-from lab.design import design_file
-from lab.design.contract_check import mistakes
+from lab.design import contract_check, design_file
+from lab.design.contract_check import Mistake
 from lab.design.plan import MEMBERSHIP
 from lab.design.preflight import COUNTED, ITEMS, SEEDS, Inputs
 from lab.errors import UserError
+from lab.execution.stage_imports import missing_packages
 from lab.execution.standings import standings
 from lab.execution.work_tree import ready
-from lab.records import studies
+from lab.records import per_item, studies
+from lab.records.commit import LOCK
 from lab.study import FINISHED, Replicate
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
     metric = design.hypothesis.metric if design.hypothesis else ""
     replicates = standings(project, plan.runs) if plan is not None and head else []
     values, whose = noise(contract, replicates, measured, metric)
+    found = list(mismatches(planner, plan, alike)) if plan is not None and head else []
     return Inputs(
         path=str(path),
         contract=contract,
@@ -56,7 +61,11 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
         secrets=secrets(project) if head else "",
         tracking=tracking(project.root),
         settings=unusable(project, plan) if plan is not None else "",
-        mismatch=mismatch(project, plan) if plan is not None and head else "",
+        mismatch=listed(found, blocks=True),
+        untold=listed(found, blocks=False),
+        packages=missing_packages(project, plan) if plan is not None and head else "",
+        lock=old_lock(project) if head else "",
+        remote=unreachable(project),
         data=missing_data(project, plan) if plan is not None and head else "",
         baseline=values,
         replicates=whose,
@@ -208,26 +217,67 @@ def tracking(root: Path) -> str:
     return f"MLflow, {parts.scheme}://{parts.hostname}" if parts.hostname else f"MLflow, {uri}"
 
 
-def mismatch(project: Project, plan: Plan) -> str:
-    """What lab.yaml names and the project has not, a line each."""
-    commit, contract = project.commit(str(project.head)), project.contract
-    said = [problem for run in plan.runs[:1] for problem in mistakes(contract, commit.pipeline, run.params)]
+def mismatches(planner: Planner, plan: Plan, alike: list[GitRecord]) -> Iterator[Mistake]:
+    """What lab.yaml names and the project has not."""
+    project, contract, source = planner.project, planner.contract, planner.composer.source
+    runs = list({json.dumps(run.levels, default=str): run.params for run in plan.runs}.values())
+    if runs:
+        yield from contract_check.mistakes(contract, planner.pipeline, runs, source.groups)
+    if contract.task:
+        yield from contract_check.task_mistakes(contract, source.options(contract.task.key))
+    if columns := columns_said(project, alike, contract.types[planner.design.type]):
+        yield from contract_check.column_mistakes(contract, columns)
     pictures = contract.item_pictures.model_dump().values() if contract.item_pictures else ()
     for hook in dict.fromkeys([*(entry.per_item for entry in contract.metrics.values()), *pictures]):
         try:
             if hook:
                 hooks.load(project.root, hook)
         except UserError as error:
-            said.append(str(error))
-    return "\n".join(said)
+            yield Mistake(str(error), True)
+
+
+def columns_said(project: Project, alike: list[GitRecord], stage: str) -> list[str]:
+    """The columns of the latest table of what was said of the test items that is here; empty where none is."""
+    path = project.contract.predictions_path(stage)
+    hashes = (record.outputs.get(path or "", {}).get("md5") for record in reversed(alike))
+    file = next((file for md5 in hashes if (file := project.store.file(md5))), None)
+    return per_item.columns(file, path) if file and path else []
+
+
+def listed(found: Iterable[Mistake], blocks: bool) -> str:
+    """Those that block, or those that don't, a line each."""
+    return "\n".join(mistake.text for mistake in found if mistake.blocks == blocks)
+
+
+def old_lock(project: Project) -> str:
+    """What is wrong with the form of dvc.lock; empty where nothing is, or there is none."""
+    text = project.git.text(str(project.head), LOCK) if project.git.object_id(str(project.head), LOCK) else ""
+    try:
+        content = yaml12.mapping(text)
+    except yaml.YAMLError as error:
+        return f"{LOCK} is not YAML: {' '.join(str(error).split())}"
+    if not content or "schema" in content:
+        return ""
+    mend = f"sed -i -e 's/^/  /' -e '1i schema: \"2.0\"\\nstages:' {LOCK}, and git commit it"
+    return f"{LOCK} is as DVC 1 wrote it, and DVC refuses it now: {mend}"
+
+
+def unreachable(project: Project) -> str:
+    """Which package DVC's remote wants that is not installed; empty where none is lacking."""
+    url = project.store.remote_url
+    package = project.store.package_lacking(url)
+    return f"{url} wants {package}, which is not installed: pip install {package}" if package else ""
 
 
 def missing_data(project: Project, plan: Plan) -> str:
     """Which file or folder that the plan's runs depend on is not there, and what to do; empty where all are."""
     commit, raw_data = project.commit(str(project.head)), project.contract.raw_data
-    raw = {str(nested_keys.get(run.params, raw_data)) for run in plan.runs} if raw_data else set()
+    named = [nested_keys.get(run.params, raw_data) for run in plan.runs] if raw_data else []
+    raw = {str(path) for path in named if path is not None}  # that there is no such setting, the contract's line says
     for path in (*sorted(raw), *sorted(inputs_of(commit.pipeline, plan) - raw)):
         if "://" in path:  # whether an address answers is DVC's to tell
+            if package := project.store.package_lacking(path):
+                return f"{path} wants {package}, which is not installed: pip install {package}"
             continue
         if not (project.root / path).exists():
             return f"{path} is not there: dvc pull{f', or set {raw_data}' if path in raw else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lab.design.blocks import UNSTATED, Resources
 from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.work_tree import ready
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from lab.records.project import Project
 
 
-def enqueue(project: Project, backend: Backend, runs: Iterable[Run], again: bool = False) -> dict[str, str]:
+def enqueue(
+    project: Project, backend: Backend, runs: Iterable[Run], again: bool = False, resources: Resources = UNSTATED
+) -> dict[str, str]:
     """Queue what no record answers yet. Returns the names of the newly queued experiments by the runs' names.
 
     A run that has finished, is under way or has failed is not queued; `again` queues the finished and failed ones anew,
@@ -27,7 +30,7 @@ def enqueue(project: Project, backend: Backend, runs: Iterable[Run], again: bool
         project.refresh()  # another lab may just have queued the same
         new = named(project, head, list(runs), again)
         if new:
-            backend.put([Job(name, run.params, run.target) for name, run in new.items()])
+            backend.put([Job(name, run.params, run.target, resources) for name, run in new.items()])
     project.refresh()
     return {run.name: name for name, run in new.items()}
 

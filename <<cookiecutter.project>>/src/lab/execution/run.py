@@ -7,16 +7,20 @@ a process said when it ended. So `lab` may be killed at any moment, and running 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.design.blocks import UNSTATED
+from lab.errors import UserError
 from lab.execution.queueing import enqueue, named
 from lab.execution.standings import disturbed, standings
 from lab.execution.work_tree import ready
 from lab.study import FAILED, MISSING, QUEUED
 
 if TYPE_CHECKING:
+    from lab.design.blocks import Resources
     from lab.design.plan import Run
     from lab.execution.backend import Backend
     from lab.records.project import Project
@@ -38,9 +42,17 @@ class Execution:
     `watcher` is called with all of them after each look at the queue.
     """
 
-    def __init__(self, project: Project, backend: Backend, jobs: int, watcher: Watcher, again: bool = False):
+    def __init__(
+        self,
+        project: Project,
+        backend: Backend,
+        jobs: int | None,
+        watcher: Watcher,
+        again: bool = False,
+        resources: Resources = UNSTATED,
+    ):
         self.project, self.backend = project, backend
-        self.jobs, self.watcher, self.again = jobs, watcher, again
+        self.jobs, self.watcher, self.again, self.resources = jobs, watcher, again, resources
         self.head = ready(project)
         self.runs: list[Run] = []
         self.names: dict[str, str] = {}  # of the experiments that have to answer, where any other would not do
@@ -67,12 +79,23 @@ class Execution:
         self.runs += runs
         self._repair()
         named(self.project, self.head, runs, self.again)  # refuses what a later wave would be refused for
+        self._refuse_elsewhere()
         for wave in sorted({run.wave for run in runs}):
             batch = [run for run in runs if run.wave == wave]
-            names = enqueue(self.project, self.backend, batch, self.again)
+            names = enqueue(self.project, self.backend, batch, self.again, self.resources)
             self.names |= names if self.again else {}
             self._watch({run.name for run in batch})
         return self.standings()
+
+    def _refuse_elsewhere(self) -> None:
+        """Raises UserError where runs wait in another backend's queue, which this `lab run` would wait for in vain."""
+        pending = [each.record.pending for each in self.standings() if each.record and each.status == QUEUED]
+        others = Counter(run.backend for run in pending if run and run.backend != self.backend.name)
+        for other, number in others.items():
+            raise UserError(
+                f"{number} of these runs {'is' if number == 1 else 'are'} queued already, to be run on {other}: "
+                f"lab run with --on {other} does that"
+            )
 
     def _watch(self, batch: set[str]) -> None:
         """Wait until the runs named in `batch` have finished or failed for good."""
@@ -92,7 +115,7 @@ class Execution:
             if mark.exists() and mark.stat().st_mtime > self.began:
                 raise Stopped
             if self.changed and any(replicate.status == QUEUED for replicate in active):
-                self.backend.start(min(self.jobs, len(active)))
+                self.backend.start(min(self.jobs, len(active)) if self.jobs else None)
             if time.monotonic() - self.checked > CHECK:
                 self._repair()
             time.sleep(POLL)
@@ -104,7 +127,8 @@ class Execution:
 
     def _is_to_retry(self, replicate: Replicate) -> bool:
         assert replicate.run is not None
-        if replicate.run.name in self.retried:
+        pending = replicate.record.pending if replicate.record else None
+        if replicate.run.name in self.retried or (pending and pending.backend != self.backend.name):
             return False
         return replicate.status == MISSING or (replicate.status == FAILED and disturbed(replicate.record))
 
@@ -114,7 +138,7 @@ class Execution:
         if replicate.record is not None and replicate.record.pending is not None:
             self.backend.retry(replicate.record.pending)
         elif not self.again:  # it was in the queue, and is neither there nor an experiment: somebody has removed it
-            enqueue(self.project, self.backend, [replicate.run])
+            enqueue(self.project, self.backend, [replicate.run], resources=self.resources)
 
 
 def succeeded(replicates: list[Replicate]) -> bool:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from lab import secrets
 from lab.nested_keys import get
 from lab.study import FAILED, FINISHED, RUNNING, Point
 
@@ -211,10 +212,11 @@ class GitRecord:
 
     @cached_property
     def _log(self) -> list[str]:
-        """The log's lines, each error once: DVC prints a failed stage's twice."""
+        """The log's lines without secrets, each error once: DVC prints a failed stage's twice."""
         if self.pending is None or not self.pending.log.exists():
             return []
-        lines = [line.rstrip() for line in self.pending.log.read_text(errors="replace").splitlines()]
+        text = secrets.hide(self.pending.log.read_text(errors="replace"), secrets.known(self.project.root))
+        lines = [line.rstrip() for line in text.splitlines()]
         return [line for i, line in enumerate(lines) if line and line not in lines[i + 1 : i + 2]]
 
     @property

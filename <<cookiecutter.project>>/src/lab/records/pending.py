@@ -30,6 +30,16 @@ class Pending(Protocol):
         ...
 
     @property
+    def backend(self) -> str:
+        """The backend that has it, by its name."""
+        ...
+
+    @property
+    def node(self) -> str:
+        """The machine that it is or was on; empty for this one, and before it has come to any."""
+        ...
+
+    @property
     def taken(self) -> float:
         """When a worker took it; infinite before that."""
         ...

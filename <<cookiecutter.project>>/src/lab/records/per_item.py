@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,16 @@ def digest(study: Study, record: Any) -> str | None:
     return record.outputs.get(path, {}).get("md5") if path else None
 
 
+def columns(path: Path, called: str) -> list[str]:
+    """The columns of such a file, which is a CSV file where it is called so, without reading it."""
+    if called.endswith(".csv"):
+        with path.open(encoding="utf-8") as file:
+            return next(csv.reader(file), [])
+    import pyarrow.parquet
+
+    return list(pyarrow.parquet.read_schema(path).names)
+
+
 def table(study: Study, path: Path, whole: bool = False) -> pd.DataFrame:
     """Such a file, one row an item; unless `whole`, without the columns that no metric needs."""
     import pandas as pd
@@ -70,9 +81,7 @@ def table(study: Study, path: Path, whole: bool = False) -> pd.DataFrame:
     if said.output.endswith(".csv"):
         items = pd.read_csv(path, usecols=lambda name: name not in skipped)
     else:
-        import pyarrow.parquet
-
-        names = pyarrow.parquet.read_schema(path).names
+        names = columns(path, said.output)
         items = pd.read_parquet(path, columns=[name for name in names if name not in skipped])
     if said.item not in items:
         raise UserError(

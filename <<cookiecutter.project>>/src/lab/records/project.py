@@ -16,8 +16,8 @@ from lab import contract
 from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
 from lab.design.plan import run_key
-from lab.errors import UserError
-from lab.git import Repository
+from lab.git import NoRepository, Repository
+from lab.records import looks
 from lab.records.commit import Commit, Outcome
 from lab.records.git_record import GitRecord
 from lab.records.kept import Kept
@@ -33,6 +33,7 @@ class Project:
         root: its folder.
         pending: tells what the backend has queued, running, or failed.
         tracked: gives the commit of a model that only a tracking server knows by that name; None for any other.
+        at: the commit to read it at, in place of the one that is checked out; code and data are the work tree's.
 
     Raises:
         UserError: it has no contract; where git is asked for more than HEAD, it is in no repository.
@@ -43,8 +44,9 @@ class Project:
         root: Path,
         pending: Callable[[], list[Pending]] = list,
         tracked: Callable[[str], str | None] | None = None,
+        at: str | None = None,
     ):
-        self.root, self.pending, self.tracked = root, pending, tracked
+        self.root, self.pending, self.tracked, self._at = root, pending, tracked, at
         self._commits: dict[str, Commit] = {}
         self._contracts: dict[str, Contract] = {}
         self._pipelines: dict[str | None, Pipeline] = {}
@@ -83,8 +85,10 @@ class Project:
 
     @property
     def head(self) -> str | None:
-        """The commit that is checked out; None before the first one, and without a repository."""
-        with suppress(UserError):
+        """The commit that it is read at; None before the first one, and without a repository."""
+        if self._at is not None:
+            return self._at
+        with suppress(NoRepository):
             return self.git.head
         return None
 
@@ -131,7 +135,7 @@ class Project:
 
         Returns whether something has. It reads no object of git's, and costs the same with a thousand records.
         """
-        state = (self.git.state(), self.pending())
+        state = (looks.state(self.git), self.pending())
         if state != self._seen:
             self.refresh()
             self._seen = state

@@ -26,7 +26,7 @@ from lab.errors import UserError, nearest
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
 from lab.records.project import answer
-from lab.study import ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
+from lab.study import FINISHED, ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
     from lab.design.model_refs import Resolve
@@ -40,7 +40,10 @@ def pipeline_files(project: Project) -> tuple[str, ...]:
 
 
 def check_measured(study: Study) -> None:
-    """Raises UserError: what a run has measured is neither in git nor in DVC's cache here."""
+    """Raises UserError: what a run has measured is neither in git nor in DVC's cache here, or is damaged there.
+
+    That is, what a verdict rests on: metrics, and what was said of each test item.
+    """
     for replicate in study.replicates:
         if replicate.finished and (files := replicate.record.content.metrics_elsewhere):
             raise UserError(
@@ -48,6 +51,16 @@ def check_measured(study: Study) -> None:
                 f"{', '.join(files)} is neither in git nor in DVC's cache. "
                 "Where it ran they are; declared with cache: false in dvc.yaml, git keeps them"
             )
+    project, said = study.project, study.contract.predictions_path(study.stage)
+    wanted = {
+        out["md5"]: f"{path} of {record.name}"
+        for record in study.finished
+        for path, out in record.outputs.items()
+        if (path == said or path in record.content.pipeline.metrics_files(study.contract, record.params))
+        and "md5" in out
+        and project.git.object_id(record.commit, path) is None
+    }
+    project.store.check(wanted)
 
 
 def read(project: Project, design: Path | str) -> Study:
@@ -82,7 +95,7 @@ def read_all(project: Project) -> list[Study]:
 def answered(project: Project) -> list[Study]:
     """The studies of the designs in HEAD that nobody had to run: others' runs have answered them to the end."""
     head, ran = project.head, set(_designs_that_ran(project))
-    if head is None or not ran:
+    if head is None or not any(record.status == FINISHED for record in project.records()):
         return []
     designs = [design for design in _committed(project, head) if design.name not in ran and _enough(project, design)]
     studies = (_study(project, design.name) for design in designs)
@@ -117,7 +130,11 @@ def _study(project: Project, name: str) -> Study | None:
     if file is None:
         return None
     path, text, design = file
-    contract, asked = project.contract_at(commit), digest(design)
+    contract = project.contract_at(commit)
+    if contract is not project.contract_at(head):  # what is claimed, too, is by the contract of that time
+        with suppress(UserError):
+            design = design_file.parse_text(text, path, contract)
+    asked = digest(design)
     own = [record for record in own if record.baseline == commit]
     replicates = [
         replace(each, stated=False) if each.record and not _stated(project, design.name, asked, each.record) else each
@@ -220,7 +237,7 @@ def _replicates(
         undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    return of(replay(design, results, project.remember))
+    return of(replay(design, contract, results, project.remember))
 
 
 def _others(
@@ -236,6 +253,19 @@ def _others(
         return {"record": record, "reused": record is not None}
 
     return find
+
+
+def planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
+    """The params of each run by arm and seed, as the design was planned on the study's commit: by its text there.
+
+    Empty where nobody can plan it any more, such as one that was written after its runs.
+    """
+    project, name = study.project, study.design.name
+    file = _file(project, study.commit, name)
+    text = file[1] if file else study.text
+    trials = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
+    runs = _planned(project, study.commit, name, text, trials)
+    return {key: params for key, (params, _) in runs.items()}
 
 
 def _planned(

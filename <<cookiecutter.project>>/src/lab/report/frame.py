@@ -14,9 +14,9 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lab import markdown as in_markdown
 from lab.errors import UserError, nearest
 from lab.nested_keys import flat
-from lab.report import markdown as in_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,5 +118,4 @@ def metric(study: Study, name: str) -> str:
 def markdown(study: Study, sort: str | None = None) -> str:
     """The table in Markdown. Raises UserError."""
     head, lines = table(study, sort)
-    cells = [[text.replace("|", "/") for text in line] for line in (head, *lines)]
-    return in_markdown.table(cells[0], cells[1:], texts=(0, 2, len(head) - 1))
+    return in_markdown.table(head, lines, texts=(0, 2, len(head) - 1))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab.markdown import code, plain
+
 if TYPE_CHECKING:
     from lab.study import Record, Study
 
@@ -16,16 +18,16 @@ def provenance(study: Study) -> Iterator[tuple[str, str]]:
     dataset = contract.dataset.output if contract.dataset else ""
     hashes = [record.outputs.get(dataset, {}).get("md5") for record in finished]
     if any(hashes):
-        yield "prepared data", ", ".join(f"`{md5}`" for md5 in dict.fromkeys(filter(None, hashes)))
+        yield "prepared data", ", ".join(code(md5) for md5 in dict.fromkeys(filter(None, hashes)))
     stages = ran(finished)
     machines = [stage["machine"] for stage in stages if stage.get("machine")]
     unused = contract.task.unused_packages.get(study.design.task or "", []) if contract.task else []
     hardware = dict.fromkeys(hardware_of(machine) for machine in machines)
     if hardware:
-        yield "hardware", "; ".join(hardware)
+        yield "hardware", plain("; ".join(hardware))
     versions = dict.fromkeys(versions_of(machine, unused) for machine in machines)
     if versions:
-        yield "versions", "; ".join(versions)
+        yield "versions", plain("; ".join(versions))
     times = [(record.started, record.ended) for record in finished]
     starts, ends = ([time for time in side if time] for side in zip(*times, strict=True)) if times else ([], [])
     if starts and ends:

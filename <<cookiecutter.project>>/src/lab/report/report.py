@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.markdown import code, fenced, plain
 from lab.report import provenance, sections, settings, tables
 from lab.study import FAILED
 
@@ -119,7 +120,7 @@ def template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["ended"] = sections.ended
+    environment.filters |= {"ended": sections.ended, "plain": plain, "code": code, "fenced": fenced}
     return environment.get_template(TEMPLATE)
 
 
@@ -174,24 +175,25 @@ def as_csv(frame: Any) -> str:
 def fragment(study: Study, replicate: Replicate, verdict: Verdict | None = None) -> str:
     """A page on one run: what it answers, how it differs, what it measured, and what its design came to."""
     design, record = study.design, replicate.record
-    lines = [f"# {replicate.arm}, seed {replicate.seed}", "", f"A run of *{design.title}* (`{design.name}`)", ""]
+    lines = [f"# {plain(replicate.arm)}, seed {replicate.seed}", ""]
+    lines += [f"A run of *{plain(design.title)}* ({code(design.name)})", ""]
     if verdict is not None:
         lines += [f"The design's verdict: **{verdict.outcome}**{' (exploratory)' if verdict.exploratory else ''}", ""]
     if record is None or not replicate.finished:
-        reason = f": {record.reason}" if record and record.reason else ""
+        reason = f": {plain(record.reason)}" if record and record.reason else ""
         return "\n".join([*lines, f"{replicate.status.capitalize()}{reason}", ""])
     names = dict.fromkeys([*study.metrics, *tables.beside(study, next(iter(study.metrics), ""))])
     values = {name: tables.by_seed([replicate], name).get(replicate.seed) for name in names}
     lines += [
-        f"- {study.metric(name).label} (`{name}`): {sections.number(value)}"
+        f"- {sections.named(study, name)}: {sections.number(value)}"
         for name, value in values.items()
         if value is not None
     ]
     epoch = record.value(study.contract.best_epoch) if study.contract.best_epoch else None
     if epoch is not None and study.contract.best_epoch not in names:
-        lines.append(f"- best epoch, counted from 0: {epoch:g}")
+        lines.append(f"- best epoch: {epoch:g}")
     own = settings.own(study, record)
     if own:
-        lines += ["", "What differs from the baseline's `params.yaml`:", "", f"```yaml\n{own}```"]
-    lines += ["", f"`{record.checkout}`", ""]
+        lines += ["", "What differs from the baseline's `params.yaml`:", "", fenced(own, "yaml")]
+    lines += ["", code(record.checkout), ""]
     return "\n".join(lines)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from lab import markdown
 from lab.analysis.decisions import INVALID, UNDERPOWERED
 from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, disturbed, sentence
-from lab.report import markdown, tables
+from lab.markdown import code, plain
+from lab.report import tables
 from lab.study import FAILED
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ def data(study: Study) -> str:
     # Where the models come from other runs, those know what they were trained on.
     own = [replicate for replicate in finished if not study.contract.models_named(replicate.record.params)]
     facts = study.contract.data_facts
-    return ", ".join(filter(None, (fact_of(study, fact, own if fact.own else finished) for fact in facts)))
+    return plain(", ".join(filter(None, (fact_of(study, fact, own if fact.own else finished) for fact in facts))))
 
 
 def fact_of(study: Study, fact: Fact, replicates: Sequence[Replicate]) -> str:
@@ -46,7 +48,7 @@ def headline(study: Study, verdict: Verdict) -> str:
     """The difference that decided, where there is one of them."""
     claimed = [comparison for comparison in verdict.comparisons if comparison.claimed]
     deciding = [comparison for comparison in claimed if comparison.arm == verdict.winner] or claimed
-    return sentence(study, deciding[0].difference) if len(deciding) == 1 else ""
+    return plain(sentence(study, deciding[0].difference)) if len(deciding) == 1 else ""
 
 
 def question(study: Study) -> Iterator[str]:
@@ -55,17 +57,17 @@ def question(study: Study) -> Iterator[str]:
     if hypothesis is None:
         return
     better = "less is better" if study.minimized(hypothesis.metric) else "more is better"
-    yield f"measured by {study.metric(hypothesis.metric).label} (`{hypothesis.metric}`): {better}"
+    yield f"measured by {named(study, hypothesis.metric)}: {better}"
     arm, way = study.design.claimed_arm, "lower" if hypothesis.direction == "minimize" else "higher"
     if study.reference is not None:
-        compared = f"{f'**{arm}**' if arm else 'every arm'} is compared with **{study.reference}**"
+        compared = f"{f'**{plain(arm)}**' if arm else 'every arm'} is compared with **{plain(study.reference)}**"
         yield f"{compared}, and claimed to be {way}" if arm else f"{compared}; one or more are claimed to be {way}"
     if hypothesis.min_effect:
         yield f"the smallest difference that counts is {hypothesis.min_effect:g}"
     for rail in hypothesis.guardrails:
         limit = rail.max_increase if rail.max_increase is not None else rail.max_decrease
         way = "rise" if rail.max_increase is not None else "fall"
-        yield f"{study.metric(rail.metric).label} (`{rail.metric}`) may {way} by {limit:g} at most"
+        yield f"{named(study, rail.metric)} may {way} by {limit:g} at most"
 
 
 def expected(study: Study) -> Iterator[str]:
@@ -75,10 +77,11 @@ def expected(study: Study) -> Iterator[str]:
         return
     least = hypothesis.direction == "minimize"
     if hypothesis.expected is not None:
-        yield f"{study.metric(hypothesis.metric).label}: {hypothesis.expected:g} or {'less' if least else 'more'}"
+        label = plain(study.metric(hypothesis.metric).label)
+        yield f"{label}: {hypothesis.expected:g} or {'less' if least else 'more'}"
     if study.reference is not None and hypothesis.min_effect:
-        arm = study.design.claimed_arm or "at least one arm"
-        yield f"{arm} {'below' if least else 'above'} {study.reference} by {hypothesis.min_effect:g} or more"
+        arm, way = plain(study.design.claimed_arm or "at least one arm"), "below" if least else "above"
+        yield f"{arm} {way} {plain(study.reference)} by {hypothesis.min_effect:g} or more"
 
 
 def actual(study: Study, verdict: Verdict) -> Iterator[str]:
@@ -89,20 +92,20 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
     names = dict.fromkeys([verdict.metric, *study.contract.told_metrics(verdict.metric.partition(".")[0])])
     means = {name: tables.mean(study, arm, name) for name in names}
     values = [
-        f"{study.metric(name).label} {estimate(mean.value, mean.low, mean.high)}"
+        f"{plain(study.metric(name).label)} {estimate(mean.value, mean.low, mean.high)}"
         for name, mean in means.items()
         if mean
     ]
-    yield f"**{arm}**: {', '.join(values) or 'no run has finished'}"
+    yield f"**{plain(arm)}**: {', '.join(values) or 'no run has finished'}"
     yield from speed(study, arm, verdict.metric)
     epochs = tables.by_seed(study.arms[arm], study.contract.best_epoch or "")
     if epochs and study.contract.is_recipe(study.design.type):
         listed = ", ".join(f"{epoch:g} (seed {seed})" for seed, epoch in epochs.items())
-        yield f"its best epoch, counted from 0: {listed}"
+        yield f"its best epoch: {listed}"
     if verdict.expected:
         yield f"expected was {verdict.expected.value:g}: {reached(verdict.expected)}"
     if verdict.targets:
-        yield f"tier: {verdict.tier or 'none of them'}"
+        yield f"tier: {plain(verdict.tier or 'none of them')}"
 
 
 def speed(study: Study, arm: str, metric: str) -> Iterator[str]:
@@ -113,7 +116,7 @@ def speed(study: Study, arm: str, metric: str) -> Iterator[str]:
         unit = study.metric(latency).unit
         means = {name: tables.mean(study, name, latency) for name in dict.fromkeys([arm, study.reference]) if name}
         values = [
-            f"{estimate(mean.value, mean.low, mean.high)} {unit}".strip() + f" with {name}"
+            f"{estimate(mean.value, mean.low, mean.high)} {unit}".strip() + f" with {plain(name)}"
             for name, mean in means.items()
             if mean
         ]
@@ -163,12 +166,17 @@ def legend(study: Study, verdict: Verdict) -> str:
     ways = {SEEDS: "in pairs over seeds", IMAGES: f"in pairs over test {item}s", COUNTED: "as it is counted"}
     if bases and study.reference:
         by = " or ".join(way for base, way in ways.items() if base in bases)
-        parts.append(f"The change is against {study.reference}, {by}.")
+        parts.append(f"The change is against {plain(study.reference)}, {by}.")
     parts += [holm(verdict)] if study.design.hypothesis else []
-    if any(comparison.outcome == UNDERPOWERED for comparison in verdict.comparisons):
+    if any(each.claimed and each.outcome == UNDERPOWERED for each in verdict.comparisons):
         few = f"so few seeds or test {item}s"
         parts.append(f"{UNDERPOWERED}: neither shown nor excluded, as was to be expected with {few}.")
     return " ".join(filter(None, parts))
+
+
+def named(study: Study, metric: str) -> str:
+    """A metric by both of its names: `macro F1 (infer.f1_macro)`."""
+    return f"{plain(study.metric(metric).label)} ({code(metric)})"
 
 
 def holm(verdict: Verdict) -> str:
@@ -179,7 +187,7 @@ def holm(verdict: Verdict) -> str:
     others = len(verdict.comparisons) - len(claimed)
     if len(claimed) > 1:
         return f"p is corrected by Holm over the {len(claimed)} arms."
-    alone = f"p of {claimed[0]}, which the hypothesis names, stands alone; that of" if claimed else "p of"
+    alone = f"p of {plain(claimed[0])}, which the hypothesis names, stands alone; that of" if claimed else "p of"
     return f"{alone} the {others} others is corrected by Holm." if others > 1 else ""
 
 
@@ -188,7 +196,8 @@ def reasons(verdict: Verdict) -> Iterator[str]:
     effects = {comparison.because: comparison.effect for comparison in verdict.comparisons if comparison.effect}
     for reason in verdict.reasons:
         effect = effects.get(reason)
-        yield f"{reason}; d = {estimate(effect.value, effect.low, effect.high, '+')}" if effect else reason
+        size = f"; d = {estimate(effect.value, effect.low, effect.high, '+')}" if effect else ""
+        yield plain(reason) + size
     if any(reason in effects for reason in verdict.reasons):
         yield (
             "d is Cohen's d_z: the mean difference over the seeds, in standard deviations of the seeds' differences, "
@@ -199,8 +208,9 @@ def reasons(verdict: Verdict) -> Iterator[str]:
 def shown(picture: Picture, folder: str) -> str:
     """A figure with its caption and its data; where it couldn't be drawn, why."""
     if picture.png is None:
-        return f"*{picture.caption}*"
-    return f"![{picture.name}]({folder}/{picture.name}.png)\n\n{picture.caption} [Data]({folder}/{picture.name}.csv)"
+        return f"*{plain(picture.caption)}*"
+    beside = f"[Data]({folder}/{picture.name}.csv)"
+    return f"![{picture.name}]({folder}/{picture.name}.png)\n\n{plain(picture.caption)} {beside}"
 
 
 def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:

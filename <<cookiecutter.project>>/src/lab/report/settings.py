@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from lab import secrets
 from lab.design.expansion import arms, is_bayesian
 from lab.design.models import key_of
 from lab.design.plan import MEMBERSHIP
@@ -152,8 +153,18 @@ def distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def as_yaml(content: dict[str, Any]) -> str:
-    """Such settings as text; empty where there are none."""
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110) if content else ""
+    """Such settings as text, without secrets; empty where there are none."""
+    if not content:
+        return ""
+    return secrets.hide(yaml.safe_dump(without_secrets(content), sort_keys=False, allow_unicode=True, width=110))
+
+
+def without_secrets(content: dict[str, Any]) -> dict[str, Any]:
+    """Settings with what is called a secret blanked."""
+    return {
+        key: without_secrets(value) if isinstance(value, dict) else secrets.HIDDEN if secrets.is_secret(key) else value
+        for key, value in content.items()
+    }
 
 
 def own(study: Study, record: Record) -> str:

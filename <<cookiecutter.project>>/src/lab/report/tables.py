@@ -31,8 +31,9 @@ def table(study: Study, verdict: Verdict) -> pd.DataFrame:
 
     Columns: arm, seeds (how many finished), the metric's mean with its 95 % interval (`low`, `high`), the change to the
     reference with its own (`change`, `change_low`, `change_high`, `basis`), `p` after Holm, the standardized change
-    over seeds (`d`, `d_low`, `d_high`), `outcome`; then the means of the other metrics that belong to the question,
-    with their intervals (`<metric>_low`, `<metric>_high`), and the levels where arms are told by them.
+    over seeds (`d`, `d_low`, `d_high`), `outcome` of the arms that the hypothesis is about; then the means of the other
+    metrics that belong to the question, with their intervals (`<metric>_low`, `<metric>_high`), and the levels where
+    arms are told by them.
     """
     import pandas as pd
 
@@ -43,7 +44,7 @@ def table(study: Study, verdict: Verdict) -> pd.DataFrame:
     for arm in arms(study, verdict, verdict.metric):
         comparison = compared(verdict, arm["arm"])
         row = arm | {"p": tested(comparison)} | ends("d", comparison and comparison.effect)
-        row["outcome"] = comparison and comparison.outcome
+        row["outcome"] = comparison.outcome if comparison and comparison.claimed else None
         for name in others:
             row |= ends(name, mean(study, arm["arm"], name))
         rows.append(row | _levels(study, arm["arm"]))

@@ -1,21 +1,27 @@
 """A design's answer brought to where others work: first the data, then the experiments and the branch.
 
-In this order nobody finds an experiment whose model is not there. git pushes branch and experiments together or not at
-all, and never over what somebody else has pushed.
+With the experiments go those of the same design that they have taken the place of: a reviewer sees how often a seed was
+tried. In this order nobody finds an experiment whose model is not there. git pushes branch and experiments together or
+not at all, and never over what somebody else has pushed.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lab.errors import UserError
-from lab.git import experiment_ref, is_experiment
-from lab.review.branch import REMOTE, Branch
+from lab.git import EXPERIMENT, experiment_ref
+from lab.review.branch import PREFIX, REMOTE, Branch
+from lab.review.runs import superseded
 
-MOST_TOLD = 10  # refs that a message names
+PUSHED = "refs/lab/push"  # for as long as a push lasts
 
 if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
+    from lab.git import Repository
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
     from lab.study import Study
@@ -30,8 +36,9 @@ def push(study: Study, branch: Branch) -> tuple[int, int]:
     project = study.project
     if not project.git.remote_url(REMOTE):
         raise UserError(f"there is no git remote {REMOTE}: git remote add {REMOTE} URL")
-    files = push_data(project, study.finished, branch.commit)
-    experiments = [record for record in study.finished if record.commit != record.baseline]
+    records = [*study.finished, *superseded(study)]
+    files = push_data(project, records, branch.commit)
+    experiments = [record for record in records if record.commit != record.baseline]
     refs = {experiment_ref(record.baseline, record.name): record.commit for record in experiments}
     push_refs(project, {f"refs/heads/{branch.name}": branch.commit, **refs})
     return files, len(refs)
@@ -56,14 +63,48 @@ def push_data(project: Project, records: Iterable[GitRecord], branch: str) -> in
 def push_refs(project: Project, wanted: Mapping[str, str]) -> None:
     """Push commits to these refs, all of them or none, and see that they are there. Raises UserError."""
     git = project.git
-    pushed = git.push(REMOTE, wanted)
-    lines = git.call("ls-remote", REMOTE, "refs/exps/*", *(ref for ref in wanted if not is_experiment(ref)))
+    pushed = pushed_together(git, wanted)
+    lines = git.call("ls-remote", REMOTE, "refs/exps/*", *(ref for ref in wanted if not EXPERIMENT.fullmatch(ref)))
     there = {ref: commit for commit, ref in (line.split("\t") for line in lines.stdout.splitlines())}
     others = [ref for ref, commit in wanted.items() if there.get(ref) != commit]
     if pushed.returncode or others:
-        more = f" and {len(others) - MOST_TOLD} more" if len(others) > MOST_TOLD else ""
-        which = f" Not as here: {', '.join(others[:MOST_TOLD])}{more}." if others else ""
         raise UserError(
-            f"git push failed, with the data pushed and no ref changed:{which} "
-            f"git fetch {REMOTE} shows what others have pushed, and lab review builds on it.\n{pushed.stderr.strip()}"
+            "git push failed, with the data pushed and no ref changed."
+            f"{beaten(git, others, there)}\n{pushed.stderr.strip()}"
         )
+
+
+def pushed_together(git: Repository, wanted: Mapping[str, str]) -> CompletedProcess[str]:
+    """What git says of pushing commits to these refs, all of them or none.
+
+    They get refs of their own here for as long, and git one pattern for all: a command line is too short for the names
+    of thousands, and `git push` takes none by standard input.
+    """
+    folder = f"{PUSHED}/{os.getpid()}"
+    made = {f"{folder}/{ref.removeprefix('refs/')}": commit for ref, commit in wanted.items()}
+    try:
+        git.run("update-ref", "--stdin", stdin="".join(f"update {ref} {made[ref]}\n" for ref in made))
+        return git.call("push", "--quiet", "--atomic", REMOTE, f"{folder}/*:refs/*")
+    finally:
+        git.call("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in made))
+
+
+def beaten(git: Repository, refs: Iterable[str], there: Mapping[str, str]) -> str:
+    """What to do where others have pushed other commits to these refs before: their work stays, and counts."""
+    taken = [ref for ref in refs if ref in there]
+    runs = [ref for ref in taken if EXPERIMENT.fullmatch(ref)]
+    lines = []
+    if runs:
+        names = [ref.rpartition("/")[2] for ref in runs]
+        folders = " ".join(f"'+{ref}/*:{ref}/*'" for ref in dict.fromkeys(ref.rpartition("/")[0] for ref in runs))
+        lines += [
+            f"Others have run the same on the same commit: {', '.join(names)}. Theirs stay.",
+            f"  git fetch {REMOTE} {folders}   takes theirs in place of yours of the same names",
+            f"  dvc exp rename {names[0]} my_{names[0]}   before that keeps one of yours beside theirs",
+        ]
+    for ref in (ref for ref in taken if ref not in runs):
+        name = ref.removeprefix("refs/heads/")
+        parted = git.ref(ref) is not None and there[ref] not in git
+        lines.append(f"Others have pushed to {name} what is not here." if parted else f"{name} has moved on.")
+        lines += [f"  git fetch {REMOTE}", f"  git branch -m {name} my-{name.removeprefix(PREFIX)}   keeps yours"]
+    return "".join(f"\n{line}" for line in [*lines, "  and then lab review --push again"] if lines)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from lab.records import studies
+from lab.records import looks, studies
 from lab.study import RUNNING
 from lab.tracking import settings, surroundings
 from lab.tracking.projection.design import Projection, project
@@ -92,7 +92,7 @@ class Mirror:
             self.project.contract.epoch_log_path(run.baseline, run.name) for run in pending if run.status == RUNNING
         )
         sizes = [path.stat().st_size for log in logs if log and (path := self.project.root / log).exists()]
-        seen = [self.project.head and self.project.git.state(), pending, sizes]
+        seen = [self.project.head and looks.state(self.project.git), pending, sizes]
         has_news, self._seen = seen != self._seen or self._left != self._states(), seen
         return has_news
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.contract import Contract
+from lab.secrets import hide_bytes
 from lab.study import Study
-from lab.tracking import text
 
 
 def small(contract: Contract, record: Any) -> dict[str, bytes | Path]:
@@ -35,6 +35,5 @@ def models(study: Study, record: Any) -> dict[str, bytes | Path]:
 def scrubbed(files: Mapping[str, bytes | Path], secrets: Sequence[str]) -> dict[str, bytes | Path]:
     """Files as they may be sent: texts, tables and pictures without secrets; models as they are."""
     return {
-        path: text.scrub_bytes(content, secrets) if isinstance(content, bytes) else content
-        for path, content in files.items()
+        path: hide_bytes(content, secrets) if isinstance(content, bytes) else content for path, content in files.items()
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +10,12 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lab import yaml12
 from lab.errors import UserError, nearest
 from lab.tracking.sink import SINKS
 
 FILE = Path("conf") / "tracking.yaml"
 OURS = ("MLFLOW_", "WANDB_")  # what is taken from .env; the rest is other programs'
-SECRET = re.compile(r"secret|passw(or)?d|credential|(api|access|private)_?key|(^|[._-])token$", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -33,7 +32,7 @@ def read(root: Path) -> Settings:
     """The settings of the project at `root`. Raises UserError, with the file and the key."""
     path = root / FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml12.load(path.read_text(encoding="utf-8"))
         return Settings.model_validate({"experiment": root.name, **(content or {})})
     except FileNotFoundError:
         return Settings(experiment=root.name)
@@ -76,13 +75,6 @@ def embedded(root: Path) -> bool:
 def database(root: Path) -> Path:
     """That file."""
     return root / "mlflow.db"
-
-
-def secrets(root: Path) -> list[str]:
-    """The values, of .env and of the environment, that are nobody's business: the longest first."""
-    known = {**dotenv_values(root / ".env"), **os.environ}
-    values = {value for name, value in known.items() if value and len(value) >= 6 and SECRET.search(name)}
-    return sorted(values, key=len, reverse=True)
 
 
 def folder(root: Path) -> Path:

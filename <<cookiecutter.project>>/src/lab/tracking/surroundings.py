@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.tracking import settings, text
+from lab import secrets
+from lab.tracking import text
 
 if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
@@ -37,7 +38,7 @@ class Surroundings:
 
     def scrub(self, something: str) -> str:
         """A text as it may be sent."""
-        return text.scrub(something, self.secrets)
+        return secrets.hide(something, self.secrets)
 
     def tags(self, values: Mapping[str, object]) -> dict[str, str]:
         """Tags as they may be sent: short, without secrets, and without those that say nothing."""
@@ -57,8 +58,8 @@ def read(project: Project, upload_models: str, records: Iterable[GitRecord]) -> 
         branches={commit: name for commit in baselines if (name := _branch(project, commit))},
         authors={commit: project.git.author(commit) for commit in baselines},
         source=_address(project),
-        remote=text.scrub(project.store.remote_place, ()),
-        secrets=settings.secrets(project.root),
+        remote=secrets.hide(project.store.remote_place),
+        secrets=secrets.known(project.root),
         upload_models=upload_models,
     )
 
@@ -72,4 +73,4 @@ def _branch(project: Project, commit: str) -> str:
 def _address(project: Project) -> str:
     """The repository's address in the web, for a link; without one, empty."""
     url = project.git.remote_url("origin")
-    return text.scrub(url, ()) if url.startswith(WEB) else ""
+    return secrets.hide(url) if url.startswith(WEB) else ""

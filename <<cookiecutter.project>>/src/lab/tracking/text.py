@@ -1,4 +1,4 @@
-"""Names and values as tracking servers take them: allowed characters, lengths, and no secrets."""
+"""Names and values as tracking servers take them: allowed characters and lengths."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from lab.tracking.settings import SECRET
-
 # MLflow's limits; W&B's are wider but for its tags, which its sink cuts itself.
 NAME, PARAM, TAG, RUN_NAME = 250, 6000, 8000, 250
-HIDDEN = "***"
 _REFUSED = re.compile(r"[^\w\-. :/]+")
-_USER = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def names(originals: Iterable[str]) -> dict[str, str]:
@@ -57,25 +53,3 @@ def cut(text: str, limit: int, more: str = "") -> str:
 def value(something: Any) -> str:
     """A param's value, always written alike: as in YAML's flow style, and texts as they are."""
     return something if isinstance(something, str) else json.dumps(something, ensure_ascii=False, default=str)
-
-
-def is_secret(name: str) -> bool:
-    """Whether something of this name is not to be shown."""
-    return SECRET.search(name) is not None
-
-
-def scrub(text: str, secrets: Iterable[str]) -> str:
-    """The text without secrets, and without user and password in addresses."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return _USER.sub("", text)
-
-
-def scrub_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
-    """The same for a file: one that is no text keeps its addresses."""
-    try:
-        return scrub(content.decode(), secrets).encode()
-    except UnicodeDecodeError:
-        for secret in secrets:
-            content = content.replace(secret.encode(), HIDDEN.encode())
-        return content

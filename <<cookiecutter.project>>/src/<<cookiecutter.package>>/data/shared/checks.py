@@ -1,56 +1,29 @@
 """Checks of the data, each counted.
 
 Errors, after which nothing is written, are what would make training or its scores wrong: corrupt images, malformed
-labels, the same image in two splits, a split without images, nothing to learn from. Warnings are what may be meant:
-images without a label file (background), label files without an image, classes absent from a split, the same image
-twice in one split, files that are no images. Nothing is repaired or left out behind the user's back.
+labels, the same image in two splits or with two labels, a split without images or objects, nothing to learn from.
+Warnings are what may be meant: images without a label file (background), label files without an image, classes absent
+from a split, the same image twice in one split, files that are no images. Nothing is repaired or left out behind the
+user's back.
 """
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from hashlib import sha256
-from io import BytesIO
-
-from PIL import Image
-from rich.progress import track
 
 from ...shared.errors import UserError
-from ...shared.prepared import SPLITS, UNREADABLE
+from ...shared.prepared import SPLITS
 from .dataset import Dataset, Finding, Sample, finding
-
-
-def read_images(samples: Sequence[Sample]) -> tuple[list[Sample], Finding]:
-    """Reads every image once: the samples with their digests, and which images are corrupt."""
-    with ThreadPoolExecutor() as pool:  # decoding releases Python's lock
-        reading = pool.map(_read, samples)
-        facts = list(track(reading, "Reading images", len(samples), transient=True, disable=not sys.stdout.isatty()))
-    read = [replace(sample, digest=digest) for sample, (digest, _) in zip(samples, facts, strict=True)]
-    corrupt = [sample.origin for sample, (_, sound) in zip(samples, facts, strict=True) if not sound]
-    return read, finding("corrupt_images", "Corrupt images", corrupt, "Replace or remove them.", fatal=True)
-
-
-def _read(sample: Sample) -> tuple[str, bool]:
-    """An image file's digest, and whether it can be decoded to its end."""
-    content = sample.content
-    digest = sha256(content).hexdigest()
-    try:
-        with Image.open(BytesIO(content)) as image:
-            image.load()
-    except UNREADABLE:
-        return digest, False
-    return digest, True
 
 
 def check(dataset: Dataset) -> list[Finding]:
     """The checks that hold for every source, on samples with digests and splits."""
     return [
         *_duplicates(dataset.samples),
+        _several_labels(dataset.samples),
+        _single_class(dataset),
         _empty_splits(dataset.samples),
         _absent_classes(dataset),
-        _nothing_to_learn(dataset),
+        *_nothing_to_learn(dataset),
     ]
 
 
@@ -109,12 +82,44 @@ def _absent_classes(dataset: Dataset) -> Finding:
     return finding("absent_classes", "Classes absent from a split", absent)
 
 
-def _nothing_to_learn(dataset: Dataset) -> Finding:
-    """A training split in which no image has a box usually means that the labels lie elsewhere."""
-    learnt: dict[str, bool] = {}
+def _several_labels(samples: Sequence[Sample]) -> Finding:
+    """The same image in two classes: whatever is learned from one is wrong of the other."""
+    labels: dict[str, dict[str, str]] = defaultdict(dict)
+    for sample in samples:
+        if sample.label:
+            labels[sample.digest].setdefault(sample.label, sample.origin)
+    twice = [" = ".join(origins.values()) for origins in labels.values() if len(origins) > 1]
+    return finding("several_labels", "Images in more than one class", twice, "Keep each in one.", fatal=True)
+
+
+def _single_class(dataset: Dataset) -> Finding:
+    """Classification between one class is none."""
+    labels = {sample.label for sample in dataset.samples}
+    alone = [f"'{labels.pop()}'"] if len(labels) == 1 and "" not in labels else []
+    return finding("single_class", "A single class, nothing to tell it from", alone, fatal=True)
+
+
+def _nothing_to_learn(dataset: Dataset) -> list[Finding]:
+    """A split in which no image has a box: training learns nothing, or can't tell which epoch was the best."""
+    objects: dict[tuple[str, str], bool] = {}
     for sample in dataset.samples:
-        if sample.split == "train":
-            learnt[sample.site] = learnt.get(sample.site, False) or bool(sample.objects(dataset.classes))
-    bare = [f"{site}/train" for site, has_objects in learnt.items() if not has_objects]
-    advice = "Labels belong in a folder `labels` beside `images`, one NAME.txt for each image."
-    return finding("nothing_to_learn", "Training splits without any labelled object", bare, advice, fatal=True)
+        key = sample.site, sample.split
+        objects[key] = objects.get(key, False) or bool(sample.objects(dataset.classes))
+    bare = [f"{site}/{split}" for (site, split), present in objects.items() if not present]
+    where = "YOLO's labels belong in a folder `labels` beside `images`, one NAME.txt for each image."
+    return [
+        finding(
+            "nothing_to_learn",
+            "Training splits without any labelled object",
+            [split for split in bare if split.endswith("/train")],
+            where,
+            fatal=True,
+        ),
+        finding(
+            "nothing_to_measure",
+            "Splits without any labelled object, on which nothing can be measured",
+            [split for split in bare if not split.endswith("/train")],
+            "Move labelled images there, or give train alone and let prepare cut the others from it.",
+            fatal=True,
+        ),
+    ]

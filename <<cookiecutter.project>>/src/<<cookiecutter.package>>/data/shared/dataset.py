@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .archives import shown
+
 NO_BOXES = np.zeros((0, 5))
 
 
@@ -14,8 +16,9 @@ class Sample:
     """One image of a source.
 
     `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5)
-    rows of class, cx, cy, w, h as fractions of the image (detection). A task with other labels has a subclass. `digest`
-    is the SHA-256 of the file's bytes, known once the checks have read them.
+    rows of class, cx, cy, w, h as fractions of the image (detection). A task with other labels has a subclass. Known
+    once the file is read: `digest`, the SHA-256 of its bytes; `size` (width, height); and `brightest`, the pixel value
+    that is white where the file is to be written anew as 8-bit RGB, 0 where it is copied as it is.
     """
 
     site: str
@@ -25,6 +28,8 @@ class Sample:
     label: str = ""
     boxes: np.ndarray = field(default_factory=lambda: NO_BOXES)
     digest: str = ""
+    size: tuple[int, int] | None = None
+    brightest: float = 0
 
     @property
     def content(self) -> bytes:
@@ -33,12 +38,12 @@ class Sample:
 
     @property
     def suffix(self) -> str:
-        return self.image.suffix if isinstance(self.image, Path) else ".png"
+        return self.image.suffix if isinstance(self.image, Path) and not self.brightest else ".png"
 
     @property
     def origin(self) -> str:
         """Where a message says that the image is."""
-        return str(self.image) if isinstance(self.image, Path) else f"{self.site}/{self.split}/{self.name}"
+        return shown(self.image) if isinstance(self.image, Path) else f"{self.site}/{self.split}/{self.name}"
 
     def objects(self, classes: Sequence[str]) -> list[str]:
         """The class names that the image counts for: its own, or one for each box."""
@@ -47,12 +52,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check: how many problems of its kind there are, and whether they forbid training."""
+    """The result of one check: how many problems of its kind there are, where, and whether they forbid training."""
 
     check: str
     count: int
     message: str
     fatal: bool = False
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,4 +81,4 @@ def finding(check: str, title: str, places: Sequence[str], advice: str = "", fat
         return Finding(check, 0, f"{title}: none")
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
     message = f"{title}: {len(places)} ({', '.join(places[:3])}{more}). {advice}".rstrip()
-    return Finding(check, len(places), message, fatal)
+    return Finding(check, len(places), message, fatal, tuple(places))

@@ -34,7 +34,7 @@ def draw_samples(dataset: Dataset, file: Path) -> None:
             for index, sample in enumerate(_spread(samples, COLUMNS * ROWS)):
                 x = left + index % COLUMNS * (TILE + GAP)
                 y = top + HEADER + index // COLUMNS * (TILE + caption + GAP)
-                picture.paste(_tile(sample, dataset.classes), (x, y))
+                picture.paste(tile(sample, dataset.classes), (x, y))
                 if caption:
                     _text(ImageDraw.Draw(picture), (x + TILE / 2, y + TILE + 3), sample.label, 15, INK, anchor="mt")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,10 +47,10 @@ def _spread(samples: Sequence[Sample], number: int) -> list[Sample]:
     return [ordered[index] for index in np.unique(np.linspace(0, len(ordered) - 1, number).astype(int)) if ordered]
 
 
-def _tile(sample: Sample, classes: Sequence[str]) -> Image.Image:
+def tile(sample: Sample, classes: Sequence[str]) -> Image.Image:
     """The image, as large as the tile allows, with its boxes and their classes."""
     with Image.open(BytesIO(sample.content)) as opened:
-        image = Image.fromarray(to_rgb(opened))
+        image = Image.fromarray(to_rgb(opened, sample.brightest or 65535))
     scale = TILE / max(image.size)
     way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), way)

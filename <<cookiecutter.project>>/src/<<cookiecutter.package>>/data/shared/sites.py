@@ -1,39 +1,100 @@
-"""Finding users' own images at each of their sites: what the sources `yolo` and `image_folder` share.
+"""Finding users' own images at each of their sites: what the sources of users' data share.
 
 Sites are places below `data.source.path`, so that DVC sees every change of the data through that one path.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from omegaconf import DictConfig
 
 from ...shared.errors import UserError, nearest
-from .dataset import Finding, finding
+from .archives import shown, unpacked
+from .dataset import Dataset, Sample
+from .notes import Notes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-COMPANIONS = (".txt", ".cache")  # labels, and what Ultralytics leaves beside them
-SPLIT_NAMES = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+# What lies beside images without being left out: labels and lists, and what Ultralytics and exporting tools leave.
+COMPANIONS = (".txt", ".cache", ".yaml", ".yml", ".json", ".jsonl", ".csv", ".xml", ".names", ".data", ".md", ".dvc")
+JUNK = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
+SPLIT_NAMES = {
+    "train": ("train", "training", "trainset"),
+    "val": ("val", "valid", "validation", "validate", "dev"),
+    "test": ("test", "testing", "testset", "holdout", "hold-out", "hold_out", "evaluation"),
+}
 ONE_SITE = "main"
 
 
-def site_paths(source: DictConfig) -> dict[str, Path]:
-    """Where each site's data lies: `path` itself for one unnamed site, else places below it (a list or a mapping).
+@dataclass(frozen=True)
+class Part:
+    """What one place holds: samples that name no site yet. `listed`: the format names its classes, used or not."""
+
+    classes: list[str]
+    samples: list[Sample]
+    listed: bool = True
+
+
+def read_sites(task: str, source: DictConfig, read_place: Callable[[Path, Notes], Part]) -> Dataset:
+    """The data of every site, with the classes of the first; where a format doesn't list them, with those of all.
+
+    Raises:
+        UserError: a place that is absent, or sites whose classes differ.
+    """
+    root = data_root(source)
+    notes = Notes(root)
+    parts = {site: read_place(place, notes) for site, place in site_paths(root, source).items()}
+    first = next(iter(parts.values()))
+    classes = first.classes if first.listed else sorted({name for part in parts.values() for name in part.classes})
+    samples: list[Sample] = []
+    for site, part in parts.items():
+        unknown = [name for name in part.classes if name not in classes]
+        if unknown or (part.listed and task != "classification" and len(part.classes) != len(classes)):
+            wrong = unknown or [name for name in classes if name not in part.classes]
+            raise UserError(
+                f"Site '{site}' has other classes than the first ({', '.join(wrong)}): expected {', '.join(classes)}."
+                f"{nearest(wrong[0], classes)}"
+            )
+        order = np.array([classes.index(name) for name in part.classes])
+        for sample in part.samples:
+            boxes = sample.boxes
+            if len(boxes):
+                boxes = np.column_stack([order[boxes[:, 0].astype(int)], boxes[:, 1:]])
+            samples.append(replace(sample, site=site, boxes=boxes))
+    return Dataset(task, classes, samples, notes.findings())
+
+
+def data_root(source: DictConfig) -> Path:
+    """The folder that `data.source.path` stands for: itself, or what its zip archive holds. Raises UserError."""
+    path = Path(source.path)
+    if not path.exists():
+        raise UserError(f"No data at {path}. Put it there, or say where it is: -S data.source.path=FOLDER")
+    root = unpacked(path)
+    if root.is_file():
+        raise UserError(
+            f"{path} is one file of the data: give its folder, -S data.source.path={path.parent}, since DVC sees no "
+            "change of the images otherwise."
+        )
+    return root
+
+
+def site_paths(root: Path, source: DictConfig) -> dict[str, Path]:
+    """Where each site's data lies: `root` itself for one unnamed site, else places below it (a list or a mapping).
 
     Raises:
         UserError: a place that is absent.
     """
-    path = Path(source.path)
-    if not path.exists():
-        raise UserError(f"No data at {path}. Put it there, or say where it is: -S data.source.path=FOLDER")
     if not source.sites:
-        return {ONE_SITE: path}
+        return {ONE_SITE: root}
     sites: Mapping = source.sites if isinstance(source.sites, Mapping) else {name: name for name in source.sites}
-    places = {str(site): path / str(place) for site, place in sites.items()}
+    places = {str(site): root / str(place) for site, place in sites.items()}
     for site, place in places.items():
         if not place.exists():
             similar = nearest(place.name, [child.name for child in place.parent.glob("*")])
-            raise UserError(f"No data for site '{site}' at {place}, as data.source.sites has it.{similar}")
+            raise UserError(f"No data for site '{site}' at {shown(place)}, as data.source.sites has it.{similar}")
     return places
 
 
@@ -41,12 +102,57 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def images_below(folder: Path, others: list[str]) -> list[Path]:
-    """The images in a folder and all folders below it, sorted; notes in `others` what is neither image nor label."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    others += [str(path) for path in files if not is_image(path) and path.suffix.lower() not in COMPANIONS]
-    return [path for path in files if is_image(path)]
+def split_named(name: str) -> str | None:
+    """The split that a folder or file of this name holds, such as `val` for `Validation` and `instances_val2017`."""
+    whole = name.lower()
+    words = {whole, *"".join(letter if letter.isalpha() else " " for letter in whole).split()}
+    return next((split for split, names in SPLIT_NAMES.items() if words & set(names)), None)
 
 
-def other_files(others: list[str]) -> Finding:
-    return finding("other_files", f"Files left out, being none of {' '.join(IMAGE_SUFFIXES)}", others)
+# Files and folders, through links
+
+
+def files_below(folder: Path, notes: Notes, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """The files in a folder and all folders below it, sorted, also through links; notes what is left out and why."""
+    real = folder.resolve()
+    if not real.is_relative_to(notes.root):
+        notes.add("links_outside", f"{shown(folder)} -> {real}")
+        return
+    if real in above:
+        return  # a link to a folder that it lies in
+    for path in sorted(folder.iterdir()):
+        if _is_junk(path):
+            if is_image(path) or path.is_dir():
+                notes.add("junk", shown(path))
+        elif path.is_dir():
+            yield from files_below(path, notes, (*above, real))
+        elif path.is_file():
+            yield path
+        else:
+            notes.add("dangling_links", shown(path))
+
+
+def images_below(folder: Path, notes: Notes) -> list[Path]:
+    """The images in a folder and all folders below it, sorted; notes what is neither image nor label."""
+    images = []
+    for path in files_below(folder, notes):
+        if is_image(path):
+            images.append(path)
+        elif path.suffix.lower() not in COMPANIONS:
+            notes.add("other_files", shown(path))
+    return images
+
+
+def folders_in(place: Path, notes: Notes) -> list[Path]:
+    """The folders in a place, sorted, without those that programs made."""
+    folders = []
+    for path in sorted(place.iterdir()):
+        if path.is_dir() and _is_junk(path):
+            notes.add("junk", shown(path))
+        elif path.is_dir():
+            folders.append(path)
+    return folders
+
+
+def _is_junk(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.lower() in JUNK

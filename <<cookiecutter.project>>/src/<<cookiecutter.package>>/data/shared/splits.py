@@ -11,6 +11,8 @@ from .dataset import Sample
 def assign(digests: Sequence[str], strata: Sequence[str], fractions: Mapping[str, float], seed: int) -> list[str]:
     """A split for each digest: `fractions` of every stratum (a class, say), and the rest of it is `train`.
 
+    Of a stratum with images enough for it, each split gets one at least.
+
     The order in which images are drawn is a hash of the seed and of what they show. So equal images stay together,
     neither file names nor the file system's order matter, and images added later move few of the others.
 
@@ -28,7 +30,8 @@ def assign(digests: Sequence[str], strata: Sequence[str], fractions: Mapping[str
     for group in groups.values():
         drawn = iter(sorted(group, key=lambda digest: sha256(f"{seed} {digest}".encode()).digest()))
         for split, fraction in fractions.items():
-            split_of.update((next(drawn), split) for _ in range(round(fraction * len(group))))
+            least = 1 if fraction > 0 and len(group) > len(fractions) else 0
+            split_of.update((next(drawn), split) for _ in range(max(least, round(fraction * len(group)))))
         split_of.update((digest, "train") for digest in drawn)
     return [split_of[digest] for digest in digests]
 

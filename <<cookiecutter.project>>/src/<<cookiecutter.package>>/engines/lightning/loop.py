@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ...shared import torch_file
 from ...shared.model_file import ModelFile
 from ...shared.protocols import Trained
 from .module import SeededModule
@@ -47,17 +48,22 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             default_root_dir=work,
-        ).fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=False)
-    history = torch.load(state, map_location="cpu", weights_only=False)["callbacks"][recorder.state_key]["history"]
+        ).fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=True)
+    history = torch_file.load(state)["callbacks"][recorder.state_key]["history"]
     best, last = ModelFile.load(work / "best.ckpt"), ModelFile.load(work / "last.ckpt")
     return Trained(best, last, history, recorder.metric, used)
 
 
 def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
-    """Batches of `images`, in a new order each epoch where they are shuffled."""
+    """Batches of `images`, in a new order each epoch where they are shuffled.
+
+    A last batch of one image is left out where they are: batch normalization has nothing to compare it with.
+    """
+    size = cfg.data.batch_size
     return DataLoader(
         images,
-        batch_size=cfg.data.batch_size,
+        batch_size=size,
+        drop_last=shuffled and size > 1 and len(images) > size and len(images) % size == 1,  # type: ignore[arg-type]
         sampler=EpochSampler(len(images), cfg.seed) if shuffled else None,  # type: ignore[arg-type]
         num_workers=cfg.data.workers,
         generator=torch.Generator().manual_seed(cfg.seed),  # so that the loader draws nothing from the global one

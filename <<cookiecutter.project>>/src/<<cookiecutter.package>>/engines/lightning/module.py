@@ -11,6 +11,7 @@ from timm.optim import param_groups_weight_decay
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 EMA_DECAY = 0.99
+LEAST_WARMUP = 2  # steps: OneCycleLR divides by one step less
 
 
 def moving_average(averaged: Any, current: Any, updates: Any) -> None:
@@ -56,10 +57,11 @@ class SeededModule(pl.LightningModule):
         else:
             kind = torch.optim.AdamW if training.optimizer == "adamw" else torch.optim.Adam
             optimizer = kind(parameters, training.lr, fused=True)
+        steps = max(LEAST_WARMUP + 1, int(self.trainer.estimated_stepping_batches))
+        rising = min(0.5, training.warmup_epochs / training.max_epochs)
+        if 0 < rising * steps < LEAST_WARMUP:
+            rising = LEAST_WARMUP / steps
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=training.lr,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-            pct_start=min(0.5, training.warmup_epochs / training.max_epochs),
+            optimizer, max_lr=training.lr, total_steps=steps, pct_start=rising
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -50,14 +50,14 @@ class Recorder(pl.Callback):
             measured = {name: float(value) for name, value in trainer.callback_metrics.items()}
             loss = float(torch.stack(pl_module.losses).mean())
             self.epoch_log.epoch({"train/loss": loss, **measured, "lr": trainer.optimizers[0].param_groups[0]["lr"]})
-            self.save(trainer.current_epoch, measured, pl_module)
+            self.save(trainer.current_epoch + 1, measured, pl_module)
         state, partial = self.work / "state.ckpt", self.work / "state.tmp"
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
             os.replace(partial, state)
 
     def save(self, epoch: int, metrics: dict[str, float], module: SeededModule) -> None:
-        """Write last.ckpt, and best.ckpt where this epoch is the best so far (the earliest of equals)."""
+        """Write last.ckpt, and best.ckpt where this epoch (from 1) is the best so far (the earliest of equals)."""
         model = replace(
             self.model,
             state_dict=module.evaluated.state_dict(),

@@ -19,11 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from ultralytics.engine import trainer as engine
 from ultralytics.engine.trainer import BaseTrainer
 
+from ...shared import torch_file
 from ...shared.environment import quiet_ultralytics
 from ...shared.model_file import ModelFile, load_weights
 from ...shared.prepared import Item, Prepared
 from ...shared.protocols import Trained
 from ...training.epoch_log import EpochLog
+from ...training.state_dict import renamed
 from .arguments import arguments
 from .images import PreparedImages
 from .weights import find_weights
@@ -49,7 +51,7 @@ def fit(trainer: type[ResumingTrainer], cfg: DictConfig, work: Path, used: list[
 def read_state(work: Path) -> dict[str, Any] | None:
     """What a run that was killed left, or None."""
     path = work / "state.pt"
-    return torch.load(path, map_location="cpu", weights_only=False) if path.exists() else None
+    return torch_file.load(path) if path.exists() else None
 
 
 class ResumingTrainer(BaseTrainer):
@@ -86,7 +88,7 @@ class ResumingTrainer(BaseTrainer):
         network = self.build_network(self.architecture, classes)
         if cfg.weights:
             weights, source, strict = find_weights(cfg)
-            load_weights(network, weights, source, strict)
+            load_weights(network, renamed(weights, network.state_dict()), source, strict)
         if self.device.type == "cpu":
             network = network.to(memory_format=torch.channels_last)  # a third faster; Ultralytics does it on CUDA only
         self.model = network
@@ -173,7 +175,7 @@ class ResumingTrainer(BaseTrainer):
             classes=list(self.data["names"].values()),
             image_size=self.args.imgsz,
             state_dict=self.ema.ema.float().state_dict(),
-            epoch=self.epoch,
+            epoch=self.epoch + 1,
             metrics={name.removeprefix("val/"): value for name, value in metrics.items()},
         )
         content = snapshot.to_bytes()

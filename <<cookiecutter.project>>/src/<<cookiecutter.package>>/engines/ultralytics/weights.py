@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from ...shared.environment import project_root
+from ...shared.environment import project_root, quiet_ultralytics
 from ...shared.errors import UserError
-from ...training.weights import check, own_weights, weights_file
+from ...training import state_dict
+from ...training.weights import check, weights_file
 
 
 def find_weights(model: DictConfig) -> tuple[dict[str, Any], str, bool]:
     """The weights that cfg.model names, where they are from, and whether all of them must fit. Raises UserError."""
-    from ultralytics.nn.tasks import load_checkpoint
-
     file = weights_file(model)
     path = file or fetch(str(model.architecture))
     strict = model.strict if file else False  # a pretrained head is for COCO's 80 classes
-    check(path, model, "pretrained, null or a .pt file")
-    weights = own_weights(path)
-    if weights is not None:
-        return weights, path.name, strict
-    try:
-        return load_checkpoint(path)[0].float().state_dict(), path.name, strict
-    except Exception as error:
-        raise UserError(f"model.weights={path} is damaged or not a YOLO checkpoint ({type(error).__name__})") from error
+    check(path, model, "pretrained, null or a file")
+    return state_dict.read(path, checkpoint), path.name, strict
+
+
+def checkpoint(path: Path) -> dict[str, Any] | None:
+    """What is in a checkpoint of Ultralytics', from its classes and torch's alone; None where it has others."""
+    from ultralytics.nn.tasks import torch_safe_load
+
+    quiet_ultralytics()
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "weights.pt"  # the suffix and the name that it takes without looking further
+        link.symlink_to(path.resolve())
+        try:
+            return torch_safe_load(link, safe_only=True)[0]
+        except Exception:
+            return None
 
 
 def fetch(architecture: str) -> Path:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from ...inference import ensemble, latency
@@ -17,6 +16,7 @@ from ...inference.predictor import Predictor, TorchPredictor
 from ...shared import devices, registry
 from ...shared.errors import UserError
 from ...shared.prepared import Prepared
+from ...shared.terminal import console
 from .other_models import find_model
 
 OWN = Path("models/model.pt")
@@ -92,8 +92,8 @@ def write(out: Path, evaluation: Evaluation, speed: dict[str, Any]) -> None:
 def show(evaluation: Evaluation, speed: dict[str, Any], settings: DictConfig) -> None:
     """The figures as two small tables on the terminal."""
     metrics = evaluation.metrics
-    console = Console()
-    console.print(f"test split of site {settings.site}, {metrics['images']} images", highlight=False)
+    terminal = console()
+    terminal.print(f"test split of site {settings.site}, {metrics['images']} images")
     if by_class := metrics.get("classes"):
         columns = list(next(iter(by_class.values())))
         table = Table()
@@ -101,15 +101,14 @@ def show(evaluation: Evaluation, speed: dict[str, Any], settings: DictConfig) ->
             table.add_column(name, justify="left" if name == "class" else "right")
         for name, row in by_class.items():
             table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
-        console.print(table)
+        terminal.print(table)
     overall = {key: value for key, value in metrics.items() if isinstance(value, float)}
-    console.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()), highlight=False)
+    terminal.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()))
     on = speed["measured"]
     for size in settings.latency.batch_sizes:
         row = speed[f"batch_{size}"]
         quantiles = "  ".join(f"{name} {value:.2f} ms" for name, value in row["latency_ms"].items())
-        console.print(f"batch {size}: {quantiles}  {row['throughput']:.0f} images/s", highlight=False)
-    console.print(
+        terminal.print(f"batch {size}: {quantiles}  {row['throughput']:.0f} images/s")
+    terminal.print(
         f"measured with {on['backend']} {on['precision']} on {on['device_name']}, {on['threads']} thread(s)",
-        highlight=False,
     )

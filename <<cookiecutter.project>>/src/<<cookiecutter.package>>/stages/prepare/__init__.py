@@ -2,29 +2,34 @@
 
 import csv
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
-from rich.console import Console
+from PIL import Image
 from rich.table import Table
 
-from ...data.shared.checks import check, read_images, refuse
-from ...data.shared.dataset import Dataset, Finding
+from ...data.shared.checks import check, refuse
+from ...data.shared.dataset import Dataset, Finding, Sample
+from ...data.shared.images import read_images
 from ...data.shared.picture import draw_samples
 from ...data.shared.splits import cut_missing
 from ...shared import registry
 from ...shared.errors import UserError
-from ...shared.prepared import SPLITS
+from ...shared.prepared import SPLITS, to_rgb
+from ...shared.terminal import console
+from .page import write_page
 
+MOST_MEGAPIXELS = 178  # of an image, where the config says nothing
 Counts = dict[str, dict[str, dict[str, int]]]  # site -> split -> class -> objects
 
 
 def run(cfg: DictConfig, out: Path) -> None:
-    """Writes data/prepared, data/samples.png and metrics/prepare.json below `out`, and prints what there is.
+    """Writes data/prepared, what to look at beside it and metrics/prepare.json below `out`; prints what there is.
 
     The same config and the same data give the same bytes.
 
@@ -32,28 +37,31 @@ def run(cfg: DictConfig, out: Path) -> None:
         UserError: no data, another structure than expected, or data that would make training wrong (checks.py).
     """
     dataset, findings = collect(cfg.data.source)
+    _write_findings(out / "data" / "findings.csv", findings)
+    refuse(findings, cfg.data.source.path)
     if dataset.task != cfg.data.task:
         raise UserError(
-            f"data.source.kind={cfg.data.source.kind} is data for {dataset.task}, but data.task={cfg.data.task}."
+            f"data.source.kind={cfg.data.source.kind} is data for {dataset.task}, but data.task={cfg.data.task}: "
+            f"-S task={dataset.task} is for it."
         )
     root = out / "data" / "prepared"
-    paths = _write_samples(root, dataset)
+    paths, digests = _write_samples(root, dataset)
     images, counts = _count(dataset)
     checks = [{"check": finding.check, "count": finding.count, "message": finding.message} for finding in findings]
     manifest = {
         "task": dataset.task,
-        "source": cfg.data.source.kind,
         "classes": dataset.classes,
         "sites": dataset.sites,
         "splits": images,
         "counts": counts,
         "checks": checks,
     }
-    _write_items(root / "items.csv", dataset, paths)
+    _write_items(root / "items.csv", dataset, paths, digests)
     _write_json(root / "manifest.json", manifest)
     problems = {finding.check: finding.count for finding in findings}
     _write_json(out / "metrics" / "prepare.json", {"images": images, "objects": counts, "problems": problems})
     draw_samples(dataset, out / "data" / "samples.png")
+    write_page(out / "data" / "report.html", dataset, images, counts, findings)
     _report(dataset, images, counts, findings)
 
 
@@ -61,41 +69,50 @@ def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
     """The source's images, read, divided into splits and checked, and what every check found.
 
     Raises:
-        UserError: as `run`.
+        UserError: no data, or another structure than expected.
     """
     unread = registry.source(source.kind).read(source)
     if not unread.samples:
+        refuse(unread.findings, source.path)
         raise UserError(f"There are no images in {source.path}.")
     for site in unread.sites:
         if site == "all" or site != Path(site).name:
             raise UserError(
                 f"data.source.sites: '{site}' cannot name a site; it must be the name of a folder, and not 'all'."
             )
-    read, corrupt = read_images(unread.samples)
+    read, unusable = read_images(unread.samples, source.get("max_megapixels", MOST_MEGAPIXELS))
     samples = cut_missing(read, source.fractions, source.split_seed)
     dataset = Dataset(unread.task, unread.classes, samples)
-    findings = [corrupt, *unread.findings, *check(dataset)]
-    refuse(findings, source.path)
-    return dataset, findings
+    return dataset, [*unusable, *unread.findings, *check(dataset)]
 
 
-def _write_samples(root: Path, dataset: Dataset) -> list[str]:
-    """Writes images and labels; their paths from `root`. Copies, since DVC would make linked originals read-only."""
+def _write_samples(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
+    """Writes images and labels; the images' paths from `root`, and their SHA-256.
+
+    They are copies, since DVC would make linked originals read-only.
+    """
     task = registry.task(dataset.task)
     taken: set[str] = set()
-    paths = []
+    paths, digests = [], []
     for sample in dataset.samples:
         folder = Path(sample.site, sample.split, sample.label or "images")
         name = _free_name(folder, sample.name, taken)
         path = root / folder / f"{name}{sample.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(sample.image, Path):
-            shutil.copyfile(sample.image, path)
-        else:
-            path.write_bytes(sample.image)
+        digests.append(_write_image(path, sample))
         task.write_labels(path, sample)
         paths.append(path.relative_to(root).as_posix())
-    return paths
+    return paths, digests
+
+
+def _write_image(path: Path, sample: Sample) -> str:
+    """Writes the image as it is, or as 8-bit RGB where other programs would read it otherwise; its SHA-256."""
+    if not sample.brightest:
+        path.write_bytes(sample.content)
+        return sample.digest
+    with Image.open(BytesIO(sample.content)) as image:
+        Image.fromarray(to_rgb(image, sample.brightest)).save(path, "PNG")
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def _free_name(folder: Path, name: str, taken: set[str]) -> str:
@@ -122,12 +139,23 @@ def _count(dataset: Dataset) -> tuple[dict[str, dict[str, int]], Counts]:
     return by_split, by_class
 
 
-def _write_items(file: Path, dataset: Dataset, paths: Sequence[str]) -> None:
+def _write_findings(file: Path, findings: Sequence[Finding]) -> None:
+    """Every place that a check found: also of data that is refused."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["check", "weight", "place"])
+        for finding in findings:
+            weight = "error" if finding.fatal else "warning"
+            writer.writerows([finding.check, weight, place] for place in finding.places)
+
+
+def _write_items(file: Path, dataset: Dataset, paths: Sequence[str], digests: Sequence[str]) -> None:
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["path", "site", "split", "label", "sha256"])
-        for path, sample in sorted(zip(paths, dataset.samples, strict=True), key=lambda pair: pair[0]):
-            writer.writerow([path, sample.site, sample.split, sample.label or len(sample.boxes), sample.digest])
+        for path, sample, digest in sorted(zip(paths, dataset.samples, digests, strict=True), key=lambda row: row[0]):
+            writer.writerow([path, sample.site, sample.split, sample.label or len(sample.boxes), digest])
 
 
 def _write_json(file: Path, content: dict) -> None:
@@ -142,12 +170,12 @@ def _report(dataset: Dataset, images: dict[str, dict[str, int]], counts: Counts,
         for split, number in splits.items():
             objects = np.array(list(counts[site][split].values()))
             table.add_row(site, split, str(number), f"{objects.min()} to {objects.max()}")
-    console = Console()
-    console.print(f"{len(dataset.classes)} classes: {_shortened(dataset.classes)}", markup=False, highlight=False)
-    console.print(table)
+    terminal = console()
+    terminal.print(f"{len(dataset.classes)} classes: {_shortened(dataset.classes)}")
+    terminal.print(table)
     for finding in findings:
         if finding.count:
-            console.print(f"Warning: {finding.message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            terminal.print(f"Warning: {finding.message}", style="yellow", soft_wrap=True)
 
 
 def _shortened(names: Sequence[str]) -> str:

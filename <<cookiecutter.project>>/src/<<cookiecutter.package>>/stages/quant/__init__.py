@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from ...inference import cpu_load, latency
@@ -16,6 +15,7 @@ from ...inference.predictor import TorchPredictor
 from ...shared import registry
 from ...shared.model_file import ModelFile
 from ...shared.prepared import Prepared
+from ...shared.terminal import console
 from . import quantization
 from .openvino_model import OpenVinoPredictor, write_metadata
 
@@ -129,4 +129,4 @@ def show(name: str, model: ModelFile, accuracy: dict[str, Any], speed: dict[str,
         table.add_row(metric, f"{accuracy[metric]:.4f}", f"{torch[metric]:.4f}", lost)
     table.add_row("p50, ms", f"{p50:.3f}", f"{torch_p50:.3f}", f"{speed['speedup']:.2f} times faster")
     table.add_row("images/s", f"{images:.0f}", f"{torch_images:.0f}", f"{images / torch_images:.2f} times more")
-    Console().print(table)
+    console().print(table)

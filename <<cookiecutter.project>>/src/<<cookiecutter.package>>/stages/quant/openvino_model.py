@@ -19,6 +19,7 @@ import yaml
 
 from ...inference.latency import example
 from ...inference.predictor import load_network, network_of
+from ...shared import yaml_file
 from ...shared.errors import UserError
 from ...shared.model_file import ModelFile
 
@@ -90,8 +91,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """Our part of metadata.yaml. Raises UserError when it is absent or damaged."""
     path = folder / "metadata.yaml"
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))[KEY]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        return yaml_file.read(path)[KEY]
+    except (OSError, UserError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not the metadata of a converted model: make it again by dvc repro quant") from error
 
 

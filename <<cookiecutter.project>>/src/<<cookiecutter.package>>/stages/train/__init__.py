@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     (out / "metrics").mkdir()
     (out / "metrics" / "train.json").write_text(json.dumps(metrics, indent=2) + "\n")
     print(
-        f"best epoch {best.epoch} of 0 to {len(trained.history) - 1}: "
+        f"best epoch {best.epoch} of {len(trained.history)}: "
         + ", ".join(f"{k} {v:.4f}" for k, v in best.metrics.items())
     )
     epochs = [{"epoch": row["epoch"], "ended": row["ended"]} for row in trained.history]
@@ -61,10 +62,12 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
 def workspace(cfg: DictConfig, prepared: Prepared) -> Iterator[Path]:
     """A folder for the engine's state, named by all that decides the result; removed when training has finished.
 
-    A run that was killed finds its state there and goes on, also from another temporary copy of the repository. A
-    second run of the very same training at the same time gets a folder of its own.
+    A run that was killed finds its state there and goes on, also from another temporary copy of the repository, or on
+    another node: LAB_CHECKPOINTS names a folder that nodes share. A second run of the very same training at the same
+    time gets a folder of its own.
     """
-    folder = project_root() / ".cache" / "train" / fingerprint(cfg, prepared)
+    states = Path(os.environ.get("LAB_CHECKPOINTS") or project_root() / ".cache" / "train")
+    folder = states / fingerprint(cfg, prepared)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:

@@ -24,7 +24,7 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     from matplotlib.ticker import MaxNLocator
 
     rows = [
-        {"metric": name, "seed": replicate.seed, "epoch": point.step, "value": point.value}
+        {"metric": name, "seed": replicate.seed, "epoch": point.step + 1, "value": point.value}
         for replicate in study.replicates
         if replicate.finished
         for name, points in replicate.record.curves.items()
@@ -50,11 +50,11 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
                 axes.plot(run["epoch"], run["value"], color=colour, lw=0.8, alpha=0.45)
             mean = own.groupby("epoch")["value"].mean()
             axes.plot(mean.index, mean, color=colour, lw=2, marker="o" if len(mean) < 15 else "", ms=3.5, label=part)
-        axes.set(xlabel="epoch, counted from 0")
+        axes.set(xlabel="epoch")
         axes.set_title(title)
         axes.grid(axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-        axes.set_xlim(-0.5, frame["epoch"].max() + 0.5)
+        axes.set_xlim(0.5, frame["epoch"].max() + 0.5)
         if len(names) > 1:
             axes.legend()
     for axes in list(grid.flat)[len(shown) :]:

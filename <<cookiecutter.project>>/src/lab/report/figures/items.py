@@ -117,7 +117,9 @@ def missing(study: Study, whose: str = "the model") -> str:
 
 def without_images(study: Study) -> str:
     """Why the items themselves are not shown."""
-    output = study.contract.dataset.output if study.contract.dataset else ""
+    if study.contract.dataset is None:
+        return f"lab.yaml names no dataset, in which the {study.contract.item}s would lie"
+    output = study.contract.dataset.output
     return f"the prepared {study.contract.item}s are not in DVC's cache here (dvc pull {output} brings them)"
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lab import secrets
 from lab.tracking import text
 from lab.tracking.sink import Trouble
 
@@ -55,4 +56,4 @@ def _sentence(place: str, message: str, is_down: bool) -> str:
 
 def public(uri: str) -> str:
     """An address as people may see it."""
-    return text.scrub(uri, ()).removeprefix("sqlite:///")
+    return secrets.hide(uri).removeprefix("sqlite:///")

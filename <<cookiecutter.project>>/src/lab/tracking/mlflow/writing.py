@@ -105,7 +105,7 @@ class Writing:
         if sent["params"] != params:
             return "its params have changed"
         if sent["hash"] != _hash(self.run.points[: sent["points"]]):
-            return "its curves have changed"
+            return "what it measured has changed"
         return ""
 
     def _create(self, tags: Mapping[str, str]) -> Stored:

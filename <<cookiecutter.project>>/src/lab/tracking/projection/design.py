@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import nested_keys
 from lab.analysis import estimates, gate, verdict
+from lab.markdown import plain
 from lab.records import per_item
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING, Replicate, Study
 from lab.tracking import outputs, text
@@ -145,7 +146,7 @@ class Projection:
     def _own_files(self) -> dict[str, bytes | Path]:
         """The question and its runs."""
         study = self.study
-        table = f"# {study.design.title}\n\n{self.pages.table(study)}\n"
+        table = f"# {plain(study.design.title)}\n\n{self.pages.table(study)}\n"
         texts = {"design.yaml": study.text, "results.csv": self.pages.csv(study), "results.md": table}
         return {path: content.encode() for path, content in texts.items()}
 
@@ -178,11 +179,11 @@ class Projection:
         study, design = self.study, self.study.design
         lines = []
         if self.best is not None:
-            values = ", ".join(f"{name} {self.best.record.value(name):.4g}" for name in study.metrics[:1])
-            lines.append(f"**Best: {self.best.replicate.arm}** (seed {self.best.replicate.seed}): {values}")
-        lines += ["", f"**{design.title}**"]
+            values = ", ".join(f"{plain(name)} {self.best.record.value(name):.4g}" for name in study.metrics[:1])
+            lines.append(f"**Best: {plain(self.best.replicate.arm)}** (seed {self.best.replicate.seed}): {values}")
+        lines += ["", f"**{plain(design.title)}**"]
         if design.hypothesis:
-            lines += ["", f"Hypothesis: {design.hypothesis.claim}"]
+            lines += ["", f"Hypothesis: {plain(design.hypothesis.claim)}"]
         return "\n".join([*lines, "", self.pages.table(study)]).strip()
 
 

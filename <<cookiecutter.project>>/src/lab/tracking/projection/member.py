@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab import nested_keys
+from lab import nested_keys, secrets
 from lab.design.plan import MEMBERSHIP
+from lab.markdown import code, plain
 from lab.study import FAILED, FINISHED, RUNNING, Replicate, Study
 from lab.tracking import outputs, text
 from lab.tracking.projection import labels
@@ -158,12 +159,12 @@ class Member:
     def _note(self) -> str:
         """The run's own page: what it answers, what came out, and how to have it again."""
         record, replicate = self.record, self.replicate
-        lines = [f"**{replicate.arm}**, seed {replicate.seed}, of *{self.study.design.title}*", ""]
+        lines = [f"**{plain(replicate.arm)}**, seed {replicate.seed}, of *{plain(self.study.design.title)}*", ""]
         values = {name: record.value(name) for name in self.study.metrics}
-        lines += [f"- {name}: {value:.4g}" for name, value in values.items() if value is not None]
-        lines += [f"- failed: {record.reason}"] if record.reason else []
+        lines += [f"- {plain(name)}: {value:.4g}" for name, value in values.items() if value is not None]
+        lines += [f"- failed: {plain(record.reason)}"] if record.reason else []
         if replicate.finished:
-            lines += ["", f"`{record.checkout}`"]
+            lines += ["", code(record.checkout)]
         return "\n".join(lines)
 
     def _artifacts(self, long: Mapping[str, str]) -> dict[str, bytes | Path]:
@@ -243,7 +244,7 @@ def _final_points(record: Any, step: int) -> list[Point]:
 def _params(params: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """The composed config by dotted keys, and in full what is too long for a param."""
     flat = nested_keys.flat({name: value for name, value in params.items() if name != MEMBERSHIP})
-    public = {name: text.value(value) for name, value in flat.items() if not text.is_secret(name)}
+    public = {name: secrets.HIDDEN if secrets.is_secret(name) else text.value(value) for name, value in flat.items()}
     names = text.names(public)
     long = {names[name]: value for name, value in public.items() if len(value) > text.PARAM}
     return {

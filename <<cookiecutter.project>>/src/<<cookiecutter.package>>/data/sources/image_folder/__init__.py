@@ -1,67 +1,128 @@
 """Source `image_folder`: classification by folders, `[<split>/]<class>/IMAGE`, at one site or several."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError, nearest
+from ...shared.archives import shown
 from ...shared.dataset import Dataset, Sample
-from ...shared.sites import SPLIT_NAMES, images_below, other_files, site_paths
+from ...shared.notes import Notes
+from ...shared.sites import SPLIT_NAMES, Part, folders_in, images_below, is_image, read_sites, split_named
 
 
 def read(source: DictConfig) -> Dataset:
-    """One folder of images for each class, with or without folders train, val and test above them.
+    """One folder of images for each class, with or without folders for the splits above them.
 
     The classes are those of the first site's training images; other splits and sites may lack some of them.
 
     Raises:
         UserError: no such folder, another structure, or a class that the first site's training images lack.
     """
-    class_folders: dict[tuple[str, str], dict[str, Path]] = {
-        (site, split): _class_folders(folder)
-        for site, place in site_paths(source).items()
-        for split, folder in _split_folders(place).items()
-    }
-    classes = list(next(iter(class_folders.values())))
-    samples: list[Sample] = []
-    others: list[str] = []
-    for (site, split), folders in class_folders.items():
-        for name, folder in folders.items():
+    return read_sites("classification", source, read_place)
+
+
+def recognize(place: Path) -> str:
+    """What tells that folders in `place` are classes; empty where nothing does."""
+    if not place.is_dir():
+        return ""
+    notes = Notes(place)
+    held = [folder.name for folder in folders_in(place, notes) if images_below(folder, notes)]
+    return f"the folders {', '.join(held[:3])}{', …' if len(held) > 3 else ''}" if held else ""
+
+
+def read_place(place: Path, notes: Notes) -> Part:
+    """The images of the class folders in `place`. Raises UserError."""
+    if not place.is_dir():
+        raise UserError(f"{shown(place)} is a file: expected a folder with one folder of images for each class.")
+    by_split = {split: _class_folders(folders, notes) for split, folders in _split_folders(place, notes).items()}
+    classes = sorted(by_split.get("train") or next(iter(by_split.values())))
+    samples = []
+    for split, folders in by_split.items():
+        for name, images in sorted(folders.items()):
             if name not in classes:
                 raise UserError(
-                    f"Class '{name}' in {folder.parent} is none of the classes in the first site's training images: "
+                    f"Class '{name}' in {shown(images[0].parent)} is none of the classes in the training images: "
                     f"{', '.join(classes)}.{nearest(name, classes)}"
                 )
-            samples += [Sample(site, split, image.stem, image, label=name) for image in images_below(folder, others)]
-    return Dataset("classification", classes, samples, [other_files(others)])
+            samples += [Sample("", split, image.stem, image, label=name) for image in images]
+    return Part(classes, samples)
 
 
-def _split_folders(place: Path) -> dict[str, Path]:
-    """The folders of the splits, or all of the place as train where class folders lie at its top."""
-    if not place.is_dir():
-        raise UserError(f"{place} is a file: expected a folder with one folder of images for each class.")
-    split_folders = {
-        split: place / name for split, names in SPLIT_NAMES.items() for name in names if (place / name).is_dir()
-    }
-    strange = [folder.name for folder in _folders(place) if folder not in split_folders.values()]
-    if split_folders and strange:
+def _split_folders(place: Path, notes: Notes) -> dict[str, list[Path]]:
+    """The folders of the splits, or the place itself as train where class folders lie at its top. Raises UserError."""
+    folders = folders_in(place, notes)
+    nested = [folder for folder in folders if any(child.is_dir() for child in folder.iterdir())]
+    exact = {folder: split for folder in nested for split, names in SPLIT_NAMES.items() if folder.name.lower() in names}
+    likely = {folder: split for folder in nested if (split := split_named(folder.name))}
+    chosen = likely if likely and len(likely) == len(folders) else exact
+    if not chosen:
+        return {"train": [place]}
+    strange = [folder for folder in folders if folder not in chosen and images_below(folder, Notes(notes.root))]
+    if strange:
         raise UserError(
-            f"{place} holds split folders ({', '.join(folder.name for folder in split_folders.values())}) and others "
-            f"beside them ({', '.join(strange)}): expected class folders inside train, val and test, or class folders "
-            "alone."
+            f"{shown(place)} holds split folders ({_names(chosen)}) and others beside them ({_names(strange)}): "
+            "expected class folders inside train, val and test, or class folders alone."
         )
-    return split_folders or {"train": place}
+    for folder in folders:
+        if folder not in chosen:
+            notes.add("empty_folders", shown(folder))
+    return {
+        split: [folder for folder in chosen if chosen[folder] == split]
+        for split in SPLIT_NAMES
+        if split in chosen.values()
+    }
 
 
-def _class_folders(folder: Path) -> dict[str, Path]:
-    classes = {child.name: child for child in _folders(folder)}
-    if not classes:
-        raise UserError(f"{folder} has no class folders: expected {folder}/CLASS/IMAGE.png.")
-    if any(child.name in SPLIT_NAMES for class_folder in classes.values() for child in _folders(class_folder)):
-        sites = ",".join(classes)
-        raise UserError(f"{folder} has split folders one level down. Are these sites? -S 'data.source.sites=[{sites}]'")
+def _names(folders: Iterable[Path]) -> str:
+    return ", ".join(folder.name for folder in folders)
+
+
+def _class_folders(places: list[Path], notes: Notes) -> dict[str, list[Path]]:
+    """The images of each class. Raises UserError where the folders seem to be something else."""
+    folders = [folder for place in places for folder in folders_in(place, notes)]
+    if not folders:
+        raise UserError(f"{shown(places[0])} has no class folders: expected {shown(places[0])}/CLASS/IMAGE.png.")
+    _refuse_other_structures(places[0], folders)
+    for place in places:
+        for path in sorted(place.iterdir()):
+            if path.is_file() and is_image(path) and not path.name.startswith("."):
+                notes.add("stray_images", shown(path))
+    classes: dict[str, list[Path]] = {}
+    for folder in folders:
+        images = images_below(folder, notes)
+        if images:
+            classes.setdefault(folder.name, []).extend(images)
+        else:
+            notes.add("empty_folders", shown(folder))
     return classes
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
+def _refuse_other_structures(place: Path, folders: list[Path]) -> None:
+    """Raises UserError where the folders are sites or splits, or where the classes lie one folder deeper."""
+    below = {folder: {child.name for child in folder.iterdir() if child.is_dir()} for folder in folders}
+    names = ",".join(folder.name for folder in folders)
+    split_names = {name for named in SPLIT_NAMES.values() for name in named}
+    if any(child.lower() in split_names for children in below.values() for child in children):
+        raise UserError(
+            f"{shown(place)} has split folders one level down. Are these sites? -S 'data.source.sites=[{names}]'"
+        )
+    bare = not any(is_image(path) for folder in folders for path in folder.iterdir() if path.is_file())
+    if not bare or not all(below.values()):
+        return
+    if len(folders) == 1:
+        raise UserError(
+            f"{shown(place)} has one folder alone, {folders[0].name}, with {', '.join(sorted(below[folders[0]])[:3])} "
+            "in it: a single class can't be learned. Is it the folder of the classes? "
+            f"-S data.source.path={shown(folders[0])}"
+        )
+    shared = set.intersection(*below.values())
+    if len(shared) > 1:
+        raise UserError(
+            f"The folders {names} in {shown(place)} all hold {', '.join(sorted(shared)[:3])}, and no image themselves. "
+            f"Are these sites? -S 'data.source.sites=[{names}]'. If they are the classes, put their images right "
+            "into them."
+        )

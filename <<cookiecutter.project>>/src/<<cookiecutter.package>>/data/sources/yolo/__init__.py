@@ -1,180 +1,119 @@
-"""Source `yolo`: detection data in Ultralytics' format, at one site or several.
+"""Source `yolo`: boxes in YOLO's text files, at one site or several, as Ultralytics, Roboflow, CVAT and Label Studio
+write them.
 
 A data.yaml names the classes (`names`) and the splits (`train`, `val`, `test`: a folder, a list of folders, or a text
-file of image paths). The boxes of `…/images/NAME.png` are in `…/labels/NAME.txt`: rows of class, cx, cy, w, h, as
-fractions of the image. https://docs.ultralytics.com/datasets/detect
+file of image paths), or CVAT's obj.data and obj.names do, or Label Studio's classes.txt. The boxes of
+`…/images/NAME.png` are in `…/labels/NAME.txt`, else beside it: rows of class, cx, cy, w, h, as fractions of the image,
+or of class, x1, y1, x2, y2, … for a polygon.
+https://docs.ultralytics.com/datasets/detect https://docs.cvat.ai/docs/manual/advanced/formats/format-yolo
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import yaml
 from omegaconf import DictConfig
 
-from ....shared.errors import UserError
-from ...shared.dataset import NO_BOXES, Dataset, Sample, finding
-from ...shared.sites import SPLIT_NAMES, images_below, is_image, other_files, site_paths
+from ...shared import boxes
+from ...shared.archives import shown
+from ...shared.boxes import Box, around
+from ...shared.dataset import NO_BOXES, Dataset, Sample
+from ...shared.notes import Notes
+from ...shared.sites import Part, files_below, is_image, read_sites
+from .listing import Listing, listing_of, recognize
+
+__all__ = ["read", "recognize"]
 
 
 def read(source: DictConfig) -> Dataset:
-    """Each site's data.yaml, or the one in the site's folder.
+    """Each site's images and boxes.
 
     Raises:
         UserError: no such data, a data.yaml that lacks something, or classes that differ between sites.
     """
-    classes: list[str] = []
-    samples: list[Sample] = []
-    missing: list[str] = []
-    malformed: list[str] = []
-    orphans: list[str] = []
-    others: list[str] = []
-    for site, place in site_paths(source).items():
-        file = _data_yaml(place)
-        data = _read_data_yaml(file)
-        if classes and data["names"] != classes:
-            raise UserError(
-                f"{file} names the classes {data['names']}, but the sites before it {classes}: expected the same."
-            )
-        classes = data["names"]
-        images_of = _images_by_split(file, data, others)
-        for split, images in images_of.items():
-            for image in images:
-                labels = label_file(image)
-                missing += [] if labels.is_file() else [str(image)]
-                boxes, wrong = _read_boxes(labels, len(classes))
-                malformed += wrong
-                samples.append(Sample(site, split, image.stem, image, boxes=boxes))
-        orphans += _labels_without_image([image for images in images_of.values() for image in images])
-    findings = [
-        finding("missing_labels", "Images without a label file, taken as background", missing),
-        finding("malformed_labels", "Malformed label rows", malformed, "Correct them.", fatal=True),
-        finding("labels_without_image", "Label files without an image", orphans),
-        other_files(others),
-    ]
-    return Dataset("detection", classes, samples, findings)
+    return read_sites("detection", source, read_place)
 
 
-def label_file(image: Path) -> Path:
-    """Where an image's boxes are: the last folder `images` of its path becomes `labels`; without one, beside it."""
+def read_place(place: Path, notes: Notes) -> Part:
+    """The images that the data.yaml in `place` lists. Raises UserError."""
+    listing = listing_of(place, notes)
+    samples = []
+    for split, images in listing.images.items():
+        for image in images:
+            labels = label_file(image, notes.root)
+            if not labels.is_file():
+                notes.add("missing_labels", shown(image))
+            found = _boxes(labels, listing, notes)
+            rows = boxes.rows(found, listing.classes, notes) if found else NO_BOXES
+            samples.append(Sample("", split, image.stem, image, boxes=rows))
+    _note_orphans([image for images in listing.images.values() for image in images], notes)
+    return Part(listing.classes, samples)
+
+
+def label_file(image: Path, root: Path) -> Path:
+    """Where an image's boxes are: the last folder `images` of its path becomes `labels`, or it is beside it."""
     folders = list(image.parent.parts)
-    if "images" in folders:
-        folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
-    return Path(*folders, f"{image.stem}.txt")
+    beside = image.with_suffix(".txt")
+    inside = folders[len(root.parts) :] if image.is_relative_to(root) else folders
+    if "images" not in inside:
+        return beside
+    folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
+    apart = Path(*folders, f"{image.stem}.txt")
+    return beside if beside.is_file() and not apart.is_file() else apart
 
 
-# ---- data.yaml ----------------------------------------------------------------------------------------------------
-
-
-def _data_yaml(place: Path) -> Path:
-    if place.is_file():
-        return place
-    files = sorted([*place.glob("*.yaml"), *place.glob("*.yml")])
-    chosen = [file for file in files if file.stem == "data"] or files
-    if len(chosen) != 1:
-        listed = ", ".join(file.name for file in files) or "no YAML file"
-        raise UserError(f"{place} has {listed}: expected one data.yaml in Ultralytics' format (train, names).")
-    return chosen[0]
-
-
-def _read_data_yaml(file: Path) -> dict:
-    """The data.yaml, its `names` as a list."""
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no readable YAML: {error}") from error
-    if not isinstance(data, dict) or not data.get("train") or not data.get("names"):
-        raise UserError(f"{file} lacks `train` or `names`: expected both, as in Ultralytics' data.yaml.")
-    names = data["names"]
-    if isinstance(names, list):
-        names = dict(enumerate(names))
-    if not isinstance(names, dict) or sorted(names, key=str) != sorted(range(len(names)), key=str):
-        raise UserError(f"{file}: `names` must be a list, or number the classes 0, 1, 2, … without a gap, not {names}.")
-    return {**data, "names": [str(names[index]) for index in range(len(names))]}
-
-
-def _images_by_split(file: Path, data: dict, others: list[str]) -> dict[str, list[Path]]:
-    """The images of each split that the data.yaml names, sorted; a named split must have some."""
-    root = _root(file, data.get("path"))
-    images: dict[str, list[Path]] = {}
-    for split, names in SPLIT_NAMES.items():
-        value = next((data[name] for name in names if data.get(name)), None)
-        if value is not None:
-            places = value if isinstance(value, list) else [value]
-            images[split] = sorted({image for place in places for image in _images_at(file, root, str(place), others)})
-            if not images[split]:
-                raise UserError(f"{file}: `{split}` has no images (looked in {value}, below {root}).")
-    return images
-
-
-def _root(file: Path, path: str | None) -> Path:
-    """What `path` means: absolute, or seen from the data.yaml's folder, from the one above it, or from here."""
-    if not path:
-        return file.parent
-    root = next(
-        (place for place in (file.parent / path, file.parent.parent / path, Path(path)) if place.is_dir()), None
-    )
-    if root is None:
-        raise UserError(
-            f"{file}: its `path` {path} is no folder. Leave it out where the images lie beside the data.yaml."
-        )
-    return root
-
-
-def _images_at(file: Path, root: Path, place: str, others: list[str]) -> list[Path]:
-    # Roboflow writes ../train/images for a folder that lies beside the data.yaml; Ultralytics reads it so as well.
-    where = next((path for path in (root / place, root / place.removeprefix("../")) if path.exists()), None)
-    if where is None:
-        raise UserError(f"{file}: no folder or text file {root / place}.")
-    return images_below(where, others) if where.is_dir() else _listed_images(where, root, others)
-
-
-def _listed_images(text_file: Path, root: Path, others: list[str]) -> list[Path]:
-    images = []
-    for line in filter(None, map(str.strip, text_file.read_text(encoding="utf-8-sig").splitlines())):
-        image = next((path for path in (text_file.parent / line, root / line, Path(line)) if path.is_file()), None)
-        if image is None:
-            raise UserError(f"{text_file} lists an image that is absent: {line}")
-        images.append(image)
-    others += [str(image) for image in images if not is_image(image)]
-    return [image for image in images if is_image(image)]
-
-
-# ---- labels -------------------------------------------------------------------------------------------------------
-
-
-def _read_boxes(file: Path, classes: int) -> tuple[np.ndarray, list[str]]:
-    """The sound rows of a label file (n, 5), and what is wrong with each of the others."""
+def _boxes(file: Path, listing: Listing, notes: Notes) -> list[Box]:
+    """The boxes of a label file; notes the rows that are none."""
     if not file.is_file():
-        return NO_BOXES, []
+        return []
+    if not file.parent.resolve().is_relative_to(notes.root):
+        notes.add("links_outside", f"{shown(file.parent)} -> {file.parent.resolve()}")
+        return []
+    found = []
     lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
-    wrong = {number: problem for number, words in rows if (problem := _problem(words, classes))}
-    sound = [[float(word) for word in words] for number, words in rows if number not in wrong]
-    return np.array(sound).reshape(-1, 5), [f"{file}:{number} {problem}" for number, problem in wrong.items()]
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if not words:
+            continue
+        place = f"{shown(file)}:{number}"
+        if problem := _problem(words, len(listing.classes)):
+            notes.add("malformed_labels", f"{place} {problem}")
+            continue
+        label, *values = map(float, words)
+        polygon = len(values) > 4
+        corners = around(values) if polygon else _corners(values)
+        found.append(Box(listing.classes[int(label)], corners, place, polygon))
+    return found
+
+
+def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
+    cx, cy, w, h = box
+    return cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
 
 
 def _problem(words: Sequence[str], classes: int) -> str:
     """What is wrong with a row, or an empty string."""
-    if len(words) != 5:
-        return f"has {len(words)} values instead of 5 (class cx cy w h)"
+    if len(words) != 5 and (len(words) < 7 or len(words) % 2 == 0):
+        return f"has {len(words)} values instead of 5 (class cx cy w h), or a class and three corners or more"
     try:
-        label, *box = map(float, words)
+        label, *values = map(float, words)
     except ValueError:
         return "is not numeric"
     if label not in range(classes):
         return f"has class {words[0]}, but data.yaml has 0 to {classes - 1}"
-    if not all(0 <= value <= 1 for value in box):
+    if not all(-boxes.MARGIN <= value <= 1 + boxes.MARGIN for value in values):
         return "leaves the image: a box is given in fractions, from 0 to 1"
-    if 0 in box[2:]:
+    if len(values) == 4 and min(values[2:]) <= 0:
         return "is a box without width or height"
     return ""
 
 
-def _labels_without_image(images: Sequence[Path]) -> list[str]:
-    folders: Mapping[Path, Path] = {label_file(image).parent: image.parent for image in images}
-    orphans = []
+def _note_orphans(images: Sequence[Path], notes: Notes) -> None:
+    """Notes label files without an image."""
+    folders = {label_file(image, notes.root).parent: image.parent for image in images}
     for labels, folder in sorted(folders.items()):
-        stems = {path.stem for path in folder.iterdir() if is_image(path)} | {"classes"}  # LabelImg's list of classes
-        orphans += [str(file) for file in sorted(labels.glob("*.txt")) if file.stem not in stems]
-    return orphans
+        if labels == folder:
+            continue  # labels beside their images share the folder with lists of other kinds
+        stems = {path.stem for path in files_below(folder, Notes(notes.root)) if is_image(path)} | {"classes"}
+        for file in sorted(labels.glob("*.txt")):
+            if file.stem not in stems:
+                notes.add("labels_without_image", shown(file))

@@ -16,12 +16,11 @@ from torch.utils.data import Dataset
 from ....engines.lightning.loop import fit, loader
 from ....engines.lightning.module import SeededModule
 from ....engines.lightning.recorder import Recorder
-from ....engines.lightning.weights import read_weights
 from ....shared import devices
 from ....shared.model_file import ModelFile, load_weights
 from ....shared.prepared import Item, Prepared, read_image
 from ....shared.protocols import Trained
-from ....training import augmentation
+from ....training import augmentation, state_dict
 from ....training.weights import PRETRAINED, check, weights_file
 from ..networks.lightning import build, transforms
 
@@ -117,5 +116,6 @@ def starting_network(model: DictConfig, classes: list[str]) -> torch.nn.Module:
     network = build(model.architecture, classes, pretrained=model.weights == PRETRAINED)
     if file := weights_file(model):
         check(file, model, "pretrained, null or a file")
-        load_weights(network, read_weights(file), model.weights, model.strict)
+        weights = state_dict.renamed(state_dict.read(file), network.state_dict())
+        load_weights(network, weights, model.weights, model.strict)
     return network

@@ -20,12 +20,16 @@ def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
     from ultralytics.nn.tasks import DetectionModel
 
     cfg: Any = deepcopy(architecture)  # DetectionModel takes a mapping as well, and writes into it
+    if isinstance(cfg, str) and "://" in cfg:  # it would be fetched
+        raise UserError(f"model.architecture={cfg} is an address: expected a name such as yolo11n.yaml, or a mapping")
     try:
         network = DetectionModel(cfg, ch=3, nc=len(classes), verbose=False)
     except FileNotFoundError as error:
         raise UserError(
             f"model.architecture={architecture} is unknown to Ultralytics: expected a name such as yolo11n.yaml"
         ) from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"model.architecture can't be built: {' '.join(str(error).split())}") from error
     network.names = dict(enumerate(classes))
     return network
 

@@ -1,0 +1,59 @@
+"""Zip archives, unpacked for the time of the stage: DVC watches the archive itself."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ...shared.errors import UserError
+
+_unpacked: dict[Path, TemporaryDirectory[str]] = {}  # by archive; removed when the process ends
+_BESIDE = (".dvc", ".gitignore", ".md", ".txt")  # what may lie beside the one archive of a folder
+
+
+def unpacked(path: Path) -> Path:
+    """The folder that `path` stands for: itself, or what is in it where it is a zip archive or holds one alone.
+
+    Raises:
+        UserError: the archive can't be read, or is larger than the free disk.
+    """
+    archive = _archive(path)
+    if archive is None:
+        return path
+    if archive not in _unpacked:
+        folder = TemporaryDirectory(prefix="archive-")
+        _extract(archive, Path(folder.name))
+        _unpacked[archive] = folder
+    return Path(_unpacked[archive].name)
+
+
+def shown(path: Path) -> str:
+    """A path for people: of an unpacked file, the archive's and the path in it."""
+    for archive, folder in _unpacked.items():
+        if path.is_relative_to(folder.name):
+            return f"{archive}/{path.relative_to(folder.name)}"
+    return str(path)
+
+
+def _archive(path: Path) -> Path | None:
+    if path.is_file():
+        return path if zipfile.is_zipfile(path) else None
+    files = [file for file in path.iterdir() if not file.name.startswith(".")] if path.is_dir() else []
+    archives = [file for file in files if file.suffix.lower() == ".zip" and zipfile.is_zipfile(file)]
+    others = [file for file in files if file not in archives and not file.name.lower().endswith(_BESIDE)]
+    return archives[0] if len(archives) == 1 and not others else None
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            size, free = sum(entry.file_size for entry in opened.infolist()), shutil.disk_usage(folder).free
+            if size > 0.9 * free:
+                raise UserError(
+                    f"{archive} holds {size / 1e9:.1f} GB, but {folder.parent} has {free / 1e9:.1f} GB free."
+                )
+            opened.extractall(folder)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:  # damaged, encrypted, odd
+        raise UserError(f"{archive} can't be unpacked: {error}") from error

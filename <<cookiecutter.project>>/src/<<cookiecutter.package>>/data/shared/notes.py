@@ -1,0 +1,55 @@
+"""What reading a user's data comes upon: noted by its kind, told as findings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from .dataset import Finding, finding
+
+ELSEWHERE = "DVC sees no change there: copy them, or give the folder that holds everything."
+# kind: title, advice, and whether nothing can be made of data with it
+KINDS = {
+    "other_files": ("Files left out, being no images", "", False),
+    "junk": ("Files and folders left out, made by programs", "", False),
+    "empty_folders": ("Folders without images left out", "", False),
+    "stray_images": ("Images left out, lying where no class or split is", "", False),
+    "unlisted_images": ("Images left out, being in no list of the data set", "", False),
+    "dangling_links": ("Links left out that lead nowhere", "", False),
+    "links_outside": ("Linked folders outside data.source.path", ELSEWHERE, True),
+    "missing_images": ("Images that are listed but absent", "Bring or unlist them.", True),
+    "missing_labels": ("Images without a label file, taken as background", "", False),
+    "labels_without_image": ("Label files without an image", "", False),
+    "malformed_labels": ("Malformed label rows", "Correct them.", True),
+    "other_sizes": ("Labels made for another size of their image", "Export them anew.", True),
+    "repeated_labels": ("Labels given more than once, taken once", "", False),
+    "polygons": ("Polygons, taken as the boxes around them", "", False),
+    "clipped": ("Boxes cut off at their image's edge", "", False),
+    "other_shapes": ("Labels left out, being neither boxes nor polygons", "", False),
+    "crowds": ("Boxes left out, being around crowds of objects", "", False),
+}
+
+
+class Notes:
+    """The places of each kind that were come upon. `root` is the folder below which DVC sees every change."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self._places: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, kind: str, place: Path | str) -> None:
+        """Note one place, a file or a row of one."""
+        if kind not in KINDS:
+            raise KeyError(kind)
+        self._places[kind].append(str(place))
+
+    def has(self, kind: str) -> bool:
+        """Whether any place of this kind was noted."""
+        return bool(self._places[kind])
+
+    def findings(self) -> list[Finding]:
+        """One finding for each kind, also for those of which there was none."""
+        return [
+            finding(kind, title, list(dict.fromkeys(self._places[kind])), advice, fatal)
+            for kind, (title, advice, fatal) in KINDS.items()
+        ]

@@ -1,0 +1,142 @@
+"""Source `coco`: boxes in COCO's JSON, one file a split, such as annotations/instances_train.json, or Roboflow's
+train/_annotations.coco.json.
+
+A file without a split in its name or folder is the train split. Images are looked for beside the JSON, in folders
+`images` and those of their split, and by their name below the place. https://cocodataset.org/#format-data
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from ....shared.errors import UserError
+from ...shared import boxes
+from ...shared.archives import shown
+from ...shared.boxes import Box, around
+from ...shared.dataset import Dataset, Sample
+from ...shared.names import Images, checked_names
+from ...shared.notes import Notes
+from ...shared.sites import Part, read_sites, split_named
+
+
+def read(source: DictConfig) -> Dataset:
+    """Each site's JSON files. Raises UserError."""
+    return read_sites("detection", source, read_place)
+
+
+def recognize(place: Path) -> str:
+    """What tells that COCO's labels lie in `place`; empty where nothing does."""
+    return next((file.name for file in _candidates(place) if _is_coco(file)), "")
+
+
+def read_place(place: Path, notes: Notes) -> Part:
+    """The images that the JSON files in `place` list. Raises UserError."""
+    contents = {file: content for file in _candidates(place) if (content := _content(file)) is not None}
+    if not contents:
+        raise UserError(f"{shown(place)} has no JSON file in COCO's format (images, annotations, categories).")
+    images = Images(place, notes)
+    classes: list[str] = []
+    samples: list[Sample] = []
+    for file, content in contents.items():
+        names = _categories(file, content)
+        if classes and list(names.values()) != classes:
+            raise UserError(
+                f"{shown(file)} has the categories {', '.join(names.values())}, the files before it "
+                f"{', '.join(classes)}: expected the same."
+            )
+        classes = list(names.values())
+        samples += _samples(file, content, names, images, notes)
+    images.note_unlisted(notes)
+    return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))))
+
+
+def _candidates(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place] if place.suffix.lower() == ".json" else []
+    return [file for pattern in ("*.json", "*/*.json") for file in sorted(place.glob(pattern))]
+
+
+def _is_coco(file: Path) -> bool:
+    with file.open("rb") as stream:
+        start = stream.read(2_000_000)
+    return any(key in start for key in (b'"images"', b'"annotations"')) and _content(file) is not None
+
+
+def _content(file: Path) -> dict[str, Any] | None:
+    """A file in COCO's format; None for any other JSON. Raises UserError where it is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{shown(file)} is no readable JSON: {error}") from error
+    keys = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
+        return None
+    return content
+
+
+def _categories(file: Path, content: dict[str, Any]) -> dict[Any, str]:
+    """Category -> its name, by number. Roboflow's first, which stands for all the others, is none."""
+    used = {annotation.get("category_id") for annotation in content["annotations"]}
+    above = {category.get("supercategory") for category in content["categories"]}
+    names = {
+        category["id"]: str(category.get("name", ""))
+        for category in sorted(content["categories"], key=lambda category: category["id"])
+        if category["id"] in used or category.get("name") not in above or category.get("supercategory") != "none"
+    }
+    checked = checked_names(list(names.values()), shown(file))
+    if not checked:
+        raise UserError(f"{shown(file)} has no categories: expected each class's name there.")
+    return dict(zip(names, checked, strict=True))
+
+
+def _samples(file: Path, content: dict[str, Any], names: dict[Any, str], images: Images, notes: Notes) -> list[Sample]:
+    split = split_named(file.stem) or split_named(file.parent.name) or "train"
+    labels = defaultdict(list)
+    for number, annotation in enumerate(content["annotations"]):
+        labels[annotation.get("image_id")].append(
+            (f"{shown(file)} annotation {annotation.get('id', number)}", annotation)
+        )
+    samples = []
+    known = set()
+    for entry in content["images"]:
+        known.add(entry.get("id"))
+        name = str(entry.get("file_name", ""))
+        image = images.find(name, [file.parent, file.parent.parent], split)
+        if image is None:
+            notes.add("missing_images", f"{shown(file)}: {name or entry}")
+            continue
+        stated = (float(entry.get("width") or 0), float(entry.get("height") or 0))
+        size = boxes.check_size(image, stated, f"{shown(file)} image {entry.get('id')}", notes)
+        found = [box for place, label in labels[entry.get("id")] if (box := _box(label, names, size, place, notes))]
+        samples.append(Sample("", split, image.stem, image, boxes=boxes.rows(found, list(names.values()), notes)))
+    for identity in labels.keys() - known:
+        for place, _ in labels[identity]:
+            notes.add("malformed_labels", f"{place} is of an image {identity} that is not listed")
+    return samples
+
+
+def _box(
+    label: dict[str, Any], names: dict[Any, str], size: tuple[float, float], place: str, notes: Notes
+) -> Box | None:
+    if label.get("iscrowd"):
+        notes.add("crowds", place)
+        return None
+    polygons = label.get("segmentation")
+    outline = [] if label.get("bbox") or not isinstance(polygons, list) else polygons
+    try:
+        if outline:
+            left, top, right, bottom = around([float(value) for polygon in outline for value in polygon])
+        else:
+            left, top, width, height = map(float, label["bbox"])
+            right, bottom = left + width, top + height
+        corners = (left / size[0], top / size[1], right / size[0], bottom / size[1])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        notes.add("malformed_labels", f"{place} has no bbox of four numbers, and no size of its image")
+        return None
+    name = names.get(label.get("category_id"), f"category {label.get('category_id')}")
+    return Box(name, corners, place, bool(outline))

@@ -1,0 +1,107 @@
+"""Source `cvat`: boxes and polygons in CVAT's XML for images (version 1.1): annotations.xml, and the images beside it
+or in a folder `images`.
+
+An image's attribute `subset` is its split; without one, all are the train split.
+https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from omegaconf import DictConfig
+
+from ....shared.errors import UserError
+from ...shared import boxes
+from ...shared.archives import shown
+from ...shared.boxes import Box, around
+from ...shared.dataset import Dataset, Sample
+from ...shared.names import Images, checked_names
+from ...shared.notes import Notes
+from ...shared.sites import Part, read_sites, split_named
+
+SHAPES = ("box", "polygon")
+OTHERS = ("polyline", "points", "cuboid", "ellipse", "mask", "skeleton", "tag")
+
+
+def read(source: DictConfig) -> Dataset:
+    """Each site's annotations.xml. Raises UserError."""
+    return read_sites("detection", source, read_place)
+
+
+def recognize(place: Path) -> str:
+    """What tells that CVAT's labels lie in `place`; empty where nothing does."""
+    return next((file.name for file in _candidates(place) if _root(file) is not None), "")
+
+
+def read_place(place: Path, notes: Notes) -> Part:
+    """The images that the XML files in `place` list. Raises UserError."""
+    roots = {file: root for file in _candidates(place) if (root := _root(file)) is not None}
+    if not roots:
+        raise UserError(f"{shown(place)} has no annotations.xml in CVAT's format for images.")
+    classes: list[str] = []
+    for file, root in roots.items():
+        if root.find("track") is not None:
+            raise UserError(f"{shown(file)} has the tracks of a video: export it from CVAT as `CVAT for images 1.1`.")
+        names = [(label.findtext("name") or "").strip() for label in root.findall("meta//labels/label")]
+        used = sorted({shape.get("label", "") for shape in root.iter() if shape.tag in SHAPES})
+        classes += [name for name in names or used if name not in classes]
+    checked_names(classes, shown(place))
+    images = Images(place if place.is_dir() else place.parent, notes)
+    samples = []
+    for file, root in roots.items():
+        for entry in root.findall("image"):
+            split = split_named(entry.get("subset") or "") or split_named(file.stem) or "train"
+            name = entry.get("name", "")
+            image = images.find(name, [file.parent, file.parent.parent], split)
+            if image is None:
+                notes.add("missing_images", f"{shown(file)}: {name}")
+                continue
+            found = _boxes(entry, f"{shown(file)} image {entry.get('id')}", image, notes)
+            samples.append(Sample("", split, image.stem, image, boxes=boxes.rows(found, classes, notes)))
+    images.note_unlisted(notes)
+    return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))))
+
+
+def _candidates(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place] if place.suffix.lower() == ".xml" else []
+    return [file for pattern in ("*.xml", "annotations/*.xml") for file in sorted(place.glob(pattern))]
+
+
+def _root(file: Path) -> Element | None:
+    try:
+        root = ElementTree.parse(file).getroot()
+    except (ElementTree.ParseError, OSError):
+        return None
+    return root if root.tag == "annotations" else None
+
+
+def _boxes(entry: Element, place: str, image: Path, notes: Notes) -> list[Box]:
+    stated = (float(entry.get("width") or 0), float(entry.get("height") or 0))
+    width, height = boxes.check_size(image, stated, place, notes)
+    found = []
+    for number, shape in enumerate(entry, start=1):
+        where = f"{place} {shape.tag} {number}"
+        if shape.tag not in SHAPES:
+            if shape.tag in OTHERS:
+                notes.add("other_shapes", where)
+            continue
+        try:
+            left, top, right, bottom = _corners(shape)
+            corners = (left / width, top / height, right / width, bottom / height)
+        except (ValueError, ZeroDivisionError):
+            notes.add("malformed_labels", f"{where} has coordinates that are no numbers")
+            continue
+        found.append(Box(shape.get("label", ""), corners, where, shape.tag == "polygon"))
+    return found
+
+
+def _corners(shape: Element) -> tuple[float, float, float, float]:
+    """The corners in pixels. Raises ValueError."""
+    if shape.tag == "polygon":
+        return around([float(value) for point in shape.get("points", "").split(";") for value in point.split(",")])
+    left, top, right, bottom = (float(shape.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr"))
+    return left, top, right, bottom

@@ -1,0 +1,122 @@
+"""Source `table`: classification by a table of images and labels: a CSV file, or Hugging Face's metadata.csv and
+metadata.jsonl in the images' folder.
+
+Columns: the image's path (`file_name`, `path`, `image`, …), its label (`label`, `class`, …) and, if there is one, its
+split. Without it, the folder of the table or of the image tells the split.
+https://huggingface.co/docs/datasets/image_dataset#imagefolder
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from ....shared.errors import UserError
+from ...shared.archives import shown
+from ...shared.dataset import Dataset, Sample
+from ...shared.names import Images
+from ...shared.notes import Notes
+from ...shared.sites import Part, read_sites, split_named
+
+PATHS = ("file_name", "filename", "file", "path", "filepath", "file_path", "image", "image_path", "img", "image_id")
+LABELS = ("label", "class", "class_name", "category", "target", "label_name", "labels", "classes", "tags")
+SPLITS = ("split", "subset", "set", "partition")
+SEPARATORS = ("|", ";")  # between several labels of an image
+
+
+def read(source: DictConfig) -> Dataset:
+    """Each site's table. Raises UserError."""
+    return read_sites("classification", source, read_place)
+
+
+def recognize(place: Path) -> str:
+    """What tells that a table in `place` lists its images; empty where nothing does."""
+    return next((file.relative_to(place).as_posix() for file in _tables(place)), "")
+
+
+def read_place(place: Path, notes: Notes) -> Part:
+    """The images that the tables in `place` list. Raises UserError."""
+    tables = _tables(place)
+    if not tables:
+        raise UserError(
+            f"{shown(place)} has no table of images: expected a CSV file with columns such as `path` and `label`, or "
+            "metadata.jsonl with `file_name` and `label`."
+        )
+    images = Images(place, notes)
+    samples = []
+    for file in tables:
+        rows = _rows(file)
+        path_column, label_column, split_column = (_column(rows, names) for names in (PATHS, LABELS, SPLITS))
+        for number, row in enumerate(rows, start=2 if file.suffix.lower() == ".csv" else 1):
+            name = str(row.get(path_column) or "")
+            label = _label(row.get(label_column), f"{shown(file)}:{number}")
+            stated = split_named(str(row.get(split_column) or "")) if split_column else None
+            image = images.find(name, [file.parent], stated or "")
+            if image is None:
+                notes.add("missing_images", f"{shown(file)}:{number} {name}")
+            elif not label:
+                notes.add("malformed_labels", f"{shown(file)}:{number} has no {label_column}")
+            else:
+                split = stated or _split_of_folder(image, place) or split_named(file.stem) or "train"
+                samples.append(Sample("", split, image.stem, image, label=label))
+    images.note_unlisted(notes)
+    classes = sorted({sample.label for sample in samples})
+    return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))), listed=False)
+
+
+def _tables(place: Path) -> list[Path]:
+    """The tables that list images: metadata files, or else CSV files with columns of paths and labels."""
+    if not place.is_dir():
+        return []
+    files = [
+        file for pattern in ("*", "*/*") for file in sorted(place.glob(pattern)) if file.suffix in (".csv", ".jsonl")
+    ]
+    listed = [file for file in files if _lists_images(file)]
+    return [file for file in listed if file.stem == "metadata"] or listed
+
+
+def _lists_images(file: Path) -> bool:
+    rows = _rows(file, limit=1)
+    return bool(rows) and bool(_column(rows, PATHS)) and bool(_column(rows, LABELS))
+
+
+def _rows(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
+    """The rows of a table, as texts, or as JSON has them. Raises UserError where it can't be read."""
+    try:
+        if file.suffix == ".jsonl":
+            lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+            rows = [json.loads(line) for line in lines[:limit]]
+            return [row for row in rows if isinstance(row, dict)]
+        frame = pd.read_csv(
+            file, sep=None, engine="python", dtype=str, keep_default_na=False, nrows=limit, encoding="utf-8-sig"
+        )
+    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise UserError(f"{shown(file)} can't be read as a table: {error}") from error
+    return frame.to_dict("records")  # type: ignore[return-value]
+
+
+def _column(rows: list[dict[str, Any]], names: tuple[str, ...]) -> str:
+    """The first column that has one of these names; empty where there is none."""
+    present = {str(column).strip().lower(): column for column in rows[0]} if rows else {}
+    return next((present[name] for name in names if name in present), "")
+
+
+def _label(value: Any, place: str) -> str:
+    """The one label of a row, as a text. Raises UserError for several."""
+    several = value if isinstance(value, list) else [value]
+    if isinstance(value, str):
+        several = next((value.split(separator) for separator in SEPARATORS if separator in value), [value])
+    if len(several) > 1:
+        shown_labels = ", ".join(map(str, several))
+        raise UserError(f"{place} has several labels ({shown_labels}): classification takes one label an image.")
+    label = several[0] if several else None
+    return "" if label is None else str(label).strip()
+
+
+def _split_of_folder(image: Path, place: Path) -> str | None:
+    folders = image.relative_to(place).parts[:-1]
+    return next((split for name in folders if (split := split_named(name))), None)

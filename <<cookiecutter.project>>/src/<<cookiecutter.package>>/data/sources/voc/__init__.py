@@ -1,0 +1,128 @@
+"""Source `voc`: boxes in Pascal VOC's XML, one file an image, in `Annotations` or beside the images.
+
+ImageSets/Main/train.txt, val.txt and test.txt name the splits, or folders of these names do; without either, all images
+are the train split. Coordinates are taken as they stand: pixels from the image's upper left corner, as LabelImg, CVAT
+and Roboflow write them. http://host.robots.ox.ac.uk/pascal/VOC
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from omegaconf import DictConfig
+
+from ....shared.errors import UserError
+from ...shared import boxes
+from ...shared.archives import shown
+from ...shared.boxes import Box
+from ...shared.dataset import Dataset, Sample
+from ...shared.names import Images, checked_names
+from ...shared.notes import Notes
+from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_named
+
+
+def read(source: DictConfig) -> Dataset:
+    """Each site's XML files. Raises UserError."""
+    return read_sites("detection", source, read_place)
+
+
+def recognize(place: Path) -> str:
+    """What tells that Pascal VOC's labels lie in `place`; empty where nothing does."""
+    if not place.is_dir():
+        return ""
+    for pattern in ("Annotations/*.xml", "*/*.xml", "*.xml", "*/*/*.xml"):
+        for file in sorted(place.glob(pattern))[:3]:
+            root = _parsed(file)
+            if root is not None and root.tag == "annotation":
+                return file.relative_to(place).as_posix()
+    return ""
+
+
+def read_place(place: Path, notes: Notes) -> Part:
+    """The images below `place`, with the boxes of their XML files. Raises UserError."""
+    files = [file for file in files_below(place, Notes(notes.root)) if file.suffix.lower() == ".xml"]
+    images = Images(place, notes)
+    labels: dict[Path, tuple[str, Element]] = {}
+    for file in files:
+        root = _parsed(file)
+        if root is None or root.tag != "annotation":
+            notes.add("malformed_labels", f"{shown(file)} is no <annotation> in readable XML")
+            continue
+        image = _image_of(file, root, images)
+        if image is None:
+            notes.add("labels_without_image", shown(file))
+        else:
+            labels[image] = (shown(file), root)
+    if not labels:
+        raise UserError(
+            f"{shown(place)} has no XML file in Pascal VOC's format (<annotation>) that belongs to an image."
+        )
+    found = {image: _boxes(root, name, image, notes) for image, (name, root) in labels.items()}
+    classes = checked_names(sorted({box.name for each in found.values() for box in each}), shown(place))
+    splits = _splits(place, notes)
+    samples = []
+    for image in images.paths:
+        if image not in labels:
+            notes.add("missing_labels", shown(image))
+        split = splits.get(image.stem) if splits else _split_of_folder(image, place)
+        if split is None:
+            notes.add("unlisted_images", shown(image))
+            continue
+        samples.append(Sample("", split, image.stem, image, boxes=boxes.rows(found.get(image, []), classes, notes)))
+    return Part(classes, samples, listed=False)
+
+
+def _parsed(file: Path) -> Element | None:
+    try:
+        return ElementTree.parse(file).getroot()
+    except (ElementTree.ParseError, OSError):
+        return None
+
+
+def _image_of(file: Path, root: Element, images: Images) -> Path | None:
+    """The image of a label file: the one that it names, or that has its name."""
+    split = split_named(file.parent.name) or ""
+    places = [file.parent, file.parent.parent / "JPEGImages", file.parent.parent]
+    image = images.find(root.findtext("filename", "").strip(), places, split)
+    if image is not None and image.stem == file.stem:
+        return image
+    own = [path for path in images.paths if path.stem == file.stem]
+    beside = [path for path in own if path.parent == file.parent]
+    return (beside or own or [image])[0] if len(beside or own) <= 1 else None
+
+
+def _boxes(root: Element, place: str, image: Path, notes: Notes) -> list[Box]:
+    stated = (float(root.findtext("size/width") or 0), float(root.findtext("size/height") or 0))
+    width, height = boxes.check_size(image, stated, place, notes)
+    found = []
+    for number, entry in enumerate(root.findall("object"), start=1):
+        where = f"{place} object {number}"
+        try:
+            left, top, right, bottom = (
+                float(entry.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax")
+            )
+            corners = (left / width, top / height, right / width, bottom / height)
+        except (ValueError, ZeroDivisionError):
+            notes.add("malformed_labels", f"{where} has no bndbox of four numbers")
+            continue
+        found.append(Box((entry.findtext("name") or "").strip(), corners, where))
+    return found
+
+
+def _splits(place: Path, notes: Notes) -> dict[str, str]:
+    """Image -> split, as ImageSets/Main has it; empty without these lists."""
+    splits: dict[str, str] = {}
+    for file in sorted(place.glob("ImageSets/Main/*.txt")):
+        split = next((name for name, names in SPLIT_NAMES.items() if file.stem.lower() in names), None)
+        if split is not None:
+            words = (line.split() for line in file.read_text(encoding="utf-8-sig").splitlines())
+            splits |= {Path(parts[0]).stem: split for parts in words if parts}
+    return splits
+
+
+def _split_of_folder(image: Path, place: Path) -> str:
+    """The split whose name a folder above the image has; train without one."""
+    folders = image.relative_to(place).parts[:-1]
+    return next((split for name in folders if (split := split_named(name))), "train")

@@ -1,0 +1,1 @@
+"""Slurm: runs as job arrays, by sbatch, squeue and scancel."""

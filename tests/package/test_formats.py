@@ -1,0 +1,396 @@
+"""Users' data in the formats that they have: the same data in each is prepared alike, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+import yaml
+from test_prepare import bytes_below, draw, problems, refusal, run, write_yaml
+from workspace import load
+
+auto = load("data.sources.auto")
+registry = load("shared.registry")
+
+CLASSES = ["bolt", "nut", "washer"]
+SPLITS = {"train": 5, "val": 3, "test": 3}
+
+
+class Image(NamedTuple):
+    """An image of the same data set in every format: boxes are class, left, top, right, bottom in pixels."""
+
+    split: str
+    name: str
+    size: tuple[int, int]
+    boxes: list[tuple[int, int, int, int, int]]
+
+
+IMAGES = [
+    Image(
+        split,
+        f"{split}_{index}",
+        (40 + index, 30),
+        [] if (split, index) == ("train", 3) else [(index % 3, 3 + index, 4, 17, 19), ((index + 1) % 3, 20, 5, 36, 28)],
+    )
+    for split, number in SPLITS.items()
+    for index in range(number)
+]
+
+
+def picture(file: Path, image: Image) -> None:
+    draw(file, IMAGES.index(image), size=image.size)
+
+
+def rows(image: Image) -> str:
+    """The label file that YOLO has: fractions of six decimals."""
+    width, height = image.size
+    return "".join(
+        f"{label} {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f} "
+        f"{(x1 - x0) / width:.6f} {(y1 - y0) / height:.6f}\n"
+        for label, x0, y0, x1, y1 in image.boxes
+    )
+
+
+# ---- writers: the data set in each format, below `root` ----------------------------------------------------------
+
+
+def write_text(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def as_ultralytics(root: Path) -> None:
+    for image in IMAGES:
+        picture(root / "images" / image.split / f"{image.name}.png", image)
+        write_text(root / "labels" / image.split / f"{image.name}.txt", rows(image))
+    write_yaml(root / "data.yaml", {split: f"images/{split}" for split in SPLITS} | {"names": CLASSES})
+
+
+def as_roboflow(root: Path) -> None:
+    folders = {"train": "train", "val": "valid", "test": "test"}
+    for image in IMAGES:
+        picture(root / folders[image.split] / "images" / f"{image.name}.png", image)
+        write_text(root / folders[image.split] / "labels" / f"{image.name}.txt", rows(image))
+    splits = {split: f"../{folder}/images" for split, folder in folders.items()}
+    write_yaml(root / "data.yaml", splits | {"nc": 3, "names": dict(enumerate(CLASSES))})
+
+
+def as_cvat_yolo(root: Path) -> None:
+    """CVAT's "YOLO 1.1": lists with `data/` before each path, labels beside the images."""
+    folders = {"train": "obj_train_data", "val": "obj_valid_data", "test": "obj_test_data"}
+    lists = {"train": "train", "val": "valid", "test": "test"}
+    for split, name in lists.items():
+        mine = [image for image in IMAGES if image.split == split]
+        for image in mine:
+            picture(root / folders[split] / f"{image.name}.png", image)
+            write_text(root / folders[split] / f"{image.name}.txt", rows(image))
+        write_text(root / f"{name}.txt", "".join(f"data/{folders[split]}/{image.name}.png\n" for image in mine))
+    write_text(root / "obj.names", "\n".join(CLASSES) + "\n")
+    described = "".join(f"{name} = data/{name}.txt\n" for name in lists.values())
+    write_text(root / "obj.data", f"classes = 3\n{described}names = data/obj.names\nbackup = backup/\n")
+
+
+def coco(images: list[Image], names: Callable[[Image], str]) -> dict[str, Any]:
+    annotations = [
+        {"id": 100 * number + index, "image_id": number, "category_id": label + 1, "bbox": [x0, y0, x1 - x0, y1 - y0]}
+        for number, image in enumerate(images)
+        for index, (label, x0, y0, x1, y1) in enumerate(image.boxes)
+    ]
+    return {
+        "images": [
+            {"id": number, "file_name": names(image), "width": image.size[0], "height": image.size[1]}
+            for number, image in enumerate(images)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": index + 1, "name": name, "supercategory": "part"} for index, name in enumerate(CLASSES)],
+    }
+
+
+def as_coco(root: Path) -> None:
+    for split in SPLITS:
+        mine = [image for image in IMAGES if image.split == split]
+        for image in mine:
+            picture(root / f"{split}2017" / f"{image.name}.png", image)
+        content = coco(mine, lambda image: f"{image.name}.png")
+        write_text(root / "annotations" / f"instances_{split}2017.json", json.dumps(content))
+
+
+def as_roboflow_coco(root: Path) -> None:
+    """Each split has its JSON beside the images, and a first category that stands for all."""
+    for split, folder in {"train": "train", "val": "valid", "test": "test"}.items():
+        mine = [image for image in IMAGES if image.split == split]
+        for image in mine:
+            picture(root / folder / f"{image.name}.png", image)
+        content = coco(mine, lambda image: f"{image.name}.png")
+        content["categories"] = [{"id": 0, "name": "part", "supercategory": "none"}, *content["categories"]]
+        write_text(root / folder / "_annotations.coco.json", json.dumps(content))
+
+
+def as_voc(root: Path) -> None:
+    for image in IMAGES:
+        picture(root / "JPEGImages" / f"{image.name}.png", image)
+        annotation = ElementTree.Element("annotation")
+        ElementTree.SubElement(annotation, "filename").text = f"{image.name}.png"
+        size = ElementTree.SubElement(annotation, "size")
+        for key, value in zip(("width", "height", "depth"), (*image.size, 3), strict=True):
+            ElementTree.SubElement(size, key).text = str(value)
+        for label, *corners in image.boxes:
+            entry = ElementTree.SubElement(annotation, "object")
+            ElementTree.SubElement(entry, "name").text = CLASSES[label]
+            box = ElementTree.SubElement(entry, "bndbox")
+            for key, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
+                ElementTree.SubElement(box, key).text = str(value)
+        write_text(root / "Annotations" / f"{image.name}.xml", ElementTree.tostring(annotation, encoding="unicode"))
+    for split in SPLITS:
+        names = "".join(f"{image.name}\n" for image in IMAGES if image.split == split)
+        write_text(root / "ImageSets" / "Main" / f"{split}.txt", names)
+
+
+def as_cvat(root: Path) -> None:
+    annotations = ElementTree.Element("annotations")
+    ElementTree.SubElement(annotations, "version").text = "1.1"
+    labels = ElementTree.SubElement(
+        ElementTree.SubElement(ElementTree.SubElement(annotations, "meta"), "task"), "labels"
+    )
+    for name in CLASSES:
+        ElementTree.SubElement(ElementTree.SubElement(labels, "label"), "name").text = name
+    for number, image in enumerate(IMAGES):
+        picture(root / "images" / f"{image.name}.png", image)
+        width, height = map(str, image.size)
+        subset = {"train": "Train", "val": "Validation", "test": "Test"}[image.split]
+        entry = ElementTree.SubElement(
+            annotations, "image", id=str(number), name=f"{image.name}.png", subset=subset, width=width, height=height
+        )
+        for label, *corners in image.boxes:
+            sides = dict(zip(("xtl", "ytl", "xbr", "ybr"), (f"{value:.2f}" for value in corners), strict=True))
+            ElementTree.SubElement(entry, "box", label=CLASSES[label], occluded="0", z_order="0", **sides)
+    write_text(root / "annotations.xml", ElementTree.tostring(annotations, encoding="unicode"))
+
+
+def zipped(write: Callable[[Path], None]) -> Callable[[Path], None]:
+    def write_archive(root: Path) -> None:
+        write(root / "unpacked")
+        with zipfile.ZipFile(root / "export.zip", "w") as archive:
+            for path in sorted((root / "unpacked").rglob("*")):
+                archive.write(path, path.relative_to(root / "unpacked"))
+        shutil.rmtree(root / "unpacked")
+
+    return write_archive
+
+
+BOXES = {
+    "ultralytics": ("yolo", as_ultralytics),
+    "roboflow": ("yolo", as_roboflow),
+    "cvat-yolo": ("yolo", as_cvat_yolo),
+    "coco": ("coco", as_coco),
+    "roboflow-coco": ("coco", as_roboflow_coco),
+    "voc": ("voc", as_voc),
+    "cvat": ("cvat", as_cvat),
+    "zip": ("coco", zipped(as_coco)),
+}
+
+
+@pytest.fixture(scope="module")
+def as_ultralytics_has_it(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("reference")
+    as_ultralytics(folder / "data")
+    return bytes_below(run(folder / "out", "yolo", path=str(folder / "data")).root)
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_boxes_in_any_format_are_the_same_bytes(
+    name: str, tmp_path: Path, as_ultralytics_has_it: dict[str, str], capsys: Any
+) -> None:
+    kind, write = BOXES[name]
+    write(tmp_path / "data")
+    prepared = run(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+    assert f"data.source.kind=auto: {kind}, by " in capsys.readouterr().out
+    assert problems(prepared) == {}
+    assert bytes_below(prepared.root) == as_ultralytics_has_it
+
+
+# ---- classes ------------------------------------------------------------------------------------------------------
+
+LABELS = {split: [("cat", 3), ("dog", 2)] for split in ("train", "val", "test")}
+
+
+def labelled(root: Path, place: Callable[[str, str, int], str]) -> list[dict[str, str]]:
+    """Draws the images where `place` says, from split, class and number; their rows."""
+    table = []
+    seed = 0
+    for split, classes in LABELS.items():
+        for label, number in classes:
+            for index in range(number):
+                seed += 1
+                name = place(split, label, index)
+                draw(root / name, seed)
+                table.append({"split": split, "label": label, "path": name})
+    return table
+
+
+def as_folders(root: Path) -> None:
+    names = {"train": "Training", "val": "Validation", "test": "holdout"}
+    labelled(root, lambda split, label, index: f"{names[split]}/{label}/{label}{index}.png")
+
+
+def as_table(root: Path) -> None:
+    table = labelled(root, lambda split, label, index: f"images/{split}/{label}{index}.png")
+    pd.DataFrame(table).to_csv(root / "labels.csv", index=False, sep=";")
+
+
+def as_metadata_csv(root: Path) -> None:
+    """Hugging Face's imagefolder: a metadata.csv in each split's folder."""
+    table = labelled(root, lambda split, label, index: f"{split}/{label}{index}.png")
+    for split in LABELS:
+        mine = [
+            {"file_name": row["path"].split("/")[1], "label": row["label"]} for row in table if row["split"] == split
+        ]
+        pd.DataFrame(mine).to_csv(root / split / "metadata.csv", index=False)
+
+
+def as_metadata_jsonl(root: Path) -> None:
+    table = labelled(root, lambda split, label, index: f"{split}/{label}{index}.png")
+    for split in LABELS:
+        mine = [
+            {"file_name": row["path"].split("/")[1], "label": row["label"]} for row in table if row["split"] == split
+        ]
+        (root / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, mine)))
+
+
+CLASSED = {
+    "folders": ("image_folder", as_folders),
+    "table": ("table", as_table),
+    "metadata.csv": ("table", as_metadata_csv),
+    "metadata.jsonl": ("table", as_metadata_jsonl),
+    "zip": ("image_folder", zipped(as_folders)),
+}
+
+
+def test_classes_in_any_format_are_the_same_bytes(tmp_path: Path, capsys: Any) -> None:
+    found = {}
+    for name, (kind, write) in CLASSED.items():
+        write(tmp_path / name / "data")
+        prepared = run(tmp_path / name / "out", "image_folder", kind="auto", path=str(tmp_path / name / "data"))
+        assert f"data.source.kind=auto: {kind}, by " in capsys.readouterr().out
+        assert problems(prepared) == {}
+        found[name] = bytes_below(prepared.root)
+    assert all(files == found["folders"] for files in found.values())
+    assert sum(path.endswith(".png") for path in found["folders"]) == 15
+
+
+# ---- what is none of them -----------------------------------------------------------------------------------------
+
+
+def test_an_unknown_format_names_those_that_can_be_read(tmp_path: Path) -> None:
+    draw(tmp_path / "data" / "one.png", 0)
+    (tmp_path / "data" / "labels.parquet").write_bytes(b"")
+    found = refusal(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+    for kind in (*auto.LABELLED, auto.BY_FOLDERS):
+        assert kind in found
+    assert "labels.parquet" in found
+    assert set(registry.sources()) >= {*auto.LABELLED, auto.BY_FOLDERS}
+
+
+def test_two_formats_in_one_folder_are_asked_about(tmp_path: Path) -> None:
+    as_ultralytics(tmp_path / "data")
+    as_coco(tmp_path / "data")
+    found = refusal(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+    assert "yolo by data.yaml, coco by instances_test2017.json" in found
+    assert "-S data.source.kind=yolo" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "expected"),
+    [
+        ("coco", lambda content: content["annotations"][0].update(bbox=[1, 2, "x", 4]), "has no bbox of four numbers"),
+        ("coco", lambda content: content["annotations"][0].update(bbox=[0, 0, 0, 4]), "box without width or height"),
+        ("coco", lambda content: content["annotations"][0].update(bbox=[90, 2, 5, 4]), "lies outside its image"),
+        ("coco", lambda content: content["annotations"][0].update(category_id=77), "the class 'category 77'"),
+        ("coco", lambda content: content["annotations"][0].update(image_id=77), "an image 77 that is not listed"),
+        (
+            "coco",
+            lambda content: content["images"][0].update(file_name="gone.png"),
+            "Images that are listed but absent: 1",
+        ),
+        ("coco", lambda content: content["images"][0].update(width=400), "says 400x30, test_0.png has 40x30"),
+        ("coco", lambda content: content["categories"].append({"id": 9, "name": "bolt"}), "names bolt more than once"),
+        ("coco", lambda content: content["categories"].append({"id": 9, "name": ""}), "a class without a name"),
+    ],
+)
+def test_wrong_labels_are_named(name: str, damage: Callable[[dict], None], expected: str, tmp_path: Path) -> None:
+    as_coco(tmp_path / "data")
+    file = tmp_path / "data" / "annotations" / "instances_test2017.json"
+    content = json.loads(file.read_text())
+    damage(content)
+    file.write_text(json.dumps(content))
+    assert expected in refusal(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+
+
+def test_crowds_shapes_and_polygons_are_counted(tmp_path: Path) -> None:
+    as_coco(tmp_path / "coco")
+    file = tmp_path / "coco" / "annotations" / "instances_train2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0] |= {"iscrowd": 1, "segmentation": {"counts": [1], "size": [1, 1]}}
+    content["annotations"][1] |= {"bbox": [], "segmentation": [[20, 5, 36, 5, 36, 28]]}
+    file.write_text(json.dumps(content))
+    prepared = run(tmp_path / "one", "yolo", kind="auto", path=str(tmp_path / "coco"))
+    assert problems(prepared) == {"crowds": 1, "polygons": 1}
+    as_cvat(tmp_path / "cvat")
+    file = tmp_path / "cvat" / "annotations.xml"
+    shapes = '<polygon label="nut" points="3,4;17,4;17,19"/><points label="nut" points="1,1"/></image>'
+    file.write_text(file.read_text().replace("</image>", shapes, 1))
+    prepared = run(tmp_path / "two", "yolo", kind="auto", path=str(tmp_path / "cvat"))
+    assert problems(prepared) == {"other_shapes": 1, "polygons": 1}
+
+
+def test_videos_of_cvat_say_how_to_export_them(tmp_path: Path) -> None:
+    as_cvat(tmp_path / "data")
+    file = tmp_path / "data" / "annotations.xml"
+    file.write_text(file.read_text().replace("</annotations>", "<track/></annotations>"))
+    assert "CVAT for images 1.1" in refusal(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("labels", ["cat|dog", "cat;dog"])
+def test_several_labels_an_image_are_refused(labels: str, tmp_path: Path) -> None:
+    as_table(tmp_path / "data")
+    table = pd.read_csv(tmp_path / "data" / "labels.csv", sep=";")
+    table.loc[4, "label"] = labels
+    table.to_csv(tmp_path / "data" / "labels.csv", index=False)
+    found = refusal(tmp_path / "out", "image_folder", kind="auto", path=str(tmp_path / "data"))
+    assert "labels.csv:6 has several labels (cat, dog)" in found
+
+
+def test_archives_that_cannot_be_unpacked(tmp_path: Path) -> None:
+    zipped(as_folders)(tmp_path / "data")
+    archive = tmp_path / "data" / "export.zip"
+    content = bytearray(archive.read_bytes())
+    content[60:200] = bytes(140)
+    archive.write_bytes(content)
+    assert "export.zip can't be unpacked" in refusal(tmp_path / "out", "image_folder", kind="auto", path=str(archive))
+
+
+def test_yaml_is_read_as_text_or_refused(tmp_path: Path) -> None:
+    for names, expected in [
+        ("[a, a]", "names a more than once"),
+        ("['', b]", "a class without a name"),
+        ("[null, NA]", "YAML reads None among"),
+        ("[yes, no]", "YAML reads True, False among"),
+        ("[[a], b]", "YAML reads ['a'] among"),
+    ]:
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        as_ultralytics(tmp_path / "data")
+        content = yaml.safe_load((tmp_path / "data" / "data.yaml").read_text())
+        del content["names"]
+        (tmp_path / "data" / "data.yaml").write_text(yaml.safe_dump(content) + f"names: {names}\n")
+        assert expected in refusal(tmp_path / "out", "yolo", path=str(tmp_path / "data"))
+    (tmp_path / "data" / "data.yaml").write_text(
+        yaml.safe_dump(content) + "names: {'0': bolt, '1': nut, '2': washer}\n"
+    )
+    assert run(tmp_path / "out", "yolo", path=str(tmp_path / "data")).classes == CLASSES
