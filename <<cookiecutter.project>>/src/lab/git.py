@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -88,7 +89,9 @@ class Repository:
         workdir = Path(self._git.workdir or root).resolve()
         self.prefix = PurePosixPath(root.resolve().relative_to(workdir).as_posix())
         """Where the project lies inside its repository: `.`, or the folder of a project in a larger repository."""
-        self._trees: dict[str, pygit2.Tree] = {}
+        self._parts = lru_cache(maxsize=10_000)(self._parts_of)
+        self._listing = lru_cache(maxsize=2_000)(self._listing_of)  # commits share most of their folders
+        self._roots: dict[str, str] = {}
 
     @classmethod
     def create(cls, root: Path) -> Repository:
@@ -101,7 +104,7 @@ class Repository:
     @property
     def head(self) -> str | None:
         """The commit that is checked out; None before the first one."""
-        return None if self._git.is_empty or self._git.head_is_unborn else str(self._git.head.target)
+        return None if self._git.head_is_unborn else str(self._git.head.target)
 
     @property
     def is_detached(self) -> bool:
@@ -152,9 +155,9 @@ class Repository:
     def experiments(self) -> list[Experiment]:
         """DVC's finished experiments, by time and then name."""
         found = []
-        for ref in self._git.listall_references():
-            if match := EXPERIMENT.fullmatch(ref):
-                commit = self._git.references[ref].peel(pygit2.Commit)
+        for ref in self._git.references.iterator():
+            if match := EXPERIMENT.fullmatch(ref.name):
+                commit = ref.peel(pygit2.Commit)
                 found.append(Experiment(match[3], str(commit.id), match[1] + match[2], commit.commit_time))
         return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
 
@@ -167,6 +170,13 @@ class Repository:
                     commit = str(self._git.references[ref].peel(pygit2.Commit).id)
                     found[re.sub("^refs/(heads/|remotes/|tags/|)", "", ref)] = commit
         return found
+
+    @cached_property
+    def common(self) -> Path:
+        """The folder that a repository shares with its worktrees."""
+        own = Path(self._git.path)
+        pointer = own / "commondir"
+        return own / pointer.read_text().strip() if pointer.is_file() else own
 
     def history(self, commit: str, oldest_first: bool = False) -> Iterator[str]:
         """A commit and its first parents, back to the beginning."""
@@ -238,8 +248,25 @@ class Repository:
 
     def object_id(self, commit: str, path: str) -> str | None:
         """The id of a file or folder, which changes with its content; None where there is none."""
-        entry = self._object(commit, path)
-        return str(entry.id) if entry is not None else None
+        try:
+            entry = self._roots.get(commit) or self._roots.setdefault(commit, self.tree(commit))
+        except KeyError:  # a commit that this clone lacks
+            return None
+        for part in self._parts(path):
+            found = self._listing(entry).get(part)
+            if found is None:
+                return None
+            entry = found
+        return entry
+
+    def _parts_of(self, path: str) -> tuple[str, ...]:
+        """The names that lead from the repository's root to a path of the project."""
+        return (self.prefix / path).parts
+
+    def _listing_of(self, tree: str) -> dict[str, str]:
+        """The ids of what a folder holds, by name; nothing where it is a file."""
+        entry = self._git.get(tree)
+        return {str(item.name): str(item.id) for item in entry} if isinstance(entry, pygit2.Tree) else {}
 
     def read(self, commit: str, path: str) -> bytes | None:
         """A file's content; None where there is none."""
@@ -295,13 +322,8 @@ class Repository:
                 target.write_bytes(self.read(commit, file) or b"")
 
     def _object(self, commit: str, path: str) -> pygit2.Object | None:
-        try:
-            if commit not in self._trees:
-                self._trees[commit] = self._commit(commit).tree
-            place = str(self.prefix / path)
-            return self._trees[commit] if place == "." else self._trees[commit][place]
-        except KeyError:
-            return None
+        entry = self.object_id(commit, path)
+        return self._git.get(entry) if entry is not None else None
 
     # Commits of our own
 

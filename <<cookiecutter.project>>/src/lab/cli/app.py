@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import sys
@@ -93,7 +94,9 @@ def open_project() -> Project:
     """The project, as a command reads it once."""
     from lab.records.project import Project
 
-    return Project(ROOT, lambda: [run for backend in open_backends() for run in backend.pending()], _tracked)
+    project = Project(ROOT, lambda: [run for backend in open_backends() for run in backend.pending()], _tracked)
+    atexit.register(project.save)
+    return project
 
 
 def _tracked(name: str) -> str | None:

@@ -7,6 +7,7 @@ is open.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class Search:
         self.design = design
         self.trials: list[Levels] = []
         self._open: list[optuna.trial.Trial] = []
+        self._told = 0  # batches
         self._values: dict[tuple[str, ...], float | None] = {}
         self._study = optuna.create_study(direction=_direction(design, contract), sampler=_sampler(design))
 
@@ -65,6 +67,14 @@ class Search:
             self._values[_identity(levels)] = value
             self._tell(trial, value)
         self._open = []
+        self._told += 1
+
+    def catch_up(self, told: list[list[float | None]]) -> None:
+        """Ask and tell until it has been told all of this."""
+        for values in told[self._told :]:
+            if not self._open:
+                self.ask()
+            self.tell(values)
 
     def _tell(self, trial: optuna.trial.Trial, value: float | None) -> None:
         from optuna.trial import TrialState
@@ -80,20 +90,38 @@ def _direction(design: SweepDesign, contract: Contract) -> Direction:
     return (contract.metric(main[0]).direction if main else None) or "maximize"
 
 
+Remember = Callable[[str, Callable[[], Any]], Any]
+"""What was worked out before by this key, or works it out."""
+
+
 def replay(
-    design: SweepDesign, contract: Contract, results: Callable[[list[Levels]], list[float | None] | None]
+    design: SweepDesign,
+    contract: Contract,
+    results: Callable[[list[Levels]], list[float | None] | None],
+    remember: Remember = lambda key, work_out: work_out(),
 ) -> list[Levels]:
     """The combinations chosen so far, those that are open included.
 
-    `results` says what came out of the latest of the given combinations, and None while one of them is open.
+    `results` says what came out of the latest of the given combinations, and None while one of them is open. Optuna is
+    imported, and told all over again, where nothing `remembers` what it asked for after the same results.
     """
-    search = Search(design, contract)
-    while batch := search.ask():
-        values = results(search.trials)
+    trials: list[Levels] = []
+    told: list[list[float | None]] = []  # what came out, batch by batch
+    search: Search | None = None
+
+    def ask() -> list[Levels]:
+        nonlocal search
+        search = search or Search(design, contract)
+        search.catch_up(told)
+        return search.ask()
+
+    while batch := remember(json.dumps([design.model_dump(mode="json"), _direction(design, contract), told]), ask):
+        trials = [*trials, *batch]
+        values = results(trials)
         if values is None:
             break
-        search.tell(values[-len(batch) :])
-    return search.trials
+        told.append(values[-len(batch) :])
+    return trials
 
 
 def _sampler(design: SweepDesign) -> optuna.samplers.BaseSampler:

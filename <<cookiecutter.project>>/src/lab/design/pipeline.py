@@ -35,6 +35,7 @@ class Pipeline:
         self.stages = stages
         self._more_metrics = metrics or []  # those that dvc.yaml lists beside its stages
         self._vars = variables or []  # what dvc.yaml has under `vars`
+        self._sources: dict[tuple[str, tuple[str, ...]], list[tuple[str, dict[str, Any], list[str]]]] = {}
 
     @classmethod
     def read(cls, path: Path) -> Pipeline:
@@ -132,6 +133,32 @@ class Pipeline:
         """The stage whose output a path is, or lies in; None for a file that no stage writes."""
         makers = (stage for stage in self.stages for out in self.outputs(stage, params) if overlap(path, out))
         return next(makers, None)
+
+    def sources(self, target: str, params: dict[str, Any]) -> list[tuple[str, dict[str, Any], list[str]]]:
+        """For each stage up to `target` its name, its definition, and what it depends on that no stage writes.
+
+        Worked out once for all runs whose settings make the same texts. Raises UserError.
+        """
+        key = (target, self.settings_in_text(params))
+        if key not in self._sources:
+            self._sources[key] = [
+                (
+                    name,
+                    self.definition(name, params),
+                    [dep for dep in self.deps(name, params) if not self.maker(dep, params)],
+                )
+                for name in self.chain(target)
+            ]
+        return self._sources[key]
+
+    def settings_in_text(self, params: dict[str, Any]) -> tuple[str, ...]:
+        """What the params say to the `${keys}` of dvc.yaml."""
+        return tuple(repr(get(params, key)) for key in self.keys_in_text)
+
+    @cached_property
+    def keys_in_text(self) -> list[str]:
+        """The keys of the settings that dvc.yaml's texts are made of."""
+        return sorted(set(TEMPLATED.findall(json.dumps([self.stages, self._vars, self._more_metrics], default=str))))
 
     def _several(self, stage: str) -> str:
         """By what a stage is several; empty for a single one."""

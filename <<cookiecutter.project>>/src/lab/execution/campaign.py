@@ -38,7 +38,7 @@ def current(planner: Planner) -> Plan:
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    return planner.plan(replay(design, planner.contract, results))
+    return planner.plan(replay(design, planner.contract, results, project.remember))
 
 
 def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:

@@ -86,7 +86,7 @@ def similar(project: Project, stage: str, task: str) -> list[GitRecord]:
     return [
         record
         for record in project.records()
-        if record.status == FINISHED and record.reaches(stage) and project.contract.task_of(record.params) == task
+        if record.status == FINISHED and record.reaches(stage) and record.content.brief.task == task
     ]
 
 
@@ -149,18 +149,17 @@ def apart(contract: Contract, theirs: dict[str, Any], ours: list[dict[str, Any]]
 
 def measured_metrics(project: Project, alike: list[GitRecord], stage: str) -> set[str]:
     """The metrics that runs of HEAD's code have measured."""
-    head = project.commit(str(project.head))
-    return {
-        name
-        for record in alike
-        if record.content.code(record.params, stage) == head.code(record.params, stage)
-        for name in nested_keys.flat(record.metrics)
-    }
+    head, known = project.commit(str(project.head)), set[str]()
+    for record in alike:
+        more = known.union(record.content.measured.names)
+        if more != known and record.code_of(stage) == head.code(record.content.params_on(head.rev), stage):
+            known = more
+    return known
 
 
 def seconds(alike: list[GitRecord]) -> float | None:
     """What a run took in the middle of those that have finished, all stages together; None where none has."""
-    times = [sum(record.seconds.values()) for record in alike if record.seconds]
+    times = [sum(took.values()) for record in alike if (took := record.content.measured.seconds)]
     return statistics.median(times) if times else None
 
 

@@ -59,11 +59,20 @@ class Execution:
         self.retried: set[str] = set()
         self.began = time.time()
         self.checked = 0.0
+        self.changed = True  # since the look before
+        self.known: list[Replicate] = []  # how the runs stood when something had changed last
 
     def standings(self) -> list[Replicate]:
         """How all its runs stand now."""
         self.project.refresh()
-        return standings(self.project, self.runs, self.head, self.names)
+        return self._look()
+
+    def _look(self) -> list[Replicate]:
+        """The same, worked out where something has changed."""
+        self.changed = self.project.look()
+        if self.changed:
+            self.known = standings(self.project, self.runs, self.head, self.names)
+        return self.known
 
     def add(self, runs: list[Run]) -> list[Replicate]:
         """Carry out more runs, wave by wave. Returns how all runs stand. Raises UserError and Stopped."""
@@ -91,7 +100,7 @@ class Execution:
     def _watch(self, batch: set[str]) -> None:
         """Wait until the runs named in `batch` have finished or failed for good."""
         while True:
-            replicates = self.standings()
+            replicates = self._look()
             self.watcher(replicates)
             own = [replicate for replicate in replicates if replicate.run and replicate.run.name in batch]
             lost = [replicate for replicate in own if self._is_to_retry(replicate)]
@@ -105,7 +114,7 @@ class Execution:
             mark = stop_mark(self.project.root)
             if mark.exists() and mark.stat().st_mtime > self.began:
                 raise Stopped
-            if any(replicate.status == QUEUED for replicate in active):
+            if self.changed and any(replicate.status == QUEUED for replicate in active):
                 self.backend.start(min(self.jobs, len(active)) if self.jobs else None)
             if time.monotonic() - self.checked > CHECK:
                 self._repair()

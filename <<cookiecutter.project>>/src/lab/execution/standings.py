@@ -12,6 +12,7 @@ from lab.design.expansion import is_bayesian
 from lab.errors import UserError
 from lab.nested_keys import get
 from lab.records import studies
+from lab.records.project import answer
 from lab.records.studies import pipeline_files
 from lab.study import FAILED, RUNNING, Replicate
 
@@ -67,18 +68,19 @@ def outdated_runs(study: Study) -> set[tuple[str, int]]:
 
     Only where the config is another is the design planned anew: elsewhere its runs' own settings are those of the plan.
     """
-    project, git = study.project, study.project.git
-    if study.commit == project.head:
+    project, git, head = study.project, study.project.git, study.project.head
+    if head is None or study.commit == head:
         return set()
     over = [replicate for replicate in study.replicates if replicate.record and not replicate.active]
-    if any(git.object_id(study.commit, path) != git.object_id(project.head, path) for path in pipeline_files(project)):
-        settings = _planned(study)
-    else:
-        settings = {(each.arm, each.seed): each.record.params for each in over}
+    is_planned = any(git.object_id(study.commit, path) != git.object_id(head, path) for path in pipeline_files(project))
+    planned = _planned(study) if is_planned else {}
 
     def is_answered(replicate: Replicate) -> bool:
-        params = settings.get((replicate.arm, replicate.seed))
-        return params is not None and project.answer(params, study.stage) is not None
+        record, params = replicate.record, planned.get((replicate.arm, replicate.seed))
+        if params is not None:
+            return project.answer(params, study.stage, head) is not None
+        settings = record.content.params_on(head)
+        return not is_planned and answer(project, project.by_key(), record.key, settings, study.stage, head) is not None
 
     return {(replicate.arm, replicate.seed) for replicate in over if not is_answered(replicate)}
 

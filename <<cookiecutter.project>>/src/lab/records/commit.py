@@ -5,22 +5,55 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from lab import yaml12
 from lab.design.pipeline import Pipeline
-from lab.nested_keys import get
+from lab.design.plan import MEMBERSHIP, run_key
+from lab.errors import UserError
+from lab.nested_keys import exists, flat, get, nested
 
 if TYPE_CHECKING:
     from lab.records.project import Project
 
 LOCK, PARAMS, PIPELINE = "dvc.lock", "params.yaml", "dvc.yaml"
+Outcome = list[str | None]
+
+
+class Brief(NamedTuple):
+    """What lists of runs ask of a commit.
+
+    Attributes:
+        key: what makes its config the same as another's: `design.plan.run_key`.
+        experiment: the block of its params that says what it belongs to.
+        task, seed: as the contract finds them.
+        data: the version of its raw data.
+        stages: those whose outputs belong to its params.
+        code: by stage what a run up to it is made by, for the stages that answer a question and that dvc.yaml has.
+        settings: those of its params that tell data and code, on any commit with the same dvc.yaml; by dotted keys.
+    """
+
+    key: str
+    experiment: dict[str, Any]
+    task: str
+    seed: Any
+    data: str | None
+    stages: list[str]
+    code: dict[str, str]
+    settings: dict[str, Any]
+
+
+class Measured(NamedTuple):
+    """What lists of runs ask of what a run has measured: the metrics' names, and each stage's seconds."""
+
+    names: list[str]
+    seconds: dict[str, float]
 
 
 class Commit:
@@ -28,15 +61,80 @@ class Commit:
 
     def __init__(self, project: Project, rev: str):
         self.project, self.git, self.contract, self.rev = project, project.git, project.contract, rev
+        self._codes: dict[tuple[str | tuple[str, ...], ...], str] = {}
 
     def text(self, path: str) -> str:
         """The content of a text file, empty where it is absent."""
         return self.git.text(self.rev, path)
 
+    def _kept(self, part: str, work_out: Callable[[], Any]) -> Any:
+        """What is kept on disk of this commit, or is worked out. Of one that this clone lacks nothing is kept."""
+        known = self.project.kept.get(part, self.rev)
+        if known is None:
+            known = work_out()
+            if self.rev in self.git:
+                self.project.kept.put(part, self.rev, known)
+        return known
+
+    @cached_property
+    def brief(self) -> Brief:
+        """What lists of runs ask, kept on disk. It is worked out aside: of a thousand commits the rest is not held."""
+        aside = Commit(self.project, self.rev)
+        return Brief(*self._kept("brief", lambda: list(aside.summed_up())))
+
+    def summed_up(self) -> Brief:
+        """The same, read from git."""
+        params, contract = self.params, self.contract
+        block, seed = params.get(MEMBERSHIP), contract.seed_of(params)
+        code = {}
+        for stage in sorted(set(contract.types.values())):
+            with suppress(UserError):  # a dvc.yaml that lab can't work with, or that has no such stage
+                code[stage] = self.code(params, stage)
+        return Brief(
+            run_key(params),
+            block if isinstance(block, dict) else {},
+            contract.task_of(params),
+            seed,
+            self.data(params),
+            list(self.stages),
+            code,
+            self._settings_of_code(),
+        )
+
+    def _settings_of_code(self) -> dict[str, Any]:
+        keys = self.contract.model_keys
+        named = {key for key in (self.contract.raw_data, keys.one, keys.several) if key}
+        with suppress(UserError):
+            named |= set(self.pipeline.keys_in_text)
+        outer = {key for key in named if not any(key.startswith(f"{other}.") for other in named)}
+        return {key: get(self.params, key) for key in sorted(outer) if exists(self.params, key)}
+
+    def params_on(self, rev: str) -> dict[str, Any]:
+        """As much of its params as another commit's `code` and `data` look at."""
+        if self.git.object_id(rev, PIPELINE) == self.git.object_id(self.rev, PIPELINE):
+            return nested(self.brief.settings)
+        return self.params
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What tells two results apart without reading them: the ids of params.yaml and of the metrics files.
+
+        Where git has none of these, DVC keeps them, and dvc.lock has their hashes.
+        """
+        return self._kept("outcome", self._outcome)
+
+    def _outcome(self) -> Outcome:
+        try:
+            files = self.pipeline.declared_metrics(self.contract)
+        except UserError:  # a commit from before there was a pipeline, or with one that lab can't read
+            return [None]
+        ids = [self.git.object_id(self.rev, path) for path in files]
+        return [self.git.object_id(self.rev, PARAMS), *(ids if any(ids) else [self.git.object_id(self.rev, LOCK)])]
+
     @cached_property
     def params(self) -> dict[str, Any]:
         """params.yaml."""
-        return yaml12.mapping(self.text(PARAMS))
+        return self._kept("params", lambda: yaml12.mapping(self.text(PARAMS)))
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -48,14 +146,17 @@ class Commit:
 
         They are those of dvc.yaml, so that DVC and lab mean the same by it. The raw data is `data`'s part.
         """
-        parts = []
-        raw = self._raw_data(params)
-        for name in self.pipeline.chain(stage):
-            deps = [dep for dep in self.pipeline.deps(name, params) if dep != raw]
-            ids = {dep: self.version(dep) for dep in deps if not self.pipeline.maker(dep, params)}
-            parts.append([name, self.pipeline.definition(name, params), ids])
-        parts.append([self.version(name) for name in self.contract.models_named(params)])  # of those that are files
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        raw, models = self._raw_data(params), self.contract.models_named(params)
+        key = (stage, self.pipeline.settings_in_text(params), raw, *models)
+        if key not in self._codes:
+            parts: list[Any] = [
+                [name, definition, {dep: self.version(dep) for dep in deps if dep != raw}]
+                for name, definition, deps in self.pipeline.sources(stage, params)
+            ]
+            parts.append([self.version(name) for name in models])  # of those that are files
+            text = json.dumps(parts, sort_keys=True, default=str)
+            self._codes[key] = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return self._codes[key]
 
     def data(self, params: dict[str, Any]) -> str | None:
         """The version of the raw data that `params` name: the git id of the path, or of its .dvc file.
@@ -73,11 +174,7 @@ class Commit:
 
     def version(self, source: str) -> str | None:
         """The git id of a path, or of the .dvc file that stands for it or for a folder above it; None without one."""
-        path = PurePosixPath(source)
-        if path.is_absolute() or ".." in path.parts:
-            return None
-        candidates = [path, *(part.with_name(f"{part.name}.dvc") for part in (path, *path.parents) if part.name)]
-        ids = (self.git.object_id(self.rev, str(part)) for part in candidates)
+        ids = (self.git.object_id(self.rev, place) for place in _places(source))
         return next((entry for entry in ids if entry), None)
 
     @cached_property
@@ -138,6 +235,25 @@ class Commit:
             name: self._parsed(path) for path, name in self.pipeline.metrics_files(self.contract, self.params).items()
         }
         return {name: content for name, content in contents.items() if isinstance(content, dict)}
+
+    @cached_property
+    def measured(self) -> Measured:
+        """What lists of runs ask, kept on disk where git has all of it: DVC's cache may get it, or lose it."""
+        known = self.project.kept.get("measured", self.rev)
+        if known is not None:
+            names = self.project.cache.setdefault(("names", *known[0]), known[0])  # thousands have the same
+            return Measured(names, known[1])
+        aside = Commit(self.project, self.rev)
+        seconds = {stage: float(note["seconds"]) for stage, note in aside.effective.items()}
+        found = Measured(list(flat(aside.metrics)), seconds)
+        files = [
+            *self.pipeline.metrics_files(self.contract, aside.params),
+            *map(self.contract.effective_path, aside.stages),
+        ]
+        wanted = [path for path in files if path and path in aside.outputs]
+        if all(self.git.object_id(self.rev, path) for path in wanted):
+            self.project.kept.put("measured", self.rev, list(found))
+        return found
 
     @cached_property
     def metrics_elsewhere(self) -> list[str]:
@@ -219,3 +335,12 @@ class Commit:
                 below = PurePosixPath(path).relative_to(place).as_posix()
                 return self.outputs[str(place)], "" if below == "." else below
         return None, ""
+
+
+@lru_cache(maxsize=10_000)
+def _places(source: str) -> list[str]:
+    """Where git may have a path: as it is, or by the .dvc file that stands for it or for a folder above it."""
+    path = PurePosixPath(source)
+    if path.is_absolute() or ".." in path.parts:
+        return []
+    return [source, *(str(part.with_name(f"{part.name}.dvc")) for part in (path, *path.parents) if part.name)]

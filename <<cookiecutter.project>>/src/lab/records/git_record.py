@@ -16,7 +16,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lab import secrets
-from lab.design.plan import MEMBERSHIP, run_key
 from lab.nested_keys import get
 from lab.study import FAILED, FINISHED, RUNNING, Point
 
@@ -57,13 +56,12 @@ class GitRecord:
     @property
     def experiment(self) -> dict[str, Any]:
         """What the run belongs to: design, arm, levels, seed, … Empty for a run that no design asked for."""
-        block = self.params.get(MEMBERSHIP)
-        return block if isinstance(block, dict) else {}
+        return self.content.brief.experiment
 
-    @cached_property
+    @property
     def key(self) -> str:
         """What makes its config the same as another's: `design.plan.run_key`."""
-        return run_key(self.params)
+        return self.content.brief.key
 
     @property
     def stage(self) -> str:
@@ -74,12 +72,17 @@ class GitRecord:
     @property
     def code(self) -> str:
         """The code that made it, as a hash."""
-        return self.content.code(self.params, self.stage)
+        return self.code_of(self.stage)
+
+    def code_of(self, stage: str) -> str:
+        """What made it up to a stage, as a hash. Raises UserError where its dvc.yaml has none."""
+        known = self.content.brief.code.get(stage)
+        return self.content.code(self.params, stage) if known is None else known
 
     @property
     def data(self) -> str | None:
         """The data it saw; None where git does not know."""
-        return self.content.data(self.params)
+        return self.content.brief.data
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
@@ -117,7 +120,7 @@ class GitRecord:
     def reaches(self, stage: str) -> bool:
         """Whether it ran up to a stage, or is meant to."""
         if self.status == FINISHED:
-            return stage in self.content.stages
+            return stage in self.content.brief.stages
         return self.project.contract.types.get(self.experiment.get("type", ""), stage) == stage
 
     # Times
@@ -199,6 +202,11 @@ class GitRecord:
         if started is None or self.pending is None or started.timestamp() < self.pending.taken:
             return None, []  # of an earlier attempt
         return started, rows[1:]
+
+    def forget_logs(self) -> None:
+        """Read what it writes anew when it is asked for the next time."""
+        for name in ("_epoch_log", "_log"):
+            vars(self).pop(name, None)
 
     # Failures
 

@@ -7,7 +7,10 @@ from typing import Protocol
 
 
 class Pending(Protocol):
-    """A run that is queued, running, or over without results. Times are in seconds since the epoch."""
+    """A run that is queued, running, or over without results. Times are in seconds since the epoch.
+
+    As long as nothing of it has changed, it equals what it was.
+    """
 
     @property
     def name(self) -> str: ...

@@ -7,22 +7,24 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lab import contract
 from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
 from lab.design.plan import run_key
-from lab.errors import UserError
 from lab.git import NoRepository, Repository
-from lab.records.commit import LOCK, PARAMS, Commit
+from lab.records import looks
+from lab.records.commit import Commit, Outcome
 from lab.records.git_record import GitRecord
+from lab.records.kept import Kept
 from lab.records.pending import Pending
 from lab.store import Store
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING
-
-Outcome = tuple[str | None, ...]
 
 
 class Project:
@@ -51,7 +53,9 @@ class Project:
         self._pipelines: dict[str | None, Pipeline] = {}
         self._results: dict[str, list[tuple[str, Outcome]]] = {}
         self._records: list[GitRecord] | None = None
-        self._by_key: dict[str, list[GitRecord]] | None = None
+        self._unfinished: list[GitRecord] = []  # among them
+        self._seen: Any = None  # by the last look
+        self._groups: dict[str, dict[str, list[GitRecord]]] = {}
         self.cache: dict[Any, Any] = {}
         """What others have worked out of commits, which never change, by keys of their own."""
 
@@ -64,6 +68,16 @@ class Project:
     def git(self) -> Repository:
         """The git repository."""
         return Repository(self.root)
+
+    @cached_property
+    def kept(self) -> Kept:
+        """What was worked out of commits before."""
+        folder = self.root / ".dvc" / "tmp" / "lab" / "kept"
+        return Kept(folder, str(self.git.prefix), self.contract.model_dump_json(), yaml.__version__)
+
+    def remember(self, key: str, work_out: Callable[[], Any]) -> Any:
+        """What Optuna asked for before (`design.bayesian.replay`), or asks for now."""
+        return self.kept.find("asked", f"{version('optuna')} {key}", work_out)
 
     @cached_property
     def store(self) -> Store:
@@ -114,53 +128,83 @@ class Project:
                 self.pending()
             )  # first: what leaves the queue in this moment is an experiment when we look for those
             finished = [GitRecord(self, e.name, e.commit, e.baseline, FINISHED) for e in self.git.experiments()]
-            self._records = [*self._history(finished), *finished, *self._unfinished(pending, finished)]
+            self._unfinished = self._not_finished(pending, finished)
+            self._records = [*self._history(finished), *finished, *self._unfinished]
         return self._records
 
     def refresh(self) -> None:
         """Look at the project anew: runs have begun or ended, or HEAD has moved. What commits say is kept."""
-        self._records = self._by_key = None
+        self._records = self._seen = None
+        self._groups.clear()
+        self.save()
+
+    def look(self) -> bool:
+        """`refresh` where something has changed since the last look; where not, the logs of what runs are read anew.
+
+        Returns whether something has. It reads no object of git's, and costs the same with a thousand records.
+        """
+        state = (looks.state(self.git), self.pending())
+        if state != self._seen:
+            self.refresh()
+            self._seen = state
+            return True
+        for record in self._unfinished:
+            record.forget_logs()
+        return False
+
+    def save(self) -> None:
+        """Keep on disk what was worked out of commits, for other processes."""
+        if "kept" in vars(self):
+            self.kept.save()
 
     def by_key(self) -> Mapping[str, list[GitRecord]]:
         """The records by what makes their params the same."""
-        if self._by_key is None:
-            self._by_key = grouped(self.records())
-        return self._by_key
+        return self._grouped("key", lambda: grouped(self.records()))
+
+    def finished_by_key(self) -> Mapping[str, list[GitRecord]]:
+        """The same of those that have finished."""
+        finished = (record for record in self.records() if record.status == FINISHED)
+        return self._grouped("finished", lambda: grouped(finished))
+
+    def by_design(self) -> Mapping[str, list[GitRecord]]:
+        """The records by the name of the design that they belong to, in the order of the first ones."""
+
+        def group() -> dict[str, list[GitRecord]]:
+            groups: dict[str, list[GitRecord]] = defaultdict(list)
+            for record in self.records():
+                if isinstance(name := record.experiment.get("design"), str):
+                    groups[name].append(record)
+            return dict(groups)
+
+        return self._grouped("design", group)
+
+    def _grouped(self, by: str, group: Callable[[], dict[str, list[GitRecord]]]) -> dict[str, list[GitRecord]]:
+        if by not in self._groups:
+            self._groups[by] = group()
+        return self._groups[by]
 
     def _history(self, finished: Iterable[GitRecord]) -> list[GitRecord]:
         """The results in HEAD's history, without those that an experiment brought."""
         head = self.head
         if head is None:
             return []
-        seen = {self._outcome(record.commit) for record in finished}
         commits = self._results_in_history(head)
-        return [GitRecord(self, rev[:7], rev, rev, FINISHED) for rev, outcome in commits if outcome not in seen]
+        seen = {tuple(record.content.outcome) for record in finished} if commits else ()
+        return [GitRecord(self, rev[:7], rev, rev, FINISHED) for rev, outcome in commits if tuple(outcome) not in seen]
 
     def _results_in_history(self, head: str) -> list[tuple[str, Outcome]]:
         """The commits up to `head` that brought new metrics, the oldest first, with their outcomes."""
         if head not in self._results:
             results = []
             for rev in self.git.history(head):
-                outcome, parents = self._outcome(rev), self.git.parents(rev)
-                before = self._outcome(parents[0]) if parents else ()
+                outcome, parents = self.commit(rev).outcome, self.git.parents(rev)
+                before = self.commit(parents[0]).outcome if parents else []
                 if any(outcome[1:]) and outcome[1:] != before[1:]:
                     results.append((rev, outcome))
             self._results[head] = results[::-1]
         return self._results[head]
 
-    def _outcome(self, rev: str) -> Outcome:
-        """What tells two results apart without reading them: the ids of params.yaml and of the metrics files.
-
-        Where git has none of these, DVC keeps them, and dvc.lock has their hashes.
-        """
-        try:
-            files = self.commit(rev).pipeline.declared_metrics(self.contract)
-        except UserError:  # a commit from before there was a pipeline, or with one that lab can't read
-            return (None,)
-        ids = [self.git.object_id(rev, path) for path in files]
-        return (self.git.object_id(rev, PARAMS), *(ids if any(ids) else [self.git.object_id(rev, LOCK)]))
-
-    def _unfinished(self, pending: Iterable[Pending], finished: Iterable[GitRecord]) -> list[GitRecord]:
+    def _not_finished(self, pending: Iterable[Pending], finished: Iterable[GitRecord]) -> list[GitRecord]:
         """What the backend has and has not become an experiment."""
         names = {(record.baseline, record.name) for record in finished}
         return [
@@ -175,7 +219,20 @@ class Project:
         It has the same config, code and data. A finished one answers best, then one that is running, queued or failed;
         of two that are alike, the later. Data that git does not know is only taken for the same on the same commit.
         """
-        return answer(self, self.by_key(), params, stage, head)
+        return answer(self, self.by_key(), run_key(params), params, stage, head)
+
+    def on_code_of(self, rev: str, stage: str) -> list[GitRecord]:
+        """The finished records up to a stage that the code of a commit would make again."""
+
+        def group() -> dict[str, list[GitRecord]]:
+            commit = self.commit(rev)
+            finished = (record for record in self.records() if record.status == FINISHED and record.reaches(stage))
+            alike = [
+                each for each in finished if each.code_of(stage) == commit.code(each.content.params_on(rev), stage)
+            ]
+            return {"": alike}
+
+        return self._grouped(f"code {rev} {stage}", group)[""]
 
 
 def grouped(records: Iterable[GitRecord]) -> dict[str, list[GitRecord]]:
@@ -187,11 +244,19 @@ def grouped(records: Iterable[GitRecord]) -> dict[str, list[GitRecord]]:
 
 
 def answer(
-    project: Project, groups: Mapping[str, list[GitRecord]], params: dict[str, Any], stage: str, head: str | None = None
+    project: Project,
+    groups: Mapping[str, list[GitRecord]],
+    key: str,
+    params: dict[str, Any],
+    stage: str,
+    head: str | None = None,
 ) -> GitRecord | None:
-    """As `Project.answer`, of some of the records alone."""
-    same = groups.get(run_key(params), [])
-    rev = head or project.head
+    """As `Project.answer`, of some of the records alone.
+
+    `key` is that of the run's params; of the params themselves as much is enough as tells code and data.
+    """
+    same = groups.get(key, [])
+    rev = head or (project.head if same else None)
     if not same or rev is None:
         return None
     commit = project.commit(rev)
@@ -202,7 +267,7 @@ def answer(
         if record.reaches(stage)
         and record.data == data
         and (data is not None or record.baseline == rev)
-        and record.content.code(params, stage) == code
+        and record.code_of(stage) == code
     ]
     order = (FAILED, QUEUED, RUNNING, FINISHED)
     return max(alike, key=lambda record: (order.index(record.status), alike.index(record)), default=None)

@@ -21,13 +21,15 @@ from lab.design.bayesian import replay
 from lab.design.compose import config_folder
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, SweepDesign, digest
+from lab.design.plan import run_key
 from lab.errors import UserError, nearest
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
-from lab.records.project import answer, grouped
+from lab.records.project import answer
 from lab.study import FINISHED, ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
+    from lab.design.model_refs import Resolve
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
 
@@ -102,22 +104,17 @@ def answered(project: Project) -> list[Study]:
 
 def _designs_that_ran(project: Project) -> list[str]:
     """The names of the designs that records belong to, in their order."""
-    names = (record.experiment.get("design") for record in project.records())
-    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+    return list(project.by_design())
 
 
 def _enough(project: Project, design: Design) -> bool:
     """Whether as many runs are there as a design has, of its task, code and seeds: to plan it takes a while."""
     contract = project.contract
-    stage = contract.types[design.type]
     alike = [
         record
-        for record in project.records()
-        if record.status == FINISHED
-        and (not contract.seeds or contract.seed_of(record.params) in design.seeds)
-        and (design.task is None or contract.task_of(record.params) == design.task)
-        and record.reaches(stage)
-        and record.content.code(record.params, stage) == project.commit(str(project.head)).code(record.params, stage)
+        for record in project.on_code_of(str(project.head), contract.types[design.type])
+        if (not contract.seeds or record.content.brief.seed in design.seeds)
+        and (design.task is None or record.content.brief.task == design.task)
     ]
     return len(alike) >= len(design.seeds) * (1 if is_bayesian(design) else len(arms(design)))
 
@@ -127,7 +124,7 @@ def _study(project: Project, name: str) -> Study | None:
     head, git = project.head, project.git
     if head is None:
         return None
-    own = [record for record in project.records() if record.experiment.get("design") == name]
+    own = project.by_design().get(name, [])
     commit = _baseline(project, head, own)
     file = _file(project, head, name) or _file(project, commit, name)
     if file is None:
@@ -137,9 +134,10 @@ def _study(project: Project, name: str) -> Study | None:
     if contract is not project.contract_at(head):  # what is claimed, too, is by the contract of that time
         with suppress(UserError):
             design = design_file.parse_text(text, path, contract)
+    asked = digest(design)
     own = [record for record in own if record.baseline == commit]
     replicates = [
-        replace(each, stated=_stated(project, design, each.record)) if each.record else each
+        replace(each, stated=False) if each.record and not _stated(project, design.name, asked, each.record) else each
         for each in _replicates(project, commit, text, design, contract, own)
     ]
     if replicates and all(each.reused for each in replicates):  # HEAD goes on, and what has answered stays where it was
@@ -149,15 +147,15 @@ def _study(project: Project, name: str) -> Study | None:
     return Study(design, contract, commit, path, text, replicates, baseline, project)
 
 
-def _stated(project: Project, design: Design, record: GitRecord) -> bool:
-    """Whether the commit that a run started from has the design as it reads now: its own runs carry its digest."""
-    if record.experiment.get("design") == design.name:
-        return record.experiment.get("digest") in (None, digest(design))
+def _stated(project: Project, name: str, asked: str, record: GitRecord) -> bool:
+    """Whether the commit that a run started from has a design as it reads now: its own runs carry its digest."""
+    if record.experiment.get("design") == name:
+        return record.experiment.get("digest") in (None, asked)
     start = record.baseline
     if record.commit == record.baseline:  # of git's history: its own commit has brought it
         start = next(iter(project.git.parents(start)), start)
-    file = _file(project, start, design.name)
-    return file is not None and digest(file[2]) == digest(design)
+    file = _file(project, start, name)
+    return file is not None and digest(file[2]) == asked
 
 
 def _baseline(project: Project, head: str, own: Sequence[GitRecord]) -> str:
@@ -239,19 +237,19 @@ def _replicates(
         undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    return of(replay(design, contract, results))
+    return of(replay(design, contract, results, project.remember))
 
 
 def _others(
     project: Project, commit: str, name: str, text: str, trials: list[Levels]
 ) -> Callable[[Replicate], dict[str, Any]]:
     """A function that finds the record of another design that is the same run as a replicate's."""
-    finished = grouped([record for record in project.records() if record.status == FINISHED])
+    finished = project.finished_by_key()
     runs = _planned(project, commit, name, text, trials) if finished else {}
 
     def find(replicate: Replicate) -> dict[str, Any]:
         params, stage = runs.get((replicate.arm, replicate.seed), ({}, ""))
-        record = answer(project, finished, params, stage, commit) if params else None
+        record = answer(project, finished, run_key(params), params, stage, commit) if params else None
         return {"record": record, "reused": record is not None}
 
     return find
@@ -275,17 +273,45 @@ def _planned(
 ) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
     """The params and the stage of each run that a design has as planned at the commit; empty where it can't be."""
     files = pipeline_files(project)
-    ids = tuple(project.git.object_id(commit, path) for path in files)
-    key = ("planned", ids, name, text, json.dumps(trials))
+    ids = [project.git.object_id(commit, path) for path in files]
+    key = json.dumps(["planned", ids, name, text, trials])
     if key not in project.cache:
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            project.git.extract(commit, files, place)
-            file = place / f"{name}.yaml"
-            file.write_text(text, encoding="utf-8")
-            try:
-                runs = planner(project, file, place).plan(trials).runs
-            except UserError:  # such as a model that it names and that nobody has any more
-                runs = []
-        project.cache[key] = {(run.arm, run.seed): (run.params, run.target) for run in runs}
+        resolve, known = resolver(project, partial(read, project)), project.kept.get("planned", key)
+        if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
+            known = _plan(project, commit, name, text, trials, resolve)
+            project.kept.put("planned", key, known)
+        project.cache[key] = {(arm, seed): (params, stage) for arm, seed, params, stage in known["runs"]}
     return project.cache[key]
+
+
+def _plan(
+    project: Project, commit: str, name: str, text: str, trials: list[Levels], resolve: Resolve
+) -> dict[str, Any]:
+    """The arm, seed, params and stage of each run, and which commits were taken for the models that it names."""
+    models: list[tuple[str, int, str | None]] = []
+
+    def noted(model: str, seed: int) -> str:
+        models.append((model, seed, _resolved(resolve, model, seed)))
+        return resolve(model, seed)
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        project.git.extract(commit, pipeline_files(project), place)
+        file = place / f"{name}.yaml"
+        file.write_text(text, encoding="utf-8")
+        try:
+            runs = Planner(project, file, noted, place).plan(trials).runs
+        except UserError:  # such as a model that it names and that nobody has any more
+            runs = []
+    return {
+        "runs": [[run.arm, run.seed, run.params, run.target] for run in runs],
+        "models": [list(model) for model in models],
+    }
+
+
+def _resolved(resolve: Resolve, model: str, seed: int) -> str | None:
+    """The commit that a model's name stands for now; None where it stands for none."""
+    try:
+        return resolve(model, seed)
+    except UserError:
+        return None

@@ -7,6 +7,7 @@ not at all, and never over what somebody else has pushed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,11 @@ from lab.records import report_files
 from lab.review.branch import PREFIX, REMOTE, Branch
 from lab.review.runs import superseded
 
+PUSHED = "refs/lab/push"  # for as long as a push lasts
+
 if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
     from lab.git import Repository
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
@@ -67,15 +72,30 @@ def push_data(project: Project, records: Iterable[GitRecord], branch: str, appli
 def push_refs(project: Project, wanted: Mapping[str, str]) -> None:
     """Push commits to these refs, all of them or none, and see that they are there. Raises UserError."""
     git = project.git
-    pushed = git.call("push", "--quiet", "--atomic", REMOTE, *(f"{commit}:{ref}" for ref, commit in wanted.items()))
-    lines = git.call("ls-remote", REMOTE, *wanted).stdout.splitlines()
-    there = {ref: commit for commit, ref in (line.split("\t") for line in lines)}
+    pushed = pushed_together(git, wanted)
+    lines = git.call("ls-remote", REMOTE, "refs/exps/*", *(ref for ref in wanted if not EXPERIMENT.fullmatch(ref)))
+    there = {ref: commit for commit, ref in (line.split("\t") for line in lines.stdout.splitlines())}
     others = [ref for ref, commit in wanted.items() if there.get(ref) != commit]
     if pushed.returncode or others:
         raise UserError(
             "git push failed, with the data pushed and no ref changed."
             f"{beaten(git, others, there)}\n{pushed.stderr.strip()}"
         )
+
+
+def pushed_together(git: Repository, wanted: Mapping[str, str]) -> CompletedProcess[str]:
+    """What git says of pushing commits to these refs, all of them or none.
+
+    They get refs of their own here for as long, and git one pattern for all: a command line is too short for the names
+    of thousands, and `git push` takes none by standard input.
+    """
+    folder = f"{PUSHED}/{os.getpid()}"
+    made = {f"{folder}/{ref.removeprefix('refs/')}": commit for ref, commit in wanted.items()}
+    try:
+        git.run("update-ref", "--stdin", stdin="".join(f"update {ref} {made[ref]}\n" for ref in made))
+        return git.call("push", "--quiet", "--atomic", REMOTE, f"{folder}/*:refs/*")
+    finally:
+        git.call("update-ref", "--stdin", stdin="".join(f"delete {ref}\n" for ref in made))
 
 
 def beaten(git: Repository, refs: Iterable[str], there: Mapping[str, str]) -> str:

@@ -6,14 +6,16 @@ It only reads the project. A pass may be killed at any moment and be repeated as
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
-from lab.records import studies
+from lab.records import looks, studies
+from lab.study import RUNNING
 from lab.tracking import settings, surroundings
 from lab.tracking.projection.design import Projection, project
 from lab.tracking.sink import Report, Sink, Trouble, create
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from lab.tracking.pages import Pages
 
 POLL = 5.0  # seconds between two looks
+WHOLE = 60.0  # seconds after which a pass looks at everything: at what only a server knows, and DVC's cache
 PATIENCE = (5.0, 300.0)  # seconds to wait for a server that is down: at first, and at most
 
 
@@ -42,6 +45,8 @@ class Mirror:
         self.settings = settings.read(project.root)
         settings.environment(project.root)
         self.sinks = [create(name, project.root, self.settings) for name in self.settings.backends]
+        self._seen: list[Any] = []  # of the project, before the last pass
+        self._left: list[str] = []  # the sinks' states after it
 
     @property
     def places(self) -> str:
@@ -74,7 +79,25 @@ class Mirror:
             raise Trouble(str(error)) from error
         if troubles:
             raise Trouble("; ".join(troubles))
+        self._left = self._states()
         return report
+
+    def has_news(self) -> bool:
+        """Whether git, the queue, a running experiment's log or a sink's file has changed since the pass before.
+
+        It reads none of them, and is asked before the next pass.
+        """
+        pending = self.project.pending()
+        logs = (
+            self.project.contract.epoch_log_path(run.baseline, run.name) for run in pending if run.status == RUNNING
+        )
+        sizes = [path.stat().st_size for log in logs if log and (path := self.project.root / log).exists()]
+        seen = [self.project.head and looks.state(self.project.git), pending, sizes]
+        has_news, self._seen = seen != self._seen or self._left != self._states(), seen
+        return has_news
+
+    def _states(self) -> list[str]:
+        return [sink.state() for sink in self.sinks]
 
     def _send(self, sink: Sink, designs: list[Projection]) -> Report:
         """Bring one sink up to date. A file that nobody has touched since is not even opened. Raises Trouble."""
@@ -115,11 +138,14 @@ def watch(
     needed: Callable[[], bool] = lambda: True,
 ) -> None:
     """Pass after pass, as long as it is `needed`, and once more. One that is down is named once and tried again."""
-    trouble, pause = "", POLL
+    trouble, pause, whole = "", POLL, -math.inf
     while True:
         is_last = not needed()
         try:
-            report = mirror.once(names)
+            report = Report()
+            if mirror.has_news() or is_last or trouble or time.monotonic() - whole > WHOLE:
+                whole = time.monotonic()
+                report = mirror.once(names)
         except Trouble as error:
             if str(error) != trouble:
                 say(f"{error}; it is tried again, and nothing waits for it")
