@@ -226,7 +226,7 @@ def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: P
     clone = clone_of(shared, tmp_path / "clone")
     told = lab(clone, "review", "--check")
     assert "every number of the report agrees" in told and "metrics against the baseline" in told
-    assert "| metrics/infer.json | f1_macro | - | 0.5 |" in told, told
+    assert "| metrics/infer.json | f1_macro |  | 0.5 |" in told, told
     assert "classes.cat" not in told, "a pull request's comment is for the main numbers"
     tables = [frame.rows(read(each.project(), "small")) for each in (clone, Trivial(shared / "project"))]
     finished = [[row for row in table if row["status"] == "finished"] for table in tables]
@@ -551,7 +551,7 @@ def test_two_who_ran_the_same_on_one_commit(shared: Path, tmp_path: Path) -> Non
     )
 
 
-def test_a_damaged_file_is_pushed_to_nobody(shared: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_pushed_to_nobody(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nor promoted, nor judged by; it is named, with where a sound one is. From a remote it is not taken."""
     project = trivial.copied(Trivial(shared / "project"), tmp_path / "project")
     run = next(each for each in project.records().values() if each.experiment.get("arm") == "0.5")
@@ -573,6 +573,8 @@ def test_a_damaged_file_is_pushed_to_nobody(shared: Path, tmp_path: Path) -> Non
     there.chmod(0o444)  # DVC takes it for sound
     assert "No sound one is on a remote" in lab(project, "promote", "small", code=2)
     model.unlink()
+    project.project().store.fetch([md5])
+    assert not model.exists() and f"{md5} came damaged from DVC's remote, and was not taken" in capsys.readouterr().err
     told = lab(project, "promote", "small", code=2)
     assert "is damaged in DVC's cache" in told and not (project.root / "models" / "champion").exists()
     there.chmod(0o644)

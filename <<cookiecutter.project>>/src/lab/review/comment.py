@@ -101,7 +101,7 @@ def tables(study: Study, target: str) -> dict[str, list[tuple[str, str, Any, Any
     }
     return {
         kind: [
-            (*place, each[before.rev].get(place, "-"), each[after.rev].get(place, "-"))
+            (*place, each[before.rev].get(place, ""), each[after.rev].get(place, ""))
             for place in sorted(each[before.rev].keys() | each[after.rev].keys())
             if each[before.rev].get(place) != each[after.rev].get(place)
         ]
