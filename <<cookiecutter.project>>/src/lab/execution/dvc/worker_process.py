@@ -246,8 +246,9 @@ def read_request(root: Path, task: Task) -> tuple[str, ...]:
         return ()
     asked = pickle.loads(packed)  # DVC's own, and from the user's repository
     named = asked["kwargs"]
-    targets = named.get("targets") or (asked["args"][0] if asked["args"] else ())
-    others = {name: value for name, value in named.items() if name not in ("targets", "run_env") and value}
+    targets = named.get("targets") or (asked["args"][0] if asked["args"] else None) or ()
+    usual = {"targets": targets, "run_env": named.get("run_env"), "on_error": "fail"}
+    others = {name: value for name, value in named.items() if value and value != usual.get(name)}
     if others:
         raise carry_out.Unsupported(f"asked for with {', '.join(sorted(others))}")
     return (targets,) if isinstance(targets, str) else tuple(targets)
