@@ -48,8 +48,9 @@ def state():
     return commit()
 
 
-with contextlib.suppress(OSError):
-    os.removedirs(".github/workflows")  # empty where the CI is another
+for folder in (".github/workflows", ".gitlab"):  # empty where the CI is another
+    with contextlib.suppress(OSError):
+        os.removedirs(folder)
 # Of a template whose code was imported, linted or tested where it lies.
 for folder in (*glob.glob("**/__pycache__", recursive=True), *glob.glob("**/.*_cache", recursive=True)):
     shutil.rmtree(folder)

@@ -16,7 +16,7 @@ import pytest
 import trivial
 from trivial import Trivial
 
-from lab.execution.dvc import workers
+from lab.execution.dvc import own_workers
 
 RUN = """
 import json
@@ -64,15 +64,14 @@ def finished(process: subprocess.Popen[str]) -> list:
 def victims(project: Trivial, kind: str) -> list[psutil.Process]:
     """What there is to kill."""
     if kind == "worker":
-        return workers.alive(project.root)
-    words = {"stage": "stand_in.py", "experiment": "exec-run"}[kind]
-    inside = str(project.root / ".dvc")
-    found = []
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        command = " ".join(process.info["cmdline"] or [])
-        if words in command and (inside in command or (process.info["cwd"] or "").startswith(inside)):
-            found.append(process)
-    return found
+        return [psutil.Process(worker.pid) for worker in own_workers.alive(project.root)]
+    return [process for process in inside(project) if "stand_in.py" in " ".join(process.info["cmdline"] or [])]
+
+
+def inside(project: Trivial) -> list[psutil.Process]:
+    """The processes that work in a checkout."""
+    place = str(project.root / ".dvc")
+    return [each for each in psutil.process_iter(["cmdline", "cwd"]) if (each.info["cwd"] or "").startswith(place)]
 
 
 @pytest.mark.slow
@@ -81,7 +80,7 @@ def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list],
     before, table = undisturbed
     project = Trivial(Path(shutil.copytree(before, tmp_path / "disturbed")) / "project")
     chance = random.Random(number)
-    kinds = ["worker", "lab", "stage", "experiment"]
+    kinds = ["worker", "lab", "stage", "worker"]
     chance.shuffle(kinds)
     process = lab(project)
     for kind in kinds:
@@ -102,13 +101,12 @@ def test_nothing_is_lost_or_doubled(number: int, undisturbed: tuple[Path, list],
     assert all(count <= 1 + len(kinds) for count in Counter(project.calls("train")).values())
     assert project.call("git", "status", "--porcelain").stdout == ""
     assert project.call("git", "symbolic-ref", "--short", "HEAD").stdout == "main\n"
-    exps = project.root / ".dvc" / "tmp" / "exps"
-    trivial.wait_until(lambda: not list(exps.glob("tmp*")), 60)  # no dead run has left its checkout
+    trivial.wait_until(lambda: not own_workers.alive(project.root) and not inside(project), 60)
 
 
 def wait_for_chance(project: Trivial, chance: random.Random, process: subprocess.Popen[str]) -> None:
     """A random moment of the time in which experiments run."""
     started = time.monotonic()
-    while not victims(project, "experiment") and process.poll() is None and time.monotonic() - started < 60:
+    while not victims(project, "stage") and process.poll() is None and time.monotonic() - started < 60:
         time.sleep(0.1)
     time.sleep(chance.uniform(0, 4))

@@ -16,7 +16,7 @@ from trivial import Trivial
 from lab.design import bayesian, blocks, models
 from lab.errors import UserError
 from lab.execution import run
-from lab.execution.dvc import compatibility, queue_tasks, workers
+from lab.execution.dvc import compatibility, own_workers, queue_tasks, workers
 from lab.execution.standings import progress
 
 pytestmark = pytest.mark.slow  # workers take seconds to start
@@ -100,12 +100,12 @@ def change(project: Trivial, module: str) -> None:
 
 def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "60")
-    attempts = set()  # an attempt has a folder of its own; a shell around the stage is not one more
+    attempts = set()
 
     def kill(rows: list) -> None:
         for process in stages(project):
             process.kill()
-            attempts.add(process.info["cwd"])
+            attempts.add(process.pid)
 
     rows = project.execution(1, watcher=kill).add([project.run("run")])
     assert statuses(rows) == {"run": "failed"}
@@ -144,7 +144,7 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
     trivial.wait_until(lambda: bool(project.calls("train")))
     assert run.stop(project.root, project.backend(), now=True) == 1
     assert "Stopped" in lab.communicate(timeout=60)[0]
-    assert workers.alive(project.root) == []
+    assert workers.alive(project.root) == [] and own_workers.alive(project.root) == []
     tasks = queue_tasks.read(project.root)
     assert len(tasks) == 3 and [workers.runner(task) for task in tasks] == [None] * 3
     # Failed and queued, as a rule. A worker may just have taken the next one, or not have noted the end of its own.

@@ -22,7 +22,7 @@ from tracked import dump, export
 from trivial import Trivial
 
 from lab.errors import UserError
-from lab.execution.dvc import workers
+from lab.execution.dvc import own_workers
 from lab.records import studies
 from lab.report import frame, pages
 from lab.tracking import settings
@@ -117,7 +117,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     for name in ("variants", "again"):
         assert found.lab("queue", f"designs/{name}.yaml", "--force").returncode == 0
     run(found, "failing")
-    trivial.wait_until(lambda: not workers.alive(project.root) and not mirrors(project))
+    trivial.wait_until(lambda: not own_workers.alive(project.root) and not mirrors(project))
     project.call("dvc", "queue", "remove", "--success")  # a worker may have been at it when lab run tidied up
     return found
 

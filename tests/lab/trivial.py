@@ -13,22 +13,25 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import contracts
 import pygit2
 import yaml
+from filelock import FileLock
 from omegaconf import OmegaConf
 from pygit2.enums import FileMode
 
 from lab.design.plan import Run, run_key
-from lab.execution.dvc import queue_tasks
+from lab.execution.dvc import compatibility, queue_tasks, worker_compatibility
 from lab.execution.dvc.backend import DvcBackend
 from lab.execution.queueing import enqueue
 from lab.execution.run import Execution
@@ -240,8 +243,28 @@ def make(root: Path) -> Trivial:
     project.call("git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "Test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
         project.call("git", "config", key, value)
+    for path, content in compatible().items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
     project.commit("start")
     return project
+
+
+@cache
+def compatible() -> dict[Path, bytes]:
+    """What is noted of a project once it is known that `lab` fits this version of DVC, which takes seconds to find out.
+
+    Kept for the next session of tests, as long as neither `lab` nor DVC changes.
+    """
+    code = b"".join(path.read_bytes() for path in sorted((LAB / "execution").rglob("*.py")))
+    folder = Path(tempfile.gettempdir()) / f"lab-compatible-{md5(code + version('dvc').encode())}"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+                fits = compatibility.passed(Path(place)) and worker_compatibility.passed(Path(place))
+                assert fits, "lab does not do what DVC does"
+                shutil.copytree(place, folder)
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.json")}
 
 
 def copied(project: Trivial, root: Path) -> Trivial:

@@ -38,7 +38,12 @@ ESSENTIAL = {
     ),
     *("src/lab/__main__.py", "src/vision_lab/__init__.py", "src/lab.py", "src/train.py", "tests/conftest.py"),
 }
-CI = {"github": {".github/workflows/ci.yml"}, "gitlab": {".gitlab-ci.yml"}, "none": set()}
+CI = {
+    "github": {".github/workflows/ci.yml", ".github/workflows/review.yml", ".github/dependabot.yml"},
+    "gitlab": {".gitlab-ci.yml", ".gitlab/review.yml", "renovate.json"},
+    "none": set(),
+}
+PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
 AWKWARD = 'Bücher & "Bilder" <b>\'s\\n </b> {{x}} {% y %} ${z} #1: 视觉 🦊'
 FORBIDDEN_ON_WINDOWS = re.compile(r'[<>:"|?*\\]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
@@ -112,10 +117,45 @@ def test_settings_parse(project, answers):
 
 def test_ci_reviews_with_lab_s_packages_alone(project, answers):
     for name in CI[answers["ci"]]:
-        tests, review = project.read(name).split("\nreview:" if answers["ci"] == "gitlab" else "\n  review:")
-        assert all(f"make {target}\n" in tests for target in ("setup", "lint", "test"))
-        assert "make setup-lab\n" in review and "make setup\n" not in review
-        assert "requirements.txt" in tests and "requirements-lab.txt" in review, "what the kept packages hang on"
+        if name.endswith("ci.yml"):
+            tests = project.read(name)
+            assert all(f"make {target}\n" in tests for target in ("setup", "lint", "test")) and "requirements.txt" in tests
+        if name.endswith("review.yml"):
+            review = project.read(name)
+            assert "make setup-lab\n" in review and "make setup\n" not in review
+
+
+def test_the_review_runs_nothing_of_a_branch(project, answers):
+    """Its job has the default branch's files, no secret, and no name from outside in a command."""
+    for name in (name for name in CI[answers["ci"]] if name.endswith("review.yml")):
+        content = yaml.safe_load(project.read(name))
+        if answers["ci"] == "gitlab":
+            assert {content[job]["variables"]["GIT_STRATEGY"] for job in ("review", "comment")} == {"none"}
+            assert "REVIEW_TOKEN" not in str(content["review"]) and "git" not in str(content["comment"]["script"])
+            assert "BRANCH_NAME" not in str(content["review"]["script"])
+            root = yaml.safe_load(project.read(".gitlab-ci.yml"))
+            assert [(entry["ref"], entry["file"]) for entry in root["include"]] == [("$CI_DEFAULT_BRANCH", f"/{name}")]
+            continue
+        check, comment = content["jobs"]["check"], content["jobs"]["comment"]
+        assert set(content[True]) == {"pull_request_target"} and content["permissions"] == {}
+        assert check["permissions"] == {"contents": "read"}
+        assert "secrets." not in str(check) and "token" not in str(check)
+        assert comment["permissions"] == {"pull-requests": "write"}
+        assert not [step for step in comment["steps"] if "uses" in step], "it has neither repository nor branch"
+        for step in (*check["steps"], *comment["steps"]):
+            assert "${{" not in step.get("run", ""), "what comes from outside comes by the environment"
+        assert check["steps"][0]["with"]["ref"] == "${{ github.event.repository.default_branch }}"
+
+
+def test_ci_names_exact_versions(project, answers):
+    for name in CI[answers["ci"]]:
+        for line in project.read(name).splitlines():
+            if "uses:" in line:
+                assert PINNED.fullmatch(line.partition("uses: ")[2]), line
+            if "image:" in line:
+                assert re.fullmatch(r"\w+(/\w+)?:\d+\.\d+\.\d+", line.partition("image: ")[2]), line
+            if "pip install" in line:
+                assert re.search(r"pip install uv==\d+\.\d+\.\d+$", line), line
 
 
 def test_dvc_remote(project, answers):

@@ -131,6 +131,7 @@ def check_review(project: BakedProject, name: str) -> None:
     (said,) = (clone.path / "docs" / "04-report").glob(f"*_{name}/predictions/*int8*.parquet")
     other = next(path for path in said.parent.iterdir() if path.name != said.name)
     said.write_bytes(other.read_bytes())
+    clone.run("git", "-c", "user.name=Test", "-c", "user.email=test@localhost", "commit", "--all", "-m", "forged")
     forged = clone.run(*lab, "review", "--check", check=False)
     assert forged.returncode == 1 and f"{said.name} is not what" in forged.stderr, forged.stderr
 

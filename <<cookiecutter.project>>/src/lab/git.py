@@ -17,11 +17,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import pygit2
-from pygit2.enums import FileMode, SortMode
+from pygit2.enums import DiffOption, FileMode, SortMode
 
 from lab.errors import UserError
 
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
+KINDS = {0: "gone", int(FileMode.BLOB_EXECUTABLE): "executable", int(FileMode.LINK): "a link"}
+KINDS |= {int(FileMode.COMMIT): "another repository (a submodule)"}
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
 
@@ -191,6 +194,32 @@ class Repository:
         """Who made it, by name."""
         return " ".join(self._commit(commit).author.name.split())
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that both have; None for histories that have nothing in common."""
+        base = self._git.merge_base(one, other)
+        return str(base) if base else None
+
+    def commits_since(self, known: Iterable[str], commit: str) -> list[str]:
+        """The commits up to `commit` that none of the known ones has in its history, the newest first."""
+        walker = self._git.walk(commit, SortMode.TOPOLOGICAL)
+        for other in known:
+            walker.hide(other)
+        return [str(entry.id) for entry in walker]
+
+    def changed(self, one: str, other: str) -> dict[str, int]:
+        """The files that differ between two commits, and the mode of each in the second one: 0 where it has none.
+
+        Of the whole repository: a file outside of the project is `../…`. A renamed one is one that is gone, and a new
+        one.
+        """
+        tree = self._commit(one).tree
+        deltas = tree.diff_to_tree(self._commit(other).tree, flags=DiffOption.INCLUDE_TYPECHANGE).deltas
+        modes = {delta.new_file.raw_path: int(delta.new_file.mode) for delta in deltas}
+        names = {name.decode("utf-8", "backslashreplace"): mode for name, mode in modes.items()}
+        if self.prefix.name:
+            return {os.path.relpath(name, self.prefix): mode for name, mode in names.items()}
+        return names
+
     def _commit(self, commit: str) -> pygit2.Commit:
         return self._git[commit].peel(pygit2.Commit)
 
@@ -205,6 +234,11 @@ class Repository:
         """A file's content; None where there is none."""
         entry = self._object(commit, path)
         return entry.data if isinstance(entry, pygit2.Blob) else None
+
+    def size(self, commit: str, path: str) -> int:
+        """The bytes of a file; 0 where there is none."""
+        entry = self._object(commit, path)
+        return entry.size if isinstance(entry, pygit2.Blob) else 0
 
     def text(self, commit: str, path: str) -> str:
         """A text file's content; empty where there is none."""
@@ -229,6 +263,8 @@ class Repository:
         for path in paths:
             for file, _ in self.files(commit, path):
                 target = folder / file
+                if ".." in target.parts:  # git itself makes no such tree
+                    raise UserError(f"{commit[:7]} has a path that leads out of its folder: {file!r}")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.read(commit, file) or b"")
 

@@ -5,6 +5,7 @@ Beside execution/dvc, which knows DVC's queue, only this module knows DVC's insi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from lab import yaml12
 from lab.errors import UserError
 
 
@@ -53,6 +55,83 @@ class Store:
         there = {entry["relpath"]: self.file(entry["md5"]) for entry in entries}
         return {name: file for name, file in there.items() if file is not None}
 
+    # Whether the bytes are what their hash says
+
+    def damaged(self, hashes: Iterable[str]) -> dict[str, Path]:
+        """Of these hashes, with the files of those that are folders, the ones whose file here has another content."""
+        wrong, looked_at = {}, set()
+
+        def look(md5: str) -> bool:
+            file = None if md5 in looked_at else self.file(md5)
+            looked_at.add(md5)
+            if file and md5_of(file) != md5.partition(".")[0]:
+                wrong[md5] = file
+            return md5 not in wrong
+
+        for md5 in hashes:
+            if look(md5):
+                for part in self._with_files(md5):
+                    look(part)
+        return wrong
+
+    def check(self, wanted: Mapping[str, str]) -> None:
+        """Raises UserError, where a file of DVC's cache is not what its hash says, with where a sound one is.
+
+        Args:
+            wanted: hashes, and what each is, for people. What is not here is not looked at.
+        """
+        wrong = self.damaged(wanted)
+        if not wrong:
+            return
+        owners = {part: what for md5, what in wanted.items() for part in (md5, *self._parts(md5, wrong))}
+        elsewhere = self._sound_on_remote(wrong)
+        lines = [
+            f"{owners[md5]} is damaged in DVC's cache: {file} has other bytes than its name, an MD5 hash, says. "
+            + (
+                f"The remote {self.config['core']['remote']} has a sound one: rm {file}, and the same command again"
+                if md5 in elsewhere
+                else f"No sound one is on a remote: rm {file}, and run again what made it"
+            )
+            for md5, file in wrong.items()
+        ]
+        raise UserError("\n".join(lines))
+
+    def _parts(self, md5: str, wrong: Mapping[str, Path]) -> list[str]:
+        """The files of a folder; none where its own list is damaged."""
+        return [] if md5 in wrong else self._with_files(md5)
+
+    def _sound_on_remote(self, hashes: Iterable[str]) -> set[str]:
+        """Those of these that the default remote has, and where that is a folder, with the right bytes."""
+        wanted = set(hashes)
+        there = wanted - (self.nowhere(wanted, here=False) or set()) if self.config["core"].get("remote") else set()
+        folder = Path(self.remote_url) / "files" / "md5"
+        if "://" in self.remote_url:
+            return there
+        return {
+            md5
+            for md5 in there
+            if (file := folder / md5[:2] / md5[2:]).is_file() and md5_of(file) == md5.partition(".")[0]
+        }
+
+    def nowhere(self, hashes: Iterable[str], here: bool = True) -> set[str] | None:
+        """Those of these that are neither in the cache (unless `here`: on the remote alone) nor on the default remote.
+
+        None where there is something to ask the remote, and it can't be read from here.
+        """
+        absent = {md5 for md5 in hashes if not (here and self.file(md5))}
+        if not absent:
+            return set()
+        name, url = self.config["core"].get("remote"), self.remote_url
+        if not name or ("://" not in url and not Path(url).is_dir()):
+            return None
+        from dvc.repo import Repo
+
+        try:
+            with Repo(str(self.root)) as repo:
+                return absent - set(repo.cloud.get_remote_odb(name).oids_exist(list(absent)))
+        except Exception:  # every kind of remote has errors of its own
+            return None
+
     def add(self, path: Path, md5: str) -> None:
         """Put a file into the cache, by its hash."""
         from dvc.fs import LocalFileSystem
@@ -62,29 +141,42 @@ class Store:
             repo.cache.local.add(str(path), LocalFileSystem(), md5)
 
     def fetch(self, hashes: Iterable[str]) -> None:
-        """Bring these from the remote, as far as it has them; a remote that can't be read is told on stderr."""
+        """Bring these from the remote, as far as it has them with the right bytes; what is wrong is told on stderr."""
         from dvc.repo import Repo
         from dvc_data.hashfile.hash_info import HashInfo
 
+        wanted = [*hashes]
         logging.getLogger("dvc").setLevel(logging.CRITICAL)  # it would name each file that is nowhere
         try:
             with Repo(str(self.root)) as repo:
-                repo.cloud.pull({HashInfo("md5", md5) for md5 in hashes})
+                repo.cloud.pull({HashInfo("md5", md5) for md5 in wanted})
         except Exception as error:  # every kind of remote has errors of its own
             print(f"lab: DVC's remote can't be read: {error}", file=sys.stderr)
+        for md5, file in self.damaged(wanted).items():
+            file.unlink()
+            print(f"lab: {md5} came damaged from DVC's remote, and was not taken: push it there anew", file=sys.stderr)
 
     def checkout(self, dvc_file: Path) -> None:
-        """Lay the files that a .dvc file names into the work tree, from the cache or the remote. Raises UserError."""
+        """Lay the files that a .dvc file names into the work tree, from the cache or the remote.
+
+        Raises:
+            UserError: they are nowhere, or not what their hashes say.
+        """
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
         from dvc.repo.checkout import CheckoutError
 
+        outs = yaml12.mapping(dvc_file.read_text(encoding="utf-8")).get("outs") or []
+        wanted = {out["md5"]: f"{out['path']} of {dvc_file.name}" for out in outs}
+        self.check(wanted)
         try:
             with Repo(str(self.root)) as repo:
                 try:
                     repo.checkout([str(dvc_file)])
                 except CheckoutError:  # not in the cache
-                    repo.pull([str(dvc_file)])
+                    repo.fetch([str(dvc_file)])
+                    self.check(wanted)
+                    repo.checkout([str(dvc_file)])
         except DvcException as error:
             raise UserError(
                 f"the files of {dvc_file.name} are neither in DVC's cache nor on its remote: {error}"
@@ -104,7 +196,7 @@ class Store:
             How many files were sent.
 
         Raises:
-            UserError: there is no default remote, or something is on neither side.
+            UserError: there is no default remote, something is on neither side, or not what its hash says.
         """
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
@@ -113,8 +205,10 @@ class Store:
         name = self.config["core"].get("remote")
         if not name:
             raise UserError("DVC has no default remote: dvc remote add --default storage URL")
+        self.check({md5: what for md5, what in wanted.items() if md5.endswith(".dir")})
         parts = {part: what for md5, what in wanted.items() for part in self._with_files(md5)}
         others = {part for md5 in along for part in self._with_files(md5)}
+        self.check({**dict.fromkeys(others, "a file of the baseline"), **parts})
         try:
             with Repo(str(self.root)) as repo:
                 sent = repo.cloud.push({HashInfo("md5", md5) for md5 in {*parts, *others}}, remote=name)
@@ -179,3 +273,9 @@ class Store:
             f"DVC's remote {name} is a folder of this project, {Path(url).relative_to(self.root)}: nobody else reaches "
             f"it. dvc remote modify {name} url URL, git commit, and push again"
         )
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 hash of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

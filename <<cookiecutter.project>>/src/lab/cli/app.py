@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli import trouble
 from lab.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        from lab.cli import trouble
+
         if told := trouble.sentence(error, ROOT):
             print(f"lab: {told}", file=sys.stderr)
             sys.exit(2)

@@ -22,8 +22,19 @@ def review(
     arm: Annotated[str | None, typer.Option("--arm", metavar="ARM", help="Apply this arm.")] = None,
     push: Annotated[bool, typer.Option("--push", help="Push data, experiments and branch.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="On such a branch: recompute the report. Exit code 1: it disagrees.")
+        bool, typer.Option("--check", help="Recompute the branch's report. Exit code 1: it disagrees.")
     ] = False,
+    commit: Annotated[
+        str | None,
+        typer.Option("--commit", metavar="COMMIT", help="With --check: this one, by the code that is checked out."),
+    ] = None,
+    rerun: Annotated[
+        int, typer.Option("--rerun", metavar="K", min=0, help="Repeat K runs, drawn at random, and compare.")
+    ] = 0,
+    tolerance: Annotated[
+        float,
+        typer.Option("--tolerance", metavar="PART", min=0, help="With --rerun: how far off on another machine."),
+    ] = 0.01,
 ) -> None:
     """Make exp/DESIGN: the winner's results and the report, in a commit on the baseline.
 
@@ -32,8 +43,13 @@ def review(
     from lab.review import branch as branches
     from lab.review import push as pushing
 
+    if commit is not None and not check:
+        raise UserError("--commit says what is checked: lab review --check --commit COMMIT")
     if check:
-        recheck(design)
+        recheck(design, commit)
+        return
+    if rerun:
+        repeat(design, rerun, tolerance)
         return
     if design is None or (best and arm is not None):
         raise UserError("expected a design, and one of --best and --arm at most: lab review DESIGN")
@@ -60,15 +76,36 @@ def review(
         print(f"  {line}")
 
 
-def recheck(design: str | None) -> None:
+def recheck(design: str | None, commit: str | None) -> None:
     """Print the summary of a check as Markdown, and what disagrees as errors."""
     from lab.review import verify
 
-    result = verify.check(open_project(), design)
-    print(result.summary)
+    result = verify.check(open_project(), design, commit)
+    if result.summary:
+        print(result.summary)
+    else:
+        print("lab: there is nothing to check: the branch brings no report and no results", file=sys.stderr)
     for problem in result.problems[: verify.MOST]:
         print(f"lab: {problem}", file=sys.stderr)
     raise typer.Exit(1 if result.problems else 0)
+
+
+def repeat(design: str | None, count: int, tolerance: float) -> None:
+    """Print what came out of runs carried out again. Exit code 1: something else than they had."""
+    from lab.records import studies
+    from lab.review import rerun
+
+    if design is None:
+        raise UserError("expected a design: lab review DESIGN --rerun K")
+    study = studies.read(open_project(), design)
+    agree = True
+    for record in rerun.drawn(study, count):
+        print(f"{record.name}: from {record.baseline[:7]} again", flush=True)
+        again = rerun.repeat(study, record)
+        for line, is_same in rerun.compared(study, record, again, tolerance):
+            print(f"  {'✓' if is_same else '✗'} {line}")
+            agree = agree and is_same
+    raise typer.Exit(0 if agree else 1)
 
 
 @app.command()

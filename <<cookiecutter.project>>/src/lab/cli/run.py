@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -49,6 +49,9 @@ def run(
     ] = None,
     force: Force = False,
     again: Again = False,
+    workers: Annotated[
+        Literal["lab", "dvc"], typer.Option(help="Whose workers: lab's where they do as DVC's, or DVC's own.")
+    ] = "lab",
     on: On = None,
 ) -> None:
     """Run a design to its end, from wherever it stands. Exit code 0: every run has finished; 1: some have failed."""
@@ -61,7 +64,9 @@ def run(
     console = view.console()
     planner = planner_of(design)
     contract = planner.contract
-    backend = open_backend(on)
+    if on and workers == "dvc":
+        raise UserError("--workers is about this machine, and --on about others: give one of them")
+    backend = open_backend("dvc-workers" if workers == "dvc" else on)
     jobs = jobs or backend.jobs
     timed = [name for name in metric_names(planner.design, contract, ()) if contract.metric(name).timing]
     if on and timed:
@@ -120,6 +125,14 @@ def status(design: AnyDesignFile = None) -> None:
             console.print(f"{backend.workers()} workers{place}")
         except UserError as error:  # a scheduler that doesn't answer
             console.print(Text(f"workers{place} unknown: {error}"), soft_wrap=True)
+
+
+@app.command()
+def logs(experiment: Annotated[str, typer.Argument(help="An experiment's name or commit.")]) -> None:
+    """What a run has printed, also one that has finished."""
+    from lab.execution import logs as kept
+
+    print(kept.read(open_project(), experiment), end="")
 
 
 @app.command()

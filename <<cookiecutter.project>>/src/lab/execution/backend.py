@@ -64,6 +64,10 @@ class Backend(Protocol):
         """How many runs are or may be carried out at a time, whoever started that."""
         ...
 
+    def room(self, resources: Resources) -> int | None:
+        """How many runs that take so much it carries out at a time, whatever `start` asks; None: as many as asked."""
+        ...
+
     def stop(self) -> int:
         """Ask the workers to end after the runs that they are at. Returns how many were asked."""
         ...

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lab.design import preflight
 from lab.design.bayesian import replay
 from lab.design.expansion import Levels, is_bayesian
-from lab.design.models import SweepDesign
+from lab.design.models import Design, SweepDesign
 from lab.design.plan import MEMBERSHIP, Run
 from lab.errors import UserError
 from lab.execution import preflight_inputs, queueing
@@ -71,7 +71,10 @@ def carry_out(
     forced = approve(planner, plan, force)
     if sentence := before(planner, plan, backend):
         say(sentence)
-    execution = Execution(planner.project, backend, jobs, watcher, again, design.resources)
+    fit = fitting(backend, design, jobs)
+    if jobs and fit != jobs:
+        say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
+    execution = Execution(planner.project, backend, fit, watcher, again, design.resources)
 
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]
@@ -85,6 +88,16 @@ def carry_out(
     replicates = execution.standings()
     backend.tidy({replicate.record.name for replicate in replicates if replicate.record})
     return replicates
+
+
+def fitting(backend: Backend, design: Design, jobs: int | None) -> int | None:
+    """How many of a design's runs there can be at a time, up to `jobs`. Raises UserError where there can't be any."""
+    room = backend.room(design.resources)
+    if room == 0:
+        stated = design.resources.model_dump(exclude_none=True)
+        takes = " and ".join(f"{amount:g} {name}" for name, amount in stated.items())
+        raise UserError(f"{design.name}: a run takes {takes}, by resources, and this machine has fewer")
+    return jobs if room is None or jobs is None else min(jobs, room)
 
 
 def before(planner: Planner, plan: Plan, backend: Backend) -> str:

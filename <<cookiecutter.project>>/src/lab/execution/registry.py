@@ -11,7 +11,10 @@ from lab.execution.backend import Backend
 from lab.execution.cluster import queue_refs, settings
 from lab.git import Repository
 
-BACKENDS = {"dvc": "lab.execution.dvc.backend:DvcBackend"}
+BACKENDS = {
+    "dvc": "lab.execution.dvc.backend:DvcBackend",
+    "dvc-workers": "lab.execution.dvc.backend:DvcWorkersBackend",
+}
 ENGINES = {"slurm": "lab.execution.slurm.engine:Slurm", "ray": "lab.execution.ray.engine:Ray"}
 """What starts runs on nodes, for a backend that all clusters share; conf/cluster.yaml may have several of each."""
 DEFAULT = "dvc"

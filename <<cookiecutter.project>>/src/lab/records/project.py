@@ -31,6 +31,7 @@ class Project:
         root: its folder.
         pending: tells what the backend has queued, running, or failed.
         tracked: gives the commit of a model that only a tracking server knows by that name; None for any other.
+        at: the commit to read it at, in place of the one that is checked out; code and data are the work tree's.
 
     Raises:
         UserError: it has no contract; where git is asked for more than HEAD, it is in no repository.
@@ -41,8 +42,9 @@ class Project:
         root: Path,
         pending: Callable[[], list[Pending]] = list,
         tracked: Callable[[str], str | None] | None = None,
+        at: str | None = None,
     ):
-        self.root, self.pending, self.tracked = root, pending, tracked
+        self.root, self.pending, self.tracked, self._at = root, pending, tracked, at
         self._commits: dict[str, Commit] = {}
         self._contracts: dict[str, Contract] = {}
         self._pipelines: dict[str | None, Pipeline] = {}
@@ -69,7 +71,9 @@ class Project:
 
     @property
     def head(self) -> str | None:
-        """The commit that is checked out; None before the first one, and without a repository."""
+        """The commit that it is read at; None before the first one, and without a repository."""
+        if self._at is not None:
+            return self._at
         with suppress(NoRepository):
             return self.git.head
         return None

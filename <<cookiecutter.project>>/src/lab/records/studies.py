@@ -38,7 +38,10 @@ def pipeline_files(project: Project) -> tuple[str, ...]:
 
 
 def check_measured(study: Study) -> None:
-    """Raises UserError: what a run has measured is neither in git nor in DVC's cache here."""
+    """Raises UserError: what a run has measured is neither in git nor in DVC's cache here, or is damaged there.
+
+    That is, what a verdict rests on: metrics, and what was said of each test item.
+    """
     for replicate in study.replicates:
         if replicate.finished and (files := replicate.record.content.metrics_elsewhere):
             raise UserError(
@@ -46,6 +49,16 @@ def check_measured(study: Study) -> None:
                 f"{', '.join(files)} is neither in git nor in DVC's cache. "
                 "Where it ran they are; declared with cache: false in dvc.yaml, git keeps them"
             )
+    project, said = study.project, study.contract.predictions_path(study.stage)
+    wanted = {
+        out["md5"]: f"{path} of {record.name}"
+        for record in study.finished
+        for path, out in record.outputs.items()
+        if (path == said or path in record.content.pipeline.metrics_files(study.contract, record.params))
+        and "md5" in out
+        and project.git.object_id(record.commit, path) is None
+    }
+    project.store.check(wanted)
 
 
 def read(project: Project, design: Path | str) -> Study:
@@ -242,6 +255,19 @@ def _others(
         return {"record": record, "reused": record is not None}
 
     return find
+
+
+def planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
+    """The params of each run by arm and seed, as the design was planned on the study's commit: by its text there.
+
+    Empty where nobody can plan it any more, such as one that was written after its runs.
+    """
+    project, name = study.project, study.design.name
+    file = _file(project, study.commit, name)
+    text = file[1] if file else study.text
+    trials = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
+    runs = _planned(project, study.commit, name, text, trials)
+    return {key: params for key, (params, _) in runs.items()}
 
 
 def _planned(

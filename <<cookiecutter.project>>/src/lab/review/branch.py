@@ -64,8 +64,8 @@ def make(study: Study, verdict: Verdict, replicate: Replicate | None) -> Branch:
     """Make the branch, or bring it up to date. Raises UserError, as for a branch that is checked out."""
     git = study.project.git
     name = PREFIX + study.design.name
-    tip = _tip(git, name)
-    changes = {**_results(study, replicate), **_report(study, verdict, tip)}
+    tip = newest(git, name)
+    changes = {**_results(study, replicate, tip), **_report(study, verdict, tip)}
     start, parents = _start(git, name, tip, study, changes)
     tree = git.with_changes(start, changes)
     if tip and parents == [tip] and git.tree(tip) == tree:
@@ -116,7 +116,7 @@ def commands(project: Project, branch: Branch) -> list[str]:
     return lines
 
 
-def _tip(git: Repository, name: str) -> str | None:
+def newest(git: Repository, name: str) -> str | None:
     """The newest commit of the branch, here or as last fetched. Raises UserError where the two have parted."""
     here, there = git.ref(f"refs/heads/{name}"), git.ref(f"refs/remotes/{REMOTE}/{name}")
     if not here or not there:
@@ -125,7 +125,10 @@ def _tip(git: Repository, name: str) -> str | None:
         return here
     if git.is_ancestor(here, there):
         return there
-    raise UserError(f"{name} here and on {REMOTE} have parted: git switch {name}, git pull --rebase, and then again")
+    raise UserError(
+        f"{name} here and on {REMOTE} have parted: git branch -m {name} my-{name.removeprefix(PREFIX)} keeps yours, "
+        "and after that lab review builds on theirs"
+    )
 
 
 def _start(git: Repository, name: str, tip: str | None, study: Study, changes: Iterable[str]) -> tuple[str, list[str]]:
@@ -147,11 +150,14 @@ def _start(git: Repository, name: str, tip: str | None, study: Study, changes: I
     return tree, [tip, baseline]
 
 
-def _results(study: Study, replicate: Replicate | None) -> dict[str, Change]:
-    """What the applied run left in git, in the baseline's place; the design, and DVC's settings of now."""
+def _results(study: Study, replicate: Replicate | None, tip: str | None) -> dict[str, Change]:
+    """What the applied run left in git, in the baseline's place; the design, and DVC's settings of now.
+
+    Nothing stays of another run that the branch, whose newest commit is `tip`, had before.
+    """
     project = study.project
     source = replicate.record.commit if replicate else study.commit
-    paths = dict.fromkeys([*_written(project, study.commit), *_written(project, source)])
+    paths = dict.fromkeys(path for rev in (study.commit, source, tip) if rev for path in _written(project, rev))
     changes: dict[str, Change] = {path: (source, path) for path in paths}
     # Where the data lies is asked of now: a remote may have been named after the runs.
     changes[DVC_CONFIG] = (str(project.head), DVC_CONFIG)

@@ -67,6 +67,7 @@ def of_items(study: Study, drawn: Sequence[Picture], committed: str) -> str:
 def of_files(study: Study, verdict: Verdict, path: Path, checked: Sequence[Picture], has_items: bool) -> Iterator[str]:
     """Of the tables and the verdict's numbers beside the report."""
     beside = path.with_suffix("")
+    yield from unknown(path, checked, has_items)
     files = {
         "table.csv": report.as_csv(tables.table(study, verdict)),
         "verdict.json": report.numbers(study, verdict),
@@ -85,6 +86,19 @@ def of_files(study: Study, verdict: Verdict, path: Path, checked: Sequence[Pictu
             yield from values(where, json.loads(committed), json.loads(recomputed), without)
         else:
             yield from lines(where, committed, recomputed)
+
+
+def unknown(path: Path, checked: Sequence[Picture], has_items: bool) -> Iterator[str]:
+    """Files beside the report that are no part of it. Without `has_items`, those that its block of items shows are."""
+    known = {"table.csv", "verdict.json"}
+    known |= {
+        f"{picture.name}.{ending}" for picture in checked if picture.data is not None for ending in ("png", "csv")
+    }
+    shown = "" if has_items else report.inside(path.read_text(encoding="utf-8"), "images")
+    for file in sorted(path.with_suffix("").iterdir()):
+        linked = f"{path.stem}/{file.stem}." in shown
+        if file.is_file() and file.name not in known and not linked:
+            yield f"{path.stem}/{file.name} is no part of the report"
 
 
 def of_figures(path: Path, checked: Sequence[Picture]) -> Iterator[str]:
@@ -142,6 +156,8 @@ def alike(committed: bytes, recomputed: bytes) -> bool:
 
     if committed == recomputed:
         return True
+    if committed[:24] != recomputed[:24]:  # of another size, which may be one that no memory holds, or no PNG
+        return False
     theirs, ours = _pixels(committed), _pixels(recomputed)
     if theirs is None or ours is None or theirs.shape != ours.shape:
         return False

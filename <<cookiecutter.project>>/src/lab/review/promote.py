@@ -45,6 +45,7 @@ def candidate(project: Project, name: str) -> tuple[Study, Verdict, Replicate]:
     ]
     run = runs[-1] if runs else None
     study = studies.read(project, (run.experiment.get("design") or answered_by(project, run)) if run else name)
+    studies.check_measured(study)
     judged = verdict.judge(study, per_item.read(study))
     if run is None:
         replicate = typical(study, judged.winner or judged.best, judged.metric)

@@ -1,7 +1,8 @@
 """A design's answer brought to where others work: first the data, then the experiments and the branch.
 
-In this order nobody finds an experiment whose model is not there. git pushes branch and experiments together or not at
-all, and never over what somebody else has pushed.
+With the experiments go those of the same design that they have taken the place of: a reviewer sees how often a seed was
+tried. In this order nobody finds an experiment whose model is not there. git pushes branch and experiments together or
+not at all, and never over what somebody else has pushed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lab.errors import UserError
-from lab.git import experiment_ref
-from lab.review.branch import REMOTE, Branch
+from lab.git import EXPERIMENT, experiment_ref
+from lab.review.branch import PREFIX, REMOTE, Branch
+from lab.review.runs import superseded
 
 if TYPE_CHECKING:
+    from lab.git import Repository
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
     from lab.study import Study
@@ -28,8 +31,9 @@ def push(study: Study, branch: Branch) -> tuple[int, int]:
     project = study.project
     if not project.git.remote_url(REMOTE):
         raise UserError(f"there is no git remote {REMOTE}: git remote add {REMOTE} URL")
-    files = push_data(project, study.finished, branch.commit)
-    experiments = [record for record in study.finished if record.commit != record.baseline]
+    records = [*study.finished, *superseded(study)]
+    files = push_data(project, records, branch.commit)
+    experiments = [record for record in records if record.commit != record.baseline]
     refs = {experiment_ref(record.baseline, record.name): record.commit for record in experiments}
     push_refs(project, {f"refs/heads/{branch.name}": branch.commit, **refs})
     return files, len(refs)
@@ -59,8 +63,28 @@ def push_refs(project: Project, wanted: Mapping[str, str]) -> None:
     there = {ref: commit for commit, ref in (line.split("\t") for line in lines)}
     others = [ref for ref, commit in wanted.items() if there.get(ref) != commit]
     if pushed.returncode or others:
-        which = f" Not as here: {', '.join(others)}." if others else ""
         raise UserError(
-            f"git push failed, with the data pushed and no ref changed:{which} "
-            f"git fetch {REMOTE} shows what others have pushed, and lab review builds on it.\n{pushed.stderr.strip()}"
+            "git push failed, with the data pushed and no ref changed."
+            f"{beaten(git, others, there)}\n{pushed.stderr.strip()}"
         )
+
+
+def beaten(git: Repository, refs: Iterable[str], there: Mapping[str, str]) -> str:
+    """What to do where others have pushed other commits to these refs before: their work stays, and counts."""
+    taken = [ref for ref in refs if ref in there]
+    runs = [ref for ref in taken if EXPERIMENT.fullmatch(ref)]
+    lines = []
+    if runs:
+        names = [ref.rpartition("/")[2] for ref in runs]
+        folders = " ".join(f"'+{ref}/*:{ref}/*'" for ref in dict.fromkeys(ref.rpartition("/")[0] for ref in runs))
+        lines += [
+            f"Others have run the same on the same commit: {', '.join(names)}. Theirs stay.",
+            f"  git fetch {REMOTE} {folders}   takes theirs in place of yours of the same names",
+            f"  dvc exp rename {names[0]} my_{names[0]}   before that keeps one of yours beside theirs",
+        ]
+    for ref in (ref for ref in taken if ref not in runs):
+        name = ref.removeprefix("refs/heads/")
+        parted = git.ref(ref) is not None and there[ref] not in git
+        lines.append(f"Others have pushed to {name} what is not here." if parted else f"{name} has moved on.")
+        lines += [f"  git fetch {REMOTE}", f"  git branch -m {name} my-{name.removeprefix(PREFIX)}   keeps yours"]
+    return "".join(f"\n{line}" for line in [*lines, "  and then lab review --push again"] if lines)

@@ -1,9 +1,10 @@
 """A review branch checked: verdict and report are made again from the committed records, and have to come out the same.
 
-It runs where the branch is checked out, on any machine: what it needs lies in git. What was said of each test item
-comes with the branch where the verdict rests on it, or from DVC's remote where that is too large. What only the machine
-that ran the experiments knows (why a run failed), what a person has written, and how test items look where the prepared
-data is not here, is taken as it stands in the report.
+The branch is a commit, read as git's objects: the code that checks it, and whatever else is run, is that of the work
+tree, which on CI is the default branch's. So nothing that a branch brings has a say in its own check. What was said of
+each test item comes with the branch where the verdict rests on it, or from DVC's remote where that is too large. What
+only the machine that ran the experiments knows (why a run failed), what a person has written, and how test items look
+where the prepared data is not here, is taken as it stands in the report.
 
 The verdict is by the contract of the commit that the runs started from: what a metric means is not changed afterwards.
 """
@@ -11,60 +12,93 @@ The verdict is by the contract of the commit that the runs started from: what a 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import verdict
 from lab.analysis.estimates import IMAGES
-from lab.contract import FILE
+from lab.design import design_file
 from lab.errors import UserError
 from lab.records import per_item, studies
+from lab.records.commit import PARAMS
 from lab.records.git_record import GitRecord
-from lab.report import report, sections
-from lab.review import evidence
-from lab.review.branch import PREFIX, REMOTE, left
+from lab.records.project import Project
+from lab.report import report
+from lab.review import allowed, earlier, evidence, runs, signatures
+from lab.review.branch import PREFIX, REMOTE, newest
+from lab.review.comment import MOST, summary
 from lab.review.differences import differences, first_number
 from lab.study import FAILED, MISSING
 
 if TYPE_CHECKING:
-    from lab.analysis.verdict import Verdict
     from lab.git import Repository
-    from lab.records.project import Project
     from lab.study import Study
 
-CODE = ("src", FILE)  # what a review branch has no business with
-MOST = 20  # disagreements that are told
+NAMED = re.compile(r"\d{4}-\d\d-\d\d_(\w[\w-]*)")  # a report: by the day of its baseline, and its design
+LARGEST = 50_000_000  # bytes of a report with all that lies beside it
+
+__all__ = ["MOST", "Result", "check"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a check found: the disagreements, a sentence each, and a summary in Markdown for the pull request."""
+    """What a check found: the disagreements, a sentence each, and a summary in Markdown for the pull request.
+
+    Without a summary there was nothing to check: the branch brings no report and no results.
+    """
 
     problems: list[str]
     summary: str
 
 
-def check(project: Project, name: str | None = None) -> Result:
-    """Check the report of a design, or of the one that the branch is named after, as it lies in the work tree.
+def check(project: Project, name: str | None = None, commit: str | None = None) -> Result:
+    """Check a review branch.
+
+    Args:
+        project: its code checks, and its work tree is not looked at.
+        name: the design; left out, the one whose report the branch brings.
+        commit: what is checked, against the commit that is checked out. Left out, the branch of the design, or the one
+            that is checked out, against the default branch of the remote.
 
     Raises:
         UserError: there is no such report, or its experiments are not here and not on the remote.
     """
-    name = name or branch_design(project.git)
     fetch(project)
-    study = studies.read(project, name)
-    path = project.root / report.FOLDER / f"{report.name(study)}.md"
+    if name is not None and name.endswith(".yaml"):
+        name = design_file.read(Path(name), project.contract).name
+    target, main = compared(project, name, commit)
+    if foreign := list(allowed.unreadable(project, main, target)) if main else []:
+        return refused(foreign)
+    if name is None and main is not None:
+        found, others = allowed.reports(project.git, main, target)
+        if len(found) != 1 or not NAMED.fullmatch(next(iter(found))):
+            return unreported(Project(project.root, at=target), main, found, others)
+        name = NAMED.fullmatch(next(iter(found)))[1]  # type: ignore[index]
+    name = name or branch_design(project.git)
+    at = Project(project.root, tracked=project.tracked, at=target)
+    study = studies.read(at, name)
+    with tempfile.TemporaryDirectory() as folder:
+        return checked(study, target, main, Path(folder))
+
+
+def checked(study: Study, target: str, main: str | None, folder: Path) -> Result:
+    """What comes out of the commit `target`, whose report is laid into `folder`."""
+    name = study.design.name
+    foreign = [*allowed.foreign(study, main or study.commit, target)]
+    foreign += [problem for record in experiments(study) for problem in allowed.beyond_results(study, record)]
+    if foreign:  # what makes the results may be another, so that nothing is read any further
+        return refused(foreign)
+    path, numbers = bring_report(study, target, folder)
     beside = path.with_suffix("")
-    numbers = committed(project, name, path, beside / "verdict.json")
-    study = with_failures(study, json.loads(numbers).get("failed", []))
+    study = with_failures(study, numbers.get("failed"))
     present(study)
     studies.check_measured(study)
     has_items = evidence.bring(study, beside)
-    if not has_items and f'"basis": "{IMAGES}"' in numbers:
+    if not has_items and f'"basis": "{IMAGES}"' in json.dumps(numbers):
         raise UserError(
             f"the verdict on {name} rests on what was said of each test {study.contract.item}, which is not on the "
             f"branch, in DVC's cache or on its remote: lab review {name} --push where the runs are, and access to the "
@@ -72,15 +106,41 @@ def check(project: Project, name: str | None = None) -> Result:
         )
     judged = verdict.judge(study, per_item.read(study))
     problems = [
-        *edited(study),
-        *applied(study),
+        *(problem for record in experiments(study) for problem in of_experiment(record)),
+        *signatures.broken(study, target),
+        *runs.unborn(study, main),
+        *runs.off_plan(study),
+        *runs.mismeasured(study),
+        *(runs.nowhere(study) or ()),
+        *applied(study, target),
         *swapped(study, beside),
-        *differences(study, judged, path, has_items),
     ]
-    return Result(problems, summary(study, judged, problems, has_items))
+    drawn = list(differences(study, judged, path, has_items))
+    only_drawn = bool(drawn) and not problems and main is not None
+    if only_drawn and main and (then := earlier.drawn_by(study, target, main, drawn)):
+        note = f"Its report is the one that the default branch's code of {then[:7]} draws; today's draws another."
+        return Result([], summary(study, judged, target, main, [], has_items, [note]))
+    notes = [f"Where what draws reports has changed since, lab review {name} draws it anew."] if only_drawn else []
+    return Result([*problems, *drawn], summary(study, judged, target, main, [*problems, *drawn], has_items, notes))
 
 
 # What is checked
+
+
+def compared(project: Project, name: str | None, commit: str | None) -> tuple[str, str | None]:
+    """The commit to check and the default branch's, None where no remote tells it. Raises UserError."""
+    git, head = project.git, project.head
+    if head is None:
+        raise UserError("there is no commit yet, and so no review branch")
+    if commit is not None:
+        target = git.resolve(commit)
+        if target is None:
+            raise UserError(f"{commit!r} is no commit of this clone: git fetch it first")
+        return target, head
+    main = upstream(git)
+    if name is not None and git.branch != PREFIX + name and (tip := newest(git, PREFIX + name)):
+        return tip, main or head
+    return head, main
 
 
 def branch_design(git: Repository) -> str:
@@ -98,22 +158,36 @@ def fetch(project: Project) -> None:
         project.refresh()
 
 
-def committed(project: Project, name: str, *files: Path) -> str:
-    """The text of the last of these files. Raises UserError where one of them is not there."""
-    for file in files:
-        if not file.exists():
-            raise UserError(
-                f"{file.relative_to(project.root)} is not there: lab review {name} makes the branch that has it"
-            )
-    return files[-1].read_text(encoding="utf-8")
+def bring_report(study: Study, target: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Lay the report of a commit below `folder`. Returns its Markdown, and the numbers beside it. Raises UserError."""
+    git, name = study.project.git, report.name(study)
+    places = [f"{report.FOLDER}/{name}.md", f"{report.FOLDER}/{name}"]
+    size = sum(git.size(target, file) for place in places for file, _ in git.files(target, place))
+    if size > LARGEST:
+        raise UserError(f"{places[1]} has {size / 1e6:.0f} MB, where {LARGEST / 1e6:.0f} are the most of a report")
+    git.extract(target, places, folder)
+    for file in (places[0], f"{places[1]}/verdict.json"):
+        if not (folder / file).is_file():
+            raise UserError(f"{file} is not there: lab review {study.design.name} makes the branch that has it")
+    for file in folder.rglob("*"):
+        if file.suffix in (".md", ".csv", ".json"):
+            try:
+                text = file.read_text(encoding="utf-8")
+                numbers = json.loads(text) if file.suffix == ".json" else {}
+            except (ValueError, RecursionError) as error:
+                raise UserError(f"{file.relative_to(folder)} can't be read: {error}") from error
+            if file.name == "verdict.json" and not isinstance(numbers, dict):
+                raise UserError(f"{file.relative_to(folder)} is not as lab report writes it")
+    return folder / places[0], json.loads((folder / places[1] / "verdict.json").read_text(encoding="utf-8"))
 
 
-def with_failures(study: Study, failed: list[dict[str, Any]]) -> Study:
+def with_failures(study: Study, failed: Any) -> Study:
     """The study with the runs that failed elsewhere: git has no trace of them but the report's."""
-    known = {(entry["arm"], entry["seed"]) for entry in failed}
+    entries = [entry for entry in failed if isinstance(entry, dict)] if isinstance(failed, list) else []
+    known = {(str(entry.get("arm")), str(entry.get("seed"))) for entry in entries}
     lost = GitRecord(study.project, "", study.commit, study.commit, FAILED)
     replicates = [
-        replace(each, record=lost) if each.status == MISSING and (each.arm, each.seed) in known else each
+        replace(each, record=lost) if each.status == MISSING and (each.arm, str(each.seed)) in known else each
         for each in study.replicates
     ]
     return replace(study, replicates=replicates)
@@ -133,23 +207,6 @@ def present(study: Study) -> None:
 # Disagreements
 
 
-def edited(study: Study) -> Iterator[str]:
-    """Code that is neither the baseline's nor the default branch's, which may be merged: the check would be its own."""
-    git = study.project.git
-    main = upstream(git)
-    if main is None:
-        return
-
-    def changed(since: str) -> set[str]:
-        names = git.call("diff", "--name-only", "--relative", "--no-renames", since, "HEAD", "--", *CODE)
-        return {*names.stdout.splitlines()}
-
-    fork = git.call("merge-base", "HEAD", main).stdout.strip() or main
-    for path in sorted(changed(study.commit) & changed(fork)):
-        whose = f"is not as the baseline has it, nor the default branch of {REMOTE}"
-        yield f"{path} {whose}: a review branch brings results alone"
-
-
 def upstream(git: Repository) -> str | None:
     """The commit of the remote's default branch: as it is now, or as it was last fetched; None where there is none."""
     names = [f"refs/remotes/{REMOTE}/{name}" for name in ("HEAD", "main", "master")]
@@ -159,19 +216,37 @@ def upstream(git: Repository) -> str | None:
     return next((commit for commit in commits if commit), None)
 
 
-def applied(study: Study) -> Iterator[str]:
+def experiments(study: Study) -> list[GitRecord]:
+    """The finished runs that are DVC experiments, each once."""
+    return [*{record.commit: record for record in study.finished if record.commit != record.baseline}.values()]
+
+
+def of_experiment(record: GitRecord) -> Iterator[str]:
+    """Where an experiment's commit disagrees with itself."""
+    yield from runs.disagreements(record)
+    yield from runs.mistimed(record)
+
+
+def applied(study: Study, target: str) -> Iterator[str]:
     """Results on the branch that are not the ones of the experiment whose params it has."""
     project = study.project
-    git, head = project.git, project.head
-    runs = {record.name: record.commit for record in study.finished}
-    for name, rev in {"the baseline": study.commit, **runs}.items():
-        if git.text(rev, "params.yaml") != git.text(head, "params.yaml"):
-            continue
-        for path in {"dvc.lock", *(path for path in project.commit(rev).outputs if git.object_id(rev, path))}:
-            if git.object_id(rev, path) != git.object_id(head, path):
-                yield f"{path} is not as {name} has it{first_number(git.text(head, path), git.text(rev, path))}"
+    git = project.git
+    sources = {"the baseline": study.commit, **{record.name: record.commit for record in study.finished}}
+    alike = [name for name, rev in sources.items() if git.object_id(rev, PARAMS) == git.object_id(target, PARAMS)]
+    if not alike:
+        yield f"params.yaml is none of the design's {len(sources) - 1} runs', nor the baseline's"
         return
-    yield f"params.yaml is none of the design's {len(runs)} runs', nor the baseline's"
+
+    def other(name: str) -> list[str]:
+        rev = sources[name]
+        written = allowed.outputs(project, study.commit, project.commit(rev).params)
+        return [path for path in sorted(git.changed(rev, target)) if allowed.is_result(path, written)]
+
+    name = min(alike, key=lambda name: len(other(name)))
+    for path in other(name):
+        said, right = (git.read(rev, path) or b"" for rev in (target, sources[name]))
+        numbers = first_number(said.decode(errors="replace"), right.decode(errors="replace"))
+        yield f"{path} is not as {name} has it{numbers}"
 
 
 def swapped(study: Study, folder: Path) -> Iterator[str]:
@@ -182,61 +257,35 @@ def swapped(study: Study, folder: Path) -> Iterator[str]:
             yield f"{place} is not what {record.name} said of the test {study.contract.item}s"
 
 
-# For the pull request
+# Without one report
 
 
-def summary(study: Study, judged: Verdict, problems: list[str], has_items: bool) -> str:
-    """A comment for the pull request: question, verdict, what the check found, and what differs from the baseline."""
-    outcome = f"**{judged.outcome}**{' (exploratory)' if judged.exploratory else ''}"
-    parts = [
-        f"### {study.design.title}",
-        "",
-        outcome,
-        "",
-        *(f"- {reason}" for reason in judged.reasons),
-        "",
-        sections.table(study, judged),
-        "",
-        *conclusion(study, problems, has_items),
-    ]
-    if stale := left(study.project, str(study.project.head)):
-        stages = " and ".join(stale)
-        parts += [
-            "",
-            f"Results of {stages} are still the baseline's: `dvc exp run` after the merge makes them anew.",
-        ]
-    for kind in ("metrics", "params"):
-        table = from_baseline(study, kind)
-        if len(table) > 2:  # more than its head
-            parts += ["", f"<details><summary>dvc {kind} diff</summary>", "", *table, "", "</details>"]
-    return "\n".join(parts) + "\n"
-
-
-def conclusion(study: Study, problems: list[str], has_items: bool) -> Iterator[str]:
-    """What the check found."""
-    if problems:
-        yield from ("**The branch does not hold what the records give:**", "")
-        yield from (f"- {problem}" for problem in problems[:MOST])
+def unreported(project: Project, main: str, found: set[str], others: set[str]) -> Result:
+    """What is said of a branch that brings no report, one that lab has not made, or several."""
+    git, target = project.git, str(project.head)
+    if odd := sorted(name for name in found if not NAMED.fullmatch(name)):
+        problems = [f"{report.FOLDER}/{name} is no report that lab review has made" for name in odd]
+    elif found:
+        problems = [f"the branch brings {len(found)} reports, {' and '.join(sorted(found))}: a branch has one"]
     else:
-        yield f"Recomputed from {len(study.records)} records: every number of the report agrees."
-    if not has_items:
-        yield f"What was said of each test {study.contract.item} is not here: what follows from it was not recomputed."
-    if len(problems) > MOST:
-        yield f"- and {len(problems) - MOST} more"
+        written = allowed.outputs(project, main, project.commit(target).params)
+        results = sorted(path for path in others if allowed.is_result(path, written))
+        if not results:
+            return Result([], "")
+        if others - {*results}:
+            told = f"**Not checked:** {', '.join(results)}. They come with changes of what makes them, and no report:"
+            return Result([], f"{told} `dvc repro` on the branch shows whether they come out.\n")
+        whose = [each.name for each in git.experiments() if not {*results} & git.changed(each.commit, target).keys()]
+        if whose:
+            return Result(
+                [], f"The results are those of the experiment {whose[-1]}; no report says what they answer.\n"
+            )
+        problems = [f"{path} is of no experiment that is here, and no report says what it answers" for path in results]
+    return refused(problems)
 
 
-def from_baseline(study: Study, kind: str) -> list[str]:
-    """The lines of DVC's table of what differs from the baseline, without the metrics that one is broken down into."""
-    project = study.project
-    files = project.commit(str(project.head)).pipeline.metrics_files(study.contract)
-    # What the last epoch was like, which DVCLive sums up in a file of its own, is none of these.
-    places = {str(place.parent) if place.parent.name else str(place) for place in map(PurePosixPath, files)}
-    only = ["--targets", *sorted(places), "--recursive"] if kind == "metrics" and places else []
-    command = [sys.executable, "-m", "dvc", kind, "diff", "--md", study.commit[:12], *only]
-    shown = subprocess.run(command, cwd=project.root, capture_output=True, text=True).stdout.strip()
-
-    def is_part(line: str) -> bool:
-        cells = [cell.strip() for cell in line.split("|")]  # nothing, the file, the key in it, …
-        return len(cells) > 2 and bool(study.metric(f"{files.get(cells[1], cells[1])}.{cells[2]}").by)
-
-    return [line for line in shown.splitlines() if not is_part(line)]
+def refused(problems: list[str]) -> Result:
+    """What is said of a branch that brings what it should not."""
+    lines = [f"- {allowed.harmless(problem)}" for problem in problems[:MOST]]
+    more = [f"- and {len(problems) - MOST} more"] if len(problems) > MOST else []
+    return Result(problems, "\n".join(["**The branch is not judged, for what it brings:**", "", *lines, *more, ""]))

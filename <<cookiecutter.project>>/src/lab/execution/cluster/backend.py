@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from lab import contract
+from lab.design.blocks import Resources
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
 from lab.execution.backend import Job
@@ -176,6 +177,9 @@ class ClusterBackend:
         alive, width = self._engines(), self.folder / "width"
         asked = width.read_text() if width.exists() else ""
         return min(len(alive), int(asked)) if asked else len(alive)
+
+    def room(self, resources: Resources) -> None:
+        """As much as its scheduler has."""
 
     def stop(self) -> int:
         """Take back what waits for a node. Returns how many runs are on nodes."""

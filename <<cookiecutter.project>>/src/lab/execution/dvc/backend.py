@@ -1,7 +1,8 @@
-"""DVC's own queue and workers as a backend: experiments on this machine, each in a temporary checkout."""
+"""DVC's queue as a backend: experiments on this machine, by workers of our own or by DVC's."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,16 +11,26 @@ from typing import Any
 
 from filelock import FileLock
 
+from lab.design.blocks import Resources
+from lab.errors import UserError
 from lab.execution.backend import Job
-from lab.execution.dvc import compatibility, queue_tasks, repair
-from lab.execution.dvc import workers as worker_processes
+from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair, worker_compatibility
+from lab.execution.dvc import workers as dvc_workers
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.queue_tasks import Task
+from lab.execution.worker.devices import Devices
 from lab.records.pending import Pending
+
+BROKEN = 5  # workers that may end badly before it is told
 
 
 class DvcBackend:
-    """DVC's queue in the project at `root`: a `lab.execution.backend.Backend`. `dvc queue` shows and stops the same."""
+    """DVC's queue in the project at `root`: a `lab.execution.backend.Backend`. `dvc queue` shows and stops the same.
+
+    Workers are our own where they do as DVC's; either kind takes what the other has left.
+    """
+
+    has_own_workers = True
 
     name = "dvc"
     jobs = 1
@@ -27,10 +38,11 @@ class DvcBackend:
     def __init__(self, root: Path):
         self.root = root
         self._children: list[subprocess.Popen[bytes]] = []
+        self._broken = 0
 
     def pending(self) -> Sequence[Task]:
         """Its tasks, those among them that are experiments by now and not tidied up yet."""
-        return queue_tasks.read(self.root)
+        return [task for task in queue_tasks.read(self.root) if not task.is_tidied]
 
     def alone(self) -> AbstractContextManager[Any]:
         """A lock that ends with the process."""
@@ -44,38 +56,50 @@ class DvcBackend:
 
         from lab.execution.dvc import fast_queue, stock_queue
 
+        own_workers.let_go_of_others(self.root)
         way = fast_queue if compatibility.passed(self.root) else stock_queue
         with Repo(str(self.root)) as repo:
             patiently(lambda: way.put(repo, jobs))
 
     def start(self, workers: int) -> None:
-        """Start DVC's queue workers until there are as many."""
+        """Start workers until there are as many, DVC's counted."""
         self._reap()
-        self._children += worker_processes.start(self.root, workers)
+        if self.has_own_workers and os.name == "posix" and worker_compatibility.passed(self.root):
+            self._children += own_workers.start(self.root, workers - len(dvc_workers.alive(self.root)))
+        else:
+            self._children += dvc_workers.start(self.root, workers)
 
     def workers(self) -> int:
-        """How many of DVC's queue workers are there."""
+        """How many workers are there, of either kind."""
         self._reap()
-        return len(worker_processes.alive(self.root))
+        return len(own_workers.alive(self.root)) + len(dvc_workers.alive(self.root))
+
+    def room(self, resources: Resources) -> int | None:
+        """How many such runs this machine has GPUs and cores for."""
+        return Devices(self.root / ".dvc" / "tmp" / "lab").room(resources)
 
     def stop(self) -> int:
         """Ask them to end after the runs that they are at."""
-        return len(worker_processes.stop(self.root))
+        own = own_workers.alive(self.root)
+        own_workers.stop(own)
+        return len(own) + len(dvc_workers.stop(self.root))
 
     def end(self) -> None:
         """End the running experiments, not their workers."""
-        for task in self.pending():
-            if task.state == queue_tasks.RUNNING:
-                worker_processes.end(task)
+        for task in self._running():
+            if dvc_workers.runner(task) is not None:
+                dvc_workers.end(task)
+            else:
+                own_workers.interrupt(self.root, task.id)
 
     def repair(self) -> None:
         """Collect or requeue what no worker is at any more."""
         self._reap()
-        lost = worker_processes.lost(self.root, self._running())
+        lost = dvc_workers.lost(self.root, self._running())
         if not lost:
             return
         with self.alone():
-            lost = worker_processes.lost(self.root, self._running())  # once more, now that no other lab does the same
+            lost = dvc_workers.lost(self.root, self._running())  # once more, now that no other lab does the same
             repair.put_right(self.root, lost)
 
     def retry(self, run: Pending) -> None:
@@ -85,12 +109,26 @@ class DvcBackend:
             repair.put_back(self.root, run)
 
     def tidy(self, names: set[str]) -> None:
-        """Forget the queue's notes on finished experiments: `dvc queue status` slows with each."""
+        """Forget the queue's notes on finished experiments, but for the last: `dvc queue status` slows with each.
+
+        Workers that it has started and that are at nothing are let go as well.
+        """
         repair.tidy(self.root, names)
+        own_workers.let_go_of_idle(self.root, {child.pid for child in self._children})
 
     def _running(self) -> list[Task]:
         return [task for task in self.pending() if task.state == queue_tasks.RUNNING]
 
     def _reap(self) -> None:
-        """Let go of workers of our own that have ended."""
-        self._children = [child for child in self._children if child.poll() is None]
+        """Let go of workers of our own that have ended. Raises UserError where none gets on its feet."""
+        codes = [child.poll() for child in self._children]
+        self._broken = self._broken + sum(bool(code) and code > 0 for code in codes) if any(codes) else self._broken
+        self._children = [child for child, code in zip(self._children, codes, strict=True) if code is None]
+        if self._broken > BROKEN:
+            raise UserError(f"workers end as soon as they are started; {own_workers.FOLDER}/1.out says why")
+
+
+class DvcWorkersBackend(DvcBackend):
+    """The same queue, worked off by DVC's own workers."""
+
+    has_own_workers = False

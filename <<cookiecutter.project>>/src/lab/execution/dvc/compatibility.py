@@ -5,14 +5,10 @@ It happens in a scratch repository and a process of its own, once for each set o
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from lab.execution import selftest
 
 NOTE = Path(".dvc/tmp/lab/selftest.json")  # what came out, for these versions
 PACKAGES = ("dvc", "dvc-task", "scmrepo", "celery", "kombu", "pygit2")
@@ -26,30 +22,7 @@ FILES = {
 
 def passed(root: Path) -> bool:
     """Whether the project at `root` may use `fast_queue`."""
-    versions = {name: version(name) for name in PACKAGES}
-    if not versions["dvc"].startswith("3."):
-        return False
-    note = root / NOTE
-    known = json.loads(note.read_text()) if note.exists() else {}
-    if known.get("versions") != versions:
-        known = {"versions": versions, "passed": _try()}
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(known))
-    return known["passed"]
-
-
-def _try() -> bool:
-    source = Path(__file__).parents[3]
-    private = ("DVC_ROOT", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    environment = {name: value for name, value in os.environ.items() if name not in private}
-    with tempfile.TemporaryDirectory(prefix="lab-selftest-") as folder:
-        done = subprocess.run(
-            [sys.executable, "-m", f"{__package__}.compatibility"],
-            cwd=folder,
-            env={**environment, "PYTHONPATH": str(source)},
-            capture_output=True,
-        )
-    return done.returncode == 0
+    return selftest.passed(root / NOTE, __name__, PACKAGES)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from lab.design.blocks import Resources
 from lab.execution.backend import Job
 from lab.execution.dvc import queue_tasks
 from lab.git import Repository
@@ -32,12 +33,13 @@ def put(repo: Repo, jobs: Iterable[Job]) -> list[str]:
     from dvc.repo.experiments.utils import get_exp_rwlock
 
     entries: list[QueueEntry] = []
+    jobs = list(jobs)
     try:
         with get_exp_rwlock(repo, writes=[CELERY_STASH]):
             for job in jobs:
                 entries.append(_stash(repo, job))
-            for entry in entries:
-                _announce(repo, entry)
+            for entry, job in zip(entries, jobs, strict=True):
+                _announce(repo, entry, job.resources)
     except BaseException:
         withdraw(repo, [entry.stash_rev for entry in entries])
         raise
@@ -74,16 +76,17 @@ def _remember(repo: Repo, commit: str, message: str) -> None:
     repo.scm.set_ref(CELERY_STASH, commit, message=f"commit: {message}")
 
 
-def _announce(repo: Repo, entry: QueueEntry) -> None:
+def _announce(repo: Repo, entry: QueueEntry, resources: Resources) -> None:
     """Send the message that lets a worker take the experiment."""
     from dvc.repo.experiments.queue.tasks import run_exp
 
     time.sleep(0.001)  # the messages' order is that of the milliseconds in their names
     app = repo.experiments.celery_queue.celery
-    app.signature(run_exp.s(entry.asdict(), copy_paths=None, message=None)).delay()
+    with queue_tasks.announcing(resources):
+        app.signature(run_exp.s(entry.asdict(), copy_paths=None, message=None)).delay()
 
 
-def again(repo: Repo, entry: QueueEntry) -> None:
+def again(repo: Repo, entry: QueueEntry, resources: Resources) -> None:
     """Put an experiment back into the queue, with the stash commit that it had."""
     from dvc.repo.experiments.refs import CELERY_STASH
     from dvc.repo.experiments.stash import ExpStash
@@ -91,7 +94,7 @@ def again(repo: Repo, entry: QueueEntry) -> None:
 
     with get_exp_rwlock(repo, writes=[CELERY_STASH]):
         _remember(repo, entry.stash_rev, ExpStash.format_message(entry.baseline_rev, entry.baseline_rev, entry.name))
-    _announce(repo, entry)
+    _announce(repo, entry, resources)
 
 
 def withdraw(repo: Repo, commits: Iterable[str]) -> None:

@@ -10,14 +10,19 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from lab.design.blocks import UNSTATED, Resources
 from lab.study import FAILED, QUEUED, RUNNING
 
 DONE = "done"
+TIDIED = "tidied"  # a file in the folder of a run that is an experiment, and was told
+RESOURCES = "lab_resources"  # the header of a message that says what its run takes; DVC leaves it as it is
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Task:
     message: Path
     folder: Path
     result: Path
+    resources: Resources = UNSTATED
     backend = "dvc"
     node = ""
 
@@ -70,6 +76,11 @@ class Task:
     def process(self) -> dict[str, Any]:
         """`pid` and `returncode` of the process that runs the experiment. Empty before it is started."""
         return _json(self.folder / f"{self.commit}.json")
+
+    @property
+    def is_tidied(self) -> bool:
+        """Whether it is there for its log alone."""
+        return self.state == DONE and (self.folder / TIDIED).exists()
 
     @property
     def taken(self) -> float:
@@ -126,6 +137,7 @@ def read(root: Path) -> list[Task]:
                 message=path,
                 folder=exps / "run" / entry["stash_rev"],
                 result=result,
+                resources=entry["resources"],
             )
         )
     return sorted(tasks, key=lambda task: (task.queued, task.message.name))
@@ -138,7 +150,26 @@ def _entry(path: Path) -> dict[str, Any] | None:
     if not message["headers"].get("task", "").endswith(".run_exp"):
         return None
     arguments, named, _ = json.loads(base64.b64decode(message["body"]))
-    return {**(named.get("entry_dict") or arguments[0]), "id": message["headers"]["id"]}
+    resources = Resources(**message["headers"].get(RESOURCES) or {})
+    return {**(named.get("entry_dict") or arguments[0]), "id": message["headers"]["id"], "resources": resources}
+
+
+@contextmanager
+def announcing(resources: Resources) -> Iterator[None]:
+    """Messages that are sent meanwhile say that their runs take so much."""
+    from celery.signals import before_task_publish
+
+    def say(headers: dict[str, Any], **_: Any) -> None:
+        headers[RESOURCES] = resources.model_dump(exclude_unset=True)
+
+    if resources == UNSTATED:
+        yield
+        return
+    before_task_publish.connect(say, weak=False)
+    try:
+        yield
+    finally:
+        before_task_publish.disconnect(say)
 
 
 def _files(folder: Path) -> list[Path]:

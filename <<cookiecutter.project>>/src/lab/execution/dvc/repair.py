@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from lab.execution import logs
 from lab.execution.dvc import fast_queue, queue_tasks
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.queue_tasks import Task
@@ -15,6 +16,8 @@ from lab.git import Repository
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+
+KNOWN_TO_DVC = 20  # finished runs that `dvc queue logs` and `status` tell of; its time grows with their square
 
 
 def put_right(root: Path, tasks: list[Task]) -> None:
@@ -52,7 +55,8 @@ def _collect(repo: Repo, task: Task) -> bool:
         patiently(lambda: BaseStashQueue.collect_executor(repo.experiments, executor, result))
     if git.ref(ref) is None:
         return False
-    shutil.rmtree(place, ignore_errors=True)
+    if is_temporary(place):
+        shutil.rmtree(place, ignore_errors=True)
     queue.celery.backend.mark_as_done(task.id, None)  # type: ignore[attr-defined]
     return True
 
@@ -70,13 +74,13 @@ def _put_back(repo: Repo, task: Task) -> None:
     entry = QueueEntry(
         repo.root_dir, repo.scm.root_dir, CELERY_STASH, task.commit, task.baseline, None, task.name, task.baseline
     )
-    patiently(lambda: fast_queue.again(repo, entry))
+    patiently(lambda: fast_queue.again(repo, entry, task.resources))
 
 
 def _sweep(task: Task) -> None:
     """Remove a task's traces: processes that still run in its temporary checkout, the checkout, log and result."""
     place = task.executor.get("root_dir")
-    if place:
+    if place and is_temporary(Path(place)):
         for process in psutil.process_iter(["cwd"]):
             if (process.info["cwd"] or "").startswith(place):
                 process.kill()
@@ -85,12 +89,26 @@ def _sweep(task: Task) -> None:
     task.result.unlink(missing_ok=True)
 
 
+def is_temporary(place: Path) -> bool:
+    """Whether a checkout is one run's alone, as DVC's are: a worker of our own keeps its."""
+    return place.name.startswith("tmp")
+
+
 def tidy(root: Path, names: set[str]) -> None:
-    """Forget the queue's notes on experiments that are records now."""
+    """Keep the logs of experiments that are records now, and forget the queue's notes on all but the last of them."""
     git = Repository(root)
+    tidied = []
     for task in queue_tasks.read(root):
         ref = task.executor.get("result_ref")
-        if task.name in names and task.state == queue_tasks.DONE and ref and git.ref(ref) is not None:
-            shutil.rmtree(task.folder, ignore_errors=True)
-            task.result.unlink(missing_ok=True)
-            task.message.unlink(missing_ok=True)
+        if task.state != queue_tasks.DONE or not ref or git.ref(ref) is None:
+            continue
+        if not task.is_tidied:
+            if task.name not in names:
+                continue
+            logs.keep(root, task)
+            (task.folder / queue_tasks.TIDIED).touch()
+        tidied.append(task)
+    for task in tidied[:-KNOWN_TO_DVC]:
+        shutil.rmtree(task.folder, ignore_errors=True)
+        task.result.unlink(missing_ok=True)
+        task.message.unlink(missing_ok=True)

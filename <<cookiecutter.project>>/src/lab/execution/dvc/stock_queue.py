@@ -32,7 +32,8 @@ def put(repo: Repo, jobs: Iterable[Job]) -> list[str]:
         with chdir(root), redirect_stdout(io.StringIO()):
             for job in jobs:
                 path.write_text(OmegaConf.to_yaml(OmegaConf.create(job.params)), encoding="utf-8")
-                repo.experiments.run(queue=True, targets=[job.stage], name=job.name, no_hydra=True)
+                with queue_tasks.announcing(job.resources):
+                    repo.experiments.run(queue=True, targets=[job.stage], name=job.name, no_hydra=True)
     except BaseException:
         withdraw(repo, _new(root, before))
         raise

@@ -18,7 +18,9 @@ from pathlib import Path
 import psutil
 
 from lab.errors import UserError
+from lab.execution.dvc import own_workers
 from lab.execution.dvc.queue_tasks import Task
+from lab.execution.worker.devices import VISIBLE, visible_gpus
 
 
 def alive(root: Path) -> list[psutil.Process]:
@@ -56,9 +58,9 @@ def _start(root: Path, number: int) -> subprocess.Popen[bytes]:
     dvc = shutil.which("dvc", path=environment["PATH"])
     if dvc is None:
         raise UserError(f"dvc was not found in {folder} or on PATH: make setup installs it")
-    gpus = _gpus()
+    gpus = visible_gpus(os.environ.get(VISIBLE))
     if len(gpus) > 1:
-        environment["CUDA_VISIBLE_DEVICES"] = gpus[(number - 1) % len(gpus)]
+        environment[VISIBLE] = gpus[(number - 1) % len(gpus)]
     log = root / ".dvc" / "tmp" / "exps" / "celery" / f"dvc-exp-worker-{number}.out"
     command = [dvc, "exp", "queue-worker", _node(root, f"{number}@localhost"), *(["--clean"] if number == 1 else [])]
     with log.open("ab") as file:
@@ -102,23 +104,26 @@ def runner(task: Task) -> psutil.Process | None:
 def lost(root: Path, running: list[Task]) -> list[Task]:
     """Those of the running tasks that nobody runs any more: their worker and the experiment's process are gone."""
     idle = [task for task in running if runner(task) is None]
+    owned = {worker.task for worker in own_workers.alive(root)}
+    idle = [task for task in idle if task.id not in owned]
     if not idle:
         return []
     workers = alive(root)
     if not workers:
         return [task for task in idle if not task.result.exists() and runner(task) is None]
-    return _disowned(root, idle, len(workers))
+    names = [part for worker in workers for part in worker.info["cmdline"] if part.startswith(_node(root, ""))]
+    return _disowned(root, idle, names)
 
 
-def _disowned(root: Path, idle: list[Task], workers: int) -> list[Task]:
-    """The tasks that no worker says it is at: a worker is busy before and after the experiment's process, too."""
+def _disowned(root: Path, idle: list[Task], workers: list[str]) -> list[Task]:
+    """The tasks that none of these workers says it is at: it is busy before and after the experiment's process, too."""
     from dvc.repo import Repo
 
     grace, patience = 10, 20  # seconds: from taking a task to being at it, and for an answer on a busy machine
     with Repo(str(root)) as repo:
         app = repo.experiments.celery_queue.celery
-        replies = app.control.inspect(timeout=patience, limit=workers).active() or {}
-    if len(replies) < workers:
+        replies = app.control.inspect(destination=workers, timeout=patience, limit=len(workers)).active() or {}
+    if len(replies) < len(workers):
         return []  # one did not answer: it may be the one
     owned = {entry["id"] for entries in replies.values() for entry in entries}
     now = time.time()
@@ -133,14 +138,3 @@ def _node(root: Path, name: str) -> str:
     """A worker's name, as DVC makes it: it tells the project."""
     folder = str(root.resolve() / ".dvc" / "tmp" / "exps" / "celery")
     return f"dvc-exp-{hashlib.sha256(folder.encode()).hexdigest()[:6]}-{name}"
-
-
-def _gpus() -> list[str]:
-    """The GPUs that may be used, by number or id."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [gpu for gpu in visible.split(",") if gpu]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
-    return [str(number) for number, line in enumerate(listing.splitlines()) if line.startswith("GPU ")]
