@@ -73,7 +73,7 @@ def test_curves_grow(store: str) -> None:
     [
         ({"start": START + 7}, "it was started anew"),
         ({"params": {"lr": "0.3"}}, "its params have changed"),
-        ({"points": run("x/y", {"val/m0": [9.0, 8.0]}).points}, "its curves have changed"),
+        ({"points": run("x/y", {"val/m0": [9.0, 8.0]}).points}, "what it measured has changed"),
     ],
 )
 def test_another_run_of_the_same_name_takes_its_place(store: str, change: dict[str, Any], said: str) -> None:

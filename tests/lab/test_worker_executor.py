@@ -61,7 +61,7 @@ stages:
     params: [spoil, lr]
     outs: [model]
 """
-    script = 'cat raw/*/* >model; if grep -q "spoil: 1" params.yaml; then chmod -R u+w raw; echo spoilt >raw/0/0; fi\n'
+    script = 'cat raw/*/* >model; if grep -q "spoil: 1" params.yaml; then chmod u+w raw/0/0; echo spoilt >raw/0/0; fi\n'
     project(
         root,
         {
@@ -122,6 +122,8 @@ def compare(seed: int, folder: Path, runs: int) -> None:
     with twins.checkout:
         for number, run in enumerate(case.runs[:runs]):
             came = twins.run(run, f"run-{number}")
+            if came == "unsupported: raw.dvc: its data has changed":  # a stage wrote to it: see the test of that
+                break
             assert came in ("made", "failed"), came  # the generator makes nothing that is unsupported
             if number == 0 and came == "made":
                 twins.go_on("run-0")
@@ -200,10 +202,12 @@ def test_a_stage_that_writes_to_its_data_spoils_only_its_own_run(kind: str, tmp_
     root = with_data(tmp_path / "project", kind)
     with Checkout(root, tmp_path / "checkout") as checkout:
         first, _ = carry_out(checkout, "first")
-        if kind == "copy":  # through a link, it is DVC's cache itself that a stage with all rights writes to
-            spoilt, _ = carry_out(checkout, "spoilt", {"params.yaml": b"spoil: 1\nlr: 2\n"})
-            assert read(root, spoilt, "dvc.lock") != read(root, first, "dvc.lock")
-            check_cache(root)
+        spoilt, _ = carry_out(checkout, "spoilt", {"params.yaml": b"spoil: 1\nlr: 2\n"})
+        assert read(root, spoilt, "dvc.lock") != read(root, first, "dvc.lock")
+        if kind != "copy":  # through a link it is DVC's cache itself that was written to: DVC takes it for new data
+            with pytest.raises(Unsupported, match="its data has changed|is a symbolic link"):
+                carry_out(checkout, "again", {"params.yaml": b"spoil: 0\nlr: 3\n"})
+            return
         again, _ = carry_out(checkout, "again", {"params.yaml": b"spoil: 0\nlr: 3\n"})
     assert read(root, first, "dvc.lock").splitlines()[3:12] == read(root, again, "dvc.lock").splitlines()[3:12]
     check_cache(root)

@@ -119,7 +119,8 @@ def test_ci_reviews_with_lab_s_packages_alone(project, answers):
     for name in CI[answers["ci"]]:
         if name.endswith("ci.yml"):
             tests = project.read(name)
-            assert all(f"make {target}\n" in tests for target in ("setup", "lint", "test")) and "requirements.txt" in tests
+            assert all(f"make {target}\n" in tests for target in ("setup", "lint", "test"))
+            assert "requirements.txt" in tests
         if name.endswith("review.yml"):
             review = project.read(name)
             assert "make setup-lab\n" in review and "make setup\n" not in review

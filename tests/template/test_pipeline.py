@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import BakedProject
 
 pytestmark = pytest.mark.slow
@@ -144,3 +145,44 @@ def test_overrides_without_dvc(baseline) -> None:
     assert "epoch 1/1" in done.stdout
     assert not project.run("git", "status", "--short", "params.yaml").stdout
     project.run("dvc", "checkout", "--force")
+
+
+WORKER = """
+import time
+from pathlib import Path
+from lab.execution.dvc.backend import DvcBackend
+backend = DvcBackend(Path.cwd())
+backend.start(1)
+while any(run.status in ("queued", "running") for run in backend.pending()):
+    time.sleep(1)
+"""
+OF_THE_MOMENT = ("metrics/infer_speed.json", "effective/")  # times
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("task", TASKS)
+def test_our_workers_make_the_same_bits(task: str, baseline: Callable[[str], BakedProject], tmp_path: Path) -> None:
+    """Three seeds: the first is learned from, the others are forked. In two copies, so that no run cache helps."""
+    locks = {}
+    for whose in ("lab", "dvc"):
+        project = BakedProject(shutil.copytree(baseline(task).path, tmp_path / whose, symlinks=True))
+        for seed in (7, 8, 9):
+            settings = ["-S", f"seed={seed}", "-S", "training.max_epochs=1"]
+            project.run("dvc", "exp", "run", "--queue", "--name", f"seed-{seed}", *settings, "infer")
+        if whose == "lab":
+            project.run("python", "-c", WORKER, env={"PYTHONPATH": "src"})
+        else:
+            project.run("dvc", "queue", "start")
+            waiting = ("Queued", "Running")
+            while any(word in project.run("dvc", "queue", "status").stdout for word in waiting):
+                time.sleep(5)
+        for seed in (7, 8, 9):
+            refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
+            (ref,) = [ref for ref in refs if ref.endswith(f"/seed-{seed}")]
+            stages = yaml.safe_load(project.run("git", "show", f"{ref}:dvc.lock").stdout)["stages"]
+            outs = [out for stage in ("train", "infer") for out in stages[stage]["outs"]]
+            same = {out["path"]: out["md5"] for out in outs if not out["path"].startswith(OF_THE_MOMENT)}
+            locks[whose, seed] = same
+    for seed in (7, 8, 9):
+        assert locks["lab", seed] == locks["dvc", seed]
+        assert "models/model.pt" in locks["lab", seed]

@@ -11,6 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -157,6 +158,16 @@ class Repository:
                 found.append(Experiment(match[3], str(commit.id), match[1] + match[2], commit.commit_time))
         return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
 
+    def tips(self) -> dict[str, str]:
+        """The commits that people stand on, by name: HEAD, branches here and on remotes, tags and the stash."""
+        found = {"HEAD": self.head} if self.head else {}
+        for ref in self._git.listall_references():
+            if not ref.startswith(("refs/exps/", "refs/notes/")):
+                with suppress(pygit2.GitError, KeyError):  # a tag of a file, or a ref to what is no more
+                    commit = str(self._git.references[ref].peel(pygit2.Commit).id)
+                    found[re.sub("^refs/(heads/|remotes/|tags/|)", "", ref)] = commit
+        return found
+
     def history(self, commit: str, oldest_first: bool = False) -> Iterator[str]:
         """A commit and its first parents, back to the beginning."""
         order = SortMode.TOPOLOGICAL | (SortMode.REVERSE if oldest_first else SortMode.NONE)
@@ -257,6 +268,21 @@ class Repository:
                 yield from self.files(commit, f"{path}/{item.name}")
         elif entry is not None:
             yield path, str(entry.id)
+
+    def called(self, commit: str, name: str) -> list[str]:
+        """The content of each file of this name in a commit, in whatever folder of the repository."""
+        listed = self.run("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+        entries = (line.split("\t", 1) for line in listed if line)
+        return [self._blob(head.split()[2]) for head, path in entries if PurePosixPath(path).name == name]
+
+    def versions(self, ending: str) -> list[str]:
+        """The content of each file whose name ends so, in every commit that some ref leads to."""
+        listed = (line.partition(" ") for line in self.run("rev-list", "--objects", "--all").splitlines())
+        return [self._blob(blob) for blob, _, path in listed if path.endswith(ending)]
+
+    def _blob(self, blob: str) -> str:
+        content = self._git[blob]
+        return content.data.decode(errors="replace") if isinstance(content, pygit2.Blob) else ""
 
     def extract(self, commit: str, paths: Iterable[str], folder: Path) -> None:
         """Write these files and folders below `folder`; what the commit has not is left out."""

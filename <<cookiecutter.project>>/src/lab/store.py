@@ -10,11 +10,14 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lab import yaml12
 from lab.errors import UserError
@@ -229,6 +232,92 @@ class Store:
         listing = self.file(md5) if md5.endswith(".dir") else None
         return [md5, *(entry["md5"] for entry in json.loads(listing.read_text()))] if listing else [md5]
 
+    # What it holds, and what is to go
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the cache lies inside the project, so that no other one has files in it."""
+        return self.cache.resolve().is_relative_to(self.root.resolve())
+
+    def sizes(self) -> dict[str, int]:
+        """How many bytes each file of the cache has, by its hash."""
+        folders = (entry for entry in _scanned(self.cache) if entry.is_dir() and len(entry.name) == 2)
+        files = ((folder.name, file) for folder in folders for file in _scanned(Path(folder.path)))
+        return {prefix + file.name: file.stat().st_size for prefix, file in files if file.is_file()}
+
+    def listing(self, md5: str) -> list[str] | None:
+        """The hashes of a folder's files; None where its list is not here."""
+        path = self.file(md5)
+        return [entry["md5"] for entry in json.loads(path.read_text())] if path else None
+
+    def run_cache(self) -> dict[Path, dict[str, Any]]:
+        """What DVC's run cache says of each run of a stage (cmd, deps, params, outs), by its file."""
+        entries = {}
+        for path in (self.cache.parents[1] / "runs").glob("*/*/*"):
+            with suppress(OSError, yaml.YAMLError):  # one that is being written
+                content = yaml12.load(path.read_text(encoding="utf-8"))
+                if isinstance(content, dict):
+                    entries[path] = content
+        return entries
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Keeps DVC's commands out for as long. Raises UserError where one is at work here."""
+        from dvc.lock import LockError
+        from dvc.repo import Repo
+
+        with Repo(str(self.root)) as repo:
+            if busy := self._at_work():
+                raise UserError(f"DVC is at work here ({busy}): wait until it has ended")
+            try:
+                with repo.lock:
+                    yield
+            except LockError as error:
+                raise UserError(f"DVC is at work here: {error}") from error
+
+    def _at_work(self) -> str:
+        """The command of DVC's that runs a stage here, during which it holds no other lock; empty without one."""
+        import psutil
+
+        path = self.root / ".dvc" / "tmp" / "rwlock"
+        with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+            for held in json.loads(path.read_text()).values():
+                for holder in [held.get("write"), *(held.get("read") or [])]:
+                    if holder and psutil.pid_exists(holder["pid"]):
+                        return str(holder["cmd"])
+        return ""
+
+    def remove(self, hashes: Iterable[str]) -> None:
+        """Delete files of the cache, and what the run cache says of runs whose outputs they are.
+
+        In an order in which nothing is left, wherever it is cut off, that names a file which is gone: first the run
+        cache, then lists of folders, then the files.
+        """
+        gone = set(hashes)
+        for path, entry in self.run_cache().items():
+            if any(part in gone for out in entry.get("outs", []) for part in self._with_files(out.get("md5", ""))):
+                path.unlink(missing_ok=True)
+        lists, files = _by_kind(gone)
+        for md5 in (*lists, *files):
+            (self.cache / md5[:2] / md5[2:]).unlink(missing_ok=True)
+
+    @contextmanager
+    def remote(self) -> Iterator[Remote | None]:
+        """The default remote, open; None where there is none. Raises UserError where it can't be read."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        name = self.config["core"].get("remote")
+        if not name:
+            yield None
+            return
+        with Repo(str(self.root)) as repo:
+            try:
+                odb = repo.cloud.get_remote_odb(name, "lab gc")
+            except DvcException as error:
+                raise UserError(f"the remote {name}: {error}") from error
+            yield Remote(name, odb)
+
     @property
     def remote_url(self) -> str:
         """The default remote's address; empty without one."""
@@ -279,3 +368,65 @@ def md5_of(path: Path) -> str:
     """The MD5 hash of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+class Remote:
+    """A remote of DVC's called `name`, a folder or a bucket, by DVC's own access to it."""
+
+    def __init__(self, name: str, odb: Any):
+        self.name, self._odb = name, odb
+
+    def sizes(self) -> dict[str, int]:
+        """How many bytes each file there has, by its hash. Raises UserError."""
+        with self._told():
+            if not self._odb.fs.exists(self._odb.path):
+                return {}
+            found = self._odb.fs.fs.find(self._odb.path, detail=True)
+            if not isinstance(found, dict):  # of a folder DVC's own way gives the paths alone
+                paths = list(found)
+                found = dict(zip(paths, self._odb.fs.info(paths), strict=True))
+        sizes = {}
+        for path, info in found.items():
+            with suppress(ValueError):  # something else that lies there
+                sizes[self._odb.path_to_oid(path)] = int(info.get("size") or 0)
+        return sizes
+
+    def listing(self, md5: str) -> list[str] | None:
+        """The hashes of a folder's files; None where its list is not there. Raises UserError."""
+        with self._told():
+            try:
+                with self._odb.fs.open(self._odb.oid_to_path(md5), "rb") as file:
+                    return [entry["md5"] for entry in json.load(file)]
+            except FileNotFoundError:
+                return None
+
+    def remove(self, hashes: Iterable[str]) -> None:
+        """Delete files there: first lists of folders, since DVC takes a list for all of its files. Raises UserError."""
+        from dvc_data.hashfile.db import get_index
+
+        with self._told():
+            get_index(self._odb).clear()  # what this machine believes to be there
+            for batch in _by_kind(hashes):
+                if batch:
+                    self._odb.fs.remove([self._odb.oid_to_path(md5) for md5 in batch])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # every kind of remote has errors of its own
+            raise UserError(f"DVC's remote {self.name}: {error}") from error
+
+
+def _scanned(folder: Path) -> list[os.DirEntry[str]]:
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return list(entries)
+    return []
+
+
+def _by_kind(hashes: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Lists of folders, and files."""
+    known = sorted(hashes)
+    return [md5 for md5 in known if md5.endswith(".dir")], [md5 for md5 in known if not md5.endswith(".dir")]

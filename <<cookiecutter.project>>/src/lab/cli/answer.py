@@ -83,8 +83,8 @@ def judge(design: str) -> tuple[Study, Verdict]:
     studies.check_measured(study)
     if not evidence.bring(study, ROOT / report.FOLDER / report.name(study)):
         print(
-            f"lab: what was said of each test {study.contract.item} is neither in DVC's cache nor on its remote: the "
-            "intervals that follow from it are left out",
+            f"lab: what was said of each test {study.contract.item} is neither in DVC's cache nor on its remote "
+            "(lab gc frees what no verdict of now is made of): the intervals that follow from it are left out",
             file=sys.stderr,
         )
     return study, verdict.judge(study, per_item.read(study))

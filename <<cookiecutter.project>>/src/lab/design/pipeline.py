@@ -119,6 +119,15 @@ class Pipeline:
             if (options or {}).get("cache", True)
         ]
 
+    def shown(self, params: dict[str, Any]) -> list[str]:
+        """The metrics and plots of all stages: what people look at."""
+        return [
+            path
+            for stage in self.stages
+            for kind in ("metrics", "plots")
+            for path in self._located(stage, paths(self._entry(stage), kind), params)
+        ]
+
     def maker(self, path: str, params: dict[str, Any]) -> str | None:
         """The stage whose output a path is, or lies in; None for a file that no stage writes."""
         makers = (stage for stage in self.stages for out in self.outputs(stage, params) if overlap(path, out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -77,6 +78,13 @@ class Project:
         with suppress(NoRepository):
             return self.git.head
         return None
+
+    def at(self, commit: str) -> Project:
+        """The project as it is read where another commit is checked out. What commits say is kept for both."""
+        other = copy.copy(self)
+        other._at = commit
+        other.refresh()
+        return other
 
     def commit(self, rev: str) -> Commit:
         """What a commit says, by its full hash."""

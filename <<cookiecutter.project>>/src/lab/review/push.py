@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lab.errors import UserError
 from lab.git import EXPERIMENT, experiment_ref
+from lab.records import report_files
 from lab.review.branch import PREFIX, REMOTE, Branch
 from lab.review.runs import superseded
 
@@ -32,27 +33,35 @@ def push(study: Study, branch: Branch) -> tuple[int, int]:
     if not project.git.remote_url(REMOTE):
         raise UserError(f"there is no git remote {REMOTE}: git remote add {REMOTE} URL")
     records = [*study.finished, *superseded(study)]
-    files = push_data(project, records, branch.commit)
+    applied = branch.replicate.record.commit if branch.replicate else ""
+    files = push_data(project, records, branch.commit, applied)
     experiments = [record for record in records if record.commit != record.baseline]
     refs = {experiment_ref(record.baseline, record.name): record.commit for record in experiments}
     push_refs(project, {f"refs/heads/{branch.name}": branch.commit, **refs})
     return files, len(refs)
 
 
-def push_data(project: Project, records: Iterable[GitRecord], branch: str) -> int:
+def push_data(project: Project, records: Iterable[GitRecord], branch: str, applied: str = "") -> int:
     """Push the outputs that git has not, of all these runs at once. Returns how many files were sent. Raises UserError.
 
-    What else the commit `branch` has of the baseline, `dvc pull` there asks for: it goes along where it is here.
+    All of the run `applied` on the commit `branch` has to arrive, and of the others what their verdict is made of: `lab
+    gc` may have freed the rest. That, and what else the branch has of the baseline, which `dvc pull` there asks for,
+    goes along where it is.
     """
-    outputs = {
-        out["md5"]: f"{path} of {record.name}"
-        for record in records
-        for path, out in record.outputs.items()
-        if project.git.object_id(record.commit, path) is None
-    }
+    wanted: dict[str, str] = {}
+    along: list[str] = []
+    for record in records:
+        read = report_files.of(record)
+        for path, out in record.outputs.items():
+            if project.git.object_id(record.commit, path) is not None:
+                continue
+            if record.commit == applied or path in read:
+                wanted[out["md5"]] = f"{path} of {record.name}"
+            else:
+                along.append(out["md5"])
     lock = project.commit(branch).locked
-    along = {out["md5"] for stage in lock.values() for out in stage.get("outs", []) if "md5" in out}
-    return project.store.push(outputs, along)
+    along += [out["md5"] for stage in lock.values() for out in stage.get("outs", []) if "md5" in out]
+    return project.store.push(wanted, along)
 
 
 def push_refs(project: Project, wanted: Mapping[str, str]) -> None:

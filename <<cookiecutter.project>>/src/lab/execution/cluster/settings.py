@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lab import yaml12
 from lab.errors import UserError, nearest
 
 FILE = Path("conf") / "cluster.yaml"
@@ -63,7 +64,7 @@ def read(root: Path, name: str, kind: type[Settings]) -> Settings:
 
 def _content(root: Path) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load((root / FILE).read_text(encoding="utf-8")) or {}
+        content = yaml12.load((root / FILE).read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         return {}
     except yaml.YAMLError as error:

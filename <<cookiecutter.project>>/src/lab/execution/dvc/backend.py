@@ -61,9 +61,13 @@ class DvcBackend:
         with Repo(str(self.root)) as repo:
             patiently(lambda: way.put(repo, jobs))
 
-    def start(self, workers: int) -> None:
-        """Start workers until there are as many, DVC's counted."""
+    def start(self, workers: int | None) -> None:
+        """Start workers until there are as many, DVC's counted; none begins while `lab gc` frees data."""
         self._reap()
+        with self.alone():
+            self._start(workers or self.jobs)
+
+    def _start(self, workers: int) -> None:
         if self.has_own_workers and os.name == "posix" and worker_compatibility.passed(self.root):
             self._children += own_workers.start(self.root, workers - len(dvc_workers.alive(self.root)))
         else:

@@ -31,6 +31,7 @@ from lab.study import QUEUED
 
 LOOK = 0.2  # seconds between two looks for a task
 LINGER = 5.0  # seconds that it waits for more, so that a next wave needs no new start
+HEARING = 1.5  # seconds after a run was ended from outside: `dvc queue stop --kill` is heard before the next is taken
 DISK_FULL = 10.0  # seconds between two tries to note something
 
 Result = TypeVar("Result")
@@ -70,6 +71,9 @@ class Worker:
             task = next((task for task in queue_tasks.read(self.root) if task.state == QUEUED), None)
             variables = self.devices.take(task.resources) if task else None
             if task is not None and (variables is None or self._carry_out(task, variables)):
+                if self.interrupted:
+                    time.sleep(HEARING)
+                    self.interrupted = False
                 until = time.monotonic() + LINGER  # a task that waits for a GPU is waited for
             if task is None or variables is None:
                 time.sleep(LOOK)
@@ -147,7 +151,9 @@ class Worker:
             if self.interrupted:
                 return -signal.SIGTERM
             environment = {**os.environ, **command.environment, **variables, "DVC_STAGE": command.stage}
-            return self.runner.run(command.text, command.folder, {**environment, "PWD": str(command.folder)}, log)
+            code = self.runner.run(command.text, command.folder, {**environment, "PWD": str(command.folder)}, log)
+            self.interrupted |= code in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
+            return code
 
         return self.checkout.carry_out(carry_out.Task(task.name, task.commit, task.baseline, asked, own), run, log)
 

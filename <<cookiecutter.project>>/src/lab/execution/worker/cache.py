@@ -61,6 +61,18 @@ class Cache:
                 del self._trees[next(iter(self._trees))]
         return self._trees[md5]
 
+    def forget(self) -> None:
+        """Look at all objects again: a stage may have written to one through a link."""
+        self._held.clear()
+        self._checked.clear()
+
+    def is_protected(self, md5: str) -> bool:
+        """Whether an object is there that nobody can have written to without ado."""
+        try:
+            return stat.S_IMODE(os.stat(self.path(md5)).st_mode) == READ_ONLY
+        except FileNotFoundError:
+            return False
+
     def holds(self, content: Content) -> bool:
         """Whether an object's file is there, and all that belong to it, in whatever state."""
         return self._all(content, self._held, lambda md5: self.path(md5).is_file())

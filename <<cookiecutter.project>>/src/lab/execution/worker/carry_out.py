@@ -114,6 +114,8 @@ class Checkout:
         settings = Settings(self.root)  # they may have changed since the last run
         config = settings.read(self.project)
         cache = self._opened(settings.cache, config)
+        if self._tree.was_written_to:
+            cache.forget()
         data_files, before = self._definitions()
         kept = self._ignored(before.get(".dvcignore"))
         pipeline = pipelines.read(self.project, data_files, config)

@@ -38,6 +38,7 @@ class WorkTree:
         self._files: dict[str, tuple[str, int, Signature]] = {}  # of git: path -> blob, mode, as it was laid out
         self._laid: dict[str, tuple[str, Listing]] = {}  # of DVC, from the project on: path -> md5, as laid out
         self._tree = ""
+        self.was_written_to = False  # whether the last run wrote to what DVC had laid out
         self._recall()
 
     # What was laid out before
@@ -63,6 +64,7 @@ class WorkTree:
         self._hashes.forget()
         wanted = self._wanted(tree)
         self.top.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.was_written_to = False
         left: set[str] = set()
         self._clean(str(self.top), "", wanted, left)
         self._files = {path: known for path, known in self._files.items() if path in left}
@@ -107,7 +109,14 @@ class WorkTree:
         if known is None:
             return False
         before, now = known[1], self._looked(place)
-        return now is not None and (before == now or sorted(before) == sorted(now))
+        if now is not None and (before == now or sorted(before) == sorted(now)):
+            return True
+        inodes = {path: sign[0] for path, sign in before}
+        # A file was written to that may be a link to DVC's cache.
+        self.was_written_to |= any(
+            sign[0] and inodes.get(path) == sign[0] for path, sign in set(now or []) - set(before)
+        )
+        return False
 
     def _write(self, path: str, blob: str, mode: int) -> None:
         target = self.top / path
@@ -178,7 +187,7 @@ class WorkTree:
         self._laid[place] = (content.md5, looked)
         md5s = dict(cache.entries(content.md5) or []) if content.is_folder else {"": content.md5}
         for relative, sign in looked:
-            if relative in md5s:
+            if relative in md5s and cache.is_protected(md5s[relative]):
                 self._hashes.learn(sign, md5s[relative])
 
     def _drop(self, place: str) -> None:

@@ -1,0 +1,1 @@
+"""`lab gc`: what of DVC's cache and remote nothing needs any more, found, told and freed."""
