@@ -3,8 +3,8 @@
     demo/.venv/bin/python -P benchmarks/cluster.py [--runs 8 40 200] [--engines slurm ray] [--json cluster.json]
 
 Runs of stages that take no time, two at once, in the small project of the tests, whose environment needs
-tests/cluster/requirements.txt. CPU seconds are those of DVC and of the look at versions on nodes (git and node.py itself
-take tenths), of the driver, and of the engine's own processes; wall is from the first run to the last, with connecting
+tests/cluster/requirements.txt. CPU seconds are those of DVC and of the look at versions on nodes (git and node.py take
+tenths), of the driver, and of the engine's own processes; wall is from the first run to the last, with connecting
 to the engine. It needs /usr/bin/time.
 """
 
