@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import trivial
 import yaml
-from conftest import published
+from remotes import published
 from trivial import Trivial
 
 from lab.design.plan import Run

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trivial
-from conftest import published
+from remotes import published
 
 from lab.nested_keys import flat
 from lab.records.project import Project

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import published
 from real_ray import RealRay, processes
+from remotes import published
 
 from lab.execution.backend import Backend
 from lab.execution.conformance import BackendConformance

@@ -226,7 +226,7 @@ def test_settings_are_checked(tmp_path: Path) -> None:
         backend(project.root, "fast")
     with pytest.raises(UserError, match="odd.engine: 'pbs' is not one of slurm, ray"):
         backend(project.root, "odd")
-    with pytest.raises(UserError, match="no backend fats: there are dvc, slurm, ray, fast, odd. Did you mean 'fast'?"):
+    with pytest.raises(UserError, match="there are dvc, dvc-workers, slurm, ray, fast, odd. Did you mean 'fast'?"):
         backend(project.root, "fats")
 
 

@@ -10,8 +10,8 @@ import clustered
 import psutil
 import pytest
 from clustered import until
-from conftest import published
 from real_slurm import NODES, Slurm
+from remotes import published
 
 from lab.errors import UserError
 from lab.execution.backend import Backend

@@ -199,18 +199,21 @@ class ClusterBackend:
             self._looked = True
             baselines = {task.baseline for task in self._tasks()} | {self.git.head or ""}
             self.remote.bring(experiment_ref(baseline, "*") for baseline in baselines if baseline)
-        unfinished = [task for task in self._tasks() if task.status == RUNNING and not task.here]
-        if not unfinished:
+        if not self._running():
             return
         with self.alone():
+            running = self._running()  # before the engine is asked: what starts meanwhile is not taken for lost
             alive = self._engines(fresh=True)
-            lost = [task for task in self._tasks() if task.status == RUNNING and not task.here]
-            lost = [task for task in lost if not alive.get(task.id)]
+            now = {task.id: task.note for task in self._running()}
+            lost = [task for task in running if not alive.get(task.id) and now.get(task.id) == task.note]
             there = self.remote.there(task.ref for task in lost)
             self.remote.bring(there)
             for task in lost:
                 if task.ref not in there:
                     (task.folder / "note.json").unlink(missing_ok=True)
+
+    def _running(self) -> list[Task]:
+        return [task for task in self._tasks() if task.status == RUNNING and not task.here]
 
     # What a node is told
 

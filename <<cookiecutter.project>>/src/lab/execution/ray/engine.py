@@ -86,8 +86,12 @@ class Ray:
         if not self._is_there():
             return {}
         submitted = [read_json(path).get("tasks", []) for path in submissions(self.folder)]
-        waiting = {task: False for tasks in submitted for task in tasks}
-        return {**waiting, **read_json(self.folder / "launcher.json")}
+        taken = read_json(self.folder / "launcher.json").get("tasks", [])
+        tasks = {*taken, *(task for part in submitted for task in part)}
+        return {task: self._state(task) == "running" for task in tasks}
+
+    def _state(self, task: str) -> str:
+        return read_json(self.folder / "tasks" / task / "note.json").get("state", "")
 
     def drop(self, running: bool) -> None:
         if running:

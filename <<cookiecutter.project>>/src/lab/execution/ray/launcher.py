@@ -127,10 +127,9 @@ class Launcher:
         return read_json(self.folder / "tasks" / task / "note.json").get("state", "")
 
     def note(self) -> None:
-        """Write down what is waiting and what is on a node, for others."""
-        flying = {task: self.state(task) == "running" for task in self.flying.values()}
+        """Write down what is waiting or with Ray, for others."""
         partial = self.folder / "launcher.new"
-        partial.write_text(json.dumps({**dict.fromkeys(self.waiting, False), **flying}))
+        partial.write_text(json.dumps({"tasks": [*self.waiting, *self.flying.values()]}))
         partial.replace(self.folder / "launcher.json")
 
 
