@@ -71,13 +71,13 @@ def check(project: Project, name: str | None = None, commit: str | None = None) 
     if name is not None and name.endswith(".yaml"):
         name = design_file.read(Path(name), project.contract).name
     target, main = compared(project, name, commit)
-    if foreign := list(allowed.unreadable(project, main, target)) if main else []:
-        return refused(foreign)
     if name is None and main is not None:
         found, others = allowed.reports(project.git, main, target)
         if len(found) != 1 or not NAMED.fullmatch(next(iter(found))):
             return unreported(Project(project.root, at=target), main, found, others)
         name = NAMED.fullmatch(next(iter(found)))[1]  # type: ignore[index]
+    if foreign := list(allowed.unreadable(project, main, target)) if main else []:
+        return refused(foreign)
     name = name or branch_design(project.git)
     at = Project(project.root, tracked=project.tracked, at=target)
     study = studies.read(at, name)
