@@ -51,7 +51,12 @@ def imported(path: Path) -> Iterator[str]:
 def undeclared(paths: list[Path], declared: set[str]) -> dict[str, str]:
     """Each module that no declared package brings, and a file that imports it."""
     own = {path.stem for path in SRC.iterdir()} | sys.stdlib_module_names
-    found = {module: path.name for path in paths for module in imported(path) if module not in own}
+    found = {
+        module: path.name
+        for path in paths
+        for module in imported(path)
+        if module not in own and not path.with_name(f"{module}.py").is_file()  # a script's neighbour
+    }
     if found.get("pytest") == "conformance.py":  # a suite for those who write a backend or a sink, and have pytest
         del found["pytest"]
     return {

@@ -50,7 +50,8 @@ class Inputs:
         settings: the arm whose settings the stages would refuse, and why; empty where they take all.
         mismatch: what lab.yaml names and this pipeline has not, where a verdict or a report would be wrong for it.
         untold: the same, where something is only told less well.
-        packages: what the stages import and is not installed; empty where all is.
+        packages: what the stages import and is not installed here; empty where all is.
+        here: whether the runs are to be carried out in this environment, so that they would miss it.
         lock: what is wrong with dvc.lock; empty where nothing is.
         remote: why DVC's remote can't be reached from here; empty where that can't be told without asking it.
         data: why the data is not there; empty where it is.
@@ -75,6 +76,7 @@ class Inputs:
     mismatch: str = ""
     untold: str = ""
     packages: str = ""
+    here: bool = True
     lock: str = ""
     remote: str = ""
     data: str = ""
@@ -174,7 +176,8 @@ def project(inputs: Inputs) -> Iterator[Check]:
     yield Check("contract", not inputs.mismatch, inputs.mismatch or "what lab.yaml names is there")
     if inputs.untold:
         yield Check("contract", False, inputs.untold, blocks=False)
-    yield Check("packages", not inputs.packages, inputs.packages or "what the stages import is installed")
+    installed = "what the stages import is installed"
+    yield Check("packages", not inputs.packages, inputs.packages or installed, blocks=inputs.here)
     if inputs.lock:
         yield Check("dvc.lock", False, inputs.lock)
     written = f"git add {shlex.quote(inputs.path)} and git commit: what is asked is written down before the answer"

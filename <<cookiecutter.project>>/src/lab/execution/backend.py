@@ -34,6 +34,8 @@ class Backend(Protocol):
     """What `lab run --on` calls it."""
     jobs: int | None
     """How many runs at a time, where nobody says; None where it knows that best."""
+    is_here: bool
+    """Whether runs are carried out in the environment of this process, and lack what it lacks."""
 
     def pending(self) -> Sequence[Pending]:
         """The runs that are queued, running or failed, in the order in which they were queued.

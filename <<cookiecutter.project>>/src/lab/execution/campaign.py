@@ -48,7 +48,7 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
         UserError: the pre-flight found something and `force` is not set; whatever `queueing.enqueue` refuses.
     """
     plan = current(planner)
-    forced = approve(planner, plan, force)
+    forced = approve(planner, plan, force, backend)
     return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again, planner.design.resources)
 
 
@@ -68,7 +68,7 @@ def carry_out(
         Stopped: by `lab stop`.
     """
     design, plan = planner.design, current(planner)
-    forced = approve(planner, plan, force)
+    forced = approve(planner, plan, force, backend)
     if sentence := before(planner, plan, backend):
         say(sentence)
     fit = fitting(backend, design, jobs)
@@ -115,7 +115,7 @@ def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     return f"{number} {runs} in the queue before those of this design, of {designs}: {listed}" if others else ""
 
 
-def approve(planner: Planner, plan: Plan, force: bool) -> bool:
+def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool:
     """Whether the pre-flight's objections are overridden: by `force`, now or when the design's first runs were queued.
 
     Raises:
@@ -127,7 +127,7 @@ def approve(planner: Planner, plan: Plan, force: bool) -> bool:
         return False  # nothing new is going to run
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]
     force = force or any(block.get("forced") and block["digest"] == plan.digest for block in blocks)
-    checks = preflight.checks(planner.design, plan, preflight_inputs.gather(planner, plan))
+    checks = preflight.checks(planner.design, plan, preflight_inputs.gather(planner, plan, here=backend.is_here))
     objections = [check for check in checks if not check.ok and check.blocks]
     if objections and not force:
         listed = "".join(f"\n  ✗ {check.name}: {check.message}" for check in objections)

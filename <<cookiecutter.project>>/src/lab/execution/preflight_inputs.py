@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 MOST_SETTINGS = 3  # of a baseline's, told where they are not the design's
 
 
-def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
-    """What a design file's checklist asks for; `plan` is None where there is none."""
+def gather(planner: Planner, plan: Plan | None, jobs: int = 1, here: bool = False) -> Inputs:
+    """What a design file's checklist asks for; `plan` is None where there is none, `here` as in Inputs."""
     project, contract, design, path = planner.project, planner.contract, planner.design, planner.path
     head = project.head
     stage = contract.types[design.type]
@@ -64,6 +64,7 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1) -> Inputs:
         mismatch=listed(found, blocks=True),
         untold=listed(found, blocks=False),
         packages=missing_packages(project, plan) if plan is not None and head else "",
+        here=here,
         lock=old_lock(project) if head else "",
         remote=unreachable(project),
         data=missing_data(project, plan) if plan is not None and head else "",

@@ -38,6 +38,8 @@ PAUSE = 10.0  # seconds between two tries to fetch what could not be fetched
 class ClusterBackend:
     """The cluster `name`, for the project at `root`: a `lab.execution.backend.Backend`."""
 
+    is_here = False
+
     def __init__(self, root: Path, name: str, settings: Settings, engine: type[Engine]):
         self.root, self.name, self.settings = root, name, settings
         self.jobs = settings.jobs

@@ -34,6 +34,7 @@ class DvcBackend:
 
     name = "dvc"
     jobs = 1
+    is_here = True
 
     def __init__(self, root: Path):
         self.root = root
