@@ -74,7 +74,9 @@ def refused(project: Trivial, *arguments: str) -> str:
 
 def state(project: Trivial) -> set[str]:
     return {
-        str(path) for path in project.root.rglob("*") if "__pycache__" not in path.parts and ".git" not in path.parts
+        str(path)
+        for path in project.root.rglob("*")
+        if not {"__pycache__", ".git"} & set(path.parts) and not path.is_relative_to(project.root / ".dvc" / "tmp")
     }
 
 

@@ -131,11 +131,11 @@ def test_all_or_nothing(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> No
     sent = []
     announce = fast_queue._announce
 
-    def fail_at_the_third(repo: object, entry: object) -> None:
+    def fail_at_the_third(repo: object, entry: object, *more: object) -> None:
         sent.append(entry)
         if len(sent) == 3:
             raise OSError("no space left on device")
-        announce(repo, entry)
+        announce(repo, entry, *more)
 
     monkeypatch.setattr(fast_queue, "_announce", fail_at_the_third)
     with pytest.raises(OSError, match="no space"):

@@ -23,7 +23,7 @@ from lab.analysis import gate as pure
 from lab.analysis.verdict import judge
 from lab.design.blocks import Guardrail
 from lab.records import champion as champions
-from lab.records.commit import Commit
+from lab.records.commit import Brief, Commit
 from lab.records.git_record import GitRecord
 from lab.records.studies import read
 from lab.review import branch, gate, promote
@@ -47,6 +47,10 @@ class OtherCode(Commit):
 
     def code(self, params: dict[str, Any], stage: str) -> str:
         return "01dc0de"
+
+    @property
+    def brief(self) -> Brief:  # type: ignore[override]
+        return super().brief._replace(code={})
 
 
 class Elsewhere(GitRecord):

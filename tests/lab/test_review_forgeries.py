@@ -75,9 +75,9 @@ class Forger:
                 return f"refs/exps/{record.baseline[:2]}/{record.baseline[2:]}/{record.name}", record.commit
         raise AssertionError((arm, seed))
 
-    def replace(self, edits: Mapping[str, Edit], parents: list[str] | None = None) -> str:
-        """Change the experiment of 0.5 with seed 1, and make the branch anew of what there is then."""
-        ref, commit = self.experiment("0.5", 1)
+    def replace(self, edits: Mapping[str, Edit], parents: list[str] | None = None, seed: int = 1) -> str:
+        """Change the experiment of 0.5 with that seed, and make the branch anew of what there is then."""
+        ref, commit = self.experiment("0.5", seed)
         forged = self.commit(edits, commit, [self.baseline] if parents is None else parents)
         self.git.references[ref].set_target(pygit2.Oid(hex=forged))
         return self.reviewed()
@@ -334,9 +334,17 @@ def test_what_its_lock_says_has_to_hang_together(forger: Forger) -> None:
     [model] = [out for out in lock["stages"]["train"]["outs"] if out["path"] == "models/model.pt"]
     text, other = forger.text("dvc.lock", commit), md5(b"another model")
     (forger.project.root / ".dvc" / "storage").mkdir(exist_ok=True)  # a remote that can be asked
-    everywhere = forger.found(forger.replace({"dvc.lock": text.replace(model["md5"], other).encode()}))
+    everywhere = forger.replace({"dvc.lock": text.replace(model["md5"], other).encode()})
+    said = verify.check(forger.project.project(), None, everywhere)
+    assert not said.problems, "it may have been freed, and nothing rests on it"
+    assert "Not to be looked at, and nothing here rests on it: models/model.pt of " in said.summary
+    applied = forger.text("dvc.lock", forger.experiment("0.5", 0)[1])
+    lock = yaml.safe_load(applied)
+    [winner] = [out for out in lock["stages"]["train"]["outs"] if out["path"] == "models/model.pt"]
+    everywhere = forger.replace({"dvc.lock": applied.replace(winner["md5"], other).encode()}, seed=0)
     assert any(
-        problem.startswith("models/model.pt of ") and "neither in DVC's cache" in problem for problem in everywhere
+        problem.startswith("models/model.pt of ") and "neither in DVC's cache" in problem
+        for problem in forger.found(everywhere)
     )
     once = forger.found(forger.replace({"dvc.lock": text.replace(model["md5"], other, 1).encode()}))
     assert any("the stage infer has not run with its settings and its inputs" in problem for problem in once), once

@@ -342,7 +342,7 @@ def results(
     stage: str, params: dict[str, Any], metrics: Callable[[float, int], dict[str, Any]]
 ) -> Iterator[tuple[str, bytes]]:
     """The path and the content of each file that a stage writes."""
-    lr, seed = params["lr"], params["seed"]
+    lr, seed, started = params["lr"], params["seed"], now()
     if stage == "prepare":
         yield from ((f"data/prepared/{name}.txt", name.encode()) for name in ("one", "two"))
         return
@@ -358,7 +358,7 @@ def results(
     yield f"metrics/{stage}.json", json.dumps(metrics(lr, seed)).encode()
     keys = {"train": ["seed", "lr"], "infer": ["infer"], "quant": ["quant"]}[stage]
     used = {"epochs": [{"epoch": row["epoch"], "ended": row["ended"]} for row in rows]} if rows else {}
-    record = {"stage": stage, "started": now(), "seconds": 0.0, "config": {key: params[key] for key in keys}}
+    record = {"stage": stage, "started": started, "seconds": 0.0, "config": {key: params[key] for key in keys}}
     machine = {"host": "here", "cores": 2, "versions": {}}
     yield f"effective/{stage}.yaml", yaml.safe_dump([record | {"used": used, "machine": machine}]).encode()
 

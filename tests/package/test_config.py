@@ -23,7 +23,8 @@ def options() -> list[str]:
     found = []
     for path in files:
         content = yaml.safe_load(path.read_text())
-        task = f"task={content['task']} " if path.parent.name in tasks else ""
+        own = path.parent.name in tasks and content["task"] != "${task}"  # what is for any task takes the project's
+        task = f"task={content['task']} " if own else ""
         found.append(f"{task}{path.parent.name}={path.stem}")
     return found
 

@@ -115,13 +115,12 @@ print(json.dumps({{"title": metric.title, "direction": metric.direction, "value"
 
 def test_a_data_source_is_read(extended: Workspace, tmp_path: Path) -> None:
     workspace = extended.copy(tmp_path / "project")
-    folder = workspace.root / "datasets" / "table"
+    folder = workspace.root / "datasets" / "named"
     folder.mkdir(parents=True)
-    rows = [(f"{number}.png", ("dark", "light")[number % 2], 8 * number) for number in range(24)]
-    for name, _, grey in rows:
-        Image.new("RGB", (8, 8), (grey, grey, grey)).save(folder / name)
-    (folder / "table.csv").write_text("image,class\n" + "".join(f"{name},{label}\n" for name, label, _ in rows))
-    workspace.run("prepare", "task=classification", "data=table")
+    for number in range(24):
+        grey = (8 * number,) * 3
+        Image.new("RGB", (8, 8), grey).save(folder / f"{('dark', 'light')[number % 2]}_{number}.png")
+    workspace.run("prepare", "task=classification", "data=named")
     manifest = json.loads((workspace.root / "data" / "prepared" / "manifest.json").read_text())
     assert manifest["classes"] == ["dark", "light"]
     assert manifest["splits"] == {"main": {"train": 16, "val": 4, "test": 4}}

@@ -32,14 +32,13 @@ def gc(
 
     It first says what goes and what stays. The runs stay what they are: params, metrics, curves and answers.
     """
-    from rich.console import Console
-
+    from lab.cli.terminal import console as terminal
     from lab.retention import gc as retention
 
     project, words = open_project(), keep or []
     with ExitStack() as stack:
         found = retention.look(project, stack, words, shared)
-    console = Console(highlight=False)
+    console = terminal()
     if not console.is_terminal:
         console.width = max(console.width, 160)
     show(console, found)

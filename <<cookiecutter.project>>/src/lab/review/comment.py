@@ -86,7 +86,11 @@ def notes(study: Study, target: str, main: str | None) -> Iterator[str]:
             f"Superseded: {record.name} ({record.commit[:7]}) ran {block.get('arm')}, seed {block.get('seed')}, too, "
             f"on {record.baseline[:7]}: {values}"
         )
-    if runs.nowhere(study) is None:
+    unseen = runs.absent(study, target)
+    if unseen and unseen.others:
+        more = f", nor are {len(unseen.others) - 1} others" if len(unseen.others) > 1 else ""
+        yield f"Not to be looked at, and nothing here rests on it: {unseen.others[0]}{more}."
+    if unseen is None:
         yield "DVC's remote can't be read from here: whether it has the runs' models and data was not looked at."
     yield from signatures.notes(study, target)
     yield f"That the runs were carried out is not to be seen in git: lab review {name} --rerun 2 repeats two of them."

@@ -11,11 +11,11 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab.nested_keys import flat
-from lab.records import per_item, studies
-from lab.records.commit import LOCK
+from lab.records import per_item, report_files, studies
+from lab.records.commit import LOCK, PARAMS
 from lab.records.git_record import GitRecord
 from lab.study import FINISHED
 
@@ -147,22 +147,35 @@ def mismeasured(study: Study) -> Iterator[str]:
                 )
 
 
-def nowhere(study: Study) -> list[str] | None:
-    """Outputs of runs that are neither in git, nor in DVC's cache here, nor on its remote, so that nobody can look.
+class Absent(NamedTuple):
+    """Outputs that are neither in git, nor in DVC's cache here, nor on its remote, so that nobody can look."""
 
-    None where the remote can't be read from here.
-    """
-    project = study.project
-    wanted = {
-        out["md5"]: f"{path} of {record.name}, by its {LOCK} {out['md5']}"
-        for record in study.finished
-        for path, out in record.outputs.items()
-        if "md5" in out and project.git.object_id(record.commit, path) is None
-    }
-    absent = project.store.nowhere(wanted)
-    if absent is None:
+    needed: list[str]
+    """Of the run whose results the branch has, and of what verdicts are made of."""
+    others: list[str]
+    """What `lab gc` may have freed, or nobody has ever sent."""
+
+
+def absent(study: Study, target: str) -> Absent | None:
+    """What is not to be seen of the runs behind the branch `target`; None where the remote can't be read from here."""
+    project, git = study.project, study.project.git
+    wanted: dict[str, str] = {}
+    needed: set[str] = set()
+    for record in study.finished:
+        is_applied = git.object_id(record.commit, PARAMS) == git.object_id(target, PARAMS)
+        read = report_files.of(record)
+        for path, out in record.outputs.items():
+            if "md5" in out and git.object_id(record.commit, path) is None:
+                wanted[out["md5"]] = f"{path} of {record.name}, by its {LOCK} {out['md5']}"
+                needed |= {out["md5"]} if is_applied or path in read else set()
+    nowhere = project.store.nowhere(wanted)
+    if nowhere is None:
         return None
-    return [f"{wanted[each]}, is neither in DVC's cache here nor on its remote" for each in wanted if each in absent]
+    told = {md5: f"{what}, is neither in DVC's cache here nor on its remote" for md5, what in wanted.items()}
+    return Absent(
+        [text for md5, text in told.items() if md5 in nowhere & needed],
+        [text for md5, text in told.items() if md5 in nowhere - needed],
+    )
 
 
 def unborn(study: Study, main: str | None) -> Iterator[str]:

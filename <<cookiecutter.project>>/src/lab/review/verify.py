@@ -111,7 +111,7 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
         *runs.unborn(study, main),
         *runs.off_plan(study),
         *runs.mismeasured(study),
-        *(runs.nowhere(study) or ()),
+        *(unseen.needed if (unseen := runs.absent(study, target)) else ()),
         *applied(study, target),
         *swapped(study, beside),
     ]
