@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lab.records.planning import Planner
     from lab.records.project import Project
 
+LATEST = 20  # runs whose tables are looked for: reading what thousands have made takes seconds
 MOST_SETTINGS = 3  # of a baseline's, told where they are not the design's
 
 
@@ -240,7 +241,7 @@ def mismatches(planner: Planner, plan: Plan, alike: list[GitRecord]) -> Iterator
 def columns_said(project: Project, alike: list[GitRecord], stage: str) -> list[str]:
     """The columns of the latest table of what was said of the test items that is here; empty where none is."""
     path = project.contract.predictions_path(stage)
-    hashes = (record.outputs.get(path or "", {}).get("md5") for record in reversed(alike))
+    hashes = (record.outputs.get(path or "", {}).get("md5") for record in alike[: -LATEST - 1 : -1])
     file = next((file for md5 in hashes if (file := project.store.file(md5))), None)
     return per_item.columns(file, path) if file and path else []
 
