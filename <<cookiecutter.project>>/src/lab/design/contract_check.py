@@ -60,7 +60,7 @@ def column_mistakes(contract: Contract, columns: Sequence[str]) -> Iterator[Mist
     said = contract.predictions
     if said is not None:
         named = [("item", said.item, True), *([("cluster", said.cluster, True)] if said.cluster else [])]
-        named += [(key, name, key == "slices") for key in ("slices", "skip") for name in getattr(said, key)]
+        named += [("slices", name, True) for name in said.slices]  # `skip` names columns of any task
         keys = ((f"predictions.{key}", name, blocks) for key, name, blocks in named)
         yield from _lacking(keys, columns.__contains__, f"{said.output} has no column {{}}", columns)
 
@@ -73,11 +73,11 @@ def task_mistakes(contract: Contract, tasks: Sequence[str]) -> Iterator[Mistake]
 
 
 def _lacking(named: Named, is_there: Callable[[str], bool], sentence: str, known: Iterable[str]) -> Iterator[Mistake]:
-    """A mistake for each that is not there, with the most similar that is."""
+    """A mistake for each that is not there, with the most similar that is. `{}` in the sentence stands for its name."""
     for key, name, blocks in named:
         if not is_there(name):
             last = name.partition(".")[0] if "metrics file" in sentence else name
-            yield Mistake(f"{FILE}: {key}: {sentence.format(name)}.{nearest(last, known)}", blocks)
+            yield Mistake(f"{FILE}: {key}: {sentence.replace('{}', name)}.{nearest(last, known)}", blocks)
 
 
 def stages(contract: Contract) -> Named:
