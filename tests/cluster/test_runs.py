@@ -145,8 +145,6 @@ def lose(cluster: Slurm | RealRay, project: Clustered) -> None:
     node = next(record.pending.node for record in project.records().values() if record.status == RUNNING)  # type: ignore
     cluster.kill(node)
     cluster.kill_jobs(node)
-    held = until(lambda: cluster.call("squeue", "-h", "-r", "-t", "PENDING", "-o", "%i").split(), 60)
-    cluster.call("scontrol", "update", f"jobid={held[0]}", "StartTime=now")  # Slurm waits two minutes after a requeue
 
 
 def test_what_is_ended_is_taken_up(project: Clustered, engine: str) -> None:
