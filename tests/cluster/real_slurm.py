@@ -1,7 +1,7 @@
 """A real Slurm on this machine, for tests: two nodes, bound to 127.0.0.1, with GPUs that are none.
 
-It needs root and Debian's packages slurm-wlm and munge. All that it starts is ended by process id. A requeued job waits for
-cred_expire, here ten seconds instead of two minutes (slurm.conf(5), AuthInfo).
+It needs root and Debian's packages slurm-wlm and munge. All that it starts is ended by process id. A requeued job waits
+for cred_expire, here ten seconds instead of two minutes (slurm.conf(5), AuthInfo).
 """
 
 from __future__ import annotations

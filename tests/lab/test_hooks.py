@@ -144,8 +144,8 @@ def test_what_a_verdict_depends_on_blocks_and_what_is_only_told_does_not() -> No
 
 
 def test_columns_and_tasks_that_are_not_there() -> None:
-    text = "types: {fit: fit}\npredictions: {output: '{stage}/said', slices: [stie, path], cluster: patient, skip: [x]}\n"
-    contract = contracts.contract(text + "task: {key: task, unused_packages: {a: [torch], c: [timm]}}\n")
+    text = "types: {fit: fit}\npredictions: {output: '{stage}/said', slices: [stie, path], cluster: patient, skip: [x]}"
+    contract = contracts.contract(text + "\ntask: {key: task, unused_packages: {a: [torch], c: [timm]}}\n")
     told = list(column_mistakes(contract, ["path", "site"]))
     assert [mistake.blocks for mistake in told] == [True, True], "what is skipped may be another task's"
     assert "predictions.slices: {stage}/said has no column stie. Did you mean 'site'?" in told[1].text

@@ -394,3 +394,47 @@ def test_yaml_is_read_as_text_or_refused(tmp_path: Path) -> None:
         yaml.safe_dump(content) + "names: {'0': bolt, '1': nut, '2': washer}\n"
     )
     assert run(tmp_path / "out", "yolo", path=str(tmp_path / "data")).classes == CLASSES
+
+
+def test_files_that_seem_to_be_labels_are_not_passed_over(tmp_path: Path) -> None:
+    """Folders beside a table of unknown columns, broken JSON or YAML are not taken for classes."""
+    for name, text in {
+        "labels.csv": "Bild;Klasse\na/0.png;good\n",
+        "instances.json": "",
+        "list.json": "[1, 2]",
+        "data.yaml": "names: [a, b\ntrain: x\n",
+    }.items():
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        labelled(tmp_path / "data", lambda split, label, index: f"{label}/{split}{index}.png")
+        (tmp_path / "data" / name).write_text(text)
+        found = refusal(tmp_path / "out", "image_folder", kind="auto", path=str(tmp_path / "data"))
+        assert name in found
+    (tmp_path / "data" / name).unlink()
+    (tmp_path / "data" / "labels").mkdir()
+    (tmp_path / "data" / "labels" / "one.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    found = refusal(tmp_path / "out", "image_folder", kind="auto", path=str(tmp_path / "data"))
+    assert "labels/*.txt without a data.yaml" in found
+
+
+def test_boxes_of_coco_in_fractions_are_refused(tmp_path: Path) -> None:
+    as_coco(tmp_path / "data")
+    file = tmp_path / "data" / "annotations" / "instances_test2017.json"
+    content = json.loads(file.read_text())
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [value / 64 for value in annotation["bbox"]]
+    file.write_text(json.dumps(content))
+    assert "in fractions" in refusal(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+
+
+def test_archives_hold_one_folder_or_all(tmp_path: Path) -> None:
+    as_coco(tmp_path / "content" / "my export")
+    (tmp_path / "data").mkdir()
+    archive = shutil.make_archive(str(tmp_path / "data" / "task 1 (2)"), "zip", tmp_path / "content")
+    prepared = run(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+    assert problems(prepared) == {}
+    shutil.copy(archive, tmp_path / "data" / "more.zip")
+    assert "has 2 archives" in refusal(tmp_path / "two", "yolo", kind="auto", path=str(tmp_path / "data"))
+    (tmp_path / "data" / "more.zip").unlink()
+    whole = Path(archive).read_bytes()
+    (tmp_path / "data" / "task 1 (2).zip").write_bytes(whole[: len(whole) // 2])
+    assert "or damaged" in refusal(tmp_path / "three", "yolo", kind="auto", path=str(tmp_path / "data"))

@@ -186,3 +186,16 @@ def test_our_workers_make_the_same_bits(task: str, baseline: Callable[[str], Bak
     for seed in (7, 8, 9):
         assert locks["lab", seed] == locks["dvc", seed]
         assert "models/model.pt" in locks["lab", seed]
+
+
+@pytest.mark.slow
+def test_data_under_dvc_goes_to_the_remote_and_to_clones(bake, environment):
+    project = bake(environment, project="tracked")
+    folder = project.path / "datasets" / "own"
+    folder.mkdir(parents=True)
+    (folder / "one.txt").write_text("one")
+    project.run("dvc", "add", "-q", "datasets/own")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "data")
+    assert "No changes" in project.run("dvc", "data", "status").stdout
+    assert "2 files pushed" in project.run("dvc", "push").stdout

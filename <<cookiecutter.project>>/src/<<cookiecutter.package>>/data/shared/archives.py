@@ -26,7 +26,16 @@ def unpacked(path: Path) -> Path:
         folder = TemporaryDirectory(prefix="archive-")
         _extract(archive, Path(folder.name))
         _unpacked[archive] = folder
-    return Path(_unpacked[archive].name)
+    return _top(Path(_unpacked[archive].name))
+
+
+def _top(folder: Path) -> Path:
+    """Where an archive's content begins: most hold one folder alone, which has it all."""
+    while True:
+        held = [path for path in folder.iterdir() if path.name not in ("__MACOSX", ".DS_Store")]
+        if len(held) != 1 or not held[0].is_dir():
+            return folder
+        folder = held[0]
 
 
 def shown(path: Path) -> str:
@@ -39,11 +48,19 @@ def shown(path: Path) -> str:
 
 def _archive(path: Path) -> Path | None:
     if path.is_file():
-        return path if zipfile.is_zipfile(path) else None
-    files = [file for file in path.iterdir() if not file.name.startswith(".")] if path.is_dir() else []
-    archives = [file for file in files if file.suffix.lower() == ".zip" and zipfile.is_zipfile(file)]
-    others = [file for file in files if file not in archives and not file.name.lower().endswith(_BESIDE)]
-    return archives[0] if len(archives) == 1 and not others else None
+        archives = [path] if path.suffix.lower() == ".zip" else []
+    else:
+        files = [file for file in path.iterdir() if not file.name.startswith(".")] if path.is_dir() else []
+        archives = [file for file in files if file.suffix.lower() == ".zip"]
+        if any(file not in archives and not file.name.lower().endswith(_BESIDE) for file in files):
+            return None  # the data lies beside it
+    if len(archives) > 1:
+        names = ", ".join(sorted(file.name for file in archives)[:3])
+        raise UserError(f"{path} has {len(archives)} archives ({names}): give one, or unpack them.")
+    damaged = [file for file in archives if not zipfile.is_zipfile(file)]
+    if damaged:
+        raise UserError(f"{damaged[0]} can't be unpacked: it is no zip archive, or damaged.")
+    return archives[0] if archives else None
 
 
 def _extract(archive: Path, folder: Path) -> None:

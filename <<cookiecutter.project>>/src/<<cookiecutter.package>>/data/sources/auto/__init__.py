@@ -14,6 +14,11 @@ from ...shared.sites import data_root, site_paths
 
 LABELLED = ("yolo", "coco", "voc", "cvat", "table")  # told by files of labels
 BY_FOLDERS = "image_folder"  # what is left: folders alone
+_LABEL_SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".xml", ".yaml", ".yml")
+_EXPECTED = (
+    "a table has columns such as path and label, COCO's JSON has images, annotations and categories, a data.yaml has "
+    "train and names."
+)
 
 
 def read(source: DictConfig) -> Dataset:
@@ -33,6 +38,11 @@ def recognized(source: DictConfig) -> tuple[str, str]:
     place = next(iter(site_paths(root, source).values()))
     signs = {kind: sign for kind in LABELLED if (sign := _source(kind).recognize(place))}
     if not signs and (sign := _source(BY_FOLDERS).recognize(place)):
+        if unread := _labels_unread(place):
+            raise UserError(
+                f"{shown(place)} has folders of images, and {', '.join(unread[:3])}, which can't be read as labels: "
+                f"{_EXPECTED} If the folders are the classes: -S data.source.kind={BY_FOLDERS}"
+            )
         signs = {BY_FOLDERS: sign}
     if len(signs) == 1:
         return next(iter(signs.items()))
@@ -43,6 +53,13 @@ def recognized(source: DictConfig) -> tuple[str, str]:
             f"-S data.source.kind={next(iter(signs))}"
         )
     raise UserError(_unknown(place))
+
+
+def _labels_unread(place: Path) -> list[str]:
+    """Files that look like labels of a kind that was not recognized, or like those of YOLO without a data.yaml."""
+    files = [*place.iterdir(), *place.glob("annotations/*")] if place.is_dir() else []
+    found = sorted(file.name for file in files if file.is_file() and file.suffix.lower() in _LABEL_SUFFIXES)
+    return found or (["labels/*.txt without a data.yaml"] if any(place.glob("labels/**/*.txt")) else [])
 
 
 def _source(kind: str):  # type: ignore[no-untyped-def]  # a module of this package

@@ -96,6 +96,9 @@ def _categories(file: Path, content: dict[str, Any]) -> dict[Any, str]:
 
 def _samples(file: Path, content: dict[str, Any], names: dict[Any, str], images: Images, notes: Notes) -> list[Sample]:
     split = split_named(file.stem) or split_named(file.parent.name) or "train"
+    sides = [side for annotation in content["annotations"] for side in annotation.get("bbox") or ()]
+    if sides and all(isinstance(side, (int, float)) and 0 <= side <= 1 for side in sides):
+        raise UserError(f"{shown(file)} gives its boxes in fractions of the image: COCO's are in pixels.")
     labels = defaultdict(list)
     for number, annotation in enumerate(content["annotations"]):
         labels[annotation.get("image_id")].append(
