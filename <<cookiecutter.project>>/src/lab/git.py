@@ -1,7 +1,7 @@
 """The project's git repository: read from its objects, without touching the work tree; written to in own commits.
 
-Only this module knows pygit2 and starts git. Objects are read by pygit2 (a file in 0.2 ms); what git does with the
-network, the index or the work tree is left to git.
+Only this module starts git, and only it and git_objects know pygit2. Objects are read by pygit2 (a file in 0.2 ms);
+what git does with the network, the index or the work tree is left to git.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -22,6 +22,7 @@ import pygit2
 from pygit2.enums import DiffOption, FileMode, SortMode
 
 from lab.errors import UserError
+from lab.git_objects import Objects
 
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
@@ -72,7 +73,7 @@ def _unopened(root: Path, said: str) -> UserError:
     return UserError(f"the git repository of {root} can't be read: {said}")
 
 
-class Repository:
+class Repository(Objects):
     """The repository that the project at `root` lies in. Paths are the project's, commits are full hashes.
 
     Raises:
@@ -81,17 +82,11 @@ class Repository:
     """
 
     def __init__(self, root: Path):
-        self.root = root
         try:
-            self._git = pygit2.Repository(str(root))
+            git = pygit2.Repository(str(root))
         except pygit2.GitError as error:
             raise _unopened(root, str(error)) from error
-        workdir = Path(self._git.workdir or root).resolve()
-        self.prefix = PurePosixPath(root.resolve().relative_to(workdir).as_posix())
-        """Where the project lies inside its repository: `.`, or the folder of a project in a larger repository."""
-        self._parts = lru_cache(maxsize=10_000)(self._parts_of)
-        self._listing = lru_cache(maxsize=2_000)(self._listing_of)  # commits share most of their folders
-        self._roots: dict[str, str] = {}
+        super().__init__(root, git)
 
     @classmethod
     def create(cls, root: Path) -> Repository:
@@ -241,60 +236,7 @@ class Repository:
             return {os.path.relpath(name, self.prefix): mode for name, mode in names.items()}
         return names
 
-    def _commit(self, commit: str) -> pygit2.Commit:
-        return self._git[commit].peel(pygit2.Commit)
-
-    # Files of a commit
-
-    def object_id(self, commit: str, path: str) -> str | None:
-        """The id of a file or folder, which changes with its content; None where there is none."""
-        try:
-            entry = self._roots.get(commit) or self._roots.setdefault(commit, self.tree(commit))
-        except KeyError:  # a commit that this clone lacks
-            return None
-        for part in self._parts(path):
-            found = self._listing(entry).get(part)
-            if found is None:
-                return None
-            entry = found
-        return entry
-
-    def _parts_of(self, path: str) -> tuple[str, ...]:
-        """The names that lead from the repository's root to a path of the project."""
-        return (self.prefix / path).parts
-
-    def _listing_of(self, tree: str) -> dict[str, str]:
-        """The ids of what a folder holds, by name; nothing where it is a file."""
-        entry = self._git.get(tree)
-        return {str(item.name): str(item.id) for item in entry} if isinstance(entry, pygit2.Tree) else {}
-
-    def read(self, commit: str, path: str) -> bytes | None:
-        """A file's content; None where there is none."""
-        entry = self._object(commit, path)
-        return entry.data if isinstance(entry, pygit2.Blob) else None
-
-    def size(self, commit: str, path: str) -> int:
-        """The bytes of a file; 0 where there is none."""
-        entry = self._object(commit, path)
-        return entry.size if isinstance(entry, pygit2.Blob) else 0
-
-    def text(self, commit: str, path: str) -> str:
-        """A text file's content; empty where there is none."""
-        return (self.read(commit, path) or b"").decode()
-
-    def names(self, commit: str, folder: str) -> list[str]:
-        """What a folder holds, by name; nothing where there is none."""
-        entry = self._object(commit, folder)
-        return [str(item.name) for item in entry] if isinstance(entry, pygit2.Tree) else []
-
-    def files(self, commit: str, path: str) -> Iterator[tuple[str, str]]:
-        """The path and the id of a file, or of each file below a folder."""
-        entry = self._object(commit, path)
-        if isinstance(entry, pygit2.Tree):
-            for item in entry:
-                yield from self.files(commit, f"{path}/{item.name}")
-        elif entry is not None:
-            yield path, str(entry.id)
+    # Files of many commits
 
     def called(self, commit: str, name: str) -> list[str]:
         """The content of each file of this name in a commit, in whatever folder of the repository."""
@@ -311,20 +253,6 @@ class Repository:
         content = self._git[blob]
         return content.data.decode(errors="replace") if isinstance(content, pygit2.Blob) else ""
 
-    def extract(self, commit: str, paths: Iterable[str], folder: Path) -> None:
-        """Write these files and folders below `folder`; what the commit has not is left out."""
-        for path in paths:
-            for file, _ in self.files(commit, path):
-                target = folder / file
-                if ".." in target.parts:  # git itself makes no such tree
-                    raise UserError(f"{commit[:7]} has a path that leads out of its folder: {file!r}")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(self.read(commit, file) or b"")
-
-    def _object(self, commit: str, path: str) -> pygit2.Object | None:
-        entry = self.object_id(commit, path)
-        return self._git.get(entry) if entry is not None else None
-
     # Commits of our own
 
     def merged(self, one: str, other: str, without: Iterable[str] = ()) -> tuple[str | None, list[str]]:
@@ -338,10 +266,6 @@ class Repository:
         if index.conflicts:
             return None, sorted({str(entry.path) for three in index.conflicts for entry in three if entry})
         return str(index.write_tree(self._git)), []
-
-    def tree(self, commit: str) -> str:
-        """The id of a commit's tree."""
-        return str(self._commit(commit).tree.id)
 
     def with_changes(self, tree: str, changes: Mapping[str, Change]) -> str:
         """The id of a tree with changes, by path."""

@@ -1,13 +1,76 @@
-"""What lies on a remote of DVC's: its size, its lists of folders, and how it is deleted."""
+"""DVC's remotes: where they are, and what lies on one."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
+
+
+class Addresses:
+    """DVC's config in the project at `root`, and the remotes that it names."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    @cached_property
+    def config(self) -> Any:
+        """DVC's config, by section."""
+        from dvc.config import Config
+
+        return Config(str(self.root / ".dvc"))
+
+    @property
+    def remote_url(self) -> str:
+        """The default remote's address; empty without one."""
+        name = self.config["core"].get("remote", "")
+        return str(self.config["remote"].get(name, {}).get("url", ""))
+
+    def package_lacking(self, url: str) -> str:
+        """The package by which DVC reads such an address, such as dvc-s3, where it is not installed; else empty.
+
+        remote://NAME/… is an address on the remote of that name.
+        """
+        from dvc_objects.fs import known_implementations
+
+        scheme, _, rest = url.partition("://")
+        if scheme == "remote":
+            return self.package_lacking(str(self.config["remote"].get(rest.partition("/")[0], {}).get("url", "")))
+        module = known_implementations.get(scheme, {}).get("class", "").partition(".")[0] if rest else ""
+        return module.replace("_", "-") if module and find_spec(module) is None else ""
+
+    @property
+    def folder_remotes(self) -> dict[str, str]:
+        """The remotes that are folders, by name, with their full paths: the config may name them from its own place."""
+        urls = {name: str(remote.get("url", "")) for name, remote in self.config["remote"].items()}
+        return {name: url for name, url in urls.items() if url and "://" not in url}
+
+    @property
+    def remote_place(self) -> str:
+        """The same for other clones: a folder, which the config names from .dvc/ on, from the project's root."""
+        from dvc.config_schema import ExpPath, RelPath
+
+        url = self.config["remote"].get(self.config["core"].get("remote", ""), {}).get("url", "")
+        if isinstance(url, RelPath):
+            return os.path.relpath(url, self.root.absolute())
+        return url.def_path if isinstance(url, ExpPath) else str(url)
+
+    def private_remote(self) -> str:
+        """What to do about a remote that lies inside the project, where nobody else reaches it; empty for any other."""
+        name, url = self.config["core"].get("remote", ""), self.remote_url
+        if "://" in url or not Path(url).is_relative_to(self.root):
+            return ""
+        return (
+            f"DVC's remote {name} is a folder of this project, {Path(url).relative_to(self.root)}: nobody else reaches "
+            f"it. dvc remote modify {name} url URL, git commit, and push again"
+        )
 
 
 class Remote:

@@ -1,6 +1,6 @@
 """DVC's cache and remote, and its settings: what git names by a hash, brought here or to others.
 
-Beside execution/dvc, which knows DVC's queue, only this module knows DVC's insides.
+Beside execution, which knows DVC's queue and executor, only this module and remote.py know DVC's insides.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,17 @@ import yaml
 
 from lab import yaml12
 from lab.errors import UserError
-from lab.remote import Remote, by_kind
+from lab.remote import Addresses, Remote, by_kind
 
 
-class Store:
+class Store(Addresses):
     """Where the project at `root` keeps its data and models."""
-
-    def __init__(self, root: Path):
-        self.root = root
 
     @cached_property
     def cache(self) -> Path:
         """The folder of files by their hashes: the project's own, or the one that DVC's config names."""
         folder = self.config["cache"].get("dir") or self.root / ".dvc" / "cache"
         return Path(folder) / "files" / "md5"
-
-    @cached_property
-    def config(self) -> Any:
-        """DVC's config, by section."""
-        from dvc.config import Config
-
-        return Config(str(self.root / ".dvc"))
 
     def file(self, md5: str | None) -> Path | None:
         """The file, or a folder's list of files, of this hash; None where it is not here."""
@@ -318,51 +307,6 @@ class Store:
             except DvcException as error:
                 raise UserError(f"the remote {name}: {error}") from error
             yield Remote(name, odb)
-
-    @property
-    def remote_url(self) -> str:
-        """The default remote's address; empty without one."""
-        name = self.config["core"].get("remote", "")
-        return str(self.config["remote"].get(name, {}).get("url", ""))
-
-    def package_lacking(self, url: str) -> str:
-        """The package by which DVC reads such an address, such as dvc-s3, where it is not installed; else empty.
-
-        remote://NAME/… is an address on the remote of that name.
-        """
-        from dvc_objects.fs import known_implementations
-
-        scheme, _, rest = url.partition("://")
-        if scheme == "remote":
-            return self.package_lacking(str(self.config["remote"].get(rest.partition("/")[0], {}).get("url", "")))
-        module = known_implementations.get(scheme, {}).get("class", "").partition(".")[0] if rest else ""
-        return module.replace("_", "-") if module and find_spec(module) is None else ""
-
-    @property
-    def folder_remotes(self) -> dict[str, str]:
-        """The remotes that are folders, by name, with their full paths: the config may name them from its own place."""
-        urls = {name: str(remote.get("url", "")) for name, remote in self.config["remote"].items()}
-        return {name: url for name, url in urls.items() if url and "://" not in url}
-
-    @property
-    def remote_place(self) -> str:
-        """The same for other clones: a folder, which the config names from .dvc/ on, from the project's root."""
-        from dvc.config_schema import ExpPath, RelPath
-
-        url = self.config["remote"].get(self.config["core"].get("remote", ""), {}).get("url", "")
-        if isinstance(url, RelPath):
-            return os.path.relpath(url, self.root.absolute())
-        return url.def_path if isinstance(url, ExpPath) else str(url)
-
-    def private_remote(self) -> str:
-        """What to do about a remote that lies inside the project, where nobody else reaches it; empty for any other."""
-        name, url = self.config["core"].get("remote", ""), self.remote_url
-        if "://" in url or not Path(url).is_relative_to(self.root):
-            return ""
-        return (
-            f"DVC's remote {name} is a folder of this project, {Path(url).relative_to(self.root)}: nobody else reaches "
-            f"it. dvc remote modify {name} url URL, git commit, and push again"
-        )
 
 
 def md5_of(path: Path) -> str:

@@ -18,7 +18,16 @@ from typing import Any
 from zlib import crc32
 
 LAB = Path(__file__).parents[1]
-CODE = ("contract", "design", "records", "git.py", "nested_keys.py", "study.py", "yaml12.py")  # what works it out
+CODE = (
+    "contract",
+    "design",
+    "records",
+    "git.py",
+    "git_objects.py",
+    "nested_keys.py",
+    "study.py",
+    "yaml12.py",
+)  # what works it out
 LARGEST = 256 * 2**20  # bytes; then the older half goes
 VERSIONS = 3  # files that are kept: a branch may have another contract
 BATCH = 2_000  # rows that wait to be written

@@ -1,0 +1,95 @@
+"""What a commit holds: files and folders, read from git's objects without touching the work tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+import pygit2
+
+from lab.errors import UserError
+
+
+class Objects:
+    """The objects of the repository `git`, which the project at `root` lies in. Paths are the project's."""
+
+    def __init__(self, root: Path, git: pygit2.Repository):
+        self.root, self._git = root, git
+        workdir = Path(git.workdir or root).resolve()
+        self.prefix = PurePosixPath(root.resolve().relative_to(workdir).as_posix())
+        """Where the project lies inside its repository: `.`, or the folder of a project in a larger repository."""
+        self._parts = lru_cache(maxsize=10_000)(self._parts_of)
+        self._listing = lru_cache(maxsize=2_000)(self._listing_of)  # commits share most of their folders
+        self._roots: dict[str, str] = {}
+
+    def tree(self, commit: str) -> str:
+        """The id of a commit's tree."""
+        return str(self._commit(commit).tree.id)
+
+    def _commit(self, commit: str) -> pygit2.Commit:
+        return self._git[commit].peel(pygit2.Commit)
+
+    def object_id(self, commit: str, path: str) -> str | None:
+        """The id of a file or folder, which changes with its content; None where there is none."""
+        try:
+            entry = self._roots.get(commit) or self._roots.setdefault(commit, self.tree(commit))
+        except KeyError:  # a commit that this clone lacks
+            return None
+        for part in self._parts(path):
+            found = self._listing(entry).get(part)
+            if found is None:
+                return None
+            entry = found
+        return entry
+
+    def _parts_of(self, path: str) -> tuple[str, ...]:
+        """The names that lead from the repository's root to a path of the project."""
+        return (self.prefix / path).parts
+
+    def _listing_of(self, tree: str) -> dict[str, str]:
+        """The ids of what a folder holds, by name; nothing where it is a file."""
+        entry = self._git.get(tree)
+        return {str(item.name): str(item.id) for item in entry} if isinstance(entry, pygit2.Tree) else {}
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """A file's content; None where there is none."""
+        entry = self._object(commit, path)
+        return entry.data if isinstance(entry, pygit2.Blob) else None
+
+    def size(self, commit: str, path: str) -> int:
+        """The bytes of a file; 0 where there is none."""
+        entry = self._object(commit, path)
+        return entry.size if isinstance(entry, pygit2.Blob) else 0
+
+    def text(self, commit: str, path: str) -> str:
+        """A text file's content; empty where there is none."""
+        return (self.read(commit, path) or b"").decode()
+
+    def names(self, commit: str, folder: str) -> list[str]:
+        """What a folder holds, by name; nothing where there is none."""
+        entry = self._object(commit, folder)
+        return [str(item.name) for item in entry] if isinstance(entry, pygit2.Tree) else []
+
+    def files(self, commit: str, path: str) -> Iterator[tuple[str, str]]:
+        """The path and the id of a file, or of each file below a folder."""
+        entry = self._object(commit, path)
+        if isinstance(entry, pygit2.Tree):
+            for item in entry:
+                yield from self.files(commit, f"{path}/{item.name}")
+        elif entry is not None:
+            yield path, str(entry.id)
+
+    def extract(self, commit: str, paths: Iterable[str], folder: Path) -> None:
+        """Write these files and folders below `folder`; what the commit has not is left out."""
+        for path in paths:
+            for file, _ in self.files(commit, path):
+                target = folder / file
+                if ".." in target.parts:  # git itself makes no such tree
+                    raise UserError(f"{commit[:7]} has a path that leads out of its folder: {file!r}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.read(commit, file) or b"")
+
+    def _object(self, commit: str, path: str) -> pygit2.Object | None:
+        entry = self.object_id(commit, path)
+        return self._git.get(entry) if entry is not None else None
