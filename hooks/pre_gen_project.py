@@ -15,10 +15,10 @@ answers = json.loads(r"""<< cookiecutter | tojson >>""")
 
 # What lies at the top of a project and of its src/, or is written there: no package, and nowhere for DVC's remote.
 OWN = """
-    .cache .dvcignore .editorconfig .env .env.example .git .github .gitignore .gitlab .gitlab-ci.yml .pre-commit-
-    config.yaml .venv .vscode LICENSE Makefile README.md SECURITY.md compose.yaml conf data datasets designs docs
-    dvc.lock dvc.yaml dvclive effective lab.yaml metrics mlartifacts mlflow.db models params.yaml pyproject.toml
-    requirements-lab.txt renovate.json requirements.txt results src tests wandb
+    .cache .dvcignore .editorconfig .env .env.example .git .github .gitignore .gitlab .gitlab-ci.yml
+    .pre-commit-config.yaml .venv .vscode LICENSE Makefile README.md SECURITY.md compose.yaml conf data datasets
+    designs docs dvc.lock dvc.yaml dvclive effective lab.yaml metrics mlartifacts mlflow.db models params.yaml
+    pyproject.toml requirements-lab.txt renovate.json requirements.txt results src tests wandb
 """
 SCRIPTS = "infer lab prepare project quant test train vision"
 BESIDE = "lightning onnx ray"  # what people install with it
