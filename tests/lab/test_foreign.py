@@ -15,6 +15,8 @@ import pytest
 import tracked
 import yaml
 
+pytestmark = pytest.mark.xdist_group("foreign")  # each test goes on from where the one before it ended
+
 LAB = Path(__file__).parents[2] / "<<cookiecutter.project>>" / "src" / "lab"
 NEVER = ("torch", "ultralytics", "openvino", "nncf", "timm", "pytorch_lightning", "hydra")
 FILES = {

@@ -99,7 +99,7 @@ def test_another_python_is_asked_itself(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_remote_s_package(url: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.store.find_spec", lambda name: object() if name == "dvc_http" else None)
+    monkeypatch.setattr("lab.remote.find_spec", lambda name: object() if name == "dvc_http" else None)
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc" / "config").write_text("['remote \"far\"']\n    url = ssh://h/y\n")
     assert Store(tmp_path).package_lacking(url) == package
