@@ -15,8 +15,6 @@ import pytest
 import tracked
 import yaml
 
-pytestmark = pytest.mark.xdist_group("foreign")  # each test goes on from where the one before it ended
-
 LAB = Path(__file__).parents[2] / "<<cookiecutter.project>>" / "src" / "lab"
 NEVER = ("torch", "ultralytics", "openvino", "nncf", "timm", "pytorch_lightning", "hydra")
 FILES = {
@@ -189,11 +187,8 @@ def test_from_the_run_to_the_champion(repository: Repository) -> None:
     champion = yaml.safe_load((repository.root / "models" / "champion" / "champion.yaml").read_text())
     assert champion["design"] == "depth"
     assert (repository.root / "models" / "champion" / "forest.joblib").is_file()
-
-
-def test_a_second_run_runs_nothing(repository: Repository) -> None:
     runs = json.loads(repository.lab("plan", "depth", "--json"))["runs"]
-    assert {run["state"] for run in runs} == {"finished"}
+    assert {run["state"] for run in runs} == {"finished"}, "a second run has nothing to do"
 
 
 def test_no_command_imports_what_only_stages_need(repository: Repository) -> None:
