@@ -9,6 +9,10 @@ import pytest
 from real_ray import RealRay
 from real_slurm import Slurm
 
+from lab.execution import conformance
+
+conformance.PATIENCE = 300.0  # a scheduler on a busy machine takes a node for lost, and queues its job again
+
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
