@@ -438,3 +438,17 @@ def test_archives_hold_one_folder_or_all(tmp_path: Path) -> None:
     whole = Path(archive).read_bytes()
     (tmp_path / "data" / "task 1 (2).zip").write_bytes(whole[: len(whole) // 2])
     assert "or damaged" in refusal(tmp_path / "three", "yolo", kind="auto", path=str(tmp_path / "data"))
+
+
+def test_a_folder_is_a_split_by_its_whole_name(tmp_path: Path) -> None:
+    rows = [
+        {"path": f"{rig}/{label}{index}.png", "label": label}
+        for rig in ("test_rig", "dev board")
+        for label in ("cat", "dog")
+        for index in range(5)
+    ]
+    for seed, row in enumerate(rows):
+        draw(tmp_path / "data" / row["path"], seed)
+    pd.DataFrame(rows).to_csv(tmp_path / "data" / "labels.csv", index=False)
+    prepared = run(tmp_path / "out", "image_folder", kind="auto", path=str(tmp_path / "data"))
+    assert prepared.manifest["splits"]["main"] == {"train": 12, "val": 4, "test": 4}, "cut from all of them"

@@ -109,6 +109,13 @@ def split_named(name: str) -> str | None:
     return next((split for split, names in SPLIT_NAMES.items() if words & set(names)), None)
 
 
+def split_above(path: Path, place: Path) -> str | None:
+    """The split that a folder between `place` and `path` is called: by its whole name, as `test_rig` is a rig."""
+    folders = (folder.lower() for folder in path.relative_to(place).parts[:-1])
+    found = (split for folder in folders for split, names in SPLIT_NAMES.items() if folder in names)
+    return next(found, None)
+
+
 # Files and folders, through links
 
 

@@ -20,7 +20,7 @@ from ...shared.archives import shown
 from ...shared.dataset import Dataset, Sample
 from ...shared.names import Images
 from ...shared.notes import Notes
-from ...shared.sites import Part, read_sites, split_named
+from ...shared.sites import Part, read_sites, split_above, split_named
 
 PATHS = ("file_name", "filename", "file", "path", "filepath", "file_path", "image", "image_path", "img", "image_id")
 LABELS = ("label", "class", "class_name", "category", "target", "label_name", "labels", "classes", "tags")
@@ -61,7 +61,7 @@ def read_place(place: Path, notes: Notes) -> Part:
             elif not label:
                 notes.add("malformed_labels", f"{shown(file)}:{number} has no {label_column}")
             else:
-                split = stated or _split_of_folder(image, place) or split_named(file.stem) or "train"
+                split = stated or split_above(image, place) or split_named(file.stem) or "train"
                 samples.append(Sample("", split, image.stem, image, label=label))
     images.note_unlisted(notes)
     classes = sorted({sample.label for sample in samples})
@@ -115,8 +115,3 @@ def _label(value: Any, place: str) -> str:
         raise UserError(f"{place} has several labels ({shown_labels}): classification takes one label an image.")
     label = several[0] if several else None
     return "" if label is None else str(label).strip()
-
-
-def _split_of_folder(image: Path, place: Path) -> str | None:
-    folders = image.relative_to(place).parts[:-1]
-    return next((split for name in folders if (split := split_named(name))), None)

@@ -20,7 +20,7 @@ from ...shared.boxes import Box
 from ...shared.dataset import Dataset, Sample
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
-from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_named
+from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_above, split_named
 
 
 def read(source: DictConfig) -> Dataset:
@@ -66,7 +66,7 @@ def read_place(place: Path, notes: Notes) -> Part:
     for image in images.paths:
         if image not in labels:
             notes.add("missing_labels", shown(image))
-        split = splits.get(image.stem) if splits else _split_of_folder(image, place)
+        split = splits.get(image.stem) if splits else (split_above(image, place) or "train")
         if split is None:
             notes.add("unlisted_images", shown(image))
             continue
@@ -120,9 +120,3 @@ def _splits(place: Path, notes: Notes) -> dict[str, str]:
             words = (line.split() for line in file.read_text(encoding="utf-8-sig").splitlines())
             splits |= {Path(parts[0]).stem: split for parts in words if parts}
     return splits
-
-
-def _split_of_folder(image: Path, place: Path) -> str:
-    """The split whose name a folder above the image has; train without one."""
-    folders = image.relative_to(place).parts[:-1]
-    return next((split for name in folders if (split := split_named(name))), "train")
