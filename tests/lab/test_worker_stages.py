@@ -62,6 +62,7 @@ def folder(tmp_path: Path) -> Path:
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
     """One for which a few modules are worth loading."""
     monkeypatch.setattr(stages, "WORTH", 20)
+    monkeypatch.setenv("SHELL", "/bin/bash")  # it becomes the last program of a command, which others start
     runner = Runner(tmp_path / "recipes")
     yield runner
     runner.close()
@@ -179,7 +180,8 @@ def test_signals_reach_a_stage(runner: Runner, folder: Path) -> None:
     assert began[1::2] == [0, 0]
 
 
-def test_stages_end_with_their_worker(runner: Runner, folder: Path) -> None:
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])
+def test_stages_end_with_their_worker(shell: str, folder: Path) -> None:
     script(folder, "import numpy, sys, time\nprint('begun', flush=True)\ntime.sleep(0 if sys.argv[1:] else 60)\n")
     text = (
         "import os, sys\nfrom pathlib import Path\nfrom lab.execution.worker import stages\nstages.WORTH = 20\n"
@@ -187,8 +189,8 @@ def test_stages_end_with_their_worker(runner: Runner, folder: Path) -> None:
         "environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}\n"
         "for command in sys.argv[1:]:\n    runner.run(command, Path.cwd(), environment, log)\n"
     )
-    variables = environment(PYTHONPATH=os.pathsep.join(path for path in sys.path if path))
-    for last in ("python src/stage.py", "true; python src/stage.py"):
+    variables = environment(PYTHONPATH=os.pathsep.join(path for path in sys.path if path), SHELL=shell)
+    for last in ("python src/stage.py", "python src/stage.py; true"):
         words = [sys.executable, "-c", text, "python src/stage.py 0", "python src/stage.py 0", last]
         worker = subprocess.Popen(words, cwd=folder, env=variables)
         try:
@@ -197,11 +199,12 @@ def test_stages_end_with_their_worker(runner: Runner, folder: Path) -> None:
                 assert time.monotonic() < until and worker.poll() is None
                 time.sleep(0.1)
             below = psutil.Process(worker.pid).children(recursive=True)
+            assert len(below) >= 3  # the stage, or its shell; the process that has packages; the guard
         finally:
             worker.kill()
             worker.wait()
-        gone, alive = psutil.wait_procs(below, 10)
-        assert gone and not [each for each in alive if "stage.py" in " ".join(each.cmdline())]
+        alive = psutil.wait_procs(below, 10)[1]
+        assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
         (folder / "log.txt").unlink()
 
 

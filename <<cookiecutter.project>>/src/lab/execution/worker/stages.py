@@ -26,6 +26,7 @@ import psutil
 
 from lab.execution.worker import stage_packages
 from lab.execution.worker.devices import VISIBLE
+from lab.execution.worker.guard import Guard
 
 PROCESS = str(Path(__file__).with_name("stage_process.py"))  # what runs there, started by its path
 PRIVATE = re.compile(r"DVC_EXP_\w+|DVC_STAGE|DVC_ROOT|CUDA_VISIBLE_DEVICES|PWD|OLDPWD|SHLVL|_")  # a run's own
@@ -51,6 +52,7 @@ class Runner:
         self.folder, self.began = folder, began
         self.loaded: dict[str, Loaded] = {}
         self.unfit: set[str] = set()
+        self._guard = Guard()
 
     def run(self, text: str, folder: Path, environment: Mapping[str, str], log: IO[Any]) -> int:
         """Run a command in `folder` and send what it prints to `log`. Returns its exit code, as `subprocess` has it."""
@@ -61,7 +63,7 @@ class Runner:
         recipe = self.folder / f"{identity(command, environment)}.json"
         if loaded := self._loaded(recipe, folder, environment):
             try:
-                return loaded.run(command, folder, environment, log, self.began)
+                return loaded.run(command, folder, environment, log, self._began)
             except Unusable as error:
                 self._forget(recipe, loaded)
                 self.unfit.add(str(recipe))
@@ -79,6 +81,11 @@ class Runner:
         for loaded in self.loaded.values():
             loaded.end()
         self.loaded.clear()
+        self._guard.close()
+
+    def _began(self, pid: int) -> None:
+        self._guard.watch(pid)
+        self.began(pid)
 
     def _shell(self, text: str, folder: Path, environment: Mapping[str, str], log: IO[Any]) -> int:
         from dvc.stage.run import _make_cmd, get_executable
@@ -95,13 +102,12 @@ class Runner:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=stage_packages.die_with_parent if sys.platform == "linux" else None,
         )
-        self.began(process.pid)
+        self._began(process.pid)
         try:
             return process.wait()
         finally:
-            self.began(0)
+            self._began(0)
 
     def _loaded(self, recipe: Path, folder: Path, environment: Mapping[str, str]) -> Loaded | None:
         """The process that has what a recipe names; None where there is no recipe that fits the stage's code."""
