@@ -14,7 +14,7 @@ from filelock import FileLock
 from lab.design.blocks import Resources
 from lab.errors import UserError
 from lab.execution.backend import Job
-from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair, worker_compatibility
+from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair
 from lab.execution.dvc import workers as dvc_workers
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.queue_tasks import Task
@@ -69,6 +69,8 @@ class DvcBackend:
             self._start(workers or self.jobs)
 
     def _start(self, workers: int) -> None:
+        from lab.execution.dvc import worker_compatibility  # with DVC's parts, which most commands can do without
+
         if self.has_own_workers and os.name == "posix" and worker_compatibility.passed(self.root):
             self._children += own_workers.start(self.root, workers - len(dvc_workers.alive(self.root)))
         else:
