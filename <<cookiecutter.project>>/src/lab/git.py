@@ -33,12 +33,16 @@ Change = bytes | tuple[str, str] | None
 
 
 class Experiment(NamedTuple):
-    """A finished experiment of DVC's: its name, its commit, the commit that it started from, and when it was made."""
+    """A finished experiment of DVC's: its name, its commit, the commit that it started from, and when it was made.
+
+    `is_commit` is false where its ref leads to something else, or to nothing that is here: that stands for its commit.
+    """
 
     name: str
     commit: str
     baseline: str
     time: int
+    is_commit: bool = True
 
     @property
     def ref(self) -> str:
@@ -133,13 +137,17 @@ class Repository(Objects):
 
     def ref(self, name: str) -> str | None:
         """The commit at a full ref; None where there is none."""
-        reference = self._git.references.get(name)
-        return str(reference.peel(pygit2.Commit).id) if reference is not None else None
+        with suppress(KeyError, ValueError, pygit2.GitError):
+            return str(self._git.references[name].peel(pygit2.Commit).id)
+        return None
 
     def refs(self, prefix: str) -> dict[str, str]:
         """The commits at the refs that begin so, by their full names and in the order of these."""
-        named = sorted(ref for ref in self._git.listall_references() if ref.startswith(prefix))
-        return {ref: str(self._git.references[ref].peel(pygit2.Commit).id) for ref in named}
+        commits = {}
+        for ref in sorted(ref for ref in self._git.listall_references() if ref.startswith(prefix)):
+            with suppress(KeyError, ValueError, pygit2.GitError):  # one that leads nowhere
+                commits[ref] = str(self._git.references[ref].peel(pygit2.Commit).id)
+        return commits
 
     def change_refs(self, create: Mapping[str, str] = MappingProxyType({}), delete: Iterable[str] = ()) -> None:
         """Create refs and delete others: all or, with a UserError, none."""
@@ -148,19 +156,22 @@ class Repository(Objects):
             self.run("update-ref", "--stdin", stdin="".join(lines))
 
     def experiments(self) -> list[Experiment]:
-        """DVC's finished experiments, by time and then name."""
+        """DVC's finished experiments, by time and then name; refs that lead to no commit are among them."""
         found = []
         for ref in self._git.references.iterator():
             if match := EXPERIMENT.fullmatch(ref.name):
-                commit = ref.peel(pygit2.Commit)
-                found.append(Experiment(match[3], str(commit.id), match[1] + match[2], commit.commit_time))
+                target, made, is_commit = str(ref.target), 0, False
+                with suppress(KeyError, ValueError, pygit2.GitError):
+                    commit = ref.peel(pygit2.Commit)
+                    target, made, is_commit = str(commit.id), commit.commit_time, commit.tree_id in self._git
+                found.append(Experiment(match[3], target, match[1] + match[2], made, is_commit))
         return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
 
     def tips(self) -> dict[str, str]:
         """The commits that people stand on, by name: HEAD, branches here and on remotes, tags and the stash."""
         found = {"HEAD": self.head} if self.head else {}
         for ref in self._git.listall_references():
-            if not ref.startswith(("refs/exps/", "refs/notes/")):
+            if not ref.startswith(("refs/exps/", "refs/notes/", "refs/lab/")):
                 with suppress(pygit2.GitError, KeyError):  # a tag of a file, or a ref to what is no more
                     commit = str(self._git.references[ref].peel(pygit2.Commit).id)
                     found[re.sub("^refs/(heads/|remotes/|tags/|)", "", ref)] = commit
@@ -330,6 +341,6 @@ class Repository(Objects):
         known = self.says_yes("ls-files", "--error-unmatch", str(path.resolve()))
         return known and self.says_yes("diff", "--quiet", "HEAD", "--", str(path.resolve()))
 
-    def last_change(self, path: Path) -> str:
-        """The day (YYYY-MM-DD) of the last commit that changed a path; empty without one."""
-        return self.call("log", "-1", "--format=%cs", "--", str(path.resolve())).stdout.strip()
+    def last_change(self, path: Path, before: str = "HEAD") -> str:
+        """The day (YYYY-MM-DD) of the last commit up to `before` that changed a path; empty without one."""
+        return self.call("log", "-1", "--format=%cs", before, "--", str(path.resolve())).stdout.strip()

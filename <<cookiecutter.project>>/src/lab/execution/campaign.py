@@ -17,7 +17,7 @@ from lab.execution import preflight_inputs, queueing
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.work_tree import ready
-from lab.study import QUEUED, RUNNING, outcomes
+from lab.study import QUEUED, RUNNING, UNREADABLE, outcomes
 
 if TYPE_CHECKING:
     from lab.design.plan import Plan
@@ -79,6 +79,8 @@ def carry_out(
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]
         replicates = execution.add(marked(new, forced))
+        if unread := next((each for each in replicates if each.status == UNREADABLE), None):
+            raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     if isinstance(design, SweepDesign) and is_bayesian(design):
@@ -123,10 +125,10 @@ def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool
     """
     ready(planner.project)
     replicates = standings(planner.project, plan.runs)
-    if all(replicate.record for replicate in replicates) and not plan.undecided:
+    if not any(replicate.is_to_come for replicate in replicates) and not plan.undecided:
         return False  # nothing new is going to run
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]
-    force = force or any(block.get("forced") and block["digest"] == plan.digest for block in blocks)
+    force = force or any(block.get("forced") and block.get("digest") == plan.digest for block in blocks)
     checks = preflight.checks(planner.design, plan, preflight_inputs.gather(planner, plan, here=backend.is_here))
     objections = [check for check in checks if not check.ok and check.blocks]
     if objections and not force:

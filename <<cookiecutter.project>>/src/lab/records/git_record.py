@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lab import secrets
-from lab.nested_keys import get
+from lab.nested_keys import as_float, get
 from lab.study import FAILED, FINISHED, RUNNING, Point
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class GitRecord:
             if metric.startswith(f"{name}."):
                 value = get(self.metrics[name], metric.removeprefix(f"{name}."))
                 if isinstance(value, int | float):
-                    return float(value)
+                    return as_float(value)
         return None
 
     def reaches(self, stage: str) -> bool:

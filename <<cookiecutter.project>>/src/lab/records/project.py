@@ -16,15 +16,16 @@ import yaml
 from lab import contract
 from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
-from lab.design.plan import run_key
+from lab.design.plan import MEMBERSHIP, Run, run_key
 from lab.git import NoRepository, Repository
 from lab.records import looks
 from lab.records.commit import Commit, Outcome
 from lab.records.git_record import GitRecord
 from lab.records.kept import Kept
 from lab.records.pending import Pending
+from lab.records.unreadable import Unreadable
 from lab.store import Store
-from lab.study import FAILED, FINISHED, QUEUED, RUNNING
+from lab.study import FINISHED, ORDER, QUEUED, RUNNING, UNREADABLE
 
 
 class Project:
@@ -127,10 +128,37 @@ class Project:
             pending = (
                 self.pending()
             )  # first: what leaves the queue in this moment is an experiment when we look for those
-            finished = [GitRecord(self, e.name, e.commit, e.baseline, FINISHED) for e in self.git.experiments()]
+            finished = [self._read(e.name, e.commit, e.baseline, FINISHED) for e in self.git.experiments()]
             self._unfinished = self._not_finished(pending, finished)
             self._records = [*self._history(finished), *finished, *self._unfinished]
         return self._records
+
+    def _read(
+        self, name: str, commit: str, baseline: str, status: str, pending: Pending | None = None
+    ) -> GitRecord:
+        """A run's record; an Unreadable one where that can't be read, with the reason."""
+        content, start = self.commit(commit), self.commit(baseline)
+        here = "" if self.git.kind(commit) else f"its commit {commit[:7]} is not in git here any more"
+        fault = here or content.brief.fault or ("" if start is content else start.start_fault)
+        if not fault:
+            return GitRecord(self, name, commit, baseline, status, pending)
+        status = status if status in (QUEUED, RUNNING) else UNREADABLE
+        return Unreadable(self, name, commit, baseline, status, pending, fault, content.brief.experiment)
+
+    def unreadable(self, run: Run, head: str | None) -> GitRecord | None:
+        """The record that can't be read and is a run's on a commit, by its name or what is known of it."""
+        whose = run.params.get(MEMBERSHIP, {}).get("design"), run.arm, run.seed
+
+        def is_its(record: Unreadable) -> bool:
+            block = record.block
+            return record.name == run.name or (block.get("design"), block.get("arm"), block.get("seed")) == whose
+
+        found = [record for record in self.unread() if record.baseline == head and is_its(record)]
+        return max(found, key=lambda record: ORDER.index(record.status), default=None)
+
+    def unread(self) -> list[Unreadable]:
+        """The records that can't be read."""
+        return [record for record in self.records() if isinstance(record, Unreadable)]
 
     def refresh(self) -> None:
         """Look at the project anew: runs have begun or ended, or HEAD has moved. What commits say is kept."""
@@ -189,8 +217,9 @@ class Project:
         if head is None:
             return []
         commits = self._results_in_history(head)
-        seen = {tuple(record.content.outcome) for record in finished} if commits else ()
-        return [GitRecord(self, rev[:7], rev, rev, FINISHED) for rev, outcome in commits if tuple(outcome) not in seen]
+        readable = (record for record in finished if record.status == FINISHED) if commits else ()
+        seen = {tuple(record.content.outcome) for record in readable}
+        return [self._read(rev[:7], rev, rev, FINISHED) for rev, outcome in commits if tuple(outcome) not in seen]
 
     def _results_in_history(self, head: str) -> list[tuple[str, Outcome]]:
         """The commits up to `head` that brought new metrics, the oldest first, with their outcomes."""
@@ -208,7 +237,7 @@ class Project:
         """What the backend has and has not become an experiment."""
         names = {(record.baseline, record.name) for record in finished}
         return [
-            GitRecord(self, run.name, run.commit, run.baseline, run.status, run)
+            self._read(run.name, run.commit, run.baseline, run.status, run)
             for run in pending
             if not (run.delivered and (run.baseline, run.name) in names)
         ]
@@ -239,7 +268,8 @@ def grouped(records: Iterable[GitRecord]) -> dict[str, list[GitRecord]]:
     """The records by what makes their params the same."""
     groups: dict[str, list[GitRecord]] = defaultdict(list)
     for record in records:
-        groups[record.key].append(record)
+        if not isinstance(record, Unreadable):
+            groups[record.key].append(record)
     return groups
 
 
@@ -269,5 +299,4 @@ def answer(
         and (data is not None or record.baseline == rev)
         and record.code_of(stage) == code
     ]
-    order = (FAILED, QUEUED, RUNNING, FINISHED)
-    return max(alike, key=lambda record: (order.index(record.status), alike.index(record)), default=None)
+    return max(alike, key=lambda record: (ORDER.index(record.status), alike.index(record)), default=None)
