@@ -1,7 +1,7 @@
 """The project's git repository: read from its objects, without touching the work tree; written to in own commits.
 
-Only this module starts git, and only it and git_objects know pygit2. Objects are read by pygit2 (a file in 0.2 ms);
-what git does with the network, the index or the work tree is left to git.
+Only this module starts git, and only it, git_objects and git_refs know pygit2. Objects are read by pygit2 (a file in
+0.2 ms); what git does with the network, the index or the work tree is left to git.
 """
 
 from __future__ import annotations
@@ -16,43 +16,20 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import NamedTuple
 
 import pygit2
 from pygit2.enums import DiffOption, FileMode, SortMode
 
 from lab.errors import UserError
 from lab.git_objects import Objects
+from lab.git_refs import Experiment, experiments
+from lab.git_refs import experiment_ref as experiment_ref
 
-EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
 KINDS = {0: "gone", int(FileMode.BLOB_EXECUTABLE): "executable", int(FileMode.LINK): "a link"}
 KINDS |= {int(FileMode.COMMIT): "another repository (a submodule)"}
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
-
-
-class Experiment(NamedTuple):
-    """A finished experiment of DVC's: its name, its commit, the commit that it started from, and when it was made.
-
-    `is_commit` is false where its ref leads to something else, or to nothing that is here: that stands for its commit.
-    """
-
-    name: str
-    commit: str
-    baseline: str
-    time: int
-    is_commit: bool = True
-
-    @property
-    def ref(self) -> str:
-        """Where git keeps it."""
-        return experiment_ref(self.baseline, self.name)
-
-
-def experiment_ref(baseline: str, name: str) -> str:
-    """Where git keeps an experiment."""
-    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
 class NoRepository(UserError):
@@ -157,15 +134,7 @@ class Repository(Objects):
 
     def experiments(self) -> list[Experiment]:
         """DVC's finished experiments, by time and then name; refs that lead to no commit are among them."""
-        found = []
-        for ref in self._git.references.iterator():
-            if match := EXPERIMENT.fullmatch(ref.name):
-                target, made, is_commit = str(ref.target), 0, False
-                with suppress(KeyError, ValueError, pygit2.GitError):
-                    commit = ref.peel(pygit2.Commit)
-                    target, made, is_commit = str(commit.id), commit.commit_time, commit.tree_id in self._git
-                found.append(Experiment(match[3], target, match[1] + match[2], made, is_commit))
-        return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
+        return experiments(self._git, self.common)
 
     def tips(self) -> dict[str, str]:
         """The commits that people stand on, by name: HEAD, branches here and on remotes, tags and the stash."""
@@ -257,7 +226,9 @@ class Repository(Objects):
 
     def versions(self, ending: str) -> list[str]:
         """The content of each file whose name ends so, in every commit that some ref leads to."""
-        listed = (line.partition(" ") for line in self.run("rev-list", "--objects", "--all").splitlines())
+        broken = [f"--exclude={each.ref}" for each in self.experiments() if not each.is_commit]
+        said = self.run("rev-list", "--objects", *broken, "--all")
+        listed = (line.partition(" ") for line in said.splitlines())
         return [self._blob(blob) for blob, _, path in listed if path.endswith(ending)]
 
     def _blob(self, blob: str) -> str:

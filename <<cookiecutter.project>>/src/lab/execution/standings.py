@@ -52,9 +52,13 @@ def standings(
 def answered(project: Project, run: Run, head: str | None = None) -> GitRecord | None:
     """The record that answers a run on a commit (left out, HEAD).
 
-    One that has finished or is under way, of whatever design, or else the run's own that can't be read.
+    One that has finished or is under way, of whatever design, or else the run's own that can't be read, or that by its
+    dvc.lock has not come to the run's last stage.
     """
     record = project.answer(run.params, run.target, head)
+    if record is None:
+        same = project.by_key().get(run.key, [])
+        record = next((each for each in same if (each.baseline, each.name) == (head or project.head, run.name)), None)
     if record is None or ORDER.index(record.status) < ORDER.index(UNREADABLE):
         return project.unreadable(run, head or project.head) or record
     return record

@@ -53,7 +53,8 @@ class Commit:
         """What lists of runs ask, kept on disk. It is worked out aside: of a thousand commits the rest is not held."""
         aside = Commit(self.project, self.rev)
         try:
-            return Brief(*self._kept("brief", lambda: list(briefs.summed_up(aside))))
+            found = Brief(*self._kept("brief", lambda: list(briefs.summed_up(aside))))
+            return found if self.git.kind(self.rev) else found._replace(fault=faults.lost(self.rev))
         except Lost as error:
             return Brief(fault=str(error))
 

@@ -18,6 +18,7 @@ from lab.contract.messages import explained
 from lab.design.plan import MEMBERSHIP
 from lab.errors import UserError
 from lab.git_objects import Lost
+from lab.git_refs import NOTHING
 
 if TYPE_CHECKING:
     from lab.records.commit import Commit
@@ -56,8 +57,12 @@ def check_run(commit: Commit, block_known: Callable[[dict[str, Any]], None]) -> 
     if len(stages) > MOST_STAGES:
         raise UserError(f"{PIPELINE} has {len(stages)} stages: more than {MOST_STAGES} are not read")
     commit.pipeline.metrics_files(commit.contract, params)
+    if not params and any(stage.get("params") for stage in stages.values()):
+        raise UserError(f"{PARAMS} is empty or absent, and stages of its {PIPELINE} read it")
     lock = mapping(commit.text(LOCK), LOCK)
     _validated(Lock, lock, LOCK)
+    if strange := next((name for name in commit.contract.types.values() if name in commit.stages.keys() - stages), None):
+        raise UserError(f"{LOCK} has the stage {strange}, and its {PIPELINE} has not")
     for stage in commit.stages:
         path = commit.contract.effective_path(stage)
         if path and commit.git.object_id(commit.rev, path) is not None:
@@ -68,14 +73,21 @@ def check_commit(commit: Commit) -> None:
     """Raises UserError, Lost among them, for an object that is no commit, or one that says odd things of itself."""
     git, rev = commit.git, commit.rev
     kind = git.kind(rev)
+    if rev == NOTHING:
+        raise Lost("its ref is empty or half written, as after a crash or on a full disk")
     if not kind:
-        raise Lost(f"its commit {rev[:7]} is not in git here any more")
+        raise Lost(lost(rev))
     if kind != "commit":
         raise UserError(f"its ref leads to a {kind} and not to a commit")
     if git.kind(git.tree(rev)) != "tree":
         raise Lost(f"the files of its commit {rev[:7]} are not in git here")
     for read in (git.day, git.author, git.message):
         read(rev)
+
+
+def lost(rev: str) -> str:
+    """What is said of a commit that is gone, also where what it said is known."""
+    return f"its commit {rev[:7]} is not in git here any more"
 
 
 def check_start(commit: Commit) -> None:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lab import secrets
+from lab.errors import UserError
 from lab.nested_keys import as_float, get
 from lab.study import FAILED, FINISHED, RUNNING, Point
 
@@ -78,6 +79,13 @@ class GitRecord:
         """What made it up to a stage, as a hash. Raises UserError where its dvc.yaml has none."""
         known = self.content.brief.code.get(stage)
         return self.content.code(self.params, stage) if known is None else known
+
+    def made_by(self, stage: str) -> str | None:
+        """The same; None where its dvc.yaml has no such stage."""
+        try:
+            return self.code_of(stage)
+        except UserError:
+            return None
 
     @property
     def data(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab.records.commit import LOCK
 from lab.study import FINISHED
 
 if TYPE_CHECKING:
@@ -32,15 +33,17 @@ def _explained(record: GitRecord, names: Sequence[str]) -> str:
     files = content.pipeline.metrics_files(content.contract, record.params)
     absent = []
     for name in names:
-        path, key = next(
-            ((path, name.removeprefix(f"{stem}.")) for path, stem in files.items() if name.startswith(f"{stem}.")),
-            ("", name),
-        )
+        path, stem = next(((path, stem) for path, stem in files.items() if name.startswith(f"{stem}.")), ("", ""))
+        key = name.removeprefix(f"{stem}.")
         if path in measured.damaged:
             return measured.damaged[path]
         if name in measured.odd:
             return f"{path}: {key} is {measured.odd[name]}: expected a finite number"
         if path in content.metrics_elsewhere:
-            return ""
+            is_gone = path in content.pipeline.metrics_in_git(record.params)
+            return f"{path} is in its {LOCK} and not in its commit" if is_gone else ""
+        maker = content.measured_by.get(stem)
+        if maker is not None and maker not in content.stages:
+            return f"by its {LOCK} the stage {maker} has not run with its params and inputs"
         absent.append(f"{path} has no {key}" if path else f"no metrics file of dvc.yaml has {key}")
     return ", and ".join(absent)

@@ -19,13 +19,13 @@ from lab.design.pipeline import Pipeline
 from lab.design.plan import MEMBERSHIP, Run, run_key
 from lab.git import NoRepository, Repository
 from lab.records import looks
-from lab.records.commit import Commit, Outcome
+from lab.records.commit import LOCK, Commit, Outcome
 from lab.records.git_record import GitRecord
 from lab.records.kept import Kept
 from lab.records.pending import Pending
 from lab.records.unreadable import Unreadable
 from lab.store import Store
-from lab.study import FINISHED, ORDER, QUEUED, RUNNING, UNREADABLE
+from lab.study import FINISHED, ORDER, QUEUED, REMOVED, RUNNING, UNREADABLE
 
 
 class Project:
@@ -138,8 +138,9 @@ class Project:
     ) -> GitRecord:
         """A run's record; an Unreadable one where that can't be read, with the reason."""
         content, start = self.commit(commit), self.commit(baseline)
-        here = "" if self.git.kind(commit) else f"its commit {commit[:7]} is not in git here any more"
-        fault = here or content.brief.fault or ("" if start is content else start.start_fault)
+        fault = content.brief.fault or ("" if start is content else start.start_fault)
+        if not fault and status == FINISHED and start is not content and not content.brief.stages:
+            fault = f"by its {LOCK} no stage has run with its params"
         if not fault:
             return GitRecord(self, name, commit, baseline, status, pending)
         status = status if status in (QUEUED, RUNNING) else UNREADABLE
@@ -162,6 +163,10 @@ class Project:
 
     def refresh(self) -> None:
         """Look at the project anew: runs have begun or ended, or HEAD has moved. What commits say is kept."""
+        for record in self._records or ():
+            if isinstance(record, Unreadable):  # what was lost may have been fetched since
+                for rev in (record.commit, record.baseline):
+                    self._commits.pop(rev, None)
         self._records = self._seen = None
         self._groups.clear()
         self.save()
@@ -240,6 +245,7 @@ class Project:
             self._read(run.name, run.commit, run.baseline, run.status, run)
             for run in pending
             if not (run.delivered and (run.baseline, run.name) in names)
+            and not (run.status == REMOVED and not self.git.kind(run.commit))  # of which nothing is left to tell
         ]
 
     def answer(self, params: dict[str, Any], stage: str, head: str | None = None) -> GitRecord | None:
@@ -257,7 +263,7 @@ class Project:
             commit = self.commit(rev)
             finished = (record for record in self.records() if record.status == FINISHED and record.reaches(stage))
             alike = [
-                each for each in finished if each.code_of(stage) == commit.code(each.content.params_on(rev), stage)
+                each for each in finished if each.made_by(stage) == commit.code(each.content.params_on(rev), stage)
             ]
             return {"": alike}
 
@@ -297,6 +303,6 @@ def answer(
         if record.reaches(stage)
         and record.data == data
         and (data is not None or record.baseline == rev)
-        and record.code_of(stage) == code
+        and record.made_by(stage) == code
     ]
     return max(alike, key=lambda record: (ORDER.index(record.status), alike.index(record)), default=None)
