@@ -103,7 +103,10 @@ class Repository(Objects):
     # Commits
 
     def __contains__(self, commit: str) -> bool:
-        return commit in self._git
+        try:
+            return commit in self._git
+        except (ValueError, pygit2.GitError):  # an object that says odd things of itself
+            return False
 
     def resolve(self, name: str) -> str | None:
         """The commit that a branch, tag or hash stands for; None where it stands for nothing."""
@@ -226,8 +229,10 @@ class Repository(Objects):
 
     def versions(self, ending: str) -> list[str]:
         """The content of each file whose name ends so, in every commit that some ref leads to."""
-        broken = [f"--exclude={each.ref}" for each in self.experiments() if not each.is_commit]
-        said = self.run("rev-list", "--objects", *broken, "--all")
+        targets = {ref.name: ref.target for ref in self._git.references.iterator()}
+        lost = [name for name, to in targets.items() if isinstance(to, pygit2.Oid) and not self.kind(str(to))]
+        odd = [each.ref for each in self.experiments() if not each.is_commit]
+        said = self.run("rev-list", "--objects", *(f"--exclude={ref}" for ref in {*lost, *odd}), "--all")
         listed = (line.partition(" ") for line in said.splitlines())
         return [self._blob(blob) for blob, _, path in listed if path.endswith(ending)]
 

@@ -52,7 +52,7 @@ def results(
             table.add_column(name, justify="left" if left else "right", overflow="fold")
         for line in lines:
             table.add_row(*map(Text, line))
-        view.console().print(table)
+        view.console().print(table, *view.troubles(study.replicates), sep="\n")
 
 
 @app.command()

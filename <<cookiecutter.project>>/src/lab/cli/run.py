@@ -58,7 +58,7 @@ def run(
     from lab.cli import view
     from lab.execution import campaign
     from lab.execution.run import Stopped, succeeded
-    from lab.study import FAILED, UNMEASURED, UNREADABLE, metric_names
+    from lab.study import FAILED, UNMEASURED, metric_names
     from lab.tracking import background
 
     console = view.console()
@@ -95,10 +95,9 @@ def run(
             "or without --again where a commit of code, config or data mends it"
         )
         console.print(Text(mend), soft_wrap=True)
-    odd = {replicate.status for replicate in replicates} & {UNMEASURED, UNREADABLE}
-    if odd:
+    if any(replicate.status == UNMEASURED for replicate in replicates):
         mend = (
-            f"What is {' or '.join(sorted(odd))} is not run again by itself: look at what its note names, and at "
+            f"What is {UNMEASURED} is not run again by itself: look at the file that its note names, and at "
             f"{typed('lab logs')} RUN. Once the cause is mended: {_command(design, on)} --again"
         )
         console.print(Text(mend), soft_wrap=True)

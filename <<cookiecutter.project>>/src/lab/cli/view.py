@@ -102,6 +102,13 @@ def logs(replicates: Iterable[Replicate]) -> Iterable[RenderableType]:
             yield Text(replicate.record.log)
 
 
+def troubles(replicates: Iterable[Replicate]) -> Iterable[Text]:
+    """A line for each run that came to its end, and has no result all the same."""
+    for replicate in replicates:
+        if replicate.status in (UNMEASURED, UNREADABLE):
+            yield Text(f"{replicate.name}: {replicate.status}: {replicate.trouble}")
+
+
 def unread(records: Sequence[GitRecord]) -> Iterable[str]:
     """A line for each of the records that can't be read, and of how many more."""
     for record in records[:MOST]:

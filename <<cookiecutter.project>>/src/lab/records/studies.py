@@ -227,9 +227,9 @@ def _replicates(
             for arm in arms(design, trials)
             for seed in design.seeds
         ]
-        if not all(each.record for each in replicates):
+        if any(each.is_to_come for each in replicates):
             others = _others(project, commit, design.name, text, trials)
-            replicates = [each if each.record else replace(each, **others(each)) for each in replicates]
+            replicates = [replace(each, **others(each)) if each.is_to_come else each for each in replicates]
         return [replace(each, lacks=lacking(each.record, needs)) for each in replicates]
 
     if not isinstance(design, SweepDesign) or not is_bayesian(design):
@@ -259,7 +259,7 @@ def _others(
         if run is None:
             return {}
         record = answer(project, finished, run_key(run.params), run.params, run.stage, commit)
-        return {"record": record or nameless.get(run.name), "reused": record is not None}
+        return {"record": record or nameless.get(run.name) or replicate.record, "reused": record is not None}
 
     return find
 
