@@ -229,10 +229,10 @@ class Repository(Objects):
 
     def versions(self, ending: str) -> list[str]:
         """The content of each file whose name ends so, in every commit that some ref leads to."""
-        targets = {ref.name: ref.target for ref in self._git.references.iterator()}
-        lost = [name for name, to in targets.items() if isinstance(to, pygit2.Oid) and not self.kind(str(to))]
-        odd = [each.ref for each in self.experiments() if not each.is_commit]
-        said = self.run("rev-list", "--objects", *(f"--exclude={ref}" for ref in {*lost, *odd}), "--all")
+        odd = {each.commit for each in self.experiments() if not each.is_commit}
+        targets = {str(ref.target) for ref in self._git.references.iterator()} | {self.head or ""}
+        tips = [name for name in targets - odd if re.fullmatch("[0-9a-f]{40}", name) and self.kind(name)]
+        said = self.run("rev-list", "--objects", "--stdin", stdin="".join(f"{tip}\n" for tip in tips))
         listed = (line.partition(" ") for line in said.splitlines())
         return [self._blob(blob) for blob, _, path in listed if path.endswith(ending)]
 
