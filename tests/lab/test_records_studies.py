@@ -223,10 +223,10 @@ def test_a_failed_runs_epochs_are_kept(ran: Trivial, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_metrics_file_that_was_cut_off_is_a_missing_value(ran: Trivial, tmp_path: Path) -> None:
+def test_a_run_whose_metrics_file_was_cut_off_is_without_metric(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "cut")
     study = third(project, 'if stage == "infer":\n    write("metrics/infer.json", \'{"f1_mac\')\n')
-    assert {row.status for row in study.replicates} == {"finished"}
+    assert {row.status for row in study.replicates} == {"without metric"}
     assert {row.value("infer.f1_macro") for row in study.replicates} == {None}
     assert judge(study).outcome == "INCONCLUSIVE"
     assert "infer.f1_macro" in lab(project, "results", "third")

@@ -1,7 +1,7 @@
 """The project's git repository: read from its objects, without touching the work tree; written to in own commits.
 
-Only this module starts git, and only it and git_objects know pygit2. Objects are read by pygit2 (a file in 0.2 ms);
-what git does with the network, the index or the work tree is left to git.
+Only this module starts git, and only it, git_objects and git_refs know pygit2. Objects are read by pygit2 (a file in
+0.2 ms); what git does with the network, the index or the work tree is left to git.
 """
 
 from __future__ import annotations
@@ -16,39 +16,20 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import NamedTuple
 
 import pygit2
 from pygit2.enums import DiffOption, FileMode, SortMode
 
 from lab.errors import UserError
 from lab.git_objects import Objects
+from lab.git_refs import Experiment, experiments
+from lab.git_refs import experiment_ref as experiment_ref
 
-EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
 KINDS = {0: "gone", int(FileMode.BLOB_EXECUTABLE): "executable", int(FileMode.LINK): "a link"}
 KINDS |= {int(FileMode.COMMIT): "another repository (a submodule)"}
 Change = bytes | tuple[str, str] | None
 """Of a path: a file's content, (commit, path) to take from there, or nothing any more."""
-
-
-class Experiment(NamedTuple):
-    """A finished experiment of DVC's: its name, its commit, the commit that it started from, and when it was made."""
-
-    name: str
-    commit: str
-    baseline: str
-    time: int
-
-    @property
-    def ref(self) -> str:
-        """Where git keeps it."""
-        return experiment_ref(self.baseline, self.name)
-
-
-def experiment_ref(baseline: str, name: str) -> str:
-    """Where git keeps an experiment."""
-    return f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}"
 
 
 class NoRepository(UserError):
@@ -122,7 +103,10 @@ class Repository(Objects):
     # Commits
 
     def __contains__(self, commit: str) -> bool:
-        return commit in self._git
+        try:
+            return commit in self._git
+        except (ValueError, pygit2.GitError):  # an object that says odd things of itself
+            return False
 
     def resolve(self, name: str) -> str | None:
         """The commit that a branch, tag or hash stands for; None where it stands for nothing."""
@@ -133,13 +117,17 @@ class Repository(Objects):
 
     def ref(self, name: str) -> str | None:
         """The commit at a full ref; None where there is none."""
-        reference = self._git.references.get(name)
-        return str(reference.peel(pygit2.Commit).id) if reference is not None else None
+        with suppress(KeyError, ValueError, pygit2.GitError):
+            return str(self._git.references[name].peel(pygit2.Commit).id)
+        return None
 
     def refs(self, prefix: str) -> dict[str, str]:
         """The commits at the refs that begin so, by their full names and in the order of these."""
-        named = sorted(ref for ref in self._git.listall_references() if ref.startswith(prefix))
-        return {ref: str(self._git.references[ref].peel(pygit2.Commit).id) for ref in named}
+        commits = {}
+        for ref in sorted(ref for ref in self._git.listall_references() if ref.startswith(prefix)):
+            with suppress(KeyError, ValueError, pygit2.GitError):  # one that leads nowhere
+                commits[ref] = str(self._git.references[ref].peel(pygit2.Commit).id)
+        return commits
 
     def change_refs(self, create: Mapping[str, str] = MappingProxyType({}), delete: Iterable[str] = ()) -> None:
         """Create refs and delete others: all or, with a UserError, none."""
@@ -148,19 +136,14 @@ class Repository(Objects):
             self.run("update-ref", "--stdin", stdin="".join(lines))
 
     def experiments(self) -> list[Experiment]:
-        """DVC's finished experiments, by time and then name."""
-        found = []
-        for ref in self._git.references.iterator():
-            if match := EXPERIMENT.fullmatch(ref.name):
-                commit = ref.peel(pygit2.Commit)
-                found.append(Experiment(match[3], str(commit.id), match[1] + match[2], commit.commit_time))
-        return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
+        """DVC's finished experiments, by time and then name; refs that lead to no commit are among them."""
+        return experiments(self._git, self.common)
 
     def tips(self) -> dict[str, str]:
         """The commits that people stand on, by name: HEAD, branches here and on remotes, tags and the stash."""
         found = {"HEAD": self.head} if self.head else {}
         for ref in self._git.listall_references():
-            if not ref.startswith(("refs/exps/", "refs/notes/")):
+            if not ref.startswith(("refs/exps/", "refs/notes/", "refs/lab/")):
                 with suppress(pygit2.GitError, KeyError):  # a tag of a file, or a ref to what is no more
                     commit = str(self._git.references[ref].peel(pygit2.Commit).id)
                     found[re.sub("^refs/(heads/|remotes/|tags/|)", "", ref)] = commit
@@ -246,7 +229,11 @@ class Repository(Objects):
 
     def versions(self, ending: str) -> list[str]:
         """The content of each file whose name ends so, in every commit that some ref leads to."""
-        listed = (line.partition(" ") for line in self.run("rev-list", "--objects", "--all").splitlines())
+        odd = {each.commit for each in self.experiments() if not each.is_commit}
+        targets = {str(ref.target) for ref in self._git.references.iterator()} | {self.head or ""}
+        tips = [name for name in targets - odd if re.fullmatch("[0-9a-f]{40}", name) and self.kind(name)]
+        said = self.run("rev-list", "--objects", "--stdin", stdin="".join(f"{tip}\n" for tip in tips))
+        listed = (line.partition(" ") for line in said.splitlines())
         return [self._blob(blob) for blob, _, path in listed if path.endswith(ending)]
 
     def _blob(self, blob: str) -> str:
@@ -330,6 +317,6 @@ class Repository(Objects):
         known = self.says_yes("ls-files", "--error-unmatch", str(path.resolve()))
         return known and self.says_yes("diff", "--quiet", "HEAD", "--", str(path.resolve()))
 
-    def last_change(self, path: Path) -> str:
-        """The day (YYYY-MM-DD) of the last commit that changed a path; empty without one."""
-        return self.call("log", "-1", "--format=%cs", "--", str(path.resolve())).stdout.strip()
+    def last_change(self, path: Path, before: str = "HEAD") -> str:
+        """The day (YYYY-MM-DD) of the last commit up to `before` that changed a path; empty without one."""
+        return self.call("log", "-1", "--format=%cs", before, "--", str(path.resolve())).stdout.strip()

@@ -10,6 +10,16 @@ import pygit2
 
 from lab.errors import UserError
 
+MOST_BYTES = 16 * 2**20  # of a text that is read: a blob in git may be larger than memory
+
+
+class Unreadable(UserError):
+    """A file that git has, and that is no text, or too large to be one."""
+
+
+class Lost(UserError):
+    """What git should have here and has not, or only damaged: a fetch may bring it back."""
+
 
 class Objects:
     """The objects of the repository `git`, which the project at `root` lies in. Paths are the project's."""
@@ -25,7 +35,7 @@ class Objects:
 
     def tree(self, commit: str) -> str:
         """The id of a commit's tree."""
-        return str(self._commit(commit).tree.id)
+        return str(self._commit(commit).tree_id)
 
     def _commit(self, commit: str) -> pygit2.Commit:
         return self._git[commit].peel(pygit2.Commit)
@@ -34,7 +44,7 @@ class Objects:
         """The id of a file or folder, which changes with its content; None where there is none."""
         try:
             entry = self._roots.get(commit) or self._roots.setdefault(commit, self.tree(commit))
-        except KeyError:  # a commit that this clone lacks
+        except (KeyError, ValueError, pygit2.GitError):  # a commit that this clone lacks, or what is none
             return None
         for part in self._parts(path):
             found = self._listing(entry).get(part)
@@ -58,13 +68,41 @@ class Objects:
         return entry.data if isinstance(entry, pygit2.Blob) else None
 
     def size(self, commit: str, path: str) -> int:
-        """The bytes of a file; 0 where there is none."""
-        entry = self._object(commit, path)
-        return entry.size if isinstance(entry, pygit2.Blob) else 0
+        """The bytes of a file, which is not read; 0 where there is none."""
+        entry = self.object_id(commit, path)
+        kind, size = self._header(entry) if entry else ("", 0)
+        return size if kind == "blob" else 0
+
+    def kind(self, name: str) -> str:
+        """What an object is, by its full hash: commit, tree, blob or tag; empty where git has none that is sound."""
+        return self._header(name)[0]
+
+    def _header(self, name: str) -> tuple[str, int]:
+        try:
+            kind, size = self._git.odb.read_header(pygit2.Oid(hex=name))
+        except (KeyError, ValueError, pygit2.GitError):
+            return "", 0
+        return kind.name.lower(), size
 
     def text(self, commit: str, path: str) -> str:
-        """A text file's content; empty where there is none."""
-        return (self.read(commit, path) or b"").decode()
+        """A text file's content; empty where there is none. Raises Unreadable and Lost."""
+        entry, where = self.object_id(commit, path), f"{path} of {commit[:7]}"
+        if entry is None:
+            return ""
+        kind, size = self._header(entry)
+        if kind == "tree":
+            return ""
+        if size > MOST_BYTES:
+            raise Unreadable(f"{where} has {size / 2**20:,.0f} MB: more than {MOST_BYTES // 2**20} are not read")
+        try:
+            return (self.read(commit, path) or b"").decode() if kind else self._lost(where)
+        except UnicodeDecodeError as error:
+            raise Unreadable(f"{where} is no text in UTF-8: byte {error.start + 1} is none") from error
+        except pygit2.GitError as error:
+            raise Lost(f"{where} is damaged in git: {error}") from error
+
+    def _lost(self, where: str) -> str:
+        raise Lost(f"{where} is not in git any more, or damaged there: git fsck")
 
     def names(self, commit: str, folder: str) -> list[str]:
         """What a folder holds, by name; nothing where there is none."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from lab.design.plan import Run
 
 FINISHED, FAILED, QUEUED, RUNNING, MISSING = "finished", "failed", "queued", "running", "not queued"
-ORDER = (MISSING, FAILED, QUEUED, RUNNING, FINISHED)  # a record further on answers better
+UNMEASURED, UNREADABLE, REMOVED = "without metric", "unreadable", "removed"
+ORDER = (MISSING, REMOVED, FAILED, UNREADABLE, QUEUED, RUNNING, FINISHED)  # a record further on answers better
+STATUSES = (FINISHED, UNMEASURED, RUNNING, QUEUED, FAILED, UNREADABLE, REMOVED, MISSING)  # as people are told
 
 
 class Point(NamedTuple):
@@ -80,6 +82,7 @@ class Replicate:
         reused: the record is another design's, or of another day, with the same config, code and data.
         stated: the design as it reads was there before: it is in the commit that the run started from.
         run: what the plan says of it, where there is a plan.
+        lacks: what a finished run should have measured and has not, and where to look; empty where it has all.
     """
 
     arm: str
@@ -89,11 +92,29 @@ class Replicate:
     reused: bool = False
     stated: bool = True
     run: Run | None = None
+    lacks: str = ""
 
     @property
     def status(self) -> str:
-        """FINISHED, FAILED, RUNNING, QUEUED or MISSING."""
-        return self.record.status if self.record else MISSING
+        """One of STATUSES."""
+        if self.record is None:
+            return MISSING
+        return UNMEASURED if self.lacks and self.record.status == FINISHED else self.record.status
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it by itself: it has results, has failed, or has not measured what it should."""
+        return self.status in (FINISHED, UNMEASURED, FAILED)
+
+    @property
+    def is_to_come(self) -> bool:
+        """Whether nothing is there of it, so that the next `lab run` carries it out."""
+        return self.status in (MISSING, REMOVED)
+
+    @property
+    def trouble(self) -> str:
+        """Why it has no result, in a line; empty where it has one, or is still to come."""
+        return self.lacks or (self.record.reason if self.record else "")
 
     @property
     def finished(self) -> bool:
@@ -260,7 +281,8 @@ def outcomes(design: Design, contract: Contract, records: Sequence[Any]) -> list
     """
     names = metric_names(design, contract, records)
     size = len(design.seeds)
-    values = [record.value(names[0]) if record and record.status == FINISHED and names else None for record in records]
+    measured = [record.value(names[0]) if record and record.status == FINISHED and names else None for record in records]
+    values = [value if value is not None and math.isfinite(value) else None for value in measured]
     groups = [values[start : start + size] for start in range(0, len(values), size)]
     return [sum(v for v in group if v is not None) / size if None not in group else None for group in groups]
 
@@ -268,5 +290,4 @@ def outcomes(design: Design, contract: Contract, records: Sequence[Any]) -> list
 def counts(replicates: Sequence[Replicate]) -> Mapping[str, int]:
     """How many runs stand how, without the zeros."""
     statuses = [replicate.status for replicate in replicates]
-    order = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)
-    return {status: statuses.count(status) for status in order if status in statuses}
+    return {status: statuses.count(status) for status in STATUSES if status in statuses}

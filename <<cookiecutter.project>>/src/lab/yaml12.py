@@ -23,6 +23,7 @@ PLAIN = {  # https://yaml.org/spec/1.2.2, chapter 10.2: the tag's pattern, and w
 }
 
 
+MOST_CHARACTERS = 2 * 2**20  # which take two seconds and 200 MB
 MOST_LEVELS = 200  # a thousand would overflow the stack
 MOST_VALUES = 100_000  # with each alias written out
 DEEP = re.compile(rf"^[ ?:-]{{{MOST_LEVELS},}}", re.MULTILINE)
@@ -52,7 +53,11 @@ class StrictLoader(Loader):
 
 
 class Outsized(yaml.constructor.ConstructorError):
-    """A small text that stands for much: aliases of aliases, or a thousand levels."""
+    """A text that stands for much: aliases of aliases, a thousand levels, or megabytes."""
+
+
+class Misnamed(yaml.constructor.ConstructorError):
+    """A value that is not of the kind that its tag says, or a number that is too long."""
 
 
 class Dumper(yaml.SafeDumper):
@@ -74,11 +79,16 @@ Dumper.yaml_implicit_resolvers = Loader.yaml_implicit_resolvers
 def load(text: str, strict: bool = False) -> Any:
     """What a text holds. Raises yaml.YAMLError, with Outsized and, where it is `strict`, RepeatedKey among them."""
     refuse_outsized(text)
-    return yaml.load(text, Loader=StrictLoader if strict else Loader)  # noqa: S506, they are safe loaders
+    try:
+        return yaml.load(text, Loader=StrictLoader if strict else Loader)  # noqa: S506, they are safe loaders
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # PyYAML's own conversions
+        raise Misnamed(None, None, f"a value is not what its tag says: {error}", None) from error
 
 
 def refuse_outsized(text: str) -> None:
     """Raises Outsized before anything is built of a text that stands for much. Looks closely only where it might."""
+    if len(text) > MOST_CHARACTERS:
+        raise Outsized(None, None, f"more than {MOST_CHARACTERS // 2**20} million characters", None)
     if ("&" in text and "*" in text) or text.count("[") + text.count("{") > MOST_LEVELS or DEEP.search(text):
         _measure(text)
 
@@ -133,7 +143,7 @@ def explained(error: yaml.MarkedYAMLError) -> str:
     """What is wrong with a text, with the line."""
     line = error.problem_mark.line + 1 if error.problem_mark else 1
     reason = error.problem or error.context
-    return f"line {line}: {reason if isinstance(error, RepeatedKey | Outsized) else f'not YAML: {reason}'}"
+    return f"line {line}: {reason if isinstance(error, RepeatedKey | Outsized | Misnamed) else f'not YAML: {reason}'}"
 
 
 def dump(content: Any) -> str:

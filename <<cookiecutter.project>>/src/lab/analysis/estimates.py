@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from lab.analysis import per_item, statistics
 from lab.analysis.statistics import EffectSize, Estimate
 from lab.design.levels import Level
+from lab.study import FINISHED, UNMEASURED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,12 +82,12 @@ def resolution(study: Study, metric: str) -> float:
 
 
 def unmeasured(study: Study, arm: str, metric: str) -> list[int]:
-    """The seeds of an arm that have finished, and have no finite value of a metric that other runs have."""
+    """The seeds of an arm that came to their end, and have no finite value of a metric that other runs have."""
     if not any(study.values(other, metric) for other in study.arms):
         return []
-    finished = [replicate.seed for replicate in study.arms.get(arm, []) if replicate.finished]
+    ended = [each.seed for each in study.arms.get(arm, []) if each.status in (FINISHED, UNMEASURED)]
     values = study.values(arm, metric)
-    return [seed for seed in finished if seed not in values]
+    return [seed for seed in ended if seed not in values]
 
 
 def disturbed(study: Study, metric: str) -> str:

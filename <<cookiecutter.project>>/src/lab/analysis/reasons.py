@@ -11,7 +11,7 @@ from lab.analysis import statistics
 from lab.analysis.comparisons import claimed_sign, guard_sentence
 from lab.analysis.decisions import SUPPORTED
 from lab.analysis.estimates import IMAGES, disturbed, unmeasured
-from lab.study import FAILED
+from lab.study import FAILED, UNMEASURED, UNREADABLE
 
 if TYPE_CHECKING:
     from lab.analysis.comparisons import Comparison
@@ -94,15 +94,22 @@ def luck(claimed: Sequence[Comparison], arms: Sequence[ArmResult], best: ArmResu
 
 
 def left_out(study: Study, arms: Sequence[str]) -> Iterator[str]:
-    """Runs that don't count: those that failed, and of the arms that matter those without a number."""
+    """Runs that don't count: that failed or can't be read, and of the arms that matter those without a number."""
     failed = [f"{each.arm} with seed {each.seed}" for each in study.replicates if each.status == FAILED]
     if failed:
         count = f"{len(failed)} of {len(study.replicates)}"
         yield f"{count} runs failed and are left out, with their pairs: {', '.join(failed)}"
+    for each in study.replicates:
+        if each.status == UNMEASURED:
+            yield f"{each.arm} with seed {each.seed} is without metric, and left out with its pairs: {each.lacks}"
+        elif each.status == UNREADABLE:
+            yield f"{each.arm} with seed {each.seed} can't be read: {each.trouble}"
+    told = {(each.arm, each.seed) for each in study.replicates if each.status == UNMEASURED}
     for name in study.metrics:
-        odd = [f"{arm} with seed {seed}" for arm in arms for seed in unmeasured(study, arm, name)]
+        odd = [(arm, seed) for arm in arms for seed in unmeasured(study, arm, name) if (arm, seed) not in told]
         if odd:
-            yield f"without a finite {name}, and so left out with their pairs: {', '.join(odd)}"
+            listed = ", ".join(f"{arm} with seed {seed}" for arm, seed in odd)
+            yield f"without a finite {name}, and so left out with their pairs: {listed}"
 
 
 def doubts(study: Study) -> Iterator[str]:

@@ -21,7 +21,7 @@ from lab.analysis.decisions import INCONCLUSIVE, INVALID, SUPPORTED, overall
 from lab.analysis.estimates import arm_result, best_of, oriented, resolution
 from lab.analysis.reasons import reasons
 from lab.design.models import AblationDesign
-from lab.study import FAILED, FINISHED, Examples
+from lab.study import Examples
 
 if TYPE_CHECKING:
     from lab.analysis.comparisons import Comparison, Guard
@@ -143,7 +143,7 @@ def deciding(study: Study) -> list[Replicate]:
 
 def is_coming(replicate: Replicate) -> bool:
     """Whether a run may still bring a result."""
-    return replicate.status not in (FINISHED, FAILED)
+    return not replicate.is_over
 
 
 def known_before(study: Study, comparisons: Sequence[Comparison], outcome: str) -> Iterator[str]:

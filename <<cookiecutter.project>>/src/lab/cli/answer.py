@@ -39,7 +39,7 @@ def results(
     if not study.records:
         print(f"lab: {typed(elsewhere(study))}", file=sys.stderr)
     if as_json:
-        print(json.dumps(frame.arranged(study, sort), ensure_ascii=False, indent=1))
+        print(json.dumps(frame.plain(frame.arranged(study, sort)), ensure_ascii=False, indent=1))
     elif as_csv:
         print(frame.as_csv(frame.arranged(study, sort)), end="")
     elif as_markdown:
@@ -52,7 +52,7 @@ def results(
             table.add_column(name, justify="left" if left else "right", overflow="fold")
         for line in lines:
             table.add_row(*map(Text, line))
-        view.console().print(table)
+        view.console().print(table, *view.troubles(study.replicates), sep="\n")
 
 
 @app.command()

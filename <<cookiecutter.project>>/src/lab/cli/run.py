@@ -54,11 +54,11 @@ def run(
     ] = "lab",
     on: On = None,
 ) -> None:
-    """Run a design to its end, from wherever it stands. Exit code 0: every run has finished; 1: some have failed."""
+    """Run a design to its end, from wherever it stands. Exit code 0: every run has finished with its metrics; else 1."""
     from lab.cli import view
     from lab.execution import campaign
     from lab.execution.run import Stopped, succeeded
-    from lab.study import FAILED, metric_names
+    from lab.study import FAILED, UNMEASURED, metric_names
     from lab.tracking import background
 
     console = view.console()
@@ -93,6 +93,12 @@ def run(
         mend = (
             f"What failed is not tried again by itself. Once the cause is mended: {_command(design, on)} --again, "
             "or without --again where a commit of code, config or data mends it"
+        )
+        console.print(Text(mend), soft_wrap=True)
+    if any(replicate.status == UNMEASURED for replicate in replicates):
+        mend = (
+            f"What is {UNMEASURED} is not run again by itself: look at the file that its note names, and at "
+            f"{typed('lab logs')} RUN. Once the cause is mended: {_command(design, on)} --again"
         )
         console.print(Text(mend), soft_wrap=True)
     if complaint := mirror.complaint():

@@ -30,6 +30,7 @@ def mirror(
 
     As often as you like: it sends what is new.
     """
+    from lab.cli import view
     from lab.report import pages
     from lab.tracking import background
     from lab.tracking.mirror import Mirror
@@ -60,6 +61,8 @@ def mirror(
         say(sentence)
     if report.created and (registered := registry.register(project)):  # a store that was made anew knows no champion
         say(registered)
+    for line in view.unread(project.unread()):
+        say(line)
     say(f"{report.created} runs new, {report.updated} brought up to date: {mirror.places}")
 
 

@@ -18,16 +18,32 @@ from lab.cli.app import typed
 from lab.errors import UserError
 from lab.execution.standings import outdated_runs, progress
 from lab.records import studies
-from lab.study import FAILED, FINISHED, MISSING, QUEUED, RUNNING, Replicate, counts, metric_names
+from lab.study import (
+    FAILED,
+    FINISHED,
+    MISSING,
+    QUEUED,
+    REMOVED,
+    RUNNING,
+    STATUSES,
+    UNMEASURED,
+    UNREADABLE,
+    Replicate,
+    counts,
+    metric_names,
+)
 
 if TYPE_CHECKING:
     from lab.contract import Contract
     from lab.design.models import Design
+    from lab.records.git_record import GitRecord
     from lab.records.planning import Planner
     from lab.records.project import Project
 
-STYLES = {FINISHED: "green", FAILED: "red", RUNNING: "cyan", QUEUED: "dim", MISSING: "dim"}
-STATUSES = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)
+STYLES = {FINISHED: "green", FAILED: "red", RUNNING: "cyan", QUEUED: "dim", MISSING: "dim", REMOVED: "dim"}
+STYLES |= {UNMEASURED: "red", UNREADABLE: "red"}
+ALWAYS = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)  # have a column; others where there are any
+MOST = 10  # records that can't be read are told one by one
 OUTDATED = "on earlier code"  # finished, and new to a plan of today
 
 
@@ -65,10 +81,10 @@ def _note(replicate: Replicate, contract: Contract) -> str:
     """What is worth knowing of a run beyond its metrics."""
     if replicate.record is None:
         return ""
+    if replicate.trouble:
+        return replicate.trouble
     if replicate.status == RUNNING:
         return _at(replicate.record, contract)
-    if replicate.status == FAILED:
-        return replicate.record.reason
     return "reused" if replicate.reused else ""
 
 
@@ -84,6 +100,21 @@ def logs(replicates: Iterable[Replicate]) -> Iterable[RenderableType]:
         if replicate.record is not None and replicate.status == FAILED and replicate.record.log:
             yield Text(f"\n{replicate.record.name}: the last lines of its log", style="bold")
             yield Text(replicate.record.log)
+
+
+def troubles(replicates: Iterable[Replicate]) -> Iterable[Text]:
+    """A line for each run that came to its end, and has no result all the same."""
+    for replicate in replicates:
+        if replicate.status in (UNMEASURED, UNREADABLE):
+            yield Text(f"{replicate.name}: {replicate.status}: {replicate.trouble}")
+
+
+def unread(records: Sequence[GitRecord]) -> Iterable[str]:
+    """A line for each of the records that can't be read, and of how many more."""
+    for record in records[:MOST]:
+        yield f"{record.name}: {UNREADABLE}: {record.reason}"
+    if len(records) > MOST:
+        yield f"and {len(records) - MOST} more that can't be read"
 
 
 def summary(replicates: Sequence[Replicate]) -> str:
@@ -118,12 +149,14 @@ def overview(project: Project) -> RenderableType:
             for each in study.replicates
         ]
     statuses["(no design)"] = [record.status for record in queued if not record.experiment]
+    unreadable = [Text(line) for line in unread(project.unread())]
     if not any(statuses.values()):
         hint = "lab run DESIGN starts those of a design, lab plan DESIGN shows which they are"
         if others := sum(record.status == FINISHED for record in project.records()):
             hint = f"lab plan DESIGN shows which of its runs the {others} finished here answer"
-        return Text(typed(f"no run of a design yet: {hint}"))
-    columns = [*STATUSES, *([OUTDATED] if any(OUTDATED in own for own in statuses.values()) else [])]
+        return Group(Text(typed(f"no run of a design yet: {hint}")), *unreadable)
+    known = {status for own in statuses.values() for status in own}
+    columns = [status for status in (*STATUSES, OUTDATED) if status in ALWAYS or status in known]
     table = Table("design", *columns, box=None, pad_edge=False, header_style="bold")
     for design, own in statuses.items():
         if own:
@@ -131,7 +164,7 @@ def overview(project: Project) -> RenderableType:
     for record in queued:
         if record.status == RUNNING:
             table.add_row(Text(f"  {record.name}"), Text(_at(record, contract)))
-    return table
+    return Group(table, *unreadable) if unreadable else table
 
 
 # While they go on
@@ -166,7 +199,7 @@ class Watch:
             self.live.update(Group(*self._lines(replicates)), refresh=True)
             return
         for name in changed:
-            note = _note(now[name], self.contract) if now[name].status == FAILED else ""
+            note = now[name].trouble
             self.console.print(Text(f"{name}: {now[name].status}{f' ({note})' if note else ''}"), soft_wrap=True)
 
     def say(self, sentence: str) -> None:

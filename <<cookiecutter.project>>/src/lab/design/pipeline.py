@@ -120,6 +120,16 @@ class Pipeline:
             if (options or {}).get("cache", True)
         ]
 
+    def metrics_in_git(self, params: dict[str, Any]) -> list[str]:
+        """The metrics files that git keeps, and not DVC: a commit without one of them is not whole."""
+        return [
+            path
+            for stage in self.stages
+            for path in self._located(
+                stage, [name for name in paths(self._entry(stage), "metrics") if name not in self.cached(stage)], params
+            )
+        ]
+
     def shown(self, params: dict[str, Any]) -> list[str]:
         """The metrics and plots of all stages: what people look at."""
         return [

@@ -16,6 +16,7 @@ from lab.design.models import ComparisonDesign, Design, digest
 from lab.design.names import run_names
 from lab.design.overrides import last_of_each, override, written_out
 from lab.design.pipeline import Pipeline, waves
+from lab.design.questions import needed_metrics
 from lab.errors import UserError
 from lab.nested_keys import exists, find, get
 
@@ -40,6 +41,7 @@ class Run:
         target: the stage of dvc.yaml that the run ends with.
         key: the hash of params without the membership (`run_key`): two runs of equal key and target are the same run,
             given the same code and data.
+        needs: the metrics that it has to measure, one of each group.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Run:
     params: dict[str, Any]
     target: str
     key: str
+    needs: list[list[str]] = field(default_factory=list)
 
     def asdict(self) -> dict[str, Any]:
         """JSON-able; what it holds is shared, not copied."""
@@ -110,7 +113,7 @@ def plan(
     signatures = [pipeline.signatures(target, params) for _, params in composed]
     check_differences(design, target, pairs, [signature[target] for signature in signatures])
     names = run_names(design, contract, pairs, [params for _, params in composed], date)
-    blocks = memberships(design, pairs)
+    blocks, needs = memberships(design, pairs), needed_metrics(design, contract)
     runs = [
         Run(
             name=name,
@@ -123,6 +126,7 @@ def plan(
             params={**params, MEMBERSHIP: block},
             target=target,
             key=run_key(params),
+            needs=needs,
         )
         for (arm, seed), (overrides, params), name, block, wave in zip(
             pairs, composed, names, blocks, waves(pipeline, signatures), strict=True

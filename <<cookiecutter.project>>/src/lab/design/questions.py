@@ -46,3 +46,15 @@ def _varies(factors: Sequence[str], keys: Sequence[str]) -> bool:
             return False
         left.remove(key)
     return not left
+
+
+def needed_metrics(design: Design, contract: Contract) -> list[list[str]]:
+    """What a run has to measure to count: its hypothesis' metric and guardrails or, without one, a main metric.
+
+    Of each group one metric is enough.
+    """
+    if design.hypothesis:
+        names = [design.hypothesis.metric, *(guard.metric for guard in design.hypothesis.guardrails)]
+        return [[name] for name in dict.fromkeys(names)]
+    main = contract.main_metrics(contract.types[design.type])
+    return [main] if main else []

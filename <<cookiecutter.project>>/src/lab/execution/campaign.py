@@ -17,7 +17,7 @@ from lab.execution import preflight_inputs, queueing
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.work_tree import ready
-from lab.study import QUEUED, RUNNING, outcomes
+from lab.study import QUEUED, RUNNING, UNREADABLE, outcomes
 
 if TYPE_CHECKING:
     from lab.design.plan import Plan
@@ -79,6 +79,8 @@ def carry_out(
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]
         replicates = execution.add(marked(new, forced))
+        if unread := next((each for each in replicates if each.status == UNREADABLE), None):
+            raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     if isinstance(design, SweepDesign) and is_bayesian(design):
@@ -106,7 +108,8 @@ def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     if not plan.undecided and all(replicate.finished for replicate in standings(project, plan.runs)):
         return ""
     pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
-    waiting = [record for record in pending if record.status in (QUEUED, RUNNING)]
+    own = {run.name for run in plan.runs}  # by which one is known that can't be read
+    waiting = [each for each in pending if each.status in (QUEUED, RUNNING) and (each.experiment or each.name not in own)]
     names = [record.experiment.get("design") or "no design" for record in waiting]
     others = Counter(name for name in names if name != planner.design.name)
     listed = ", ".join(f"{name} {count}" for name, count in others.items())
@@ -123,10 +126,10 @@ def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool
     """
     ready(planner.project)
     replicates = standings(planner.project, plan.runs)
-    if all(replicate.record for replicate in replicates) and not plan.undecided:
+    if not any(replicate.is_to_come for replicate in replicates) and not plan.undecided:
         return False  # nothing new is going to run
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]
-    force = force or any(block.get("forced") and block["digest"] == plan.digest for block in blocks)
+    force = force or any(block.get("forced") and block.get("digest") == plan.digest for block in blocks)
     checks = preflight.checks(planner.design, plan, preflight_inputs.gather(planner, plan, here=backend.is_here))
     objections = [check for check in checks if not check.ok and check.blocks]
     if objections and not force:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
@@ -128,8 +129,8 @@ def noise(
 
 
 def values_of(records: Iterable[Any], metric: str) -> list[float]:
-    """A metric's values of the runs that have it."""
-    return [value for record in records if (value := record.value(metric)) is not None]
+    """A metric's values of the runs that have it as a finite number."""
+    return [value for record in records if (value := record.value(metric)) is not None and math.isfinite(value)]
 
 
 def apart(contract: Contract, theirs: dict[str, Any], ours: list[dict[str, Any]]) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from lab.design.blocks import UNSTATED, Resources
 from lab.errors import UserError
 from lab.execution.backend import Job
+from lab.execution.standings import answered
 from lab.execution.work_tree import ready
-from lab.study import FAILED, QUEUED, RUNNING
+from lab.study import FAILED, QUEUED, REMOVED, RUNNING
 
 if TYPE_CHECKING:
     from lab.design.plan import Run
@@ -22,8 +23,8 @@ def enqueue(
 ) -> dict[str, str]:
     """Queue what no record answers yet. Returns the names of the newly queued experiments by the runs' names.
 
-    A run that has finished, is under way or has failed is not queued; `again` queues the finished and failed ones anew,
-    under a name with a number. Raises UserError, and then nothing is queued.
+    A run that has finished, is under way, has failed or can't be read is not queued; `again` queues all but those under
+    way anew, under a name with a number. Raises UserError, and then nothing is queued.
     """
     head = ready(project)
     with backend.alone():
@@ -38,12 +39,13 @@ def enqueue(
 def named(project: Project, head: str, runs: list[Run], again: bool) -> dict[str, Run]:
     """The runs to queue, by the names that their experiments get. Raises UserError where a name is taken."""
     here = [record for record in project.records() if record.baseline == head]
-    taken = {record.name: record for record in here if record.status != FAILED}
+    taken = {record.name: record for record in here if record.status not in (FAILED, REMOVED)}
     failed = {record.name for record in here if record.status == FAILED}
     new: dict[str, Run] = {}
     for run in runs:
-        record = project.answer(run.params, run.target, head)
-        if record is not None and (not again or record.status in (QUEUED, RUNNING)):
+        record = answered(project, run, head)
+        is_there = record is not None and record.status != REMOVED
+        if record is not None and is_there and (not again or record.status in (QUEUED, RUNNING)):
             continue
         name = run.name
         if again:

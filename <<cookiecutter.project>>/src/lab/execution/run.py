@@ -17,7 +17,7 @@ from lab.errors import UserError
 from lab.execution.queueing import enqueue, named
 from lab.execution.standings import disturbed, standings
 from lab.execution.work_tree import ready
-from lab.study import FAILED, MISSING, QUEUED
+from lab.study import FAILED, QUEUED
 
 if TYPE_CHECKING:
     from lab.design.blocks import Resources
@@ -130,7 +130,7 @@ class Execution:
         pending = replicate.record.pending if replicate.record else None
         if replicate.run.name in self.retried or (pending and pending.backend != self.backend.name):
             return False
-        return replicate.status == MISSING or (replicate.status == FAILED and disturbed(replicate.record))
+        return replicate.is_to_come or (replicate.status == FAILED and disturbed(replicate.record))
 
     def _retry(self, replicate: Replicate) -> None:
         assert replicate.run is not None

@@ -12,13 +12,15 @@ from lab.design.expansion import is_bayesian
 from lab.errors import UserError
 from lab.nested_keys import get
 from lab.records import studies
+from lab.records.lacking import lacking
 from lab.records.project import answer
 from lab.records.studies import pipeline_files
-from lab.study import FAILED, RUNNING, Replicate
+from lab.study import FAILED, ORDER, RUNNING, UNREADABLE, Replicate
 
 if TYPE_CHECKING:
     from lab.contract import Contract
     from lab.design.plan import Run
+    from lab.records.git_record import GitRecord
     from lab.records.project import Project
     from lab.study import Study
 
@@ -40,10 +42,26 @@ def standings(
     replicates = []
     for run in runs:
         own = (names or {}).get(run.name)
-        record = named.get((head or "", own)) if own else project.answer(run.params, run.target, head)
+        record = named.get((head or "", own)) if own else answered(project, run, head)
         reused = record is not None and record.name != run.name  # another design's, or of another day
-        replicates.append(Replicate(run.arm, run.levels, run.seed, record, reused=reused, run=run))
+        lacks = lacking(record, run.needs)
+        replicates.append(Replicate(run.arm, run.levels, run.seed, record, reused=reused, run=run, lacks=lacks))
     return replicates
+
+
+def answered(project: Project, run: Run, head: str | None = None) -> GitRecord | None:
+    """The record that answers a run on a commit (left out, HEAD).
+
+    One that has finished or is under way, of whatever design, or else the run's own that can't be read, or that by its
+    dvc.lock has not come to the run's last stage.
+    """
+    record = project.answer(run.params, run.target, head)
+    if record is None:
+        same = project.by_key().get(run.key, [])
+        record = next((each for each in same if (each.baseline, each.name) == (head or project.head, run.name)), None)
+    if record is None or ORDER.index(record.status) < ORDER.index(UNREADABLE):
+        return project.unreadable(run, head or project.head) or record
+    return record
 
 
 def disturbed(record: Any) -> bool:
@@ -58,7 +76,7 @@ def disturbed(record: Any) -> bool:
 
 def undecided(replicate: Replicate) -> bool:
     """Whether a run has neither finished nor failed for good."""
-    if replicate.record is None or replicate.active:
+    if replicate.is_to_come or replicate.active or replicate.status == UNREADABLE:
         return True
     return replicate.status == FAILED and disturbed(replicate.record)
 
@@ -71,7 +89,7 @@ def outdated_runs(study: Study) -> set[tuple[str, int]]:
     project, git, head = study.project, study.project.git, study.project.head
     if head is None or study.commit == head:
         return set()
-    over = [replicate for replicate in study.replicates if replicate.record and not replicate.active]
+    over = [replicate for replicate in study.replicates if replicate.is_over]
     is_planned = any(git.object_id(study.commit, path) != git.object_id(head, path) for path in pipeline_files(project))
     planned = _planned(study) if is_planned else {}
 

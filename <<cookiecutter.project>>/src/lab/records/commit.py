@@ -4,56 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from lab import yaml12
 from lab.design.pipeline import Pipeline
-from lab.design.plan import MEMBERSHIP, run_key
 from lab.errors import UserError
-from lab.nested_keys import exists, flat, get, nested
+from lab.git_objects import Lost
+from lab.nested_keys import get, nested
+from lab.records import brief as briefs
+from lab.records import faults, metrics_files
+from lab.records.brief import Brief, Measured
+from lab.records.faults import LOCK, PARAMS, PIPELINE
 
 if TYPE_CHECKING:
     from lab.records.project import Project
 
-LOCK, PARAMS, PIPELINE = "dvc.lock", "params.yaml", "dvc.yaml"
 Outcome = list[str | None]
-
-
-class Brief(NamedTuple):
-    """What lists of runs ask of a commit.
-
-    Attributes:
-        key: what makes its config the same as another's: `design.plan.run_key`.
-        experiment: the block of its params that says what it belongs to.
-        task, seed: as the contract finds them.
-        data: the version of its raw data.
-        stages: those whose outputs belong to its params.
-        code: by stage what a run up to it is made by, for the stages that answer a question and that dvc.yaml has.
-        settings: those of its params that tell data and code, on any commit with the same dvc.yaml; by dotted keys.
-    """
-
-    key: str
-    experiment: dict[str, Any]
-    task: str
-    seed: Any
-    data: str | None
-    stages: list[str]
-    code: dict[str, str]
-    settings: dict[str, Any]
-
-
-class Measured(NamedTuple):
-    """What lists of runs ask of what a run has measured: the metrics' names, and each stage's seconds."""
-
-    names: list[str]
-    seconds: dict[str, float]
 
 
 class Commit:
@@ -80,34 +52,19 @@ class Commit:
     def brief(self) -> Brief:
         """What lists of runs ask, kept on disk. It is worked out aside: of a thousand commits the rest is not held."""
         aside = Commit(self.project, self.rev)
-        return Brief(*self._kept("brief", lambda: list(aside.summed_up())))
+        try:
+            found = Brief(*self._kept("brief", lambda: list(briefs.summed_up(aside))))
+            return found if self.git.kind(self.rev) else found._replace(fault=faults.lost(self.rev))
+        except Lost as error:
+            return Brief(fault=str(error))
 
-    def summed_up(self) -> Brief:
-        """The same, read from git."""
-        params, contract = self.params, self.contract
-        block, seed = params.get(MEMBERSHIP), contract.seed_of(params)
-        code = {}
-        for stage in sorted(set(contract.types.values())):
-            with suppress(UserError):  # a dvc.yaml that lab can't work with, or that has no such stage
-                code[stage] = self.code(params, stage)
-        return Brief(
-            run_key(params),
-            block if isinstance(block, dict) else {},
-            contract.task_of(params),
-            seed,
-            self.data(params),
-            list(self.stages),
-            code,
-            self._settings_of_code(),
-        )
-
-    def _settings_of_code(self) -> dict[str, Any]:
-        keys = self.contract.model_keys
-        named = {key for key in (self.contract.raw_data, keys.one, keys.several) if key}
-        with suppress(UserError):
-            named |= set(self.pipeline.keys_in_text)
-        outer = {key for key in named if not any(key.startswith(f"{other}.") for other in named)}
-        return {key: get(self.params, key) for key in sorted(outer) if exists(self.params, key)}
+    @cached_property
+    def start_fault(self) -> str:
+        """Why runs that started from it can't be told; empty where they can."""
+        try:
+            return self._kept("start", lambda: faults.told(lambda: faults.check_start(self)))
+        except Lost as error:
+            return str(error)
 
     def params_on(self, rev: str) -> dict[str, Any]:
         """As much of its params as another commit's `code` and `data` look at."""
@@ -133,8 +90,8 @@ class Commit:
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """params.yaml."""
-        return self._kept("params", lambda: yaml12.mapping(self.text(PARAMS)))
+        """params.yaml. Raises UserError."""
+        return self._kept("params", lambda: faults.mapping(self.text(PARAMS), PARAMS))
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -182,7 +139,7 @@ class Commit:
         """The stages of dvc.lock, by name."""
         try:
             stages = yaml12.mapping(self.text(LOCK)).get("stages")
-        except yaml.YAMLError:  # such as one with marks of a merge
+        except (yaml.YAMLError, UserError):  # such as one with marks of a merge
             return {}
         return stages if isinstance(stages, dict) else {}
 
@@ -231,10 +188,15 @@ class Commit:
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """The content of each metrics file by its name, where it is whole: of the stages that ran with these params."""
-        contents = {
-            name: self._parsed(path) for path, name in self.pipeline.metrics_files(self.contract, self.params).items()
-        }
-        return {name: content for name, content in contents.items() if isinstance(content, dict)}
+        files = self.pipeline.metrics_files(self.contract, self.params)
+        contents = {name: self._metrics_file(path)[0] for path, name in files.items()}
+        return {name: content for name, content in contents.items() if content is not None}
+
+    @property
+    def damaged_metrics(self) -> dict[str, str]:
+        """By path why a metrics file that is here can't be read."""
+        read = {path: self._metrics_file(path) for path in self.pipeline.metrics_files(self.contract, self.params)}
+        return {path: reason for path, (_, reason) in read.items() if reason}
 
     @cached_property
     def measured(self) -> Measured:
@@ -242,10 +204,9 @@ class Commit:
         known = self.project.kept.get("measured", self.rev)
         if known is not None:
             names = self.project.cache.setdefault(("names", *known[0]), known[0])  # thousands have the same
-            return Measured(names, known[1])
+            return Measured(names, *known[1:])
         aside = Commit(self.project, self.rev)
-        seconds = {stage: float(note["seconds"]) for stage, note in aside.effective.items()}
-        found = Measured(list(flat(aside.metrics)), seconds)
+        found = briefs.measured(aside)
         files = [
             *self.pipeline.metrics_files(self.contract, aside.params),
             *map(self.contract.effective_path, aside.stages),
@@ -263,7 +224,7 @@ class Commit:
         return [
             path
             for path, out in outputs.items()
-            if out and self.git.read(self.rev, path) is None and self.project.store.file(out.get("md5")) is None
+            if out and self.git.object_id(self.rev, path) is None and self.project.store.file(out.get("md5")) is None
         ]
 
     @cached_property
@@ -272,27 +233,24 @@ class Commit:
         files = self.pipeline.metrics_files(self.contract, self.params)
         return {name: self.pipeline.maker(path, self.params) for path, name in files.items()}
 
-    def _parsed(self, path: str) -> Any:
-        """A metrics file's content; None where it is absent or damaged."""
-        text = self.result(path)
-        if not text:
-            return None
-        with suppress(ValueError, yaml.YAMLError):
-            if path.endswith(".json"):
-                return json.loads(text)
-            return tomllib.loads(text) if path.endswith(".toml") else yaml12.load(text)
-        return None
+    def _metrics_file(self, path: str) -> tuple[dict[str, Any] | None, str]:
+        """A metrics file's content, or why it can't be read; neither where it is not here."""
+        try:
+            content = metrics_files.parsed(path, self.result(path))
+        except UserError as error:
+            return None, str(error)
+        is_here = content is None and path in self.outputs and self.git.object_id(self.rev, path) is not None
+        return content, f"{path} is empty, or not the file that {LOCK} names" if is_here else ""
 
     @cached_property
     def effective(self) -> dict[str, dict[str, Any]]:
-        """What each stage noted of its run, by stage: config, used, machine, started, seconds."""
+        """What each stage noted of its run, by stage: config, used, machine, started, seconds. Only what is whole."""
         notes = {}
         for stage in self.stages:
             path = self.contract.effective_path(stage)
-            content = yaml12.load(self.result(path)) if path else None
-            first = content[0] if isinstance(content, list) and content else content
-            if isinstance(first, dict):
-                notes[stage] = first
+            with suppress(UserError):  # of git's files `faults` has told
+                if path and (note := faults.note(self.result(path), path)):
+                    notes[stage] = note
         return notes
 
     @cached_property
@@ -308,25 +266,25 @@ class Commit:
         """The TSV files below a folder, each a header and rows of step and value."""
         for path, _ in self.git.files(self.rev, folder):
             if path.endswith(".tsv"):
-                rows = (line.split("\t") for line in self.text(path).splitlines()[1:])
-                name = path.removeprefix(f"{folder}/").removesuffix(".tsv")
-                yield name, [(int(row[0]), float(row[-1])) for row in rows]
+                with suppress(UserError):
+                    points = metrics_files.points(self.text(path))
+                    yield path.removeprefix(f"{folder}/").removesuffix(".tsv"), points
 
     def result(self, path: str) -> str:
         """The text of an output: out of git or, where DVC keeps it, out of its cache.
 
-        Empty where there is none, or git's file is not the one that dvc.lock names.
+        Empty where there is none, or git's file is not the one that dvc.lock names. Raises UserError for what is no
+        text, or too large.
         """
         out, inside = self._output_of(path)
         if out is None:
             return ""
-        content = self.git.read(self.rev, path)
-        if content is not None and not inside:
-            return content.decode() if hashlib.md5(content, usedforsecurity=False).hexdigest() == out.get("md5") else ""
-        if content is not None:
-            return content.decode()
+        if self.git.size(self.rev, path):
+            text = self.text(path)
+            is_named = inside or hashlib.md5(text.encode(), usedforsecurity=False).hexdigest() == out.get("md5")
+            return text if is_named else ""
         file = self.project.store.files(out.get("md5")).get(inside)
-        return file.read_text(encoding="utf-8") if file else ""
+        return metrics_files.text(file, path) if file else ""
 
     def _output_of(self, path: str) -> tuple[dict[str, Any] | None, str]:
         """The output that a path is or lies in, and the path below it: empty where it is one."""

@@ -16,7 +16,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lab import secrets
-from lab.nested_keys import get
+from lab.errors import UserError
+from lab.nested_keys import as_float, get
 from lab.study import FAILED, FINISHED, RUNNING, Point
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ class GitRecord:
         known = self.content.brief.code.get(stage)
         return self.content.code(self.params, stage) if known is None else known
 
+    def made_by(self, stage: str) -> str | None:
+        """The same; None where its dvc.yaml has no such stage."""
+        try:
+            return self.code_of(stage)
+        except UserError:
+            return None
+
     @property
     def data(self) -> str | None:
         """The data it saw; None where git does not know."""
@@ -114,7 +122,7 @@ class GitRecord:
             if metric.startswith(f"{name}."):
                 value = get(self.metrics[name], metric.removeprefix(f"{name}."))
                 if isinstance(value, int | float):
-                    return float(value)
+                    return as_float(value)
         return None
 
     def reaches(self, stage: str) -> bool:

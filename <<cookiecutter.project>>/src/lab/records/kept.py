@@ -24,6 +24,7 @@ CODE = (
     "records",
     "git.py",
     "git_objects.py",
+    "git_refs.py",
     "nested_keys.py",
     "study.py",
     "yaml12.py",

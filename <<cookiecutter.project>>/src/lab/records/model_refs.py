@@ -52,7 +52,7 @@ def of_design(study: Study, reference: Reference) -> str:
 
 def of_git(project: Project, name: str) -> str:
     """The commit of an experiment, the newest of its name, or of a tag, branch or commit. Raises UserError."""
-    finished = {experiment.name: experiment.commit for experiment in project.git.experiments()}
+    finished = {experiment.name: experiment.commit for experiment in project.git.experiments() if experiment.is_commit}
     commit = finished.get(name) or project.git.resolve(name)
     if commit is None:
         raise UserError(f"{name} is no experiment, tag, branch or commit here.{nearest(name, finished)}")

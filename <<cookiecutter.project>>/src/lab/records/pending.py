@@ -26,7 +26,7 @@ class Pending(Protocol):
 
     @property
     def status(self) -> str:
-        """QUEUED, RUNNING, or FAILED: a run that ended well is an experiment."""
+        """QUEUED, RUNNING or FAILED; of a run that ended well, and so is an experiment, REMOVED: where it is none."""
         ...
 
     @property

@@ -16,15 +16,16 @@ import yaml
 from lab import contract
 from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
-from lab.design.plan import run_key
+from lab.design.plan import MEMBERSHIP, Run, run_key
 from lab.git import NoRepository, Repository
 from lab.records import looks
-from lab.records.commit import Commit, Outcome
+from lab.records.commit import LOCK, Commit, Outcome
 from lab.records.git_record import GitRecord
 from lab.records.kept import Kept
 from lab.records.pending import Pending
+from lab.records.unreadable import Unreadable
 from lab.store import Store
-from lab.study import FAILED, FINISHED, QUEUED, RUNNING
+from lab.study import FINISHED, ORDER, QUEUED, REMOVED, RUNNING, UNREADABLE
 
 
 class Project:
@@ -127,13 +128,45 @@ class Project:
             pending = (
                 self.pending()
             )  # first: what leaves the queue in this moment is an experiment when we look for those
-            finished = [GitRecord(self, e.name, e.commit, e.baseline, FINISHED) for e in self.git.experiments()]
+            finished = [self._read(e.name, e.commit, e.baseline, FINISHED) for e in self.git.experiments()]
             self._unfinished = self._not_finished(pending, finished)
             self._records = [*self._history(finished), *finished, *self._unfinished]
         return self._records
 
+    def _read(
+        self, name: str, commit: str, baseline: str, status: str, pending: Pending | None = None
+    ) -> GitRecord:
+        """A run's record; an Unreadable one where that can't be read, with the reason."""
+        content, start = self.commit(commit), self.commit(baseline)
+        fault = content.brief.fault or ("" if start is content else start.start_fault)
+        if not fault and status == FINISHED and start is not content and not content.brief.stages:
+            fault = f"by its {LOCK} no stage has run with its params"
+        if not fault:
+            return GitRecord(self, name, commit, baseline, status, pending)
+        status = status if status in (QUEUED, RUNNING) else UNREADABLE
+        return Unreadable(self, name, commit, baseline, status, pending, fault, content.brief.experiment)
+
+    def unreadable(self, run: Run, head: str | None) -> GitRecord | None:
+        """The record that can't be read and is a run's on a commit, by its name or what is known of it."""
+        whose = run.params.get(MEMBERSHIP, {}).get("design"), run.arm, run.seed
+
+        def is_its(record: Unreadable) -> bool:
+            block = record.block
+            return record.name == run.name or (block.get("design"), block.get("arm"), block.get("seed")) == whose
+
+        found = [record for record in self.unread() if record.baseline == head and is_its(record)]
+        return max(found, key=lambda record: ORDER.index(record.status), default=None)
+
+    def unread(self) -> list[Unreadable]:
+        """The records that can't be read."""
+        return [record for record in self.records() if isinstance(record, Unreadable)]
+
     def refresh(self) -> None:
         """Look at the project anew: runs have begun or ended, or HEAD has moved. What commits say is kept."""
+        for record in self._records or ():
+            if isinstance(record, Unreadable):  # what was lost may have been fetched since
+                for rev in (record.commit, record.baseline):
+                    self._commits.pop(rev, None)
         self._records = self._seen = None
         self._groups.clear()
         self.save()
@@ -189,8 +222,9 @@ class Project:
         if head is None:
             return []
         commits = self._results_in_history(head)
-        seen = {tuple(record.content.outcome) for record in finished} if commits else ()
-        return [GitRecord(self, rev[:7], rev, rev, FINISHED) for rev, outcome in commits if tuple(outcome) not in seen]
+        readable = (record for record in finished if record.status == FINISHED) if commits else ()
+        seen = {tuple(record.content.outcome) for record in readable}
+        return [self._read(rev[:7], rev, rev, FINISHED) for rev, outcome in commits if tuple(outcome) not in seen]
 
     def _results_in_history(self, head: str) -> list[tuple[str, Outcome]]:
         """The commits up to `head` that brought new metrics, the oldest first, with their outcomes."""
@@ -208,9 +242,10 @@ class Project:
         """What the backend has and has not become an experiment."""
         names = {(record.baseline, record.name) for record in finished}
         return [
-            GitRecord(self, run.name, run.commit, run.baseline, run.status, run)
+            self._read(run.name, run.commit, run.baseline, run.status, run)
             for run in pending
             if not (run.delivered and (run.baseline, run.name) in names)
+            and not (run.status == REMOVED and not self.git.kind(run.commit))  # of which nothing is left to tell
         ]
 
     def answer(self, params: dict[str, Any], stage: str, head: str | None = None) -> GitRecord | None:
@@ -228,7 +263,7 @@ class Project:
             commit = self.commit(rev)
             finished = (record for record in self.records() if record.status == FINISHED and record.reaches(stage))
             alike = [
-                each for each in finished if each.code_of(stage) == commit.code(each.content.params_on(rev), stage)
+                each for each in finished if each.made_by(stage) == commit.code(each.content.params_on(rev), stage)
             ]
             return {"": alike}
 
@@ -239,7 +274,8 @@ def grouped(records: Iterable[GitRecord]) -> dict[str, list[GitRecord]]:
     """The records by what makes their params the same."""
     groups: dict[str, list[GitRecord]] = defaultdict(list)
     for record in records:
-        groups[record.key].append(record)
+        if not isinstance(record, Unreadable):
+            groups[record.key].append(record)
     return groups
 
 
@@ -267,7 +303,6 @@ def answer(
         if record.reaches(stage)
         and record.data == data
         and (data is not None or record.baseline == rev)
-        and record.code_of(stage) == code
+        and record.made_by(stage) == code
     ]
-    order = (FAILED, QUEUED, RUNNING, FINISHED)
-    return max(alike, key=lambda record: (order.index(record.status), alike.index(record)), default=None)
+    return max(alike, key=lambda record: (ORDER.index(record.status), alike.index(record)), default=None)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab.contract import FILE, Contract
 from lab.design import design_file
@@ -22,11 +22,13 @@ from lab.design.compose import config_folder
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, SweepDesign, digest
 from lab.design.plan import run_key
+from lab.design.questions import needed_metrics
 from lab.errors import UserError, nearest
+from lab.records.lacking import lacking
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
 from lab.records.project import answer
-from lab.study import FINISHED, ORDER, QUEUED, RUNNING, Baseline, Replicate, Study, outcomes
+from lab.study import FAILED, FINISHED, ORDER, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
     from lab.design.model_refs import Resolve
@@ -214,6 +216,7 @@ def _replicates(
     project: Project, commit: str, text: str, design: Design, contract: Contract, own: Sequence[GitRecord]
 ) -> list[Replicate]:
     """Each arm and seed with the design's own best record, or where it has none with another's that is the same run."""
+    needs = needed_metrics(design, contract)
     best: dict[tuple[Any, Any], GitRecord] = {}
     for record in sorted(own, key=lambda record: ORDER.index(record.status)):
         best[record.experiment.get("arm"), record.experiment.get("seed")] = record
@@ -224,17 +227,17 @@ def _replicates(
             for arm in arms(design, trials)
             for seed in design.seeds
         ]
-        if all(each.record for each in replicates):
-            return replicates
-        others = _others(project, commit, design.name, text, trials)
-        return [each if each.record else replace(each, **others(each)) for each in replicates]
+        if any(each.is_to_come for each in replicates):
+            others = _others(project, commit, design.name, text, trials)
+            replicates = [replace(each, **others(each)) if each.is_to_come else each for each in replicates]
+        return [replace(each, lacks=lacking(each.record, needs)) for each in replicates]
 
     if not isinstance(design, SweepDesign) or not is_bayesian(design):
         return of([])
 
     def results(trials: list[Levels]) -> list[float | None] | None:
         records = [each.record for each in of(trials)]
-        undecided = any(record is None or record.status in (QUEUED, RUNNING) for record in records)
+        undecided = any(record is None or record.status not in (FINISHED, FAILED) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
     return of(replay(design, contract, results, project.remember))
@@ -243,14 +246,20 @@ def _replicates(
 def _others(
     project: Project, commit: str, name: str, text: str, trials: list[Levels]
 ) -> Callable[[Replicate], dict[str, Any]]:
-    """A function that finds the record of another design that is the same run as a replicate's."""
+    """A function that finds the record of another design that is the same run as a replicate's.
+
+    Where there is none it finds the design's own, called so, of which no more can be read than its name.
+    """
     finished = project.finished_by_key()
-    runs = _planned(project, commit, name, text, trials) if finished else {}
+    nameless = {record.name: record for record in project.unread() if record.baseline == commit and not record.block}
+    runs = _planned(project, commit, name, text, trials) if finished or nameless else {}
 
     def find(replicate: Replicate) -> dict[str, Any]:
-        params, stage = runs.get((replicate.arm, replicate.seed), ({}, ""))
-        record = answer(project, finished, run_key(params), params, stage, commit) if params else None
-        return {"record": record, "reused": record is not None}
+        run = runs.get((replicate.arm, replicate.seed))
+        if run is None:
+            return {}
+        record = answer(project, finished, run_key(run.params), run.params, run.stage, commit)
+        return {"record": record or nameless.get(run.name) or replicate.record, "reused": record is not None}
 
     return find
 
@@ -265,13 +274,21 @@ def planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     text = file[1] if file else study.text
     trials = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
     runs = _planned(project, study.commit, name, text, trials)
-    return {key: params for key, (params, _) in runs.items()}
+    return {key: run.params for key, run in runs.items()}
+
+
+class Planned(NamedTuple):
+    """A run as it was planned: its params, the stage that it ends with, and what its experiment is called."""
+
+    params: dict[str, Any]
+    stage: str
+    name: str
 
 
 def _planned(
     project: Project, commit: str, name: str, text: str, trials: list[Levels]
-) -> dict[tuple[str, int], tuple[dict[str, Any], str]]:
-    """The params and the stage of each run that a design has as planned at the commit; empty where it can't be."""
+) -> dict[tuple[str, int], Planned]:
+    """Each run that a design has as planned at the commit, by arm and seed; empty where it can't be."""
     files = pipeline_files(project)
     ids = [project.git.object_id(commit, path) for path in files]
     key = json.dumps(["planned", ids, name, text, trials])
@@ -280,7 +297,7 @@ def _planned(
         if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
             known = _plan(project, commit, name, text, trials, resolve)
             project.kept.put("planned", key, known)
-        project.cache[key] = {(arm, seed): (params, stage) for arm, seed, params, stage in known["runs"]}
+        project.cache[key] = {(arm, seed): Planned(*run) for arm, seed, *run in known["runs"]}
     return project.cache[key]
 
 
@@ -300,11 +317,14 @@ def _plan(
         file = place / f"{name}.yaml"
         file.write_text(text, encoding="utf-8")
         try:
-            runs = Planner(project, file, noted, place).plan(trials).runs
+            planner = Planner(project, file, noted, place)
+            written = _file(project, commit, name)
+            planner.date = (project.git.last_change(project.root / written[0], commit) if written else "") or planner.date
+            runs = planner.plan(trials).runs
         except UserError:  # such as a model that it names and that nobody has any more
             runs = []
     return {
-        "runs": [[run.arm, run.seed, run.params, run.target] for run in runs],
+        "runs": [[run.arm, run.seed, run.params, run.target, run.name] for run in runs],
         "models": [list(model) for model in models],
     }
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab import markdown as in_markdown
 from lab.errors import UserError, nearest
-from lab.nested_keys import flat
+from lab.nested_keys import as_float, flat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,19 +52,28 @@ def _row(replicate: Replicate) -> dict[str, Any]:
     times = {"started": record.started, "ended": record.ended}
     row |= {name: time.isoformat(timespec="milliseconds") for name, time in times.items() if time}
     row |= {"run": record.name, "revision": record.commit, "baseline": record.baseline, "reused": replicate.reused}
-    return row | ({"failure": record.reason} if record.reason else {})
+    return row | ({"failure": replicate.trouble} if replicate.trouble else {})
 
 
 def metrics(record: Record) -> dict[str, float]:
     """The numbers among a run's metrics, by their full names: `evaluate.score`."""
     values = flat(record.metrics).items()
-    return {name: value for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)}
+    numbers = [(name, value) for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return {name: value if math.isfinite(number := as_float(value)) else number for name, value in numbers}
 
 
 def columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The columns of such rows: what they are first, which run it is last."""
     names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if name not in LAST] + [name for name in LAST if name in names]
+
+
+def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Such rows with None for what JSON has no number for."""
+    return [
+        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:

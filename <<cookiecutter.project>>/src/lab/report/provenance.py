@@ -40,7 +40,7 @@ def ran(records: Iterable[Record]) -> list[dict[str, Any]]:
     """What the stages noted, each once: a training that several runs share was run once."""
     notes = [stage for record in records for stage in record.effective.values()]
     return [
-        *{(note["stage"], note["started"], str(note.get("machine", {}).get("host"))): note for note in notes}.values()
+        *{(note.get("stage"), note["started"], str((note.get("machine") or {}).get("host"))): note for note in notes}.values()
     ]
 
 

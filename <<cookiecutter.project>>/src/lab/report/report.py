@@ -180,7 +180,7 @@ def fragment(study: Study, replicate: Replicate, verdict: Verdict | None = None)
     if verdict is not None:
         lines += [f"The design's verdict: **{verdict.outcome}**{' (exploratory)' if verdict.exploratory else ''}", ""]
     if record is None or not replicate.finished:
-        reason = f": {plain(record.reason)}" if record and record.reason else ""
+        reason = f": {plain(replicate.trouble)}" if replicate.trouble else ""
         return "\n".join([*lines, f"{replicate.status.capitalize()}{reason}", ""])
     names = dict.fromkeys([*study.metrics, *tables.beside(study, next(iter(study.metrics), ""))])
     values = {name: tables.by_seed([replicate], name).get(replicate.seed) for name in names}

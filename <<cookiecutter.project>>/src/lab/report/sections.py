@@ -10,7 +10,7 @@ from lab.analysis.decisions import INVALID, UNDERPOWERED
 from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, disturbed, sentence
 from lab.markdown import code, plain
 from lab.report import tables
-from lab.study import FAILED
+from lab.study import FAILED, UNMEASURED, UNREADABLE
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Mark, Verdict
@@ -233,12 +233,16 @@ def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
 
 
 def failures(study: Study) -> str:
-    """The runs that failed, and why; empty where none is known."""
-    failed = [replicate for replicate in study.replicates if replicate.status == FAILED]
+    """The runs that failed, can't be read, or have not measured what they should, and why; empty where none is known."""
+    failed = [replicate for replicate in study.replicates if replicate.status in (FAILED, UNMEASURED, UNREADABLE)]
     if not failed:
         return "" if unfinished(study) else "None."
-    lines = [[replicate.arm, replicate.seed, replicate.record.reason] for replicate in failed]
+    lines = [[replicate.arm, replicate.seed, _why(replicate)] for replicate in failed]
     return markdown.table(["arm", "seed", "reason"], lines, texts=(0, 2))
+
+
+def _why(replicate: Replicate) -> str:
+    return replicate.trouble if replicate.status == FAILED else f"{replicate.status}: {replicate.trouble}"
 
 
 def unfinished(study: Study) -> int:
@@ -264,9 +268,15 @@ def _run(replicate: Replicate, metric: str | None) -> list[str]:
         replicate.arm,
         str(replicate.seed),
         "" if value is None else number(value),
-        f"{record.name}{' (reused)' if replicate.reused else ''}" if record else "not finished",
+        f"{record.name}{' (reused)' if replicate.reused else ''}" if record else _without(replicate),
         record.commit[:12] if record else "",
     ]
+
+
+def _without(replicate: Replicate) -> str:
+    """What is said of a run without results, as far as any clone knows it."""
+    is_in_git = replicate.record is not None and replicate.record.pending is None
+    return replicate.status if is_in_git and replicate.status in (UNMEASURED, UNREADABLE) else "not finished"
 
 
 def targets(study: Study, verdict: Verdict) -> str:

@@ -92,7 +92,11 @@ def look(project: Project, stack: ExitStack, keep: Iterable[str] = (), shared: b
         lists = (place.store.listing(md5) for place in places if md5 in place.sizes)
         return (md5, *(next((listed for listed in lists if listed is not None), None) or store.listing(md5) or ()))
 
-    candidates = [*made(project), *without_run(project), *cut_off(project)]
+    candidates = [*made(project), *cut_off(project)]
+    if project.unread():
+        left.append("what runs came to that can't be read is not known, so that no run's leavings are freed: lab status")
+    else:
+        candidates += without_run(project)
     why = needed(project, keep)
     named = {output.md5 for output in candidates}
     for place in places:  # a folder that is nobody's here keeps its files

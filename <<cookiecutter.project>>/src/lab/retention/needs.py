@@ -17,6 +17,7 @@ from lab.errors import UserError, nearest
 from lab.records import champion as champions
 from lab.records import per_item, studies
 from lab.records.commit import LOCK
+from lab.records.unreadable import Unreadable
 from lab.report import report
 from lab.retention.open_designs import Wanted, of_open, reused
 from lab.retention.outputs import Need, design_of, hashes, of_all, of_commit, outputs, own, read_later, whole
@@ -43,6 +44,7 @@ def needed(project: Project, keep: Iterable[str] = ()) -> dict[str, str]:
         of_plans,
         reused(project, wanted),
         by_hand(project),
+        unread(project),
     )
     why: dict[str, str] = {}
     for source in sources:
@@ -96,7 +98,7 @@ def of_champion(project: Project) -> Iterator[Need]:
         if commit := project.git.resolve(name):
             yield from of_commit(project, commit, "the champion")
     for record in project.records():
-        if record.commit in champion.runs.values():
+        if record.commit in champion.runs.values() and record.status == FINISHED:
             yield from read_later(record, "the champion")
 
 
@@ -144,7 +146,7 @@ def read(project: Project, name: str) -> Study | None:
 def open_because(study: Study, committed: set[tuple[str, str]]) -> str:
     """Why a design is not answered yet; empty where it is."""
     name = study.design.name
-    over = sum(replicate.status in (FINISHED, FAILED) for replicate in study.replicates)
+    over = sum(replicate.is_over for replicate in study.replicates)
     if over < len(study.replicates):
         return f"{name} is open: {over} of {len(study.replicates)} runs are over"
     if (name, study.commit) not in committed:
@@ -176,9 +178,15 @@ def of_verdict(study: Study) -> Iterator[Need]:
 def queued(project: Project) -> Iterator[Wanted]:
     """The runs that are queued, running, or failed and may be tried again."""
     for record in project.records():
-        if record.status in (QUEUED, RUNNING, FAILED) and record.commit in project.git:
+        if record.status in (QUEUED, RUNNING, FAILED) and not isinstance(record, Unreadable):
             why = f"{record.name} is {record.status}" + (", and may run again" if record.status == FAILED else "")
             yield Wanted(record.params, record.stage, record.baseline, why)
+
+
+def unread(project: Project) -> Iterator[Need]:
+    """What runs whose records can't be read have made, as far as their dvc.lock tells."""
+    for record in project.unread():
+        yield from of_commit(project, record.commit, f"{record.name}, which can't be read (lab status)")
 
 
 def by_hand(project: Project) -> Iterator[Need]:

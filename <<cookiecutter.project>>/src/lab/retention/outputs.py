@@ -72,6 +72,7 @@ def locked(stage: Any) -> list[str]:
 
 def _outputs(stages: Iterable[Any]) -> Iterator[tuple[str, str]]:
     for stage in stages:
-        for out in (stage.get("outs") or []) if isinstance(stage, dict) else []:
+        outs = stage.get("outs") if isinstance(stage, dict) else None
+        for out in outs if isinstance(outs, list) else []:
             if isinstance(out, dict) and isinstance(out.get("md5"), str):
                 yield str(out.get("path")), out["md5"]

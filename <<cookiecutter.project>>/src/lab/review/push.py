@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lab.errors import UserError
-from lab.git import EXPERIMENT, experiment_ref
+from lab.git_refs import EXPERIMENT, experiment_ref
 from lab.records import report_files
 from lab.review.branch import PREFIX, REMOTE, Branch
 from lab.review.runs import superseded

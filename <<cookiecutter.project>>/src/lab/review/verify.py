@@ -275,7 +275,8 @@ def unreported(project: Project, main: str, found: set[str], others: set[str]) -
         if others - {*results}:
             told = f"**Not checked:** {', '.join(results)}. They come with changes of what makes them, and no report:"
             return Result([], f"{told} `dvc repro` on the branch shows whether they come out.\n")
-        whose = [each.name for each in git.experiments() if not {*results} & git.changed(each.commit, target).keys()]
+        experiments = (each for each in git.experiments() if each.is_commit)
+        whose = [each.name for each in experiments if not {*results} & git.changed(each.commit, target).keys()]
         if whose:
             return Result(
                 [], f"The results are those of the experiment {whose[-1]}; no report says what they answer.\n"

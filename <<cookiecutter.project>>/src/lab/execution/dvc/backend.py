@@ -14,11 +14,12 @@ from filelock import FileLock
 from lab.design.blocks import Resources
 from lab.errors import UserError
 from lab.execution.backend import Job
-from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair
+from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair, task_refs
 from lab.execution.dvc import workers as dvc_workers
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.queue_tasks import Task
 from lab.execution.worker.devices import Devices
+from lab.git import Repository
 from lab.records.pending import Pending
 
 BROKEN = 5  # workers that may end badly before it is told
@@ -42,8 +43,8 @@ class DvcBackend:
         self._broken = 0
 
     def pending(self) -> Sequence[Task]:
-        """Its tasks, those among them that are experiments by now and not tidied up yet."""
-        return [task for task in queue_tasks.read(self.root) if not task.is_tidied]
+        """Its tasks, those among them that are experiments by now and not tidied up yet, or not any more."""
+        return [task for task in queue_tasks.read(self.root) if not task.is_tidied or self._is_removed(task)]
 
     def alone(self) -> AbstractContextManager[Any]:
         """A lock that ends with the process."""
@@ -100,8 +101,9 @@ class DvcBackend:
                 own_workers.interrupt(self.root, task.id)
 
     def repair(self) -> None:
-        """Collect or requeue what no worker is at any more."""
+        """Collect or requeue what no worker is at any more, and see to it that git keeps what tasks are made of."""
         self._reap()
+        task_refs.settle(self.root, self.alone)
         lost = dvc_workers.lost(self.root, self._running())
         if not lost:
             return
@@ -121,7 +123,11 @@ class DvcBackend:
         Workers that it has started and that are at nothing are let go as well.
         """
         repair.tidy(self.root, names)
+        task_refs.settle(self.root, self.alone)
         own_workers.let_go_of_idle(self.root, {child.pid for child in self._children})
+
+    def _is_removed(self, task: Task) -> bool:
+        return Repository(self.root).ref(task.executor.get("result_ref") or "") is None
 
     def _running(self) -> list[Task]:
         return [task for task in self.pending() if task.state == queue_tasks.RUNNING]

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from lab.design.blocks import Resources
 from lab.execution.backend import Job
-from lab.execution.dvc import queue_tasks
+from lab.execution.dvc import queue_tasks, task_refs
 from lab.git import Repository
 from lab.records.commit import PARAMS
 
@@ -38,6 +38,7 @@ def put(repo: Repo, jobs: Iterable[Job]) -> list[str]:
         with get_exp_rwlock(repo, writes=[CELERY_STASH]):
             for job in jobs:
                 entries.append(_stash(repo, job))
+            task_refs.keep(Repository(Path(repo.root_dir)), [entry.stash_rev for entry in entries])
             for entry, job in zip(entries, jobs, strict=True):
                 _announce(repo, entry, job.resources)
     except BaseException:
@@ -70,7 +71,7 @@ def _stash(repo: Repo, job: Job) -> QueueEntry:
 
 
 def _remember(repo: Repo, commit: str, message: str) -> None:
-    """Note a stash commit in the queue's reflog, which keeps it from git's garbage collection."""
+    """Note a stash commit in the queue's reflog, where DVC looks for it."""
     from dvc.repo.experiments.refs import CELERY_STASH
 
     repo.scm.set_ref(CELERY_STASH, commit, message=f"commit: {message}")
@@ -105,3 +106,4 @@ def withdraw(repo: Repo, commits: Iterable[str]) -> None:
             task.message.unlink(missing_ok=True)
     queue = repo.experiments.celery_queue
     queue.stash.remove_revs([entry for commit, entry in queue.stash.stash_revs.items() if commit in gone])
+    task_refs.let_go(Repository(Path(repo.root_dir)), gone)

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.design.blocks import UNSTATED, Resources
-from lab.study import FAILED, QUEUED, RUNNING
+from lab.study import FAILED, QUEUED, REMOVED, RUNNING
 
 DONE = "done"
 TIDIED = "tidied"  # a file in the folder of a run that is an experiment, and was told
+TEMPORARY = "tmp"  # how a checkout's name begins that is one run's alone, as DVC's are: a worker of our own keeps its
 RESOURCES = "lab_resources"  # the header of a message that says what its run takes; DVC leaves it as it is
 
 
@@ -49,13 +50,21 @@ class Task:
 
     @property
     def status(self) -> str:
-        """QUEUED, RUNNING, or FAILED: of what is done, only what has failed is no experiment."""
-        return FAILED if self.state == DONE else self.state
+        """QUEUED, RUNNING, FAILED or, of what is done and was brought home, REMOVED: it has been an experiment."""
+        if self.state != DONE:
+            return self.state
+        return REMOVED if self.delivered and not self.is_on_its_way else FAILED
 
     @property
     def delivered(self) -> bool:
         """Whether its stages came to their end, so that an experiment should be there."""
         return bool(self.executor.get("result_hash"))
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether its result is still in its temporary checkout, which DVC removes once it is home."""
+        place = Path(self.executor.get("root_dir") or "")
+        return place.name.startswith(TEMPORARY) and (place / ".git").exists()
 
     @property
     def returncode(self) -> int | None:

@@ -55,7 +55,7 @@ def _collect(repo: Repo, task: Task) -> bool:
         patiently(lambda: BaseStashQueue.collect_executor(repo.experiments, executor, result))
     if git.ref(ref) is None:
         return False
-    if is_temporary(place):
+    if place.name.startswith(queue_tasks.TEMPORARY):
         shutil.rmtree(place, ignore_errors=True)
     queue.celery.backend.mark_as_done(task.id, None)  # type: ignore[attr-defined]
     return True
@@ -80,18 +80,13 @@ def _put_back(repo: Repo, task: Task) -> None:
 def _sweep(task: Task) -> None:
     """Remove a task's traces: processes that still run in its temporary checkout, the checkout, log and result."""
     place = task.executor.get("root_dir")
-    if place and is_temporary(Path(place)):
+    if place and Path(place).name.startswith(queue_tasks.TEMPORARY):
         for process in psutil.process_iter(["cwd"]):
             if (process.info["cwd"] or "").startswith(place):
                 process.kill()
         shutil.rmtree(place, ignore_errors=True)
     shutil.rmtree(task.folder, ignore_errors=True)
     task.result.unlink(missing_ok=True)
-
-
-def is_temporary(place: Path) -> bool:
-    """Whether a checkout is one run's alone, as DVC's are: a worker of our own keeps its."""
-    return place.name.startswith("tmp")
 
 
 def tidy(root: Path, names: set[str]) -> None:

@@ -13,7 +13,7 @@ from lab import nested_keys
 from lab.analysis import estimates, gate, verdict
 from lab.markdown import plain
 from lab.records import per_item
-from lab.study import FAILED, FINISHED, QUEUED, RUNNING, Replicate, Study
+from lab.study import FAILED, FINISHED, QUEUED, RUNNING, UNMEASURED, UNREADABLE, Replicate, Study
 from lab.tracking import outputs, text
 from lab.tracking.projection import labels
 from lab.tracking.projection.member import VERSION, Member, hashed, milliseconds
@@ -109,6 +109,8 @@ class Projection:
             "git.branch": self.around.branches.get(study.commit),
             "runs.finished": statuses.count(FINISHED),
             "runs.failed": statuses.count(FAILED),
+            "runs.unmeasured": statuses.count(UNMEASURED) or None,
+            "runs.unreadable": statuses.count(UNREADABLE) or None,
             "runs.reused": sum(replicate.reused for replicate in study.replicates),
             "runs.planned": len(statuses),
             **labels.question(design),
@@ -172,7 +174,7 @@ class Projection:
         if self.active:
             return "RUNNING"
         statuses = {replicate.status for replicate in self.study.replicates}
-        return "FAILED" if FAILED in statuses and FINISHED not in statuses else "FINISHED"
+        return "FAILED" if statuses & {FAILED, UNMEASURED} and FINISHED not in statuses else "FINISHED"
 
     def _note(self) -> str:
         """The best first: MLflow folds what is longer than three lines."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lab import nested_keys, secrets
 from lab.design.plan import MEMBERSHIP
 from lab.markdown import code, plain
+from lab.nested_keys import as_float
 from lab.study import FAILED, FINISHED, RUNNING, Replicate, Study
 from lab.tracking import outputs, text
 from lab.tracking.projection import labels
@@ -62,8 +63,8 @@ class Member:
     def digest(self) -> str:
         """Changes when there is something to send. Cheap: of a finished run nothing is read, its commit says it all."""
         record, replicate = self.record, self.replicate
-        state: list[Any] = [VERSION, self.key, record.status, record.commit, replicate.arm, replicate.reused]
-        state.append(self.superseded)
+        state: list[Any] = [VERSION, self.key, replicate.status, record.commit, replicate.arm, replicate.reused]
+        state += [self.superseded, replicate.lacks]
         if not replicate.finished:
             state += [record.started, record.ended, {name: len(points) for name, points in record.curves.items()}]
         return hashed([*state, self._role, self.around.upload_models])
@@ -97,7 +98,7 @@ class Member:
         return Run(
             key=self.key,
             name=self.name,
-            status=status(record),
+            status=status(self.replicate),
             start=self.start,
             end=None if record.status == RUNNING else max(self.start, milliseconds(record.ended)),
             params={name: around.scrub(value) for name, value in params.items()},
@@ -129,7 +130,7 @@ class Member:
             "dvc.exp.rev": self.revision,
             "git.baseline": record.baseline,
             "git.branch": self.around.branches.get(record.baseline),
-            "failure": record.reason,
+            "failure": replicate.trouble,
             "reused": "true" if replicate.reused else None,
             "superseded.by": self.superseded,
             **labels.question(design),
@@ -162,7 +163,7 @@ class Member:
         lines = [f"**{plain(replicate.arm)}**, seed {replicate.seed}, of *{plain(self.study.design.title)}*", ""]
         values = {name: record.value(name) for name in self.study.metrics}
         lines += [f"- {plain(name)}: {value:.4g}" for name, value in values.items() if value is not None]
-        lines += [f"- failed: {plain(record.reason)}"] if record.reason else []
+        lines += [f"- {replicate.status}: {plain(replicate.trouble)}"] if replicate.trouble else []
         if replicate.finished:
             lines += ["", code(record.checkout)]
         return "\n".join(lines)
@@ -183,12 +184,13 @@ class Member:
         return files
 
 
-def status(record: Any) -> str:
-    """RUNNING, FINISHED, FAILED or KILLED."""
+def status(replicate: Replicate) -> str:
+    """RUNNING, FINISHED, FAILED or KILLED; a run without metric has failed."""
+    record = replicate.record
     if record.status == FAILED:
         code = record.exit_code or (record.pending.returncode if record.pending else None)
         return "KILLED" if code in KILLED_BY else "FAILED"
-    return {RUNNING: "RUNNING", FINISHED: "FINISHED"}[record.status]
+    return {RUNNING: "RUNNING", FINISHED: "FINISHED"}.get(replicate.status, "FAILED")
 
 
 def milliseconds(time: datetime | None) -> int:
@@ -235,7 +237,7 @@ def _final_points(record: Any, step: int) -> list[Point]:
     values |= {f"seconds.{stage}": (seconds, stage) for stage, seconds in record.seconds.items()}
     otherwise = milliseconds(record.ended)
     return [
-        Point(name, float(value), ends.get(stage or "", otherwise), step)
+        Point(name, as_float(value), ends.get(stage or "", otherwise), step)
         for name, (value, stage) in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
