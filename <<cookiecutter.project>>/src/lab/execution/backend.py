@@ -63,7 +63,10 @@ class Backend(Protocol):
         ...
 
     def workers(self) -> int:
-        """How many runs are or may be carried out at a time, whoever started that."""
+        """How many runs are or may be carried out at a time, whoever started that.
+
+        A worker that is at nothing although it should be, or that should have ended, does not count.
+        """
         ...
 
     def room(self, resources: Resources) -> int | None:
@@ -87,5 +90,8 @@ class Backend(Protocol):
         ...
 
     def tidy(self, names: set[str]) -> None:
-        """Forget what it has noted on runs of these names that are experiments by now."""
+        """Forget what it has noted on runs of these names that are experiments by now.
+
+        The workers that this object has started are ended, but for those that are at a run.
+        """
         ...

@@ -140,8 +140,8 @@ class BackendConformance(ABC):
             "run-3": 3.0,
         }
         assert sorted(calls(root)) == ["1.0", "2.0", "3.0"]
-        wait(lambda: self.open(root).workers() == 0)
         backend.tidy({"run-1", "run-2", "run-3"})
+        wait(lambda: self.open(root).workers() == 0)
         assert list(self.open(root).pending()) == []
         assert set(self.statuses(root).values()) == {FINISHED}
 

@@ -114,10 +114,12 @@ class Execution:
             mark = stop_mark(self.project.root)
             if mark.exists() and mark.stat().st_mtime > self.began:
                 raise Stopped
-            if self.changed and any(replicate.status == QUEUED for replicate in active):
-                self.backend.start(min(self.jobs, len(active)) if self.jobs else None)
-            if time.monotonic() - self.checked > CHECK:
+            due = time.monotonic() - self.checked > CHECK
+            if due:
                 self._repair()
+            # Also where nothing changes: a worker that does nothing is no worker.
+            if (self.changed or due) and any(replicate.status == QUEUED for replicate in active):
+                self.backend.start(min(self.jobs, len(active)) if self.jobs else None)
             time.sleep(POLL)
 
     def _repair(self) -> None:

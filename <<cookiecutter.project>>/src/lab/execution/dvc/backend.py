@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock
 
 from lab.design.blocks import Resources
@@ -16,6 +18,7 @@ from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair, task_refs
 from lab.execution.dvc import workers as dvc_workers
+from lab.execution.dvc.ending import kill
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.queue_tasks import Task
 from lab.execution.worker.devices import Devices
@@ -23,6 +26,8 @@ from lab.git import Repository
 from lab.records.pending import Pending
 
 BROKEN = 5  # workers that may end badly before it is told
+CLEARING, LOOK = 10.0, 0.1  # seconds for a worker to be done with an experiment that is there, and between looks
+STOPPED = 30.0  # seconds after which a worker that is stopped, or doesn't answer, is ended: another has its run
 
 
 class DvcBackend:
@@ -41,6 +46,7 @@ class DvcBackend:
         self.root = root
         self._children: list[subprocess.Popen[bytes]] = []
         self._broken = 0
+        self._stopped: dict[psutil.Process, float] = {}  # since when
 
     def pending(self) -> Sequence[Task]:
         """Its tasks, those among them that are experiments by now and not tidied up yet, or not any more."""
@@ -59,6 +65,7 @@ class DvcBackend:
         from lab.execution.dvc import fast_queue, stock_queue
 
         own_workers.let_go_of_others(self.root)
+        dvc_workers.let_go_of_others(self.root)
         way = fast_queue if compatibility.passed(self.root) else stock_queue
         with Repo(str(self.root)) as repo:
             patiently(lambda: way.put(repo, jobs))
@@ -73,14 +80,16 @@ class DvcBackend:
         from lab.execution.dvc import worker_compatibility  # with DVC's parts, which most commands can do without
 
         if self.has_own_workers and os.name == "posix" and worker_compatibility.passed(self.root):
-            self._children += own_workers.start(self.root, workers - len(dvc_workers.alive(self.root)))
+            others = sum(worker.is_able for worker in dvc_workers.judged(self.root))
+            self._children += own_workers.start(self.root, workers - others)
         else:
             self._children += dvc_workers.start(self.root, workers)
 
     def workers(self) -> int:
-        """How many workers are there, of either kind."""
+        """How many workers are there, of either kind; one that does nothing, and should have ended, is none."""
         self._reap()
-        return len(own_workers.alive(self.root)) + len(dvc_workers.alive(self.root))
+        own = sum(not worker.is_mute for worker in own_workers.alive(self.root))
+        return own + sum(not worker.is_quiet for worker in dvc_workers.judged(self.root))
 
     def room(self, resources: Resources) -> int | None:
         """How many such runs this machine has GPUs and cores for."""
@@ -101,15 +110,31 @@ class DvcBackend:
                 own_workers.interrupt(self.root, task.id)
 
     def repair(self) -> None:
-        """Collect or requeue what no worker is at any more, and see to it that git keeps what tasks are made of."""
+        """Collect or requeue what no worker is at any more, and see to it that git keeps what tasks are made of.
+
+        A worker that is stopped for long is ended before.
+        """
         self._reap()
         task_refs.settle(self.root, self.alone)
-        lost = dvc_workers.lost(self.root, self._running())
+        lost, silent = dvc_workers.lost(self.root, self._running())
+        self._end_stopped(silent)
         if not lost:
             return
         with self.alone():
-            lost = dvc_workers.lost(self.root, self._running())  # once more, now that no other lab does the same
+            lost, _ = dvc_workers.lost(self.root, self._running())  # once more, now that no other lab does the same
             repair.put_right(self.root, lost)
+
+    def _end_stopped(self, silent: Iterable[psutil.Process]) -> None:
+        """End workers that have not gone on for long: they would publish what another has by then.
+
+        A run whose stage goes on, or is stopped itself, keeps its worker.
+        """
+        halted = [*own_workers.halted(self.root, self._running()), *dvc_workers.halted(self.root), *silent]
+        now = time.monotonic()
+        self._stopped = {process: self._stopped.get(process, now) for process in halted}
+        for process, since in self._stopped.items():
+            if now - since > STOPPED:
+                kill(process)
 
     def retry(self, run: Pending) -> None:
         """Put a failed experiment back into the queue. Its finished stages come back from DVC's run cache."""
@@ -120,11 +145,16 @@ class DvcBackend:
     def tidy(self, names: set[str]) -> None:
         """Forget the queue's notes on finished experiments, but for the last: `dvc queue status` slows with each.
 
-        Workers that it has started and that are at nothing are let go as well.
+        Workers that it has started and that are at nothing are ended as well.
         """
+        until = time.monotonic() + CLEARING
+        while any(task.name in names and task.delivered for task in self._running()) and time.monotonic() < until:
+            time.sleep(LOOK)
         repair.tidy(self.root, names)
         task_refs.settle(self.root, self.alone)
-        own_workers.let_go_of_idle(self.root, {child.pid for child in self._children})
+        started = {child.pid for child in self._children}
+        own_workers.let_go_of_idle(self.root, started, {task.id for task in self._running()})
+        dvc_workers.let_go_of_idle(self.root, started)
 
     def _is_removed(self, task: Task) -> bool:
         return Repository(self.root).ref(task.executor.get("result_ref") or "") is None

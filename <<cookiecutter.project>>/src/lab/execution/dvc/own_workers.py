@@ -15,19 +15,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 from filelock import FileLock
 
 from lab.errors import UserError
 from lab.execution.dvc import notes
+from lab.execution.dvc.ending import end as end_processes
+from lab.execution.dvc.ending import is_stopped, is_there, kill
+from lab.execution.dvc.queue_tasks import Task
 from lab.execution.worker import stage_packages
 from lab.execution.worker.devices import lives
 
 FOLDER = Path(".dvc/tmp/lab/workers")
 PATIENCE = 5.0  # seconds for a worker to hear that it shall take nothing more
+MUTE = 30.0  # seconds in which one that is at nothing should have said that it looks for work
+STARTING = 60.0  # seconds that one may need to come to that, on a busy machine
 # Variables that a session has of its own, and that no stage may care about.
 OF_A_SESSION = re.compile(
     r"TERM\w*|COLORTERM|SSH_\w+|TMUX\w*|STY|WINDOWID|DISPLAY|WAYLAND_DISPLAY|XDG_SESSION_\w+|DBUS_SESSION_BUS_ADDRESS"
@@ -37,13 +44,35 @@ OF_A_SESSION = re.compile(
 
 
 class Worker(NamedTuple):
-    """One that lives: its number, its process, what it was started with, and the id of the task that it is at."""
+    """One that lives: its number, its process, what it was started with, and the id of the task that it is at.
+
+    `created` is when it was started and `seen` when it has said something last, in seconds since the epoch.
+    """
 
     number: int
     pid: int
+    created: float
     fingerprint: str
     task: str
     stopping: bool
+    seen: float
+
+    @property
+    def process(self) -> psutil.Process:
+        """Raises psutil.NoSuchProcess."""
+        return psutil.Process(self.pid)
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether it is at nothing, and doesn't look for work either."""
+        now = time.time()
+        return not self.task and now - self.seen > MUTE and now - self.created > STARTING
+
+    def is_able(self, own: str) -> bool:
+        """Whether it takes what is queued, with the fingerprint `own`."""
+        with suppress(psutil.Error):
+            return self.fingerprint == own and not (self.stopping or self.is_mute or is_stopped(self.process))
+        return False
 
 
 def alive(root: Path) -> list[Worker]:
@@ -53,9 +82,8 @@ def alive(root: Path) -> list[Worker]:
         with suppress(FileNotFoundError, json.JSONDecodeError, KeyError):
             known = json.loads(path.read_text())
             if lives(known["pid"], known["created"]):
-                workers.append(
-                    Worker(int(path.stem), known["pid"], known["fingerprint"], known["task"], known["stopping"])
-                )
+                facts = known["pid"], known["created"], known["fingerprint"], known["task"], known["stopping"]
+                workers.append(Worker(int(path.stem), *facts, path.stat().st_mtime))
     return workers
 
 
@@ -65,16 +93,21 @@ def note(root: Path, number: int, process: Any, fingerprint: str, task: str = ""
     notes.write(root / FOLDER / f"{number}.json", {**facts, "task": task, "stopping": stopping})
 
 
-def start(root: Path, count: int) -> list[subprocess.Popen[bytes]]:
-    """Start workers of this code and environment until `count` of them are alive."""
-    import psutil
+def look_alive(root: Path, number: int) -> None:
+    """Say that a worker looks for work."""
+    with suppress(OSError):
+        os.utime(root / FOLDER / f"{number}.json")
 
+
+def start(root: Path, count: int) -> list[subprocess.Popen[bytes]]:
+    """Start workers of this code and environment until `count` of them take what is queued; mute ones are ended."""
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     own, started = fingerprint(), []
     with FileLock(folder / "lock"):
         there = alive(root)
-        missing = count - sum(worker.fingerprint == own and not worker.stopping for worker in there)
+        end_processes(_mute(root), lambda process: process in _mute(root))
+        missing = count - sum(worker.is_able(own) for worker in there)
         taken = {worker.number for worker in there}
         free = (number for number in range(1, 1000) if number not in taken)
         for _ in range(missing):
@@ -91,8 +124,7 @@ def _start(root: Path, number: int, own: str) -> subprocess.Popen[bytes]:
     path = os.pathsep.join([folder, os.environ.get("PATH", "")])
     if shutil.which("dvc", path=path) is None:
         raise UserError(f"dvc was not found in {folder} or on PATH: make setup installs it")
-    environment = {name: value for name, value in os.environ.items() if not OF_A_SESSION.fullmatch(name)}
-    environment |= {"PATH": path, "PYTHONUNBUFFERED": "1", "PWD": str(root)}
+    environment = _lasting(os.environ) | {"PATH": path, "PYTHONUNBUFFERED": "1", "PWD": str(root)}
     source = str(Path(__file__).parents[3])
     command = [sys.executable, "-c", MAIN, source, str(root), str(number), own]
     with (root / FOLDER / f"{number}.out").open("ab") as log:
@@ -120,20 +152,50 @@ def stop(workers: list[Worker]) -> None:
 
 
 def let_go_of_others(root: Path) -> None:
-    """See to it that workers of another code or environment take nothing more."""
+    """See to it that workers of another code or environment take nothing more: those at a run end after it."""
     until = time.monotonic() + PATIENCE
     own = fingerprint()
     while others := [worker for worker in alive(root) if worker.fingerprint != own and not worker.stopping]:
         stop(others)
-        if time.monotonic() > until:
-            numbers = ", ".join(str(worker.pid) for worker in others)
-            raise UserError(f"workers of another environment don't answer: end the processes {numbers}")
+        if time.monotonic() > until:  # such as one that is stopped: it hears before it takes anything, if at a run
+            for process in processes(worker for worker in others if not worker.task):
+                kill(process)
+            return
         time.sleep(0.05)
 
 
-def let_go_of_idle(root: Path, started: set[int]) -> None:
-    """Ask those of the workers with these process ids to end that are at nothing."""
-    stop([worker for worker in alive(root) if worker.pid in started and not worker.task])
+def let_go_of_idle(root: Path, started: set[int], running: set[str]) -> None:
+    """End those of the workers with these process ids that are at none of the `running` tasks, by their ids."""
+
+    def idle() -> list[psutil.Process]:
+        return processes(each for each in alive(root) if each.pid in started and each.task not in running)
+
+    end_processes(idle(), lambda process: process in idle())
+
+
+def _mute(root: Path) -> list[psutil.Process]:
+    return processes(worker for worker in alive(root) if worker.is_mute)
+
+
+def halted(root: Path, running: Iterable[Task]) -> list[psutil.Process]:
+    """The workers that are stopped, and that no stage of the `running` tasks goes on for."""
+    stages = {task.id: task.process.get("pid", 0) for task in running}
+
+    def goes_on(worker: Worker) -> bool:
+        stage = stages.get(worker.task, 0)
+        return stage not in (0, worker.pid) and is_there(stage)
+
+    idle = processes(worker for worker in alive(root) if not goes_on(worker))
+    return [process for process in idle if is_stopped(process)]
+
+
+def processes(workers: Iterable[Worker]) -> list[psutil.Process]:
+    """Those of workers that still live."""
+    found = []
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            found.append(worker.process)
+    return found
 
 
 def interrupt(root: Path, task: str) -> bool:
@@ -149,6 +211,20 @@ def fingerprint() -> str:
     """What decides how a worker carries runs out: lab's code, the packages, and the environment."""
     source = Path(__file__).parents[2]
     files = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(source.rglob("*.py"))]
-    installed = [(path, os.stat(path).st_mtime_ns) for path in sorted(stage_packages.INSTALLED) if os.path.isdir(path)]
-    environment = sorted(item for item in os.environ.items() if not OF_A_SESSION.fullmatch(item[0]))
-    return hashlib.sha256(json.dumps([files, installed, sys.executable, environment]).encode()).hexdigest()[:16]
+    known = [files, _installed(), sys.executable, sorted(_lasting(os.environ).items())]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
+
+
+def is_same_environment(environment: Mapping[str, str], since: float) -> bool:
+    """Whether a process that was started at `since` has this one's variables, and packages that are still there."""
+    return _lasting(environment) == _lasting(os.environ) and all(changed / 1e9 < since for _, changed in _installed())
+
+
+def _lasting(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a stage may care about."""
+    return {name: value for name, value in environment.items() if not OF_A_SESSION.fullmatch(name)}
+
+
+def _installed() -> list[tuple[str, int]]:
+    """Where packages are, and when one came or went last."""
+    return [(path, os.stat(path).st_mtime_ns) for path in sorted(stage_packages.INSTALLED) if os.path.isdir(path)]

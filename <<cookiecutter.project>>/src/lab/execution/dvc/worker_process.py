@@ -76,6 +76,7 @@ class Worker:
                     self.interrupted = False
                 until = time.monotonic() + LINGER  # a task that waits for a GPU is waited for
             if task is None or variables is None:
+                own_workers.look_alive(self.root, self.number)
                 time.sleep(LOOK)
         self.close()
 

@@ -1,0 +1,38 @@
+"""One of DVC's own workers: its Celery, its queue and its executor, and an end that is sure.
+
+`dvc exp queue-worker` has a thread that asks the worker by message whether it is at something, and dies of an answer
+that is half written; the worker then lives for ever. Here the thread looks for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from lab.execution.dvc import queue_tasks
+from lab.study import QUEUED
+
+
+def end_when_idle(root: Path, patience: float) -> None:
+    """End this process by Celery's warm shutdown once nothing is queued, and nothing is taken: looked at so often."""
+    from celery.worker import state
+
+    while True:
+        time.sleep(patience)
+        taken = state.reserved_requests or state.active_requests
+        if not taken and not any(task.state == QUEUED for task in queue_tasks.read(root)):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """The process: [source, "queue-worker", node, fingerprint], in the project's folder."""
+    from dvc.repo import Repo
+
+    node = sys.argv[3]
+    with Repo() as repo:
+        worker = repo.experiments.celery_queue.worker
+        worker.monitor = lambda name: end_when_idle(Path(repo.root_dir), worker.timeout)
+        worker.start(node, fsapp_clean="-1@" in node)
