@@ -115,7 +115,7 @@ def test_what_two_clones_made_twice_becomes_one(store: str) -> None:
         clone.parents = {}  # as it was before the other began
         parent = clone.client.create_run(clone.experiment, design.start, {"design.id": "grid"}, "grid")
         for member in design.members[: 3 if name == "one" else 2]:
-            tags = {"dvc.exp.id": member.key, "mlflow.parentRunId": parent.info.run_id}
+            tags = {"dvc.exp.id": member.key, "design": "grid", "mlflow.parentRunId": parent.info.run_id}
             clone.client.create_run(clone.experiment, member.made.start, tags, member.made.name)
     send(store, design)
     found = export(store)

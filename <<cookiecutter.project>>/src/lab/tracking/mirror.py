@@ -114,7 +114,8 @@ class Mirror:
             if not sink.has(design):
                 report += sink.send(design)
         if report.problems:
-            raise Trouble(report.problems[0])
+            first, *others = report.problems
+            raise Trouble(f"{first} (and so with {len(others)} more)" if others else first)
         state = sink.state()
         if state:
             with suppress(OSError):  # it saves the next pass time, no more

@@ -60,15 +60,20 @@ def _register(sink: MlflowSink, name: str, champion: Champion) -> str:
 
 
 def _create(sink: MlflowSink, name: str, champion: Champion) -> Any:
-    """A version of the model, whose files are elsewhere."""
+    """A version of the model, whose files are elsewhere: with a page of its own where the server has such, since 3."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     tags = {REVISION: champion.revision, "dvc.exp.name": champion.experiment, "design": champion.design}
     tags |= {"dvc.path": str(champions.FOLDER), "dvc.data": champion.data or ""}
     runs = sink.client.search_runs([sink.experiment], f"tags.`{REVISION}` = '{champion.revision}'", max_results=1)
     source = runs[0].info.run_id if runs else None
     mlflow.set_tracking_uri(sink.uri)
-    model = mlflow.create_external_model(ALIAS, source_run_id=source, tags=tags, experiment_id=sink.experiment)
-    return sink.client.create_model_version(
-        name, f"models:/{model.model_id}", run_id=source, tags=tags, model_id=model.model_id
-    )
+    try:
+        model = mlflow.create_external_model(ALIAS, source_run_id=source, tags=tags, experiment_id=sink.experiment)
+        place, model_id = f"models:/{model.model_id}", model.model_id
+    except MlflowException as error:
+        if error.error_code != "ENDPOINT_NOT_FOUND":
+            raise
+        place, model_id = f"dvc://{champions.FOLDER}", None
+    return sink.client.create_model_version(name, place, run_id=source, tags=tags, model_id=model_id)

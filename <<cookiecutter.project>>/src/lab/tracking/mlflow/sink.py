@@ -4,6 +4,9 @@ MLflow gives runs their ids, and has no unique keys. So a run is found by its ta
 two were made of the same key, by clones that knew nothing of each other, the one with the earlier start and then the
 smaller id stays, on which all agree; every pass that creates something looks again afterwards. On one machine a lock
 keeps passes apart. `writing` says how a run tells how far it is.
+
+What people delete in MLflow's pages comes back: a run is restored where it was all there, and the experiments of a
+design whose own run is gone are found by their tags and put below the new one.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING
 from lab.tracking import settings
 from lab.tracking.mlflow import database, views
 from lab.tracking.mlflow.errors import Conflict, public, translated
-from lab.tracking.mlflow.writing import BATCH, CHILD, DIGEST, PARENT, Writing
+from lab.tracking.mlflow.writing import BATCH, CHILD, DESIGN, DIGEST, PARENT, Attachments, Writing, is_current
 from lab.tracking.sink import Design, Report, Trouble
 
 if TYPE_CHECKING:
@@ -50,6 +53,9 @@ class MlflowSink:
     def __init__(self, uri: str, experiment: str, artifacts: Path | None = None):
         self.uri, self.experiment_name, self.artifacts = uri, experiment, artifacts
         self.parents: dict[str, Stored] = {}
+        self.attachments = Attachments(self.uri)
+        self._places: dict[str, list[tuple[str, str]]] | None = None  # of each design's runs: the parent, and the key
+        self._has_looked = False
         self.experiment, self.experiment_tags = "", {}
         self._client: MlflowClient | None = None
 
@@ -82,15 +88,24 @@ class MlflowSink:
         inode = database.inode(self.uri)
         if _OPENED.get(self.uri, inode) != inode:
             raise Trouble(f"{public(self.uri)} was deleted or replaced while it was open here: start lab mirror anew")
+        self.attachments = Attachments(self.uri)
         with translated(self.uri):
-            self._find()
-            _OPENED[self.uri] = database.inode(self.uri)
-            self.parents = self._unique(self._search(f"tags.`{PARENT}` LIKE '%'"), PARENT)
+            self._look()
+            # All runs are read but once in a process: a server takes a second for 500 of them.
+            self._places = None if self._has_looked else self._read_places()
+            self._has_looked = True
 
     def has(self, design: Design) -> bool:
-        """Whether a design is there just as it is now."""
+        """Whether a design is there just as it is now, each of its experiments once and below it."""
         stored = self.parents.get(design.key)
-        return stored is not None and stored.data.tags.get(DIGEST) == design.digest
+        if stored is None or not is_current(stored, design.digest):
+            return False
+        if self._places is None:
+            return True
+        places = self._places.get(design.key, [])
+        keys = {key for _, key in places}
+        is_whole = keys.issuperset(member.key for member in design.members)
+        return is_whole and len(keys) == len(places) and {parent for parent, _ in places} <= {stored.info.run_id}
 
     def gone(self, designs: Iterable[Design]) -> dict[str, str]:
         """The runs that no experiment stands behind any more: their ids, with what they are called. Raises Trouble."""
@@ -109,6 +124,19 @@ class MlflowSink:
         with translated(self.uri):
             for run_id in ids:
                 self.client.delete_run(run_id)
+
+    def _look(self) -> None:
+        self._find()
+        _OPENED[self.uri] = database.inode(self.uri)
+        self.parents = self._unique(self._search(f"tags.`{PARENT}` LIKE '%'"), PARENT)
+
+    def _read_places(self) -> dict[str, list[tuple[str, str]]]:
+        """By design, of each run of an experiment the parent that it names, and its key."""
+        places: dict[str, list[tuple[str, str]]] = {}
+        for run in self._search(f"tags.`{CHILD}` LIKE '%'"):
+            tags = run.data.tags
+            places.setdefault(tags.get(DESIGN, ""), []).append((tags.get(NESTED, ""), tags[CHILD]))
+        return places
 
     def _find(self) -> None:
         """The experiment, made where there is none."""
@@ -130,17 +158,28 @@ class MlflowSink:
             )
         self.experiment, self.experiment_tags = experiment.experiment_id, experiment.tags
 
-    def _search(self, query: str) -> Iterator[Stored]:
+    def _search(self, query: str, deleted: bool = False) -> Iterator[Stored]:
+        from mlflow.entities import ViewType
+
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         token: str | None = None
         while True:
-            page = self.client.search_runs([self.experiment], query, max_results=BATCH, page_token=token)
+            page = self.client.search_runs([self.experiment], query, view, max_results=BATCH, page_token=token)
             yield from page
             token = page.token
             if not token:
                 return
 
-    def _children(self, parent: str) -> dict[str, Stored]:
-        return self._unique(self._search(f"tags.`{NESTED}` = '{parent}'"), CHILD)
+    def _children(self, design: Design, parent: str) -> dict[str, Stored]:
+        """The runs of a design's experiments, by key. Those that hang elsewhere, or nowhere, are put below it."""
+        kept = self._unique(self._search(f"tags.`{DESIGN}` = '{design.key}'"), CHILD)
+        for run in kept.values():
+            self._put_below(parent, run)
+        return kept
+
+    def _put_below(self, parent: str, run: Stored) -> None:
+        if run.data.tags.get(NESTED) != parent:
+            self.client.set_tag(run.info.run_id, NESTED, parent)
 
     def _unique(self, runs: Iterable[Stored], tag: str) -> dict[str, Stored]:
         """The runs by key. Of two with the same one, the loser's children go to the other, and it is deleted."""
@@ -178,22 +217,25 @@ class MlflowSink:
                     left.add(parent)
                     return self._send(design, parent, report)
             except Conflict:
-                self.begin()
+                with translated(self.uri):
+                    self._look()
         raise Trouble(f"{design.key}: another mirror keeps changing its runs at {public(self.uri)}")
 
     def _send(self, design: Design, parent: str, report: Report) -> Report:
         """The experiments that have changed, and then the design's own run."""
-        there = self._children(parent)
+        there = self._children(design, parent)
         keys = {member.key for member in design.members}
+        if not keys <= there.keys():
+            there |= self._restored(design, parent, there, report)
         renamed = {run.data.tags.get("dvc.exp.rev"): run for key, run in there.items() if key not in keys}
         for member in design.members:
             stored = there.get(member.key) or (renamed.get(member.revision) if member.revision else None)
-            if stored is None or stored.data.tags.get(DIGEST) != member.digest:
-                writing = self._writing(member.run(), CHILD, report, {NESTED: parent})
+            if stored is None or not is_current(stored, member.digest):
+                writing = self._writing(member.run(), CHILD, report, {NESTED: parent, DESIGN: design.key})
                 there[member.key] = writing.write(stored, member.digest)
         if report.created:  # perhaps another mirror has made the same ones meanwhile
-            self.begin()
-            there = self._children(parent)
+            self._look()
+            there = self._children(design, parent)
             if self._id(design) != parent or any(
                 member.key not in there or there[member.key].data.tags.get(DIGEST) not in (None, member.digest)
                 for member in design.members
@@ -205,9 +247,25 @@ class MlflowSink:
         self.parents[design.key] = writing.write(self.parents[design.key], "" if report.problems else design.digest)
         return report
 
+    def _restored(self, design: Design, parent: str, there: Iterable[str], report: Report) -> dict[str, Stored]:
+        """Of the experiments that have no run the deleted ones, brought back: those that need nothing more."""
+        wanted = {member.key: member.digest for member in design.members if member.key not in there}
+        back: dict[str, Stored] = {}
+        for run in self._search(f"tags.`{DESIGN}` = '{design.key}'", deleted=True):
+            key = run.data.tags.get(CHILD, "")
+            if key in wanted and key not in back and is_current(run, wanted[key]):
+                self._bring_back(run, report)
+                self._put_below(parent, run)
+                back[key] = run
+        return back
+
+    def _bring_back(self, run: Stored, report: Report) -> None:
+        self.client.restore_run(run.info.run_id)
+        report.updated += 1
+        report.messages.append(f"{run.info.run_name} had been deleted in MLflow, and is back")
+
     def _writing(self, run: Run, tag: str, report: Report, birth: dict[str, str]) -> Writing:
-        place = str(self.artifacts or self.uri)
-        return Writing(self.client, self.experiment, place, run, tag, birth, self._retire, report)
+        return Writing(self.client, self.experiment, self.attachments, run, tag, birth, self._retire, report)
 
     def _id(self, design: Design) -> str:
         stored = self.parents.get(design.key)
@@ -215,14 +273,23 @@ class MlflowSink:
 
     def _parent(self, design: Design, report: Report) -> str:
         """The id of a design's run. It is made where there is none, or none that starts early enough."""
-        old = self.parents.get(design.key)
+        old = self.parents.get(design.key) or self._restored_parent(design, report)
         if old is None or old.info.start_time > design.start:
             new = self.client.create_run(self.experiment, design.start, {PARENT: design.key}, design.key)
             report.created += 1
             if old is not None:
                 self._retire(old, new)
-            self.begin()  # perhaps another mirror has made one, too
+            self._look()  # perhaps another mirror has made one, too
         return self._id(design)
+
+    def _restored_parent(self, design: Design, report: Report) -> Stored | None:
+        """A design's deleted run, brought back; None where there is none that starts early enough."""
+        for run in self._search(f"tags.`{PARENT}` = '{design.key}'", deleted=True):
+            if run.info.start_time <= design.start:
+                self._bring_back(run, report)
+                self.parents[design.key] = run
+                return run
+        return None
 
     def _show(self, run: Run) -> None:
         """Views of the design's runs for MLflow's pages, which keeps them as tags of the experiment."""

@@ -2,7 +2,8 @@
 
 What is written carries tags that say how far it is:
 
-    mirror.sent      what was sent: how many points, and hashes of these, of the params and of the artifacts
+    mirror.sent      what was sent: how many points, and hashes of these, of the params and of the artifacts; and the id
+                     of the run that they were sent to, by which a copy that another program made is known
     mirror.digest    written last, when all is there: while it is as it should be, there is nothing to do
     mirror.replaced  why the run took another's place
 """
@@ -12,11 +13,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.tracking.mlflow.errors import translated
+from lab.tracking.mlflow.errors import of_artifacts, translated
 from lab.tracking.run import Point, Run
 from lab.tracking.sink import Report, Trouble
 
@@ -24,10 +27,30 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run as Stored
 
-PARENT, CHILD = "design.id", "dvc.exp.id"  # the tags by which runs are found
+PARENT, CHILD, DESIGN = "design.id", "dvc.exp.id", "design"  # the tags by which runs are found
 DIGEST, SENT, REPLACED = "mirror.digest", "mirror.sent", "mirror.replaced"
 PASSING = ("failure", "infinite", "reused", "superseded.by", "best.", "verdict")  # tags that may no longer hold
 BATCH, PAIRS = 1000, 100  # the most that one request takes, and of these the most params and tags each
+LONG = 10.0  # seconds that a store of artifacts may let a pass wait before it fails; once
+
+
+@dataclass
+class Attachments:
+    """What a pass knows of the store of artifacts of the server at `uri`: `down` says why it is not asked again."""
+
+    uri: str
+    down: str = ""
+
+
+def is_current(stored: Stored, digest: str) -> bool:
+    """Whether all that the digest stands for was sent to this very run."""
+    return stored.data.tags.get(DIGEST) == digest and not _is_copy(stored)
+
+
+def _is_copy(stored: Stored) -> bool:
+    """Whether another program made it, tags and all (mlflow-export-import does): nobody knows what it left out."""
+    run_id = stored.info.run_id
+    return bool(json.loads(stored.data.tags.get(SENT, "{}")).get("run", run_id) != run_id)
 
 
 class Writing:
@@ -36,7 +59,7 @@ class Writing:
     Args:
         client: MLflow's.
         experiment: the id of the experiment that it belongs to.
-        place: where artifacts go, for people.
+        attachments: what the pass knows of the store of artifacts.
         run: what is to be there.
         tag: PARENT or CHILD: the tag that holds its key.
         birth: tags that it has from its first moment on.
@@ -48,14 +71,14 @@ class Writing:
         self,
         client: MlflowClient,
         experiment: str,
-        place: str,
+        attachments: Attachments,
         run: Run,
         tag: str,
         birth: Mapping[str, str],
         retire: Callable[[Stored, Stored], None],
         report: Report,
     ):
-        self.client, self.experiment, self.place = client, experiment, place
+        self.client, self.experiment, self.attachments = client, experiment, attachments
         self.run, self.tag, self.retire, self.report = run, tag, retire, report
         self.tags = _tags(run) | dict(birth)
 
@@ -65,17 +88,21 @@ class Writing:
         stored, sent = self._begin(stored)
         run_id = stored.info.run_id
         points, params = self._log(stored, sent["points"])
-        files = _hash({path: _file_hash(content) for path, content in run.artifacts.items()})
-        is_complete = files == sent["files"] or self._attach(run_id)
         if (stored.info.status, stored.info.end_time) != (run.status, run.end):
             self._settle(run_id)
         for key in stored.data.tags:
             if key.startswith(PASSING) and key not in self.tags:
                 self.client.delete_tag(run_id, key)
+        files = _hash({path: _file_hash(content) for path, content in run.artifacts.items()})
+        done = sent | {"points": len(run.points), "hash": _hash(run.points), "run": run_id}
         tags = {key: value for key, value in self.tags.items() if stored.data.tags.get(key) != value}
-        done = {"params": sent["params"], "points": len(run.points), "hash": _hash(run.points)}
-        tags[SENT] = json.dumps(done | {"files": files if is_complete else sent["files"]})
-        if digest and is_complete:
+        if files != sent["files"]:  # the figures first: a store of artifacts may let us wait
+            self._log_batch(run_id, points, params, tags | {SENT: json.dumps(done)})
+            points, params, tags = [], {}, {}
+            if not self._attach(stored):
+                return stored
+        tags[SENT] = json.dumps(done | {"files": files})
+        if digest:
             tags[DIGEST] = digest
         # Last of all; MLflow itself writes the tags of a request last: whoever finds the digest finds everything.
         self._log_batch(run_id, points, params, tags)
@@ -100,6 +127,8 @@ class Writing:
 
     def _changed(self, stored: Stored, sent: Mapping[str, Any], params: str) -> str:
         """Why the stored run can't become this one."""
+        if _is_copy(stored):
+            return "it was copied there by another program"
         if self.tag == CHILD and stored.info.start_time != self.run.start:
             return "it was started anew"
         if sent["params"] != params:
@@ -152,11 +181,14 @@ class Writing:
         pairs = [Param(key, value) for key, value in params.items()]
         self.client.log_batch(run_id, metrics, pairs, [RunTag(*tag) for tag in tags.items()], synchronous=True)
 
-    def _attach(self, run_id: str) -> bool:
-        """Send the artifacts. Whether it was possible: a full disk there must not keep the figures from being seen."""
+    def _attach(self, stored: Stored) -> bool:
+        """Send the artifacts. Whether it was possible: no store of theirs may keep the figures from being seen."""
         if not self.run.artifacts:
             return True
+        begun = time.monotonic()
         try:
+            if self.attachments.down:
+                raise Trouble(self.attachments.down)
             with translated("the folder for temporary files"), tempfile.TemporaryDirectory() as folder:
                 for path, content in self.run.artifacts.items():
                     place = Path(folder, path)
@@ -165,9 +197,11 @@ class Writing:
                         place.write_bytes(content)
                     else:
                         place.symlink_to(content.resolve())
-                with translated(self.place):
-                    self.client.log_artifacts(run_id, folder)
+                with of_artifacts(stored.info.artifact_uri, self.attachments.uri):
+                    self.client.log_artifacts(stored.info.run_id, folder)
         except Trouble as trouble:
+            if time.monotonic() - begun > LONG:
+                self.attachments.down = str(trouble)
             self.report.problems.append(f"the artifacts of {self.run.name} were not taken: {trouble}")
             return False
         return True
