@@ -53,14 +53,15 @@ def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: in
 
 def predict(predictor: Predictor, items: list[Item], batch_size: int) -> list[np.ndarray]:
     """One prediction an item, as its task defines it."""
-    model = predictor.model
-    network = network_of(model)
-    predictions: list[np.ndarray] = []
-    for group in batches(items, batch_size):
-        images = [read_image(item) for item in group]
-        output = predictor(np.stack([network.preprocess(model, image) for image in images]))
-        predictions += network.postprocess(model, output, [image.shape[:2] for image in images])
-    return predictions
+    groups = (predict_images(predictor, [read_image(item) for item in group]) for group in batches(items, batch_size))
+    return [prediction for group in groups for prediction in group]
+
+
+def predict_images(predictor: Predictor, images: list[np.ndarray]) -> list[np.ndarray]:
+    """One prediction an image, (H, W, 3) uint8 RGB each, asked in one batch."""
+    model, network = predictor.model, network_of(predictor.model)
+    output = predictor(np.stack([network.preprocess(model, image) for image in images]))
+    return network.postprocess(model, output, [image.shape[:2] for image in images])
 
 
 def batches(items: list[Item], size: int) -> Iterator[list[Item]]:

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from ...inference import ensemble, latency
 from ...inference.evaluation import Evaluation, check_classes, predict
+from ...inference.other_models import find_model
 from ...inference.predictor import Predictor, TorchPredictor
 from ...shared import devices, registry
 from ...shared.errors import UserError
 from ...shared.prepared import Prepared
 from ...shared.terminal import console
-from .other_models import find_model
 
 OWN = Path("models/model.pt")
 

@@ -11,13 +11,14 @@ from rich.table import Table
 
 from ...inference import cpu_load, latency
 from ...inference.evaluation import Evaluation, check_classes, evaluate
+from ...inference.openvino_predictor import OpenVinoPredictor
 from ...inference.predictor import TorchPredictor
 from ...shared import registry
 from ...shared.model_file import ModelFile
 from ...shared.prepared import Prepared
 from ...shared.terminal import console
 from . import quantization
-from .openvino_model import OpenVinoPredictor, write_metadata
+from .openvino_model import write_metadata
 
 MODEL = Path("models/model.pt")
 
