@@ -67,9 +67,8 @@ def find(paths: Iterable[Path]) -> list[Found]:
         for file in files:
             found.setdefault(file.resolve(), Found(file, file.relative_to(base).as_posix()))
     if wrong:
-        raise UserError(
-            "; ".join(wrong) + f". Expected {', '.join(suffix[1:] for suffix in known)}, or folders of them"
-        )
+        kinds = ", ".join(suffix[1:] for suffix in known)
+        raise UserError(f"{'; '.join(wrong)}. Expected {kinds}, or folders of them")
     return list(unambiguous(found.values()))
 
 
