@@ -84,8 +84,7 @@ def run(asked: Namespace) -> list[str]:
     written = f"{writer.table}" if asked.no_pictures else f"{writer.table} and {writer.pictures}"
     terminal.print(
         f"{images} image{'s' * (images != 1)}, {objects} answer{'s' * (objects != 1)}: {written}\n"
-        f"{images / seconds:.1f} images/s, reading and writing included; "
-        f"other programs took {share:.0%} of the CPUs meanwhile",
+        f"{images / seconds:.1f} images/s, reading and writing included, {cpu_load.told(share)}",
         soft_wrap=True,
     )
     return failures

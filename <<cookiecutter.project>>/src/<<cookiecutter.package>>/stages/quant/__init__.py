@@ -131,3 +131,4 @@ def show(name: str, model: ModelFile, accuracy: dict[str, Any], speed: dict[str,
     table.add_row("p50, ms", f"{p50:.3f}", f"{torch_p50:.3f}", f"{speed['speedup']:.2f} times faster")
     table.add_row("images/s", f"{images:.0f}", f"{torch_images:.0f}", f"{images / torch_images:.2f} times more")
     console().print(table)
+    console().print(f"measured {cpu_load.told(speed['measured']['busy'])}")
