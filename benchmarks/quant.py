@@ -70,7 +70,7 @@ def compare(root: Path, size: int, rounds: int) -> dict[str, dict[str, float]]:
         if precision == "int8":
             network = quantization.quantize(network, model, items, "mixed")
         openvino.write(network, model, folder, precision, {})
-        candidates[precision] = openvino.OpenVinoPredictor.load(folder)
+        candidates[precision] = load("inference.openvino_predictor").OpenVinoPredictor.load(folder)
     for name, candidate in candidates.items():
         work[name] = latency.prepare(candidate, 1, 10, CALLS[size])
         path = root / f"{name}_{size}" / "model.xml"

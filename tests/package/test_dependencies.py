@@ -20,6 +20,7 @@ EXAMPLES = [
     ["task=classification", "data=own", "data.source.path=src"],
     ["model.weights=conf/config.yaml"],
     ["model.weights=pretrained"],
+    ["infer.model=an/experiment-1"],
 ]
 
 
@@ -62,6 +63,12 @@ def test_dvc_sees_the_same_dependencies(repository: Path, overrides: list[str]) 
     for stage, paths in stages.items():
         ours = [path.as_posix() for path in dependencies.paths(stage, cfg)]
         assert ours == paths
+
+
+def test_a_new_champion_makes_what_measured_the_last_one_stale(repository: Path) -> None:
+    watched = Path("models/champion/champion.yaml")
+    assert watched in dependencies.paths("infer", config.compose(["infer.model=champion"]))
+    assert watched not in dependencies.paths("infer", config.compose([]))
 
 
 @pytest.mark.parametrize("overrides", EXAMPLES)

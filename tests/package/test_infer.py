@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from workspace import PACKAGE, SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
@@ -98,6 +99,53 @@ def test_infer_writes_metrics_and_plots(trained: Get, task: str, tmp_path: Path)
     assert space.files()["metrics/infer.json"] == first["metrics/infer.json"], "whatever the batch"
     space.run("infer", *SMALL[task], "infer.site=B")
     assert space.files()["metrics/infer.json"] != first["metrics/infer.json"]
+
+
+QUICK = ["infer.latency.repeats=2", "infer.latency.rounds=1", "infer.latency.warmup=1"]
+
+
+@pytest.mark.slow
+def test_several_sites_have_figures_of_their_own(trained: Get, task: str, tmp_path: Path) -> None:
+    """Those of a run on that site alone; and the images tell them, so that they have intervals and can be guarded."""
+    space = trained(task).copy(tmp_path / "space")
+    scores = {}
+    for site in ("A", "B", "all"):
+        said = space.run("infer", *SMALL[task], *QUICK, f"infer.site={site}").stdout
+        scores[site] = json.loads((space.root / "metrics" / "infer.json").read_text())
+        assert "of the CPUs" in said and ("site B" in said) == (site == "all" or site == "B")
+    assert "sites" not in scores["A"]
+    images = pd.read_parquet(space.root / "results" / "infer" / "predictions.parquet")
+    hooks = load("metrics")
+    for site, figures in scores["all"]["sites"].items():
+        for name, value in figures.items():
+            assert scores[site][name] == pytest.approx(value, abs=1e-9)
+            key = f"infer.sites.{site}.{name}"
+            scorers = [f(images, key) for f in (hooks.accuracy, hooks.f1, hooks.average_precision)]
+            for scorer in filter(None, scorers):
+                assert scorer(np.ones((len(images), 1))) == pytest.approx([value], abs=1e-4)
+            assert any(scorers) == (name not in ("images", "objects"))
+
+
+@pytest.mark.slow
+def test_the_champion_is_measured_by_its_name(trained: Get, tmp_path: Path) -> None:
+    space = trained("classification").copy(tmp_path / "space")
+    small = [*SMALL["classification"], *QUICK]
+    assert "no champion yet: lab promote" in space.message("infer", *small, "infer.model=champion")
+    assert "name its experiment" in space.message("infer", *small, "infer.members=[champion,a,b]")
+    for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=space.root, env=space.environment(), check=True)
+    champion = space.root / "models" / "champion" / "checkpoints" / "champion.ckpt"
+    champion.parent.mkdir(parents=True)
+    shutil.copy(space.root / "models" / "model.pt", champion)
+    digest = md5(champion.read_bytes()).hexdigest()
+    outs = [{"md5": digest, "size": champion.stat().st_size, "hash": "md5", "path": "checkpoints/champion.ckpt"}]
+    (champion.parents[1] / "champion.dvc").write_text(yaml.safe_dump({"outs": outs}))
+    (space.root / "models" / "model.pt").write_bytes(b"another")
+    space.run("infer", *small, "infer.model=champion")
+    (record,) = yaml.safe_load((space.root / "effective" / "infer.yaml").read_text())
+    assert record["used"]["models"][0] | {"from": "champion", "md5": digest} == record["used"]["models"][0]
+    Image.new("RGB", (32, 32)).save(space.root / "a.png")
+    assert space.run("predict", "a.png").stdout.startswith("champion (tiny")
 
 
 @pytest.mark.slow

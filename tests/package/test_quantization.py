@@ -26,6 +26,7 @@ layout = load("shared.prepared")
 latency = load("inference.latency")
 model_file = load("shared.model_file")
 openvino_model = load("stages.quant.openvino_model")
+openvino_predictor = load("inference.openvino_predictor")
 predictor = load("inference.predictor")
 quantization = load("stages.quant.quantization")
 registry = load("shared.registry")
@@ -82,7 +83,7 @@ def written(model: Any, folder: Path, precision: str, items: list[Any] | None = 
     if items:
         converted = quantization.quantize(converted, model, items, "mixed")
     openvino_model.write(converted, model, folder, precision, {})
-    return openvino_model.OpenVinoPredictor.load(folder)
+    return openvino_predictor.OpenVinoPredictor.load(folder)
 
 
 def close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
@@ -146,7 +147,7 @@ def test_another_precision_than_asked_for_is_an_error(
 
 def test_threads_are_those_asked_for(models: Any, tmp_path: Path) -> None:
     written(models["classification"], tmp_path, "fp32")
-    loaded = openvino_model.OpenVinoPredictor.load(tmp_path, threads=2)
+    loaded = openvino_predictor.OpenVinoPredictor.load(tmp_path, threads=2)
     assert loaded.compile(1, "LATENCY").get_property("INFERENCE_NUM_THREADS") == 2
     assert latency.describe(loaded)["threads"] == 2
 
@@ -163,10 +164,10 @@ def test_a_damaged_folder_is_named(models: Any, tmp_path: Path) -> None:
     whole = (tmp_path / "model.xml").read_text()
     (tmp_path / "model.xml").write_text(whole[:300])
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "model.xml"))):
-        openvino_model.OpenVinoPredictor.load(tmp_path)
+        openvino_predictor.OpenVinoPredictor.load(tmp_path)
     (tmp_path / "metadata.yaml").write_text("task: detect")
     with pytest.raises(UserError, match="metadata.yaml"):
-        openvino_model.OpenVinoPredictor.load(tmp_path)
+        openvino_predictor.OpenVinoPredictor.load(tmp_path)
 
 
 # INT8

@@ -1,7 +1,7 @@
 """Metrics as functions of how often each image counts, so that the bootstrap tells what other images could have shown.
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them, and
-a metric by its key, such as `f1_macro`, `classes.cat.f1` or `infer.mAP50`. It gives a function of weights (images, b)
+a metric by its key, such as `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of weights (images, b)
 to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where the images don't tell.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +21,28 @@ if TYPE_CHECKING:
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 _KEY = re.compile(r"(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
+_SITE = re.compile(r"(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
 _THRESHOLDS = {"mAP50": 1, "AP50": 1, "mAP50_95": 10, "AP50_95": 10}  # how many of the ten IoU thresholds count
 
 
+def _also_by_site(
+    function: Callable[[pd.DataFrame, str], Scorer | None],
+) -> Callable[[pd.DataFrame, str], Scorer | None]:
+    """The same for a metric of one site's images."""
+
+    @wraps(function)
+    def of_site(images: pd.DataFrame, metric: str) -> Scorer | None:
+        match = _SITE.fullmatch(metric)
+        if not match:
+            return function(images, metric)
+        own = (images["site"] == match["site"]).to_numpy()
+        scorer = function(images[own], match["name"])
+        return (lambda weights: scorer(weights[own])) if scorer else None
+
+    return of_site
+
+
+@_also_by_site
 def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     """The share of the images that are right."""
     if _parsed(metric) != ("accuracy", None) or "objects" in images:
@@ -31,6 +51,7 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     return lambda weights: correct @ weights / weights.sum(0)
 
 
+@_also_by_site
 def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`f1_macro`, and `f1`, `precision` and `recall` of a class, of images with one label each."""
     name, label = _parsed(metric)
@@ -41,6 +62,7 @@ def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
     return _by_class(images, name, label) if name in ("f1", "precision", "recall") else None
 
 
+@_also_by_site
 def average_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`mAP50` and `mAP50_95`, and `AP50` and `AP50_95` of a class, of images with boxes."""
     name, label = _parsed(metric)

@@ -24,3 +24,8 @@ def watch() -> Callable[[], float]:
         return round(min(1.0, max(0.0, all_of_it - mine)), 2)
 
     return share
+
+
+def told(share: float) -> str:
+    """How far a speed can be trusted, in words: `while other programs took 97 % of the CPUs`."""
+    return f"while other programs took {100 * share:.0f} % of the CPUs"

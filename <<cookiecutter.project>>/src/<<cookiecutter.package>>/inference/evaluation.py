@@ -21,7 +21,7 @@ class Evaluation:
     """Metrics as numbers, results an image, and what the plots show.
 
     `metrics` has the task's main ones, `images` (how many) and, where there are classes, `classes`, each one's own by
-    its name. `per_image` has one row an image (path, site and what the task knows), so that two models can be compared
+    its name; over several sites `sites` has the main ones of each. `per_image` has one row an image (path, site and what the task knows), so that two models can be compared
     image by image; `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall,
     precision). A task without classes leaves these two empty.
     """
@@ -48,19 +48,40 @@ def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: in
     check_classes(predictor.model, prepared)
     items = prepared.items(split, site)
     predictions = predict(predictor, items, batch_size)
-    return registry.task(prepared.task).score(items, predictions, prepared.classes)
+    return score(prepared, items, predictions)
+
+
+def score(prepared: Prepared, items: list[Item], predictions: list[np.ndarray]) -> Evaluation:
+    """The task's evaluation, and where the items are of several sites the main metrics of each. Raises UserError."""
+    task = registry.task(prepared.task)
+    evaluation = task.score(items, predictions, prepared.classes)
+    sites = sorted({item.site for item in items})
+    if len(sites) > 1:
+        evaluation.metrics["sites"] = {site: of_site(prepared, items, predictions, site) for site in sites}
+    return evaluation
+
+
+def of_site(prepared: Prepared, items: list[Item], predictions: list[np.ndarray], site: str) -> dict[str, Any]:
+    """A site's main metrics and how many images and objects they rest on; no metrics where nothing can be measured."""
+    task, own = registry.task(prepared.task), [number for number, item in enumerate(items) if item.site == site]
+    try:
+        metrics = task.score([items[n] for n in own], [predictions[n] for n in own], prepared.classes).metrics
+    except UserError:  # such as no labelled object there
+        return {"images": len(own)}
+    return {name: metrics[name] for name in (*task.MAIN_METRICS, "images", "objects") if name in metrics}
 
 
 def predict(predictor: Predictor, items: list[Item], batch_size: int) -> list[np.ndarray]:
     """One prediction an item, as its task defines it."""
-    model = predictor.model
-    network = network_of(model)
-    predictions: list[np.ndarray] = []
-    for group in batches(items, batch_size):
-        images = [read_image(item) for item in group]
-        output = predictor(np.stack([network.preprocess(model, image) for image in images]))
-        predictions += network.postprocess(model, output, [image.shape[:2] for image in images])
-    return predictions
+    groups = (predict_images(predictor, [read_image(item) for item in group]) for group in batches(items, batch_size))
+    return [prediction for group in groups for prediction in group]
+
+
+def predict_images(predictor: Predictor, images: list[np.ndarray]) -> list[np.ndarray]:
+    """One prediction an image, (H, W, 3) uint8 RGB each, asked in one batch."""
+    model, network = predictor.model, network_of(predictor.model)
+    output = predictor(np.stack([network.preprocess(model, image) for image in images]))
+    return network.postprocess(model, output, [image.shape[:2] for image in images])
 
 
 def batches(items: list[Item], size: int) -> Iterator[list[Item]]:

@@ -34,6 +34,22 @@ def resolve(devices: object, key: str) -> list[str]:
     return [f"cuda:{index}" for index in indexes]
 
 
+def openvino_device(asked: str, key: str) -> str:
+    """The OpenVINO device of that name, such as `GPU` or `NPU`; "auto" is the CPU, where figures are comparable.
+
+    Raises:
+        UserError: this machine has none, or no driver for it.
+    """
+    name = "CPU" if asked.lower() in ("auto", "cpu") else asked.upper()
+    if name != "CPU":
+        import openvino as ov
+
+        there = ov.Core().available_devices
+        if not any(device == name or device.startswith(f"{name}.") for device in there):
+            raise UserError(f"{key}={asked}: OpenVINO finds {', '.join(there)} here, and no {name}: check its driver")
+    return name
+
+
 def check_precision(precision: object, devices: list[str]) -> None:
     """Raise UserError for mixed precision on the CPU: one engine refuses it, the other gets slower."""
     if devices == ["cpu"] and str(precision) != "32":

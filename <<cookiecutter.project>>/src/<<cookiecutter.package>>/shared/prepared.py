@@ -80,8 +80,10 @@ class Prepared:
         return wanted
 
 
-def read_image(source: Item | Path) -> np.ndarray:
+def read_image(source: Item | Path, brightest: float = 65535) -> np.ndarray:
     """The pixels of an image: (height, width, 3) uint8, RGB, turned as its EXIF orientation says.
+
+    `brightest` is the pixel value that is white, in images of more than 8 bits.
 
     Raises:
         UserError: the file is absent, no image, or cut short.
@@ -89,7 +91,7 @@ def read_image(source: Item | Path) -> np.ndarray:
     path = source.path if isinstance(source, Item) else source
     try:
         with Image.open(path) as image:
-            return to_rgb(image)
+            return to_rgb(image, brightest)
     except UNREADABLE as error:
         raise UserError(f"Cannot read the image {path}: {error}") from error
 

@@ -4,6 +4,7 @@
     tasks/<task>/networks/<engine>.py     a Network: what predicting and quantizing need of an engine
     tasks/<task>/training/<engine>.py     a Training: how the engine learns the task
     tasks/<task>/drawing.py               a Drawing: what a report shows of single test images
+    tasks/<task>/answers.py               Answers: what predict.py writes of an image
     engines/<engine>/                     what an engine's trainings share, whatever the task
     data/sources/<kind>/                  a Source
 
@@ -146,4 +147,18 @@ class Drawing(Protocol):
 
     def legend(self, colours: Mapping[str, str]) -> str:
         """What the drawing's colours mean; `colours` by model where several are drawn."""
+        ...
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """What predict.py writes of an image."""
+
+    def rows(
+        self, prediction: Prediction, classes: list[str], shape: tuple[int, int], confidence: float
+    ) -> list[dict[str, Any]]:
+        """Its answers: `class` and `confidence`; `x1`, `y1`, `x2`, `y2` in pixels of an object; and what else there is.
+
+        `shape` is the image's (height, width); objects below `confidence` are left out.
+        """
         ...

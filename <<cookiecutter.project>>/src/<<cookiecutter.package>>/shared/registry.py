@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError, nearest
-from .protocols import Drawing, Network, Source, Task, Training
+from .protocols import Answers, Drawing, Network, Source, Task, Training
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = __name__.split(".")[0]
@@ -48,6 +48,13 @@ def network(of: str, engine: str) -> Network:
 def training(of: str, engine: str) -> Training:
     """How an engine learns the task `of`. Raises UserError."""
     return _module("model.engine", engine, engines(of), f"tasks.{of}.training.{engine}")
+
+
+def answers(of: str) -> Answers:
+    """What predict.py writes of the task `of`. Raises UserError where it has none."""
+    if not (ROOT / "tasks" / of / "answers.py").is_file():
+        raise UserError(f"the task {of} has no answers.py: {ROOT.name}/shared/protocols.py says what belongs there")
+    return _module("task", of, tasks(), f"tasks.{of}.answers")
 
 
 def drawing(columns: Iterable[str]) -> Drawing:

@@ -10,14 +10,14 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.table import Table
 
-from ...inference import ensemble, latency
-from ...inference.evaluation import Evaluation, check_classes, predict
+from ...inference import cpu_load, ensemble, latency
+from ...inference.evaluation import Evaluation, check_classes, predict, score
+from ...inference.other_models import CHAMPION, find_model
 from ...inference.predictor import Predictor, TorchPredictor
 from ...shared import devices, registry
 from ...shared.errors import UserError
 from ...shared.prepared import Prepared
 from ...shared.terminal import console
-from .other_models import find_model
 
 OWN = Path("models/model.pt")
 
@@ -31,6 +31,10 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
         raise UserError(
             f"infer.model={settings.model} and infer.members are both set: one model or an ensemble, not both"
         )
+    if (
+        CHAMPION in settings.members
+    ):  # the dependency that stands for it, in conf/config.yaml, follows infer.model alone
+        raise UserError("infer.members names the champion, and DVC would not see it change: name its experiment")
     used = devices.resolve(settings.device, "infer.device")[0]
     names = list(settings.members) or [settings.model]
     models, hashes = zip(*(find_model(name, OWN) for name in names), strict=True)
@@ -41,7 +45,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     members = [predict(predictor, items, settings.batch_size) for predictor in predictors]
     task = registry.task(prepared.task)
     predictions = members[0] if len(members) == 1 else task.combine(members, settings.voting)
-    evaluation = task.score(items, predictions, prepared.classes)
+    evaluation = score(prepared, items, predictions)
     speed = measure(predictors, settings.latency)
 
     write(out, evaluation, speed)
@@ -102,6 +106,9 @@ def show(evaluation: Evaluation, speed: dict[str, Any], settings: DictConfig) ->
         for name, row in by_class.items():
             table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
         terminal.print(table)
+    for site, row in metrics.get("sites", {}).items():
+        figures = (f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
+        terminal.print(f"site {site}, {row['images']} images:", *figures)
     overall = {key: value for key, value in metrics.items() if isinstance(value, float)}
     terminal.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()))
     on = speed["measured"]
@@ -110,5 +117,6 @@ def show(evaluation: Evaluation, speed: dict[str, Any], settings: DictConfig) ->
         quantiles = "  ".join(f"{name} {value:.2f} ms" for name, value in row["latency_ms"].items())
         terminal.print(f"batch {size}: {quantiles}  {row['throughput']:.0f} images/s")
     terminal.print(
-        f"measured with {on['backend']} {on['precision']} on {on['device_name']}, {on['threads']} thread(s)",
+        f"measured with {on['backend']} {on['precision']} on {on['device_name']}, {on['threads']} thread(s), "
+        f"{cpu_load.told(on['busy'])}",
     )

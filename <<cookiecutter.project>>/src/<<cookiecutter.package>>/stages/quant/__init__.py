@@ -11,13 +11,14 @@ from rich.table import Table
 
 from ...inference import cpu_load, latency
 from ...inference.evaluation import Evaluation, check_classes, evaluate
+from ...inference.openvino_predictor import OpenVinoPredictor
 from ...inference.predictor import TorchPredictor
 from ...shared import registry
 from ...shared.model_file import ModelFile
 from ...shared.prepared import Prepared
 from ...shared.terminal import console
 from . import quantization
-from .openvino_model import OpenVinoPredictor, write_metadata
+from .openvino_model import write_metadata
 
 MODEL = Path("models/model.pt")
 
@@ -130,3 +131,4 @@ def show(name: str, model: ModelFile, accuracy: dict[str, Any], speed: dict[str,
     table.add_row("p50, ms", f"{p50:.3f}", f"{torch_p50:.3f}", f"{speed['speedup']:.2f} times faster")
     table.add_row("images/s", f"{images:.0f}", f"{torch_images:.0f}", f"{images / torch_images:.2f} times more")
     console().print(table)
+    console().print(f"measured {cpu_load.told(speed['measured']['busy'])}")

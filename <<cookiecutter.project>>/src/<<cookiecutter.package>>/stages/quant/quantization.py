@@ -18,12 +18,13 @@ import numpy as np
 from omegaconf import DictConfig
 
 from ...inference.evaluation import evaluate
+from ...inference.openvino_predictor import OpenVinoPredictor
 from ...inference.predictor import Predictor, network_of, preprocess
 from ...shared import registry
 from ...shared.errors import UserError, nearest
 from ...shared.model_file import ModelFile
 from ...shared.prepared import Item, Prepared, read_image
-from .openvino_model import OpenVinoPredictor, convert, write
+from .openvino_model import convert, write
 
 if TYPE_CHECKING:
     import openvino as ov
