@@ -123,7 +123,7 @@ class Contract(Model):
     """Patterns of the metrics files of dvc.yaml that are results."""
     task: TaskKey | None = None
     check: Hook | None = None
-    """module:function that takes a run's settings and raises ValueError for what no stage could use."""
+    """module:function that takes a run's settings and returns what no stage could use: of each a key, and what is wrong."""
     run_name: Template = "{date}_{feature}"
     """How runs are called, where their design doesn't say; {feature} is design, arm and seed."""
     names: dict[str, Key] = {}

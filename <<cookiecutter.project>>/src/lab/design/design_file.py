@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,16 @@ def parse_text(text: str, path: Path | str, contract: Contract) -> Design:
     try:
         return _validated({"name": Path(path).stem, **data}, contract)
     except ValidationError as error:
-        places = yaml12.lines(text)
         mistakes = [
-            (yaml12.line_of(places, messages.path_of(item, data)), messages.message(item, data, contract))
-            for item in error.errors()
+            (messages.path_of(item, data), messages.message(item, data, contract)) for item in error.errors()
         ]
-        raise UserError("\n".join(f"{path}, line {line}: {message}" for line, message in mistakes)) from error
+        raise UserError(placed(text, path, mistakes)) from error
+
+
+def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Iterable[str | int], str]]) -> str:
+    """What is wrong with a design's text, a line each: the keys that lead to a mistake tell its line."""
+    places = yaml12.lines(text)
+    return "\n".join(f"{path}, line {yaml12.line_of(places, keys)}: {message}" for keys, message in mistakes)
 
 
 def parse(data: dict[str, Any], contract: Contract | None) -> Design:

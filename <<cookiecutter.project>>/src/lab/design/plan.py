@@ -166,7 +166,7 @@ def compose(
             params = composer.compose(overrides)
     except UserError as error:
         raise UserError(f"{design.name}, {arm.name}: {error}") from error
-    return overrides, {key: value for key, value in params.items() if key != MEMBERSHIP}
+    return overrides, without_membership(params)
 
 
 def check_task(contract: Contract, params: dict[str, Any]) -> None:
@@ -219,5 +219,9 @@ def check_differences(design: Design, target: str, pairs: list[tuple[Arm, int]],
 
 def run_key(params: dict[str, Any]) -> str:
     """The hash by which equal runs are found: of the config without what the run belongs to."""
-    config = {name: value for name, value in params.items() if name != MEMBERSHIP}
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(without_membership(params), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def without_membership(params: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run, without what it belongs to."""
+    return {key: value for key, value in params.items() if key != MEMBERSHIP}
