@@ -95,7 +95,7 @@ def mistakes(cfg: Mapping[Any, Any]) -> list[Mistake]:
 
 
 def disagreements(cfg: Mapping[Any, Any]) -> Iterator[Mistake]:
-    """Names that nothing here has, and parts that are for different tasks, in a config of which each key has its type."""
+    """Names that nothing here has, and parts that are for different tasks, where each key has its type."""
     task = cfg["task"]
     if task not in registry.tasks():
         yield "task", registry.unknown(task, registry.tasks())

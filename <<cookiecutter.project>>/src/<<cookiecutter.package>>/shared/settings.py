@@ -1,7 +1,7 @@
 """What each key of the config may be, as conf/schema.json says it: types and ranges, held against a composed config.
 
-A JSON Schema (https://json-schema.org/draft/2020-12), so that editors show it, too; of its words those in `KNOWN`. It is
-data and no dependency of a stage: a key that is given a type leaves every result as it is.
+A JSON Schema (https://json-schema.org/draft/2020-12), so that editors show it, too; of its words those in `KNOWN`. It
+is data and no dependency of a stage: a key that is given a type leaves every result as it is.
 """
 
 from __future__ import annotations
@@ -49,6 +49,17 @@ def schema() -> Schema:
         return json.loads(SCHEMA.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"conf/{SCHEMA.name}, which says what each key may be, can't be read: {error}") from error
+
+
+def untyped(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The keys of a config of which the schema says nothing."""
+    for name, value in config.items():
+        key = f"{above}{name}"
+        known = at(key)
+        if known is None:
+            yield key
+        elif isinstance(value, Mapping) and "properties" in resolved(known):
+            yield from untyped(value, f"{key}.")
 
 
 def at(key: str) -> Schema | None:

@@ -43,7 +43,7 @@ class Source(Protocol):
         ...
 
     def place(self, key: str, value: str) -> str:
-        """Where a key gets a value, for the beginning of a sentence: `params.yaml, line 3: lr: `; nothing without a key."""
+        """Where a key gets a value, as a sentence begins: `params.yaml, line 3: lr: `; nothing without a key."""
         ...
 
 

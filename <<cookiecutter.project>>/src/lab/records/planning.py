@@ -12,6 +12,7 @@ from lab.design import design_file, settings_check
 from lab.design.compose import composer_of
 from lab.design.pipeline import Pipeline
 from lab.design.plan import Plan, compose, plan, without_membership
+from lab.errors import MistakesInFile, UserError
 
 if TYPE_CHECKING:
     from lab.design.expansion import Levels
@@ -50,7 +51,11 @@ class Planner:
 
     def plan(self, trials: Iterable[Levels] = ()) -> Plan:
         """The plan, with the combinations that a bayesian sweep has chosen so far. Raises UserError."""
-        return plan(self.design, self.contract, self.composer, self.pipeline, self.date, self.resolve, list(trials))
+        contract, pipeline = self.contract, self.pipeline
+        try:
+            return plan(self.design, contract, self.composer, pipeline, self.date, self.resolve, list(trials))
+        except MistakesInFile as error:
+            raise UserError(design_file.placed(design_file.read_text(self.path), self.path, error.mistakes)) from error
 
     def unusable(self, planned: Plan) -> str:
         """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.
