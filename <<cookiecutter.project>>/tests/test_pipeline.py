@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from conftest import PROJECT, STAGES, Run, examples, load
 from lab import contract
@@ -22,6 +23,7 @@ config = load("shared.config")
 dependencies = load("shared.dependencies")
 protocols = load("shared.protocols")
 registry = load("shared.registry")
+settings = load("shared.settings")
 
 Pipelines = Callable[[str, str], dict[str, Run]]
 EXAMPLES = [(task, engine) for task, engine, _ in examples()]
@@ -110,9 +112,21 @@ def test_every_config_file_composes_and_opens_with_its_command(group: str, monke
         content = yaml.safe_load(file.read_text())
         own = str(content.get("task", "${task}"))  # what is for any task takes the project's
         task = [f"task={own}"] if group in ("data", "model") and own != "${task}" else []
-        config.check(config.compose([*task, f"{group}={file.stem}"]))
+        assert not config.mistakes(config.compose([*task, f"{group}={file.stem}"])), file
         comments = [line for line in file.read_text().splitlines()[:3] if line.startswith("#")]
         assert any("dvc exp run" in line for line in comments), f"{file} should open with the command that uses it"
+
+
+def test_every_key_of_the_config_has_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In conf/schema.json, which lab and the stages hold each value against, and editors show."""
+    monkeypatch.chdir(PROJECT)
+    untyped: dict[str, None] = {}
+    for file in sorted((PROJECT / "conf").glob("*/[!_]*.yaml")):
+        own = str(yaml.safe_load(file.read_text()).get("task", "${task}"))
+        task = [f"task={own}"] if file.parent.name in ("data", "model") and own != "${task}" else []
+        composed = OmegaConf.to_container(config.compose([*task, f"{file.parent.name}={file.stem}"]))
+        untyped |= dict.fromkeys(settings.untyped(composed))
+    assert not untyped, f"conf/schema.json gives no type to {', '.join(untyped)}"
 
 
 def test_the_file_that_training_starts_from_is_a_dependency_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

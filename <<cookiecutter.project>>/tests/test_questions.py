@@ -45,13 +45,13 @@ def commit(name: str, seed: int) -> str:
 
 def test_every_design_unfolds_into_runs_that_the_stages_take(known: Contract, pipeline: Pipeline) -> None:
     composer, problems = composer_of(PROJECT), []
-    check = hooks.load(PROJECT, known.check) if known.check else lambda params: None
+    check = hooks.load(PROJECT, known.check) if known.check else lambda params: []
     for path in sorted((PROJECT / "designs").glob("*.yaml")):
         try:
             design = design_file.read(path, known)
             planned = plan(design, known, composer, pipeline, "2026-01-01", commit)
-            for run in planned.runs:
-                check(run.params)
+            wrong = [f"{key}: {problem}" for run in planned.runs for key, problem in check(run.params) or ()]
+            assert not wrong, "; ".join(dict.fromkeys(wrong))
             assert planned.runs or planned.undecided
         except (UserError, AssertionError) as error:
             problems.append(f"{path.name}: {error}")

@@ -25,7 +25,7 @@ from lab.study import RUNNING, Replicate
 
 SWEEP = "designs/classification_lr_sweep.yaml"
 CHECK = """
-def check(settings):
+def mistakes(settings):
     optimizer, epochs = settings["training"]["optimizer"], settings["training"]["max_epochs"]
     if optimizer not in ("adamw", "adam", "sgd"):
         raise ValueError(f"training.optimizer={optimizer} is not one of adamw, adam, sgd")

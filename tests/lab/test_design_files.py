@@ -231,7 +231,7 @@ def test_scenarios_give_the_designs_of_files(tmp_path: Path) -> None:
         scenario().with_sweep({"lr": {"low": 0.1, "high": 1}}, strategy="bayesian", max_runs=3),
         scenario().with_ablation(["x=1"], {"x": "x=0"}, method="factorial"),
         scenario("infer").with_comparison("infer.model", ["v1", "v2"], versus="v1"),
-        scenario("infer").with_comparison(values={"v1": "infer.model=v1"}),
+        scenario("infer").with_comparison(values={"v1": "infer.model=v1", "v2": "infer.model=v2"}),
         scenario("quant").with_comparison("quant", ["openvino_fp32", "openvino_int8"], versus="openvino_fp32"),
     ]
     for design in built:

@@ -86,7 +86,7 @@ def test_ablations_have_as_many_runs_as_their_method_says(k: int, seeds: list[in
         assert made.reference in {run.arm for run in runs}
 
 
-@given(some_levels, some_seeds)
+@given(some_levels.filter(lambda levels: len(levels) > 1), some_seeds)
 def test_comparisons(values: list[int], seeds: list[int]) -> None:
     runs = plan("comparison", block={"variable": "data.image_size", "values": values}, seeds=seeds).runs
     assert [run.arm for run in runs] == [str(value) for value in values for _ in seeds]
@@ -136,6 +136,22 @@ def test_ablation_arms_are_called_by_what_they_have() -> None:
     assert arms["leave_one_out"] == ["baseline", "no_augmentation", "no_label_smoothing", "no_ema"]
     assert arms["add_one_in"] == ["bare", "only_augmentation", "only_label_smoothing", "only_ema"]
     assert {"baseline", "bare", "only_augmentation+ema"} < set(arms["factorial"])
+
+
+def test_a_half_fraction_by_zip() -> None:
+    """I = ABCD of 2^4: each level comes four times, each combination once."""
+    low, high = [0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 0, 0, 1, 1]
+    variables = {
+        "augmentation": [["none", "default"][level] for level in low],
+        "training.ema": [bool(level) for level in high],
+        "training.label_smoothing": [0.05 * (level % 2) for level in range(8)],
+        "training.warmup_epochs": [float((a + b + c) % 2) for a, b, c in zip(low, high, range(8), strict=True)],
+    }
+    runs = plan("comparison", block={"variables": variables, "zip": True}, seeds=[0, 1]).runs
+    assert len(runs) == 16 and len({run.arm for run in runs}) == 8
+    twice = {key: [*levels, levels[0]] for key, levels in variables.items()}
+    assert "is there twice" in fails("comparison", block={"variables": twice, "zip": True})
+    assert "none is there twice" in fails("comparison", block={"variables": variables})
 
 
 # Which combinations are wanted
@@ -224,11 +240,34 @@ def test_more_combinations_than_anyone_meant() -> None:
         (
             ("comparison", "train", {"variable": "modle", "values": {"a": "lr=0.1", "b": "lr=0.2"}}),
             {},
-            "some: comparison.variable: modle is neither a key nor a group of conf/. Did you mean 'model'?",
+            "comparison.variable: modle is neither a key nor a group of conf/. Did you mean 'model'?",
         ),
         (("comparison", "train", {"variable": "lr", "values": [1, 2], "versus": 3}), {}, "versus: 3 is not an arm"),
-        (("sweep", "train", {"parameters": {"lrr": [1]}}), {}, "some, lrr=1: lrr is neither a key"),
+        (("sweep", "train", {"parameters": {"lrr": [1]}}), {}, "sweep.parameters.lrr.0: lrr is neither a key"),
         ((), {"base": ["lr=1,2"]}, "several values at once"),
+        ((), {"base": ["lrr=1", "sead=2"]}, "base.1: sead: sead is neither a key nor a group of conf/."),
+        ((), {"base": ["training={}"]}, "A key of it is set by training.key=…"),
+        (("comparison", "train", {"variable": "lr", "values": [1]}), {}, "one arm has nothing to be compared with"),
+        (
+            ("comparison", "train", {"variable": "lr", "values": [1, 2, 3]}),
+            {"exclude": [{"lr": 1}]},
+            "1 is the arm that the others are measured against, and exclude takes it away",
+        ),
+        (
+            ("comparison", "train", {"variable": "lr", "values": [1, 2]}),
+            {"exclude": [{"lr": 2}]},
+            "exclude leaves 1 alone",
+        ),
+        (
+            ("ablation", "train", {"baseline": ALL, "components": PARTS}),
+            {"exclude": [dict.fromkeys(PARTS, True)]},
+            "baseline is the arm that the others are measured against",
+        ),
+        (
+            ("comparison", "train", {"variable": "lr", "values": [1, 2], "versus": 2}),
+            {"hypothesis": {"claim": "c", "metric": "infer.f1_macro", "arm": 2}},
+            "hypothesis.arm: 2 is its own versus",
+        ),
         ((), {"run_name": "{modle}"}, "Did you mean 'model'?"),
         (
             (),
@@ -262,7 +301,7 @@ def test_arms_with_names_differ_in_a_key_a_group_or_what_they_add(variable: str 
 texts = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), max_size=300).filter(str.strip)
 
 
-@given(st.lists(texts, min_size=1, max_size=6, unique=True), some_seeds)
+@given(st.lists(texts, min_size=2, max_size=6, unique=True), some_seeds)
 def test_names_are_unique_and_valid_whatever_the_levels(values: list[str], seeds: list[int]) -> None:
     runs = plan("comparison", block={"variable": "model.name", "values": values}, seeds=seeds).runs
     found = [run.name for run in runs]

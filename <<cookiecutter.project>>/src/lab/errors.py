@@ -14,6 +14,17 @@ class UserError(Exception):
     """
 
 
+Keys = tuple[str | int, ...]
+
+
+class MistakesInFile(UserError):
+    """What is wrong in a file, each with the keys that lead to it: whoever knows the file can tell its line."""
+
+    def __init__(self, *mistakes: tuple[Keys, str]):
+        super().__init__("\n".join(text for _, text in mistakes))
+        self.mistakes = mistakes
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the most similar of `names`, or an empty string: made to end a message with.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from . import registry, yaml_file
-from .errors import UserError, nearest
+from . import registry, settings, yaml_file
+from .errors import UserError
+from .settings import Mistake
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
@@ -26,18 +27,20 @@ def load(overrides: list[str]) -> DictConfig:
     """
     if overrides:
         cfg = compose(overrides)
-    elif PARAMS.is_file():
-        yaml_file.read(PARAMS)  # or is refused
-        loaded = OmegaConf.load(PARAMS)
-        if not isinstance(loaded, DictConfig):
-            raise UserError(
-                f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`"
-            )
-        cfg = loaded
-        refuse_outside(PARAMS.read_text(encoding="utf-8"), str(PARAMS))
-    else:
+        found = [(said(key, overrides), key, problem) for key, problem in mistakes(cfg)]
+        told = {problem for place, _, problem in found if place}
+        # What is there only since conf/ takes it from another key, as training.lr is ${lr}, is told once.
+        refuse([(place or f"{CONF}/: {key}", why) for place, key, why in found if place or why not in told])
+        return cfg
+    if not PARAMS.is_file():
         raise UserError(f"{PARAMS} not found in {Path.cwd()}: run this from the project's root")
-    check(cfg)
+    content, text = yaml_file.read(PARAMS, loader=yaml_file.Plain), PARAMS.read_text(encoding="utf-8")
+    if not isinstance(content, dict):
+        raise UserError(f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`")
+    refuse_outside(text, str(PARAMS))
+    refuse([(f"{PARAMS}, line {yaml_file.line_of(text, key)}: {key}", why) for key, why in mistakes(content)])
+    cfg = OmegaConf.create(content)
+    assert isinstance(cfg, DictConfig)
     return cfg
 
 
@@ -67,39 +70,42 @@ def refuse_outside(text: str, where: str) -> None:
         raise UserError(f"{where}: {found[0]}…}} reads more than the config: write the value itself")
 
 
-def check(cfg: Mapping[Any, Any]) -> None:
-    """Refuse what no stage could use: a data set and a model of different tasks, and unknown names. Raises UserError.
+def refuse(found: list[tuple[str, str]]) -> None:
+    """Raises UserError: all that is wrong, a line each: where, and what."""
+    if found:
+        raise UserError("\n".join(f"{place}: {problem}" for place, problem in found))
 
-    The stages call it on their config, and the pre-flight on that of each run, before anything is queued.
+
+def said(key: str, overrides: list[str]) -> str:
+    """The override of the command line that gives a key its value; empty where none does."""
+    for text in reversed(overrides):
+        name = text.partition("=")[0].lstrip("+~")
+        if key == name or key.startswith(f"{name}."):
+            return text if key == name else f"{text}: {key}"
+    return ""
+
+
+def mistakes(cfg: Mapping[Any, Any]) -> list[Mistake]:
+    """What no stage could use: each key with what is wrong with its value, a data set and a model of different tasks.
+
+    The stages refuse it, and lab does in each run of a design, before anything is queued (`check` in lab.yaml).
     """
-    registry.check("task", at(cfg, "task"), registry.tasks())
+    content: Any = OmegaConf.to_container(cfg, resolve=True) if isinstance(cfg, DictConfig) else cfg
+    return settings.mistakes(content) or list(disagreements(content))
+
+
+def disagreements(cfg: Mapping[Any, Any]) -> Iterator[Mistake]:
+    """Names that nothing here has, and parts that are for different tasks, where each key has its type."""
+    task = cfg["task"]
+    if task not in registry.tasks():
+        yield "task", registry.unknown(task, registry.tasks())
+        return
     for group in ("data", "model"):
-        own, task = at(cfg, f"{group}.task"), at(cfg, "task")
+        name, own = cfg[group]["name"], cfg[group]["task"]
         if own != task:
-            raise UserError(
-                f"{group}={at(cfg, f'{group}.name')} is for {own}, but task is {task}: "
-                f"choose task={own} for both, or another {group}"
-            )
-    registry.check_source(at(cfg, "data.source.kind"))
-    registry.check("model.engine", at(cfg, "model.engine"), registry.engines(at(cfg, "task")))
-    choices = {
-        "training.optimizer": ["adamw", "adam", "sgd"],
-        "training.precision": ["32", "16-mixed", "bf16-mixed"],
-        "infer.voting": ["hard", "soft", "rank"],
-    }
-    for key, allowed in choices.items():
-        value = str(at(cfg, key))
-        if value not in allowed:
-            raise UserError(f"{key}={value} is not one of {', '.join(allowed)}.{nearest(value, allowed)}")
-    for key in ("training.max_epochs", "training.accumulate_grad_batches", "data.image_size", "data.batch_size"):
-        value = at(cfg, key)
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"{key}={value} should be a whole number from 1 up")
-
-
-def at(cfg: Mapping[Any, Any], key: str) -> Any:
-    """The value at a dotted key; None where there is none."""
-    value: Any = cfg
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+            choose = f"choose task={own} for both, or another {group}"
+            yield f"{group}.task", f"{group}={name} is for {own}, but task is {task}: {choose}"
+    if (kind := cfg["data"]["source"]["kind"]) not in registry.sources():
+        yield "data.source.kind", registry.unknown(kind, registry.sources())
+    if (engine := cfg["model"]["engine"]) not in registry.engines(task):
+        yield "model.engine", registry.unknown(engine, registry.engines(task))

@@ -93,4 +93,9 @@ def _module(key: str, name: str, known: list[str], module: str) -> Any:
 def check(key: str, name: str, known: list[str]) -> None:
     """Raises UserError where there is no such name."""
     if name not in known:
-        raise UserError(f"{key}={name} is not one of {', '.join(known)}.{nearest(str(name), known)}")
+        raise UserError(f"{key}={unknown(name, known)}")
+
+
+def unknown(name: str, known: list[str]) -> str:
+    """What is wrong with a name that is not among those known."""
+    return f"{name} is not one of {', '.join(known)}.{nearest(str(name), known)}"

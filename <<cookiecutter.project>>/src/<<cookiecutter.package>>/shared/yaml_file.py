@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,25 @@ MOST_LEVELS = 200  # a thousand would overflow the stack
 MOST_VALUES = 100_000  # with each alias written out
 
 
-def read(path: Path, shown: str = "") -> Any:
+class Plain(yaml.SafeLoader):
+    """YAML 1.2's plain values, as DVC reads them: 1e-05 is a number; yes, 010 and 2026-11-26 are texts."""
+
+    yaml_implicit_resolvers: dict[str, list[Any]] = {}
+
+
+for _tag, (_pattern, _first) in {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+}.items():
+    Plain.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), _first)
+
+
+def read(path: Path, shown: str = "", loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
     """What a file, which messages call `shown`, holds.
 
     Raises UserError: not YAML, or aliases of aliases that would fill the memory.
@@ -21,9 +40,24 @@ def read(path: Path, shown: str = "") -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         refuse_outsized(text)
-        return yaml.safe_load(text)
+        return yaml.load(text, loader)  # noqa: S506, both are safe ones
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"{shown or path} is no readable YAML: {' '.join(str(error).split())}") from error
+
+
+def line_of(text: str, key: str) -> int:
+    """The line (from 1) of a dotted key in a YAML text that can be read, or of the last part of it that exists."""
+    node, line = yaml.compose(text, Plain), 1
+    for part in key.split("."):
+        if isinstance(node, yaml.MappingNode):
+            places = {name.value: (name, value) for name, value in node.value}
+        else:
+            places = {str(index): (value, value) for index, value in enumerate(getattr(node, "value", ()))}
+        if part not in places:
+            break
+        name, node = places[part]
+        line = name.start_mark.line + 1
+    return line
 
 
 def refuse_outsized(text: str) -> None:

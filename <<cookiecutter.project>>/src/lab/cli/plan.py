@@ -53,6 +53,7 @@ def plan(
 
     planner = planner_of(design)
     plan = campaign.current(planner)
+    campaign.refuse_unusable(planner, plan)
     if planner.project.head:
         replicates = standings(planner.project, plan.runs)
     else:

@@ -12,6 +12,7 @@ from pydantic import Field
 from lab.contract.base import Key, Model, Stage, Template, When, stands_for
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
 from lab.contract.reports import Fact, ItemPictures, Question, Speed
+from lab.errors import nearest
 from lab.nested_keys import copied, get, put
 
 
@@ -123,7 +124,7 @@ class Contract(Model):
     """Patterns of the metrics files of dvc.yaml that are results."""
     task: TaskKey | None = None
     check: Hook | None = None
-    """module:function that takes a run's settings and raises ValueError for what no stage could use."""
+    """module:function that takes a run's settings, and returns a key and a sentence of each that no stage could use."""
     run_name: Template = "{date}_{feature}"
     """How runs are called, where their design doesn't say; {feature} is design, arm and seed."""
     names: dict[str, Key] = {}
@@ -182,6 +183,20 @@ class Contract(Model):
     def told_metrics(self, stage: str) -> list[str]:
         """The full names of what is told of an arm in a stage."""
         return [name if "." in name else f"{stage}.{name}" for name in self.told]
+
+    def nearest_metric(self, name: str) -> str:
+        """` Did you mean 'infer.f1_macro'?` for the most similar metric of the same file; empty where none is."""
+        file, _, key = name.partition(".")
+        keys = [known.removeprefix(f"{file}.") for known in self._metric_names() if known.startswith(f"{file}.")]
+        return nearest(key, keys).replace("'", f"'{file}.", 1) if keys else nearest(name, self._metric_names())
+
+    def _metric_names(self) -> list[str]:
+        """The names of metrics that can be told without a run."""
+        stages = list(dict.fromkeys(self.types.values()))
+        names = [name for stage in stages for name in (*self.main_metrics(stage), *self.told_metrics(stage))]
+        patterns = [pattern for pattern in self.metrics if pattern.count("*") <= 1]
+        names += [pattern.replace("*", stage) for stage in stages for pattern in patterns]
+        return list(dict.fromkeys(names))
 
     @property
     def item(self) -> str:

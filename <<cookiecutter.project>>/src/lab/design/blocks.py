@@ -9,7 +9,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, Validati
 from pydantic_core import PydanticCustomError
 
 from lab.contract.metrics import Direction
-from lab.design.levels import Finite, Levels, Scalar, by_shape, label, printable
+from lab.design.levels import (
+    Finite,
+    Level,
+    Levels,
+    LevelsInOrder,
+    Scalar,
+    by_shape,
+    identity,
+    label,
+    printable,
+    without_repeats,
+)
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -124,6 +135,9 @@ class Hypothesis(Model):
         if metric is None or "direction" in self.model_fields_set:
             return self
         if metric.direction is None:
+            if not metric.known and contract and (hint := contract.nearest_metric(self.metric)):
+                way = "If it is another one, say direction: maximize or minimize"
+                raise wrong(f"lab.yaml doesn't know {self.metric}.{hint} {way}", "metric")
             unknown = "doesn't say which way is better" if metric.known else "doesn't know"
             raise lacking("direction", f"lab.yaml {unknown} {self.metric}: say maximize or minimize")
         object.__setattr__(self, "direction", metric.direction)  # not as a field that was set: files stay as they are
@@ -222,7 +236,7 @@ class ComparisonConfig(Model):
     """What the arms differ in: any key or group of the config."""
     values: Values | None = None
     """The variable's values; or arms by name, each with its overrides."""
-    variables: Annotated[dict[Key, Levels], Field(min_length=2)] | None = None
+    variables: Annotated[dict[Key, LevelsInOrder], Field(min_length=2)] | None = None
     """Several variables with their values, in place of variable and values."""
     zip: bool = False
     """The first value of each variable together, then the second…, in place of all combinations."""
@@ -243,7 +257,26 @@ class ComparisonConfig(Model):
         if self.zip and len(lengths) > 1:
             counts = ", ".join(map(str, sorted(lengths)))
             raise wrong(f"zip expects as many values for each variable, not {counts}", "variables")
+        if self.values is not None and len(self.values) == 1:
+            raise wrong("one arm has nothing to be compared with: give a second one, or ask by kind: single", "values")
+        self._check_repeats(self.variables or {})
         return self
+
+    def _check_repeats(self, variables: dict[str, list[Level]]) -> None:
+        """Tied together, a level may come again, as in a fraction of a factorial, but no combination of them."""
+        if self.zip:
+            tied = [list(levels) for levels in zip(*variables.values(), strict=True)]
+            rows = [identity([label(level) for level in levels]) for levels in tied]
+            twice = next((levels for place, levels in enumerate(tied) if rows[place] in rows[:place]), None)
+            if twice:
+                combination = ", ".join(f"{key}={label(level)}" for key, level in zip(variables, twice, strict=True))
+                raise wrong(f"{combination} is there twice", "variables")
+            return
+        for key, levels in variables.items():
+            try:
+                without_repeats(levels)
+            except ValueError as error:
+                raise wrong(str(error), "variables", key) from error
 
 
 class AblationConfig(Model):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from configparser import ConfigParser, Error
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from lab.design.overrides import Change
+from lab.design.overrides import Change, key_of
 from lab.design.sources import PARAMS, HydraSource, ParamsSource, Source
 from lab.errors import UserError, nearest
 from lab.nested_keys import copied, exists, find, leaves, nested, put
@@ -18,6 +20,8 @@ SELECTION = re.compile(
     r"\$\{oc\.select:\s*(\w+(?:\.\w+)*)(?=\.\$\{|\s*[,}])"
 )  # OmegaConf's: ${oc.select:key,otherwise}
 MISSING = "???"
+Item = TypeVar("Item")
+CHANGED: Callable[[Change], str] = attrgetter("key")  # what an override changes
 
 
 class Template(NamedTuple):
@@ -34,6 +38,14 @@ class Template(NamedTuple):
     references: dict[str, str]
     texts: dict[str, str]
     simple: bool
+
+
+class WrongKeys(UserError):
+    """Overrides of what isn't there: the key of each, and what is wrong with it."""
+
+    def __init__(self, mistakes: list[tuple[str, str]]):
+        super().__init__("\n".join(text for _, text in mistakes))
+        self.mistakes = mistakes
 
 
 class Composer:
@@ -53,15 +65,14 @@ class Composer:
         Raises:
             UserError: a key or a group's file that doesn't exist, with the nearest name; a value that is required.
         """
-        changes = [self.source.parse(text) for text in overrides]
+        changes: list[Change] = []
+        refuse(overrides, key_of, lambda text: changes.append(self.source.parse(text)))
         choices = [change for change in changes if change.key in self.source.groups]
         values = [change for change in changes if change.key not in self.source.groups]
-        for choice in choices:
-            self._check_choice(choice.key, choice.value)
+        refuse(choices, CHANGED, lambda choice: self._check_choice(choice.key, choice.value))
         template = self._template(tuple(sorted(choice.text for choice in choices)))
-        for change in values:
-            if not change.mark.startswith("+"):
-                self.check_key(change.key, template.values)
+        set_ = [change for change in values if not change.mark.startswith("+")]
+        refuse(set_, CHANGED, lambda change: self.check_key(change.key, template.values))
         if template.simple and all(fits(change, template.values) for change in values):
             config = self._filled(template, {change.key: change.value for change in values})
         else:
@@ -90,9 +101,9 @@ class Composer:
     def _check_choice(self, group: str, name: Any) -> None:
         options = self.options(group)
         if name not in options:
-            raise UserError(
-                f"{group}={name}: {self.source.called}{group}/ has {', '.join(options)}.{nearest(name, options)}"
-            )
+            files = f"{self.source.called}{group}/ has {', '.join(options)}.{nearest(str(name), options)}"
+            inside = f" A key of it is set by {group}.key=…" if isinstance(name, dict) else ""
+            raise UserError(f"{group}={name}: {files}{inside}")
 
     def _template(self, choices: tuple[str, ...]) -> Template:
         if choices not in self._templates:
@@ -120,6 +131,18 @@ class Composer:
         if known not in self._made:
             self._made[known] = self.source.value(text, nested(values))
         return copied(self._made[known])
+
+
+def refuse(items: Iterable[Item], key: Callable[[Item], str], check: Callable[[Item], None]) -> None:
+    """Raises WrongKeys: all of the overrides that a check refuses."""
+    wrong = []
+    for item in items:
+        try:
+            check(item)
+        except UserError as error:
+            wrong.append((key(item), str(error)))
+    if wrong:
+        raise WrongKeys(wrong)
 
 
 def composer_of(tree: Path) -> Composer:

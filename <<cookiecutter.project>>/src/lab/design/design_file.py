@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from lab import yaml12
 from lab.design import messages
 from lab.design.models import DESIGN, Design, content
-from lab.errors import UserError, nearest
+from lab.errors import Keys, UserError, nearest
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -39,12 +40,13 @@ def parse_text(text: str, path: Path | str, contract: Contract) -> Design:
     try:
         return _validated({"name": Path(path).stem, **data}, contract)
     except ValidationError as error:
-        places = yaml12.lines(text)
-        mistakes = [
-            (yaml12.line_of(places, messages.path_of(item, data)), messages.message(item, data, contract))
-            for item in error.errors()
-        ]
-        raise UserError("\n".join(f"{path}, line {line}: {message}" for line, message in mistakes)) from error
+        raise UserError(placed(text, path, messages.told(error.errors(), data, contract))) from error
+
+
+def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Keys, str]]) -> str:
+    """What is wrong with a design's text, a line each: the keys that lead to a mistake tell its line."""
+    places = yaml12.lines(text)
+    return "\n".join(f"{path}, line {yaml12.line_of(places, keys)}: {message}" for keys, message in mistakes)
 
 
 def parse(data: dict[str, Any], contract: Contract | None) -> Design:
@@ -52,7 +54,7 @@ def parse(data: dict[str, Any], contract: Contract | None) -> Design:
     try:
         return _validated(data, contract)
     except ValidationError as error:
-        raise UserError("\n".join(messages.message(item, data, contract) for item in error.errors())) from error
+        raise UserError("\n".join(said for _, said in messages.told(error.errors(), data, contract))) from error
 
 
 def write(design: Design, path: Path | str) -> None:

@@ -15,7 +15,7 @@ from lab.design.blocks import Range, SweepConfig
 from lab.design.levels import Level, identity, label
 from lab.design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign
 from lab.design.overrides import override
-from lab.errors import UserError, nearest
+from lab.errors import MistakesInFile, UserError, nearest
 
 Levels = dict[str, Level]
 MOST_COMBINATIONS = 1000  # more have to be asked for by sweep.max_runs
@@ -51,13 +51,36 @@ def arms(design: Design, trials: Sequence[Levels] = ()) -> list[Arm]:
             ComparisonDesign: comparison_arms,
             AblationDesign: ablation_arms,
         }
-        chosen = [arm for arm in kinds[type(design)](design) if wanted(design, arm.levels)]
+        every = list(kinds[type(design)](design))
+        chosen = [arm for arm in every if wanted(design, arm.levels)]
+        check_taken_away(design, every, chosen)
     if not chosen and not is_bayesian(design):
-        raise UserError(f"{design.name}: constraints and exclude leave no combination")
+        keys = [key for key in ("exclude", "constraints") if getattr(design, key)]
+        raise mistake("constraints and exclude leave no combination", *keys[:1])
     twice = [name for name, count in Counter(arm.name for arm in chosen).items() if count > 1]
     if twice:
-        raise UserError(f"{design.name}: two arms are called {twice[0]}: name them by values: {{name: overrides}}")
+        raise mistake(f"two arms are called {twice[0]}: name them by values: {{name: overrides}}", design.kind)
     return chosen
+
+
+def check_taken_away(design: Design, every: list[Arm], chosen: list[Arm]) -> None:
+    """Raises UserError: exclude or constraints took the arm that others are measured against, or left it alone."""
+    if isinstance(design, SingleDesign) or not chosen:
+        return
+    names, left = [arm.name for arm in every], [arm.name for arm in chosen]
+    reference = design.reference or names[0]
+    gone = [arm for arm in every if arm.name not in left]
+    by = "exclude" if any(matches(pattern, arm.levels) for arm in gone for pattern in design.exclude) else "constraints"
+    if reference in names and reference not in left:
+        text = f"{reference} is the arm that the others are measured against, and {by} takes it away"
+        raise mistake(f"{text}: keep it, or name another by versus", by)
+    if len(left) == 1:
+        raise mistake(f"{by} leaves {left[0]} alone, which has nothing to be compared with", by)
+
+
+def mistake(text: str, *keys: str | int) -> MistakesInFile:
+    """What is raised of something in the design's file, with the keys that lead to it."""
+    return MistakesInFile((keys, text))
 
 
 def is_bayesian(design: Design) -> TypeGuard[SweepDesign]:
@@ -142,9 +165,8 @@ def draw(design: SweepDesign) -> Iterator[Levels]:
     sweep, seen = design.sweep, set()
     wanted_count = sweep.max_runs or 0
     if wanted_count > sweep.space():
-        raise UserError(
-            f"sweep.max_runs: {wanted_count}, but there are {sweep.space()} combinations: use strategy: grid"
-        )
+        text = f"sweep.max_runs: {wanted_count}, but there are {sweep.space()} combinations: use strategy: grid"
+        raise mistake(text, "sweep", "max_runs")
     for levels in islice(endless(sweep), MOST_DRAWS * wanted_count):
         key = tuple(map(identity, levels.values()))
         if key not in seen and wanted(design, levels):
@@ -152,7 +174,8 @@ def draw(design: SweepDesign) -> Iterator[Levels]:
             yield levels
         if len(seen) == wanted_count:
             return
-    raise UserError(f"sweep.max_runs: {wanted_count}, but only {len(seen)} combinations were found that are allowed")
+    text = f"sweep.max_runs: {wanted_count}, but only {len(seen)} combinations were found that are allowed"
+    raise mistake(text, "sweep", "max_runs")
 
 
 def endless(sweep: SweepConfig) -> Iterator[Levels]:
@@ -202,11 +225,15 @@ def wanted(design: Design, levels: Levels) -> bool:
     if any(matches(pattern, levels) for pattern in design.exclude):
         return False
     known = {short: levels[factor] for factor, short in short_names(list(levels)).items()} | levels
-    for constraint in design.constraints:
-        if not constraints.holds(constraint.require, known):
+    for place, constraint in enumerate(design.constraints):
+        try:
+            met = constraints.holds(constraint.require, known)
+        except UserError as error:
+            raise mistake(str(error), "constraints", place) from error
+        if not met:
             if constraint.otherwise == "error":
                 combination = ", ".join(f"{factor}={label(level)}" for factor, level in levels.items())
-                raise UserError(f"{design.name}: {combination} doesn't meet constraints: {constraint.require}")
+                raise mistake(f"{combination} doesn't meet constraints: {constraint.require}", "constraints", place)
             return False
     return True
 
@@ -221,13 +248,12 @@ def check_size(design: Design) -> None:
     count = design.size()
     if isinstance(design, SweepDesign) and design.sweep.max_runs is not None:
         if count > design.sweep.max_runs:
-            raise UserError(
-                f"{design.name}: the grid has {count:,} combinations, more than sweep.max_runs: "
-                f"{design.sweep.max_runs}: shorten the lists, or draw some by strategy: random"
-            )
+            advice = "shorten the lists, or draw some by strategy: random"
+            text = f"the grid has {count:,} combinations, more than sweep.max_runs: {design.sweep.max_runs}: {advice}"
+            raise mistake(text, "sweep", "max_runs")
     elif count > MOST_COMBINATIONS:
         advice = "state sweep.max_runs if you mean it" if isinstance(design, SweepDesign) else "use fewer factors"
-        raise UserError(f"{design.name}: {count:,} combinations, more than {MOST_COMBINATIONS:,}: {advice}")
+        raise mistake(f"{count:,} combinations, more than {MOST_COMBINATIONS:,}: {advice}", design.kind)
 
 
 def check_exclude(design: Design) -> None:
@@ -238,22 +264,24 @@ def check_exclude(design: Design) -> None:
     elif isinstance(design, ComparisonDesign):
         block = design.comparison
         lists = block.variables or {design.factors()[0]: list(block.values or [])}
-    for pattern in design.exclude:
+    for place, pattern in enumerate(design.exclude):
         for factor, level in pattern.items():
             if factor not in design.factors():
-                raise UserError(
-                    f"{design.name}: exclude: {factor} is not varied here.{nearest(factor, design.factors())}"
-                )
+                hint = nearest(factor, design.factors())
+                raise mistake(f"exclude: {factor} is not varied here.{hint}", "exclude", place, factor)
             if factor in lists and identity(level) not in map(identity, lists[factor]):
-                raise UserError(f"{design.name}: exclude: {label(level)} is not a level of {factor}")
+                text = f"exclude: {label(level)} is not a level of {factor}: {', '.join(map(label, lists[factor]))}"
+                raise mistake(text, "exclude", place, factor)
 
 
 def check_reference(design: Design, names: list[str]) -> None:
     """Raises UserError: a hypothesis about arms that the design doesn't have."""
     if is_bayesian(design):
         return
-    stated = {"versus": design.reference, "hypothesis.arm": design.claimed_arm}
-    for key, name in stated.items():
+    stated_apart = isinstance(design, ComparisonDesign) and design.comparison.versus is not None
+    versus = (design.reference, "comparison" if stated_apart else "hypothesis", "versus")
+    stated = {"versus": versus, "hypothesis.arm": (design.claimed_arm, "hypothesis", "arm")}
+    for key, (name, *keys) in stated.items():
         if name is not None and name not in names:
             known, hint = ", ".join(names[:8]), nearest(name, names)
-            raise UserError(f"{design.name}: {key}: {name} is not an arm of the design: {known}.{hint}")
+            raise mistake(f"{key}: {name} is not an arm of the design: {known}.{hint}", *keys)

@@ -62,4 +62,5 @@ def without_repeats(levels: list[Level]) -> list[Level]:
     return levels
 
 
-Levels = Annotated[list[Level], Field(min_length=1), AfterValidator(without_repeats)]
+LevelsInOrder = Annotated[list[Level], Field(min_length=1)]
+Levels = Annotated[LevelsInOrder, AfterValidator(without_repeats)]

@@ -19,7 +19,7 @@ from lab.design.blocks import (
     SweepConfig,
 )
 from lab.design.models import KINDS, DesignBase
-from lab.errors import nearest, not_one_of
+from lab.errors import Keys, nearest, not_one_of
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -71,12 +71,24 @@ def child(data: Any, part: str | int) -> tuple[Any] | None:
     return (data[part],) if isinstance(data, list) and isinstance(part, int) else None
 
 
-def message(error: ErrorDetails, data: Any, contract: Contract | None) -> str:
-    """One error as `key: what is wrong`."""
-    path = path_of(error, data)
-    where = ".".join(map(str, path))
-    text = explain(error, path, data, contract)
-    return f"{where}: {text}" if where else text
+def told(errors: list[ErrorDetails], data: Any, contract: Contract | None) -> list[tuple[Keys, str]]:
+    """Each mistake once: the keys that lead to it, and `key: what is wrong`.
+
+    Of a value that may be of several types pydantic says of each why it is none of them: one sentence names them all.
+    """
+    alike: dict[Keys, list[ErrorDetails]] = {}
+    for error in errors:
+        alike.setdefault(tuple(path_of(error, data)), []).append(error)
+    found = []
+    for path, own in alike.items():
+        own = [error for error in own if error["type"] == "finite_number"] or own
+        texts = list(dict.fromkeys(explain(error, list(path), data, contract) for error in own))
+        start = f"{shown(own[0]['input'])}: expected "
+        if len(texts) > 1 and all(text.startswith(start) for text in texts):
+            texts = [start + " or ".join(text.removeprefix(start) for text in texts)]
+        where = f"{'.'.join(map(str, path))}: " if path else ""
+        found += [(path, f"{where}{text}") for text in texts]
+    return found
 
 
 def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Contract | None) -> str:

@@ -96,6 +96,9 @@ class DesignBase(Model):
                 raise wrong("the seed is set by seeds: [0, 1, 2], not as a parameter", *place)
             if key.partition(".")[0] == "experiment":
                 raise wrong("experiment is what lab writes into a run: it can't be set", *place)
+        if self.claimed_arm is not None and self.claimed_arm == self.reference:
+            text = f"{self.claimed_arm} is its own versus: name another arm that it is measured against"
+            raise wrong(text, "hypothesis", "arm")
         if self.targets and self.hypothesis is None:
             raise wrong("targets expects a hypothesis: they are values of its metric", "targets")
         return self

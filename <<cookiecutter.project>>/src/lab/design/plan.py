@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lab.design.compose import Composer
+from lab.design.compose import Composer, WrongKeys
 from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
 from lab.design.levels import Level
 from lab.design.model_refs import Resolve, pinned
@@ -16,8 +16,9 @@ from lab.design.models import ComparisonDesign, Design, digest
 from lab.design.names import run_names
 from lab.design.overrides import last_of_each, override, written_out
 from lab.design.pipeline import Pipeline, waves
+from lab.design.places import place_of, said
 from lab.design.questions import needed_metrics
-from lab.errors import UserError
+from lab.errors import Keys, MistakesInFile, UserError
 from lab.nested_keys import exists, find, get
 
 if TYPE_CHECKING:
@@ -103,11 +104,10 @@ def plan(
     """
     target = contract.types[design.type]
     pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
-    composed = [compose(design, contract, arm, seed, composer, resolve) for arm, seed in pairs]
+    composed = compose_all(design, contract, pairs, composer, resolve)
     for _, params in composed[:1]:
         pipeline.check_paths(target, params)
-        for key, metric in metrics(design).items():
-            pipeline.check_metric(key, metric, target, contract, params)
+        check_metrics(design, contract, pipeline, target, params)
     check_variable(design, composer, [params for _, params in composed])
     check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # a misspelt factor is told before
     signatures = [pipeline.signatures(target, params) for _, params in composed]
@@ -154,23 +154,39 @@ def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, 
     ]
 
 
+def compose_all(
+    design: Design, contract: Contract, pairs: list[tuple[Arm, int]], composer: Composer, resolve: Resolve | None
+) -> list[tuple[list[str], dict[str, Any]]]:
+    """The overrides and config of each run. Raises UserError: of what isn't there, all that the design names."""
+    composed, wrong = [], dict[tuple[Keys, str], None]()
+    for arm, seed in pairs:
+        try:
+            composed.append(compose(design, contract, arm, seed, composer, resolve))
+        except WrongKeys as error:
+            for key, problem in error.mistakes:
+                place = place_of(key, design, contract.seeds, arm.name, arm.levels, seed)
+                wrong[place, f"{said(place, key)}: {problem}" if place else f"{arm.name}: {problem}"] = None
+        except UserError as error:
+            raise UserError(f"{design.name}, {arm.name}: {error}") from error
+    if wrong:
+        raise MistakesInFile(*wrong)
+    return composed
+
+
 def compose(
     design: Design, contract: Contract, arm: Arm, seed: int, composer: Composer, resolve: Resolve | None
 ) -> tuple[list[str], dict[str, Any]]:
-    """A run's overrides and config. Raises UserError, with the arm's name."""
+    """A run's overrides and config. Raises UserError."""
     task = [override(contract.task.key, design.task)] if contract.task and design.task else []
     models = (contract.model_keys.one, contract.model_keys.several)
-    try:
-        stated = [written_out(text, models) for text in [*task, *design.base, *arm.overrides]]
-        overrides = last_of_each([*stated, *(override(key, seed) for key in contract.seeds)])
+    stated = [written_out(text, models) for text in [*task, *design.base, *arm.overrides]]
+    overrides = last_of_each([*stated, *(override(key, seed) for key in contract.seeds)])
+    params = composer.compose(overrides)
+    check_task(contract, params)
+    if resolve is not None and (fixed := pinned(params, seed, resolve, contract)):
+        overrides = last_of_each([*overrides, *fixed])
         params = composer.compose(overrides)
-        check_task(contract, params)
-        if resolve is not None and (fixed := pinned(params, seed, resolve, contract)):
-            overrides = last_of_each([*overrides, *fixed])
-            params = composer.compose(overrides)
-    except UserError as error:
-        raise UserError(f"{design.name}, {arm.name}: {error}") from error
-    return overrides, {key: value for key, value in params.items() if key != MEMBERSHIP}
+    return overrides, without_membership(params)
 
 
 def check_task(contract: Contract, params: dict[str, Any]) -> None:
@@ -196,6 +212,18 @@ def metrics(design: Design) -> dict[str, str]:
     }
 
 
+def check_metrics(design: Design, contract: Contract, pipeline: Pipeline, target: str, params: dict[str, Any]) -> None:
+    """Raises UserError: metrics that no stage up to `target` writes."""
+    wrong: list[tuple[Keys, str]] = []
+    for key, metric in metrics(design).items():
+        try:
+            pipeline.check_metric(key, metric, target, contract, params)
+        except UserError as error:
+            wrong.append((tuple(int(part) if part.isdigit() else part for part in key.split(".")), str(error)))
+    if wrong:
+        raise MistakesInFile(*wrong)
+
+
 def check_variable(design: Design, composer: Composer, composed: list[dict[str, Any]]) -> None:
     """Raises UserError: the variable of arms with names is in no arm's config. Of other arms, composing has told."""
     variable = design.comparison.variable if isinstance(design, ComparisonDesign) else None
@@ -204,7 +232,7 @@ def check_variable(design: Design, composer: Composer, composed: list[dict[str, 
     try:
         composer.check_key(variable, composed[0])
     except UserError as error:
-        raise UserError(f"{design.name}: comparison.variable: {error}") from error
+        raise MistakesInFile((("comparison", "variable"), f"comparison.variable: {error}")) from error
 
 
 def check_differences(design: Design, target: str, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:
@@ -223,5 +251,9 @@ def check_differences(design: Design, target: str, pairs: list[tuple[Arm, int]],
 
 def run_key(params: dict[str, Any]) -> str:
     """The hash by which equal runs are found: of the config without what the run belongs to."""
-    config = {name: value for name, value in params.items() if name != MEMBERSHIP}
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(without_membership(params), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def without_membership(params: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run, without what it belongs to."""
+    return {key: value for key, value in params.items() if key != MEMBERSHIP}

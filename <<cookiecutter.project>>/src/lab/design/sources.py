@@ -42,6 +42,10 @@ class Source(Protocol):
         """What a text with interpolations stands for in a config. Raises UserError."""
         ...
 
+    def place(self, key: str, value: str) -> str:
+        """Where a key gets a value, as a sentence begins: `params.yaml, line 3: lr: `; nothing without a key."""
+        ...
+
 
 class HydraSource:
     """A folder with Hydra's configs and groups of them. Composing takes 0.1 s."""
@@ -78,6 +82,14 @@ class HydraSource:
         assert isinstance(content, dict)
         return content[""]
 
+    def place(self, key: str, value: str) -> str:
+        group, _, rest = key.partition(".")
+        files = [(path, rest) for path in sorted((self.folder / group).glob("*.yaml"))] if group in self.groups else []
+        files += [(path, key) for path in sorted(self.folder.glob("*.yaml"))]
+        line, path = next(((line, path) for path, name in files if (line := line_in(path, name, value))), (None, None))
+        file = f"{path.relative_to(self.folder.parent)}, line {line}" if path else self.called
+        return f"{file}: {key}: " if key else ""
+
     def _hydra(self, texts: list[str], resolve: bool) -> dict[str, Any]:
         from hydra import compose, initialize_config_dir
         from hydra.errors import HydraException
@@ -108,6 +120,16 @@ def check_sizes(folder: Path) -> None:
             continue  # Hydra says what is wrong with it, where it is used
 
 
+def line_in(path: Path, key: str, value: str) -> int | None:
+    """The line on which a YAML file gives a key this value; None where it doesn't."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        same = str(get(yaml12.load(text), key)) == value
+        return yaml12.line_of(yaml12.lines(text), key.split(".")) if same else None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
+        return None
+
+
 class ParamsSource:
     """params.yaml, in which overrides set, add (+) and take away (~) keys, as `dvc exp run -S` does without Hydra."""
 
@@ -121,6 +143,7 @@ class ParamsSource:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
         self.groups: set[str] = set()
+        self._path = path
 
     def parse(self, text: str) -> Change:
         return overrides.parse_plain(text)
@@ -139,6 +162,10 @@ class ParamsSource:
 
     def value(self, text: str, config: dict[str, Any]) -> Any:
         return text
+
+    def place(self, key: str, value: str) -> str:
+        line = line_in(self._path, key, value)
+        return f"{PARAMS}{f', line {line}' if line else ''}: {key}: " if key else ""
 
 
 def _apply(change: Change, config: dict[str, Any]) -> None:

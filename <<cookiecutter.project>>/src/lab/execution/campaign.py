@@ -122,12 +122,13 @@ def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool
     """Whether the pre-flight's objections are overridden: by `force`, now or when the design's first runs were queued.
 
     Raises:
-        UserError: they are not.
+        UserError: they are not, or a stage would refuse the settings, which nothing overrides.
     """
     ready(planner.project)
     replicates = standings(planner.project, plan.runs)
     if not any(replicate.is_to_come for replicate in replicates) and not plan.undecided:
         return False  # nothing new is going to run
+    refuse_unusable(planner, plan)
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]
     force = force or any(block.get("forced") and block.get("digest") == plan.digest for block in blocks)
     checks = preflight.checks(planner.design, plan, preflight_inputs.gather(planner, plan, here=backend.is_here))
@@ -136,6 +137,12 @@ def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool
         listed = "".join(f"\n  ✗ {check.name}: {check.message}" for check in objections)
         raise UserError(f"{planner.path} is not ready, so nothing was queued (--force queues it all the same):{listed}")
     return bool(objections)
+
+
+def refuse_unusable(planner: Planner, plan: Plan) -> None:
+    """Raises UserError: settings that no stage could use, each with the line that sets it."""
+    if unusable := planner.unusable(plan):
+        raise UserError(unusable)
 
 
 def marked(runs: Iterable[Run], forced: bool) -> list[Run]:

@@ -62,7 +62,7 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1, here: bool = Fals
         committed=bool(head) and project.git.is_committed(path),
         secrets=secrets(project) if head else "",
         tracking=tracking(project.root),
-        settings=unusable(project, plan) if plan is not None else "",
+        settings=planner.unusable(plan) if plan is not None else "",
         mismatch=listed(found, blocks=True),
         untold=listed(found, blocks=False),
         packages=missing_packages(project, plan) if plan is not None and head else "",
@@ -175,19 +175,6 @@ def basis(design: Design, contract: Contract) -> str:
     if metric.exact:
         return COUNTED
     return ITEMS if metric.per_item and not contract.is_recipe(design.type) else SEEDS
-
-
-def unusable(project: Project, plan: Plan) -> str:
-    """Which of the plan's arms has settings that the stages would refuse, and why; empty where they would take all."""
-    if project.contract.check is None:
-        return ""
-    check = hooks.load(project.root, project.contract.check)
-    for run in plan.runs:
-        try:
-            check({key: value for key, value in run.params.items() if key != MEMBERSHIP})
-        except UserError as error:
-            return f"{run.arm}: {error}"
-    return ""
 
 
 # The world around

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import contract
-from lab.contract import FILE, Contract
-from lab.design import design_file
+from lab.contract import FILE, Contract, hooks
+from lab.design import design_file, settings_check
 from lab.design.compose import composer_of
 from lab.design.pipeline import Pipeline
-from lab.design.plan import Plan, plan
+from lab.design.plan import Plan, compose, plan, without_membership
+from lab.errors import MistakesInFile, UserError
 
 if TYPE_CHECKING:
     from lab.design.expansion import Levels
@@ -50,4 +51,28 @@ class Planner:
 
     def plan(self, trials: Iterable[Levels] = ()) -> Plan:
         """The plan, with the combinations that a bayesian sweep has chosen so far. Raises UserError."""
-        return plan(self.design, self.contract, self.composer, self.pipeline, self.date, self.resolve, list(trials))
+        contract, pipeline = self.contract, self.pipeline
+        try:
+            return plan(self.design, contract, self.composer, pipeline, self.date, self.resolve, list(trials))
+        except MistakesInFile as error:
+            raise UserError(design_file.placed(design_file.read_text(self.path), self.path, error.mistakes)) from error
+
+    def unusable(self, planned: Plan) -> str:
+        """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.
+
+        Raises UserError: there is no such function.
+        """
+        if self.contract.check is None:
+            return ""
+        check = hooks.load(self.project.root, self.contract.check)
+        runs = [(run.arm, run.levels, run.seed, without_membership(run.params)) for run in planned.runs]
+        for arm in settings_check.probes(self.design):
+            seed = self.design.seeds[0]
+            _, params = compose(self.design, self.contract, arm, seed, self.composer, None)
+            runs.append((arm.name, arm.levels, seed, params))
+        found = settings_check.mistakes(self.design, self.contract.seeds, self.composer.source.groups, runs, check)
+        own = [(mistake.place, str(mistake)) for mistake in found if mistake.place]
+        told = [design_file.placed(design_file.read_text(self.path), self.path, own)] if own else []
+        others = [mistake for mistake in found if not mistake.place]
+        where = self.composer.source.place
+        return "\n".join([*told, *(f"{where(each.key, each.value)}{each.problem}" for each in others)])
