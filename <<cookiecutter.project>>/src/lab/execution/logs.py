@@ -18,7 +18,7 @@ FOLDER = Path(".dvc/tmp/lab/logs")
 def keep(root: Path, run: Pending) -> None:
     """Keep the log of a run that has finished."""
     if run.log.exists():
-        path = _path(root, run.baseline, run.name)
+        path = kept(root, run.baseline, run.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(run.log, path)
 
@@ -30,8 +30,8 @@ def read(project: Project, name: str) -> str:
         names = {record.name for record in project.records()}
         raise UserError(f"there is no experiment {name}.{nearest(name, names)}")
     record = records[-1]
-    kept = _path(project.root, record.baseline, record.name)
-    for path in (record.pending.log if record.pending else kept, kept):
+    own = kept(project.root, record.baseline, record.name)
+    for path in (record.pending.log if record.pending else own, own):
         if path.exists():
             return path.read_text(encoding="utf-8", errors="replace")
     if record.pending is not None:
@@ -39,5 +39,6 @@ def read(project: Project, name: str) -> str:
     raise UserError(f"the log of {record.name} is not here: it ran elsewhere, or .dvc/tmp was emptied since")
 
 
-def _path(root: Path, baseline: str, name: str) -> Path:
+def kept(root: Path, baseline: str, name: str) -> Path:
+    """Where the log of a run is that has finished; there may be none."""
     return root / FOLDER / f"{baseline[:12]}-{name}.out"

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 from lab.contract.metrics import compiled
 from lab.design.expansion import is_bayesian
 from lab.errors import UserError
+from lab.execution import logs
+from lab.git_refs import NOTHING
 from lab.nested_keys import get
 from lab.records import studies
+from lab.records.git_record import GitRecord
 from lab.records.lacking import lacking
 from lab.records.project import answer
 from lab.records.studies import pipeline_files
-from lab.study import FAILED, ORDER, RUNNING, UNREADABLE, Replicate
+from lab.study import FAILED, ORDER, REMOVED, RUNNING, UNREADABLE, Replicate
 
 if TYPE_CHECKING:
     from lab.contract import Contract
     from lab.design.plan import Run
-    from lab.records.git_record import GitRecord
     from lab.records.project import Project
     from lab.study import Study
 
@@ -42,7 +44,7 @@ def standings(
     replicates = []
     for run in runs:
         own = (names or {}).get(run.name)
-        record = named.get((head or "", own)) if own else answered(project, run, head)
+        record = named.get((head or "", own)) if own else answered(project, run, head) or removed(project, run, head)
         reused = record is not None and record.name != run.name  # another design's, or of another day
         lacks = lacking(record, run.needs)
         replicates.append(Replicate(run.arm, run.levels, run.seed, record, reused=reused, run=run, lacks=lacks))
@@ -62,6 +64,13 @@ def answered(project: Project, run: Run, head: str | None = None) -> GitRecord |
     if record is None or ORDER.index(record.status) < ORDER.index(UNREADABLE):
         return project.unreadable(run, head or project.head) or record
     return record
+
+
+def removed(project: Project, run: Run, head: str | None = None) -> GitRecord | None:
+    """What is left of a run that had finished here: its log, which says that somebody has removed the experiment."""
+    baseline = head or project.head or ""
+    there = logs.kept(project.root, baseline, run.name).exists()
+    return GitRecord(project, run.name, NOTHING, baseline, REMOVED) if there else None
 
 
 def disturbed(record: Any) -> bool:

@@ -148,7 +148,7 @@ class Project:
 
     def unreadable(self, run: Run, head: str | None) -> GitRecord | None:
         """The record that can't be read and is a run's on a commit, by its name or what is known of it."""
-        whose = run.params.get(MEMBERSHIP, {}).get("design"), run.arm, run.seed
+        whose = (run.params.get(MEMBERSHIP) or {}).get("design"), run.arm, run.seed
 
         def is_its(record: Unreadable) -> bool:
             block = record.block
