@@ -37,7 +37,8 @@ PARAMS, LOCK, METRICS, NOTE = "params.yaml", "dvc.lock", "metrics/infer.json", "
 FILES = (PARAMS, LOCK, METRICS, NOTE, "dvc.yaml", "dvclive/plots/metrics/val/loss.tsv")
 MEGABYTE = 2**20
 BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]\n" for before, name in zip("abcdefghij", "bcdefghijk", strict=True)
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]\n"
+    for before, name in zip("abcdefghij", "bcdefghijk", strict=True)
 )
 Files = dict[str, bytes | None]
 
@@ -172,7 +173,10 @@ REFS = {
         "its ref leads to a tag and not to a commit",
     ),
     "what is not there": (lambda git, sound: "ab" * 20, "its commit abababa is not in git here any more"),
-    "no tree": (lambda git, sound: raw(git, f"tree {'ab' * 20}\nparent {git.head.target}\n"), "the files of its commit"),
+    "no tree": (
+        lambda git, sound: raw(git, f"tree {'ab' * 20}\nparent {git.head.target}\n"),
+        "the files of its commit",
+    ),
     "no author": (lambda git, sound: raw(git, f"tree {git[sound].tree.id}\n", ""), "can't be read|author"),
     "nothing": (lambda git, sound: "", "its ref is empty or half written"),
 }
@@ -321,7 +325,9 @@ def cut(content: bytes, source: random.Random) -> bytes:
 
 
 def blown_up(content: bytes, source: random.Random) -> bytes:
-    return content + source.choice([b"\nz: " + b"[" * 300, b"\n" + b"- 1\n" * 100_000, b" " * 3 * MEGABYTE, content * 50])
+    return content + source.choice(
+        [b"\nz: " + b"[" * 300, b"\n" + b"- 1\n" * 100_000, b" " * 3 * MEGABYTE, content * 50]
+    )
 
 
 def reshaped(content: bytes, source: random.Random) -> bytes:
@@ -330,7 +336,22 @@ def reshaped(content: bytes, source: random.Random) -> bytes:
         found = yaml.safe_load(content)
     except yaml.YAMLError:
         return b"- 1"
-    others = ["x", 5, -1.5, None, True, [], {}, ["x"], {"x": 1}, "../../x", float("nan"), 10**400, "a" * 10_000, {1: 2, "a": 3}]
+    others = [
+        "x",
+        5,
+        -1.5,
+        None,
+        True,
+        [],
+        {},
+        ["x"],
+        {"x": 1},
+        "../../x",
+        float("nan"),
+        10**400,
+        "a" * 10_000,
+        {1: 2, "a": 3},
+    ]
     place = found
     while isinstance(place, dict | list) and place:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
@@ -378,7 +399,7 @@ def test_whatever_a_ref_holds_nothing_raises_at_length(
 
 
 def assert_told(damaged: Damaged) -> None:
-    """What commands do with records, without what they print on; the run is in every list, or another run is to come."""
+    """What commands do with records; the run is in every list, or another one is to come in its place."""
     project = damaged.project.project()
     study = studies.read(project, "small")
     verdict = judge(study)

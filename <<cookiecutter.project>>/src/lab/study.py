@@ -103,7 +103,7 @@ class Replicate:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more comes of it by itself: it has results, has failed, or has not measured what it should."""
+        """Whether nothing more comes of it by itself: it has results, failed, or has not measured what it should."""
         return self.status in (FINISHED, UNMEASURED, FAILED)
 
     @property
@@ -281,7 +281,8 @@ def outcomes(design: Design, contract: Contract, records: Sequence[Any]) -> list
     """
     names = metric_names(design, contract, records)
     size = len(design.seeds)
-    measured = [record.value(names[0]) if record and record.status == FINISHED and names else None for record in records]
+    finished = (record if record and record.status == FINISHED else None for record in records)
+    measured = (record.value(names[0]) if record and names else None for record in finished)
     values = [value if value is not None and math.isfinite(value) else None for value in measured]
     groups = [values[start : start + size] for start in range(0, len(values), size)]
     return [sum(v for v in group if v is not None) / size if None not in group else None for group in groups]

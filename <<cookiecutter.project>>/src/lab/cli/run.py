@@ -54,7 +54,7 @@ def run(
     ] = "lab",
     on: On = None,
 ) -> None:
-    """Run a design to its end, from wherever it stands. Exit code 0: every run has finished with its metrics; else 1."""
+    """Run a design to its end, from wherever it stands. Exit code 0: every run has finished, with metrics."""
     from lab.cli import view
     from lab.execution import campaign
     from lab.execution.run import Stopped, succeeded

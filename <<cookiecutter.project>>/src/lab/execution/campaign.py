@@ -109,7 +109,8 @@ def before(planner: Planner, plan: Plan, backend: Backend) -> str:
         return ""
     pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
     own = {run.name for run in plan.runs}  # by which one is known that can't be read
-    waiting = [each for each in pending if each.status in (QUEUED, RUNNING) and (each.experiment or each.name not in own)]
+    known = (record for record in pending if record.experiment or record.name not in own)
+    waiting = [record for record in known if record.status in (QUEUED, RUNNING)]
     names = [record.experiment.get("design") or "no design" for record in waiting]
     others = Counter(name for name in names if name != planner.design.name)
     listed = ", ".join(f"{name} {count}" for name, count in others.items())

@@ -1,4 +1,4 @@
-"""What lists of runs ask of a commit, worked out once and kept: whose run it is, its code and data, what it measured."""
+"""What lists of runs ask of a commit, worked out once and kept: whose run it is, its code and data, its metrics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lab.design.plan import MEMBERSHIP, run_key
+from lab.design.plan import run_key
 from lab.errors import UserError
 from lab.nested_keys import exists, flat, get
 from lab.records import faults

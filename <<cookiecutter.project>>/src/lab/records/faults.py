@@ -61,8 +61,8 @@ def check_run(commit: Commit, block_known: Callable[[dict[str, Any]], None]) -> 
         raise UserError(f"{PARAMS} is empty or absent, and stages of its {PIPELINE} read it")
     lock = mapping(commit.text(LOCK), LOCK)
     _validated(Lock, lock, LOCK)
-    if strange := next((name for name in commit.contract.types.values() if name in commit.stages.keys() - stages), None):
-        raise UserError(f"{LOCK} has the stage {strange}, and its {PIPELINE} has not")
+    if strange := (commit.stages.keys() - stages) & {*commit.contract.types.values()}:
+        raise UserError(f"{LOCK} has the stage {min(strange)}, and its {PIPELINE} has not")
     for stage in commit.stages:
         path = commit.contract.effective_path(stage)
         if path and commit.git.object_id(commit.rev, path) is not None:
@@ -91,7 +91,7 @@ def lost(rev: str) -> str:
 
 
 def check_start(commit: Commit) -> None:
-    """Raises UserError where runs that started from a commit can't be told: no commit, its config or contract broken."""
+    """Raises UserError where runs that started from a commit can't be told: its config or contract is broken."""
     if not commit.git.kind(commit.rev):
         raise Lost(
             f"the commit that it started from, {commit.rev[:7]}, is not in git here: git fetch --unshallow, or the "
@@ -126,9 +126,9 @@ def _check_plain(params: dict[str, Any]) -> None:
     while left:
         place, value = left.pop()
         if isinstance(value, dict):
-            if odd := next((key for key in value if not isinstance(key, str)), None):
-                if not isinstance(odd, PLAIN) or len({type(key) for key in value}) > 1:
-                    raise UserError(f"{PARAMS}: {place or 'its top'} has the key {odd!r}: write it in quotes")
+            odd = [key for key in value if not isinstance(key, str)]
+            if odd and (len({type(key) for key in value}) > 1 or not isinstance(odd[0], PLAIN)):
+                raise UserError(f"{PARAMS}: {place or 'its top'} has the key {odd[0]!r}: write it in quotes")
             left += [(f"{place}.{key}".lstrip("."), item) for key, item in value.items()]
         elif isinstance(value, list):
             left += [(f"{place}.{number}", item) for number, item in enumerate(value)]
@@ -155,7 +155,7 @@ def note(text: str, where: str) -> dict[str, Any] | None:
         content = yaml12.load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-    first = content[0] if isinstance(content, list) and content else content
+    first: Any = content[0] if isinstance(content, list) and content else content
     if first is None:
         return None
     _validated(Note, first, where)
@@ -259,7 +259,7 @@ def _validated(model: type[BaseModel], content: Any, where: str) -> None:
 
 def _named(value: Any) -> str:
     """What a value is, for people."""
-    kinds = {list: "a list", dict: "a mapping", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    kinds = {list: "a list", dict: "a mapping", str: "a text", int: "a number", float: "a number"}
     return kinds.get(type(value), f"a {type(value).__name__}")
 
 

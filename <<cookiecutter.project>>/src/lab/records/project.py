@@ -133,9 +133,7 @@ class Project:
             self._records = [*self._history(finished), *finished, *self._unfinished]
         return self._records
 
-    def _read(
-        self, name: str, commit: str, baseline: str, status: str, pending: Pending | None = None
-    ) -> GitRecord:
+    def _read(self, name: str, commit: str, baseline: str, status: str, pending: Pending | None = None) -> GitRecord:
         """A run's record; an Unreadable one where that can't be read, with the reason."""
         content, start = self.commit(commit), self.commit(baseline)
         fault = content.brief.fault or ("" if start is content else start.start_fault)

@@ -319,7 +319,8 @@ def _plan(
         try:
             planner = Planner(project, file, noted, place)
             written = _file(project, commit, name)
-            planner.date = (project.git.last_change(project.root / written[0], commit) if written else "") or planner.date
+            day = project.git.last_change(project.root / written[0], commit) if written else ""
+            planner.date = day or planner.date
             runs = planner.plan(trials).runs
         except UserError:  # such as a model that it names and that nobody has any more
             runs = []

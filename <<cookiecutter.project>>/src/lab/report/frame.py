@@ -58,8 +58,8 @@ def _row(replicate: Replicate) -> dict[str, Any]:
 def metrics(record: Record) -> dict[str, float]:
     """The numbers among a run's metrics, by their full names: `evaluate.score`."""
     values = flat(record.metrics).items()
-    numbers = [(name, value) for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    return {name: value if math.isfinite(number := as_float(value)) else number for name, value in numbers}
+    numbers = {name: value for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {name: value if math.isfinite(number := as_float(value)) else number for name, value in numbers.items()}
 
 
 def columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:

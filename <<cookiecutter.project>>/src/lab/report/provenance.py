@@ -39,8 +39,9 @@ def provenance(study: Study) -> Iterator[tuple[str, str]]:
 def ran(records: Iterable[Record]) -> list[dict[str, Any]]:
     """What the stages noted, each once: a training that several runs share was run once."""
     notes = [stage for record in records for stage in record.effective.values()]
+    hosts = (str((note.get("machine") or {}).get("host")) for note in notes)
     return [
-        *{(note.get("stage"), note["started"], str((note.get("machine") or {}).get("host"))): note for note in notes}.values()
+        *{(note.get("stage"), note["started"], host): note for note, host in zip(notes, hosts, strict=True)}.values()
     ]
 
 

@@ -233,7 +233,7 @@ def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
 
 
 def failures(study: Study) -> str:
-    """The runs that failed, can't be read, or have not measured what they should, and why; empty where none is known."""
+    """The runs that failed, can't be read, or lack their metric, and why; empty where none is known."""
     failed = [replicate for replicate in study.replicates if replicate.status in (FAILED, UNMEASURED, UNREADABLE)]
     if not failed:
         return "" if unfinished(study) else "None."

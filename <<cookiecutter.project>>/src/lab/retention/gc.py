@@ -94,7 +94,7 @@ def look(project: Project, stack: ExitStack, keep: Iterable[str] = (), shared: b
 
     candidates = [*made(project), *cut_off(project)]
     if project.unread():
-        left.append("what runs came to that can't be read is not known, so that no run's leavings are freed: lab status")
+        left.append("nobody knows what runs made that can't be read, so that no run's leavings are freed: lab status")
     else:
         candidates += without_run(project)
     why = needed(project, keep)

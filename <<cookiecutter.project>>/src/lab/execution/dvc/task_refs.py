@@ -1,7 +1,8 @@
 """Refs that keep the commits of the queue's tasks from git's garbage collection, until the queue forgets the task.
 
 DVC's own, refs/exps/celery/…, protect their tip; whatever else they had is in their reflogs, which expire, and what
-runs is in none; and `dvc queue status` ends in an error where one is gone, be it of a finished task. These are a namespace of their own, so that no command of DVC's pushes, shows or removes them.
+runs is in none; and `dvc queue status` ends in an error where one is gone, be it of a finished task. These are a
+namespace of their own, so that no command of DVC's pushes, shows or removes them.
 """
 
 from __future__ import annotations
