@@ -81,7 +81,7 @@ def test_a_failure_is_told(project: Trivial) -> None:
     assert "1 failed" in done.stdout
     done = lab(project, "run", "designs/failing.yaml")
     assert done.returncode == 1
-    assert "Once the cause is mended: lab run designs/failing.yaml --again" in done.stdout
+    assert "Once the cause is mended: lab run designs/failing.yaml --failed" in done.stdout
     assert len(project.calls("train")) == 1
 
 
