@@ -44,7 +44,7 @@ def record(log: str, exit_code: int | None = None, returncode: int = 255) -> Sim
 @pytest.mark.parametrize(
     "line",
     [
-        "ERROR: failed to reproduce 'prepare': join() argument must be str, bytes, or os.PathLike object, not 'NoneType'",
+        "ERROR: failed to reproduce 'prepare': join() argument must be str, bytes, or os.PathLike, not 'NoneType'",
         "ERROR: failed to reproduce 'prepare': [Errno 2] No such file or directory: '.dvc/cache/runs/ab/abcd/x.tmp'",
         "ERROR: unexpected error - 'NoneType' object has no attribute 'rwlock'",
         "ERROR: failed to reproduce 'train': No space left on device: /project/models/model.pt",
@@ -147,8 +147,7 @@ def test_a_clone_without_experiments_is_told_what_to_fetch(project: Trivial, tmp
     assert "origin has 1 experiment, and this clone none" in unfetched(clone.project())
     clone.call("git", "fetch", "-q", "origin", "refs/exps/*:refs/exps/*")
     assert unfetched(clone.project()) == ""
-    clone.call(
-        "git", "update-ref", "-d", clone.call("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.strip()
-    )
+    (ref,) = clone.call("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
+    clone.call("git", "update-ref", "-d", ref)
     clone.call("git", "remote", "set-url", "origin", str(tmp_path / "gone"))
     assert unfetched(clone.project()) == "", "a remote that does not answer"

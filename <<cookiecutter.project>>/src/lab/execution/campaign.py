@@ -88,8 +88,8 @@ def carry_out(
 
     stand = standings(planner.project, plan.runs) if again or failed else []
     if again and (over := sum(replicate.finished for replicate in stand)):
-        have = "run that has" if over == 1 else "runs that have"
-        say(f"--again: {over} {have} finished start anew, under new names; --failed is about those that have failed")
+        start = "run that has finished starts" if over == 1 else "runs that have finished start"
+        say(f"--again: {over} {start} anew, under new names; --failed is about those that have failed")
     if failed:
         lost = [each.run for each in stand if each.run and each.status == FAILED]
         if not lost:
