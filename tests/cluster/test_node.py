@@ -24,6 +24,7 @@ from real_slurm import free_ports
 from lab.execution.cluster import node
 from lab.execution.cluster.backend import ClusterBackend
 from lab.execution.cluster.tasks import Task
+from lab.execution.standings import disturbed
 
 PUBLISHERS = 32
 RESUMING = """        state = Path(os.environ["LAB_CHECKPOINTS"]) / str(epoch)
@@ -102,6 +103,16 @@ def test_a_program_that_is_killed_leaves_nothing(project: Clustered) -> None:
     process.wait()
     until(lambda: project.left() == [] and project.checkouts() == [], 20)
     assert project.at_remote() == []
+
+
+def test_a_run_over_its_time_has_failed(project: Clustered) -> None:
+    task, told = task_of(project, project.run("one", sleep=60))
+    assert told["seconds"] is None, "its design has no limit"
+    assert outcome(start(task, {**told, "seconds": 8.0, "timeout": "8s"}), task) == "failed"
+    assert "ERROR: ended by the time limit of its design: 8s" in task.log.read_text()
+    record = project.records()["one"]
+    assert record.status == "failed" and not disturbed(record) and "time limit" in record.reason
+    assert project.left() == [] and project.at_remote() == []
 
 
 def test_another_node_goes_on_from_a_checkpoint(project: Clustered, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_plan_ends_with_the_table_of_one_machine(project: Clustered, engine: s
 
     failed = project.lab("run", "failing", "--on", engine, check=False)
     assert failed.returncode == 1 and "train ended with 1: lr=-1.0 should be above 0" in failed.stdout
-    assert f"lab run designs/failing.yaml --on {engine} --again" in failed.stdout
+    assert f"lab run designs/failing.yaml --on {engine} --failed" in failed.stdout
     assert len(project.calls("train")) == 2, "a stage's own failure is not tried again"
     assert "1 failed" in project.lab("status", "failing").stdout
 

@@ -108,6 +108,8 @@ def test_the_json_schema_is_the_committed_one() -> None:
         (SINGLE + "seeds: []\n", "seeds: is empty"),
         (SINGLE + "resources: {gpus: -1}\n", "line 4: resources.gpus: -1: input should be greater than or equal to 0"),
         (SINGLE + "resources: {gpus: 1.5}\n", "line 4: resources.gpus: 1.5 is neither a share of one GPU nor a whole"),
+        (SINGLE + "resources: {timeout: 7200}\n", "line 4: resources.timeout: 7200: expected a text"),
+        (SINGLE + "resources: {timeout: 7200 s}\n", "expected a time with its unit, such as 2h, 30m or 1h30m"),
         (SINGLE + "resources: {gpu: 1}\n", "line 4: resources.gpu: no such key here. Did you mean 'gpus'?"),
         (SINGLE + "seeds: [0, 1, 0]\n", "seeds: 0 is there twice"),
         (SINGLE + "seeds: [zero]\n", "line 4: seeds.0: 'zero': expected a whole number"),

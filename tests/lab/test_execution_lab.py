@@ -26,6 +26,13 @@ VARIANTS = {
     "hypothesis": {**HYPOTHESIS, "metric": "quant.f1_macro"},
     "comparison": {"variable": "quant", "values": ["openvino_fp32", "openvino_fp16", "openvino_int8"]},
 }
+SOME_FAIL = {
+    "kind": "comparison",
+    "type": "train",
+    "title": "Which fails?",
+    "hypothesis": HYPOTHESIS,
+    "comparison": {"variable": "lr", "values": [0.1, -1.0]},
+}
 FAILING = {"kind": "single", "type": "train", "title": "Fails?", "hypothesis": HYPOTHESIS, "base": ["lr=-1.0"]}
 SWEEP = {
     "kind": "sweep",
@@ -45,7 +52,7 @@ SWEEP = {
 def project(tmp_path: Path) -> Trivial:
     project = trivial.make(tmp_path / "project")
     (project.root / "designs").mkdir()
-    for name, design in {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP}.items():
+    for name, design in {"variants": VARIANTS, "failing": FAILING, "some-fail": SOME_FAIL, "sweep": SWEEP}.items():
         (project.root / "designs" / f"{name}.yaml").write_text(yaml.safe_dump(design))
     (project.root / ".gitignore").open("a").write(".env\n")
     project.commit("designs")
@@ -81,8 +88,23 @@ def test_a_failure_is_told(project: Trivial) -> None:
     assert "1 failed" in done.stdout
     done = lab(project, "run", "designs/failing.yaml")
     assert done.returncode == 1
-    assert "Once the cause is mended: lab run designs/failing.yaml --again" in done.stdout
+    assert "Once the cause is mended: lab run designs/failing.yaml --failed" in done.stdout
     assert len(project.calls("train")) == 1
+
+
+def test_what_has_failed_is_run_anew_and_nothing_else(project: Trivial) -> None:
+    assert "none of its runs has failed" in lab(project, "run", "designs/some-fail.yaml", "--failed").stdout
+    assert project.calls("train") == [], "nor what has not run yet"
+    assert "1 finished, 1 failed" in lab(project, "run", "designs/some-fail.yaml", "-j", "2").stdout
+    before = project.calls("train")
+    done = lab(project, "run", "designs/some-fail.yaml", "--failed")
+    assert done.returncode == 1 and "1 failed" in done.stdout and "finished" not in done.stdout
+    assert project.calls("train") == [*before, "-1.0 0"]
+    done = lab(project, "run", "designs/some-fail.yaml", "--again", "-j", "2")
+    assert "--again: 1 run that has finished starts anew" in done.stdout
+    assert project.calls("train").count("-1.0 0") == 3, "the other comes from DVC's cache of runs"
+    both = lab(project, "run", "designs/some-fail.yaml", "--again", "--failed")
+    assert both.returncode == 2 and "give one of them" in both.stderr
 
 
 def test_a_report_is_about_what_is_committed(answers: Trivial, tmp_path: Path) -> None:

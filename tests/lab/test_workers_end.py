@@ -167,3 +167,21 @@ def test_queued_runs_get_another_where_one_is_stopped(
     assert project.calls("train") == ["0.1 0"]
     backend.tidy({"run"})
     assert old not in there(project), "it was ended before it could wake up"
+
+
+ROUNDS = {"dvc": 150, "dvc-workers": 50}  # each of four runs at -j 4
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_worker_is_left(project: Trivial, kind: str) -> None:
+    for number in range(ROUNDS[kind]):
+        seen: set[psutil.Process] = set()
+        backend = open_backend(project, kind)
+        watch = lambda _, seen=seen: seen.update(there(project))  # noqa: E731
+        runs = [project.run(f"run-{number}-{each}", lr=number + each / 10) for each in range(4)]
+        rows = Execution(project.project(), backend, 4, watch).add(runs)
+        assert {row.status for row in rows} == {"finished"}
+        backend.tidy({run.name for run in runs})
+        left = [process.pid for process in seen if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        assert seen and left == [], f"round {number}"

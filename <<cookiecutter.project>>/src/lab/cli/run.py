@@ -23,6 +23,7 @@ from lab.errors import UserError
 
 Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
 Again = Annotated[bool, typer.Option("--again", help="Also what has finished or failed already, under new names.")]
+Failed = Annotated[bool, typer.Option("--failed", help="What has failed, under new names, and nothing else.")]
 On = Annotated[
     str | None, typer.Option("--on", metavar="NAME", help="slurm, ray, or a cluster of conf/cluster.yaml: not here.")
 ]
@@ -38,6 +39,8 @@ def queue(design: DesignFile, force: Force = False, again: Again = False, on: On
         f"{len(names)} of {len(plan.runs)} runs queued; the others were queued before, or have run. "
         f"Next: {_command(design, on)}"
     )
+    if on is None and names and len({run.wave for run in plan.runs}) > 1:
+        print("Some of them share a stage: lab run lets the first go before, dvc queue start may run it twice")
 
 
 @app.command()
@@ -49,6 +52,7 @@ def run(
     ] = None,
     force: Force = False,
     again: Again = False,
+    failed: Failed = False,
     workers: Annotated[
         Literal["lab", "dvc"], typer.Option(help="Whose workers: lab's where they do as DVC's, or DVC's own.")
     ] = "lab",
@@ -66,6 +70,8 @@ def run(
     contract = planner.contract
     if on and workers == "dvc":
         raise UserError("--workers is about this machine, and --on about others: give one of them")
+    if again and failed:
+        raise UserError("--again is about all runs, and --failed about those that have failed: give one of them")
     backend = open_backend("dvc-workers" if workers == "dvc" else on)
     jobs = jobs or backend.jobs
     timed = [name for name in metric_names(planner.design, contract, ()) if contract.metric(name).timing]
@@ -78,7 +84,7 @@ def run(
     mirror = background.start(ROOT)
     try:
         with view.Watch(console, contract, jobs) as watch:
-            replicates = campaign.carry_out(planner, backend, jobs, watch, force, again, watch.say)
+            replicates = campaign.carry_out(planner, backend, jobs, watch, force, again, watch.say, failed)
     except (KeyboardInterrupt, Stopped) as reason:
         ended = (
             "stopped"
@@ -91,8 +97,8 @@ def run(
     console.print(table, view.summary(replicates), *view.logs(replicates), sep="\n")
     if any(replicate.status == FAILED for replicate in replicates):
         mend = (
-            f"What failed is not tried again by itself. Once the cause is mended: {_command(design, on)} --again, "
-            "or without --again where a commit of code, config or data mends it"
+            f"What failed is not tried again by itself. Once the cause is mended: {_command(design, on)} --failed, "
+            "or without --failed where a commit of code, config or data mends it"
         )
         console.print(Text(mend), soft_wrap=True)
     if any(replicate.status == UNMEASURED for replicate in replicates):

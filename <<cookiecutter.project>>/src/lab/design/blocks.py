@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationInfo, model_validator
@@ -71,6 +72,10 @@ Metric = Annotated[
 ]
 
 
+Duration = Annotated[str, Field(pattern=r"^([1-9]\d*(\.\d+)?[dhms])+$", description="A time: 2h, 30m, 1h30m")]
+UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}  # seconds
+
+
 class Model(BaseModel):
     """What all parts have in common: no unknown keys, no conversions, no changes afterwards."""
 
@@ -78,18 +83,26 @@ class Model(BaseModel):
 
 
 class Resources(Model):
-    """What one run takes of a machine: as many run at a time as fit, and the others wait."""
+    """What one run takes of a machine, and for how long: as many run at a time as fit, and the others wait."""
 
     gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """A share of a GPU, such as 0.5, or a whole number of them; left out, one that others may use as well."""
     cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Cores; left out, they are not counted."""
+    timeout: Duration | None = None
+    """The most time that a run may take, after which it has failed; left out, as much as it likes."""
 
     @model_validator(mode="after")
     def _divisible(self) -> Resources:
         if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
             raise wrong(f"{label(self.gpus)} is neither a share of one GPU nor a whole number of them", "gpus")
         return self
+
+    @property
+    def seconds(self) -> float | None:
+        """The most time that a run may take."""
+        parts = re.findall(r"([\d.]+)([dhms])", self.timeout or "")
+        return sum(float(number) * UNITS[unit] for number, unit in parts) or None
 
 
 UNSTATED = Resources()

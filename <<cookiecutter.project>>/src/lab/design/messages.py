@@ -28,6 +28,7 @@ PATTERNS = {
     "metric": "the name of a metrics file and a key in it, such as {metric}",
     "date": "a date such as 2026-11-21",
     "name": "a name of letters, digits, - and _",
+    "timeout": "a time with its unit, such as 2h, 30m or 1h30m",
     "components": "a name of letters, digits and _",
 }
 AN_OVERRIDE = "an override, such as training.max_epochs=2"

@@ -16,15 +16,17 @@ from lab.records.pending import Pending
 
 
 class Job(NamedTuple):
-    """An experiment to be made of HEAD.
+    """An experiment to be made.
 
-    Its name, what its params.yaml holds, the stage that it ends with, and what it takes of the machine that runs it.
+    Its name, what its params.yaml holds, the stage that it ends with, what it takes of the machine that runs it, and
+    the commit that it starts from; None stands for HEAD.
     """
 
     name: str
     params: dict[str, Any]
     stage: str
     resources: Resources = UNSTATED
+    baseline: str | None = None
 
 
 class Backend(Protocol):
@@ -49,7 +51,7 @@ class Backend(Protocol):
         ...
 
     def put(self, jobs: Sequence[Job]) -> None:
-        """Queue experiments on HEAD, in this order: all of them or, after any error, none. Called inside `alone`.
+        """Queue experiments, in this order: all of them or, after any error, none. Called inside `alone`.
 
         Neither the work tree nor the index nor HEAD may change by it. Raises UserError.
         """

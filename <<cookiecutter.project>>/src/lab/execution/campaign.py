@@ -16,8 +16,9 @@ from lab.errors import UserError
 from lab.execution import preflight_inputs, queueing
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
+from lab.execution.unfetched import unfetched
 from lab.execution.work_tree import ready
-from lab.study import QUEUED, RUNNING, UNREADABLE, outcomes
+from lab.study import FAILED, QUEUED, RUNNING, UNREADABLE, outcomes
 
 if TYPE_CHECKING:
     from lab.design.plan import Plan
@@ -60,8 +61,11 @@ def carry_out(
     force: bool,
     again: bool,
     say: Callable[[str], None] = print,
+    failed: bool = False,
 ) -> list[Replicate]:
     """Run a design to its end; what comes before it, it says. Returns how its runs stand then.
+
+    With `again` also what has finished or failed, under new names; with `failed` nothing but what has failed.
 
     Raises:
         UserError: the pre-flight found something and `force` is not set; whatever `Execution.add` refuses.
@@ -69,12 +73,13 @@ def carry_out(
     """
     design, plan = planner.design, current(planner)
     forced = approve(planner, plan, force, backend)
-    if sentence := before(planner, plan, backend):
-        say(sentence)
+    for sentence in (before(planner, plan, backend), unfetched(planner.project)):
+        if sentence:
+            say(sentence)
     fit = fitting(backend, design, jobs)
     if jobs and fit != jobs:
         say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
-    execution = Execution(planner.project, backend, fit, watcher, again, design.resources)
+    execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources)
 
     def results(trials: list[Levels]) -> list[float | None]:
         new = planner.plan(trials).runs[len(execution.runs) :]
@@ -83,7 +88,16 @@ def carry_out(
             raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    if isinstance(design, SweepDesign) and is_bayesian(design):
+    stand = standings(planner.project, plan.runs) if again or failed else []
+    if again and (over := sum(replicate.finished for replicate in stand)):
+        start = "run that has finished starts" if over == 1 else "runs that have finished start"
+        say(f"--again: {over} {start} anew, under new names; --failed is about those that have failed")
+    if failed:
+        lost = [each.run for each in stand if each.run and each.status == FAILED]
+        if not lost:
+            say("none of its runs has failed")
+        execution.add(marked(lost, forced))
+    elif isinstance(design, SweepDesign) and is_bayesian(design):
         replay(design, planner.contract, results)
     else:
         execution.add(marked(planner.plan().runs, forced))
@@ -96,7 +110,7 @@ def fitting(backend: Backend, design: Design, jobs: int | None) -> int | None:
     """How many of a design's runs there can be at a time, up to `jobs`. Raises UserError where there can't be any."""
     room = backend.room(design.resources)
     if room == 0:
-        stated = design.resources.model_dump(exclude_none=True)
+        stated = design.resources.model_dump(exclude_none=True, exclude={"timeout"})
         takes = " and ".join(f"{amount:g} {name}" for name, amount in stated.items())
         raise UserError(f"{design.name}: a run takes {takes}, by resources, and this machine has fewer")
     return jobs if room is None or jobs is None else min(jobs, room)

@@ -19,19 +19,25 @@ if TYPE_CHECKING:
 
 
 def enqueue(
-    project: Project, backend: Backend, runs: Iterable[Run], again: bool = False, resources: Resources = UNSTATED
+    project: Project,
+    backend: Backend,
+    runs: Iterable[Run],
+    again: bool = False,
+    resources: Resources = UNSTATED,
+    head: str | None = None,
 ) -> dict[str, str]:
-    """Queue what no record answers yet. Returns the names of the newly queued experiments by the runs' names.
+    """Queue what no record answers yet, on the commit `head`; left out, HEAD, which has to be what is seen here.
 
-    A run that has finished, is under way, has failed or can't be read is not queued; `again` queues all but those under
-    way anew, under a name with a number. Raises UserError, and then nothing is queued.
+    Returns the names of the newly queued experiments by the runs' names. A run that has finished, is under way, has
+    failed or can't be read is not queued; `again` queues all but those under way anew, under a name with a number.
+    Raises UserError, and then nothing is queued.
     """
-    head = ready(project)
+    head = head or ready(project)
     with backend.alone():
         project.refresh()  # another lab may just have queued the same
         new = named(project, head, list(runs), again)
         if new:
-            backend.put([Job(name, run.params, run.target, resources) for name, run in new.items()])
+            backend.put([Job(name, run.params, run.target, resources, head) for name, run in new.items()])
     project.refresh()
     return {run.name: name for name, run in new.items()}
 

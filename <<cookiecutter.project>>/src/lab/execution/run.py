@@ -37,7 +37,7 @@ class Stopped(Exception):
 
 
 class Execution:
-    """The runs of one `lab run`, as they come and go.
+    """The runs of one `lab run`, as they come and go. All start from the commit that is HEAD when it is made.
 
     `watcher` is called with all of them after each look at the queue.
     """
@@ -82,7 +82,7 @@ class Execution:
         self._refuse_elsewhere()
         for wave in sorted({run.wave for run in runs}):
             batch = [run for run in runs if run.wave == wave]
-            names = enqueue(self.project, self.backend, batch, self.again, self.resources)
+            names = enqueue(self.project, self.backend, batch, self.again, self.resources, self.head)
             self.names |= names if self.again else {}
             self._watch({run.name for run in batch})
         return self.standings()
@@ -140,7 +140,7 @@ class Execution:
         if replicate.record is not None and replicate.record.pending is not None:
             self.backend.retry(replicate.record.pending)
         elif not self.again:  # it was in the queue, and is neither there nor an experiment: somebody has removed it
-            enqueue(self.project, self.backend, [replicate.run], resources=self.resources)
+            enqueue(self.project, self.backend, [replicate.run], resources=self.resources, head=self.head)
 
 
 def succeeded(replicates: list[Replicate]) -> bool:

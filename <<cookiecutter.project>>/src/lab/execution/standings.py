@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 _STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")
 # How a stage's end by SIGHUP, SIGINT, SIGKILL and SIGTERM is told, by Python and by shells.
 KILLED = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}
+OVER_TIME = "ended by the time limit of its design"  # in the log of a run
+# What a lock, the disk or DVC itself says where it fails: a TypeError or an OSError in its own code, such as when two
+# workers are at the cache of runs. A stage's own failure has an exit code, and DVC's objections are words of their own.
+OUTSIDE = re.compile(
+    r"^ERROR:.*(unexpected error|\[Errno \d+\]|argument must be \w+|NoneType|No space left on device|Input/output error"
+    r"|Disk quota exceeded|File too large)",
+    re.MULTILINE,
+)
 LOCKED = re.compile(r"Unable to acquire lock|LockError|FileLocked|is busy, it is being blocked|\.lock'?: File exists")
 
 
@@ -74,10 +82,12 @@ def removed(project: Project, run: Run, head: str | None = None) -> GitRecord | 
 
 
 def disturbed(record: Any) -> bool:
-    """Whether a run failed for a reason outside: killed, a lock, a lost worker; not by a stage's own error."""
+    """Whether a run failed for a reason outside: killed, a lock, the disk, a lost worker, DVC; not a stage's own."""
+    if OVER_TIME in record.log:
+        return False
     if record.exit_code is not None:
         return record.exit_code in KILLED
-    if record.pending is None or LOCKED.search(record.log):
+    if record.pending is None or LOCKED.search(record.log) or OUTSIDE.search(record.log):
         return True
     code = record.pending.returncode
     return code is None or code <= 0  # never set up, killed, or finished and lost on the way back

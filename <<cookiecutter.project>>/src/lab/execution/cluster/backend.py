@@ -114,9 +114,9 @@ class ClusterBackend:
 
     def put(self, jobs: Sequence[Job]) -> None:
         """Queue runs by refs. Raises UserError where nodes, who see what is on the remotes, would miss something."""
-        head = self.git.head
-        assert head is not None
-        self.remote.require(head)
+        for baseline in {job.baseline or self.git.head for job in jobs}:
+            assert baseline is not None
+            self.remote.require(baseline)
         self._data()
         queue_refs.add(self.git, self.name, jobs)
 
@@ -243,6 +243,7 @@ class ClusterBackend:
             "cpus": settings.cpus,
             "memory": settings.memory,
             **asked["resources"],
+            "seconds": Resources(**asked["resources"]).seconds,
             "epochs": self._contract.epoch_log_path(task.baseline, task.name),
             "checkpoints": settings.checkpoints,
             "attempt": len((task.folder / "attempts").read_text()),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import json
+import math
 import os
 import pwd
 import re
@@ -34,6 +35,8 @@ Report = Callable[[str, Any], None]
 LOOK = 1.0  # seconds between two looks at what a run has written
 GRACE = 60.0  # seconds in which a checkout may be about to be locked
 TRIES = 6  # of what goes over the network, with pauses of 1, 2, 4 … seconds
+OVER_TIME = "ended by the time limit of its design"
+TIMED_OUT = 124  # as of `timeout`
 STARTS_OVER = "an earlier attempt was interrupted; this one starts over: no checkpoints: in conf/cluster.yaml\n"
 STAGE_FAILED = re.compile(r"failed to run: .*, exited with", re.DOTALL)
 TOKEN = "LAB_TASK"  # noqa: S105, the variable that all processes of a run have
@@ -153,6 +156,7 @@ class Run:
             "GIT_TERMINAL_PROMPT": "0",
             "PYTHONUNBUFFERED": "1",
         }
+        self.until = time.monotonic() + (task["seconds"] or math.inf)
         if not task["gpus"]:
             self.environment["CUDA_VISIBLE_DEVICES"] = ""  # engines leave it as it is, and all GPUs would be seen
 
@@ -264,6 +268,11 @@ class Run:
                 process.wait(LOOK)
             guard.watch()
             follower.look()
+            if time.monotonic() > self.until and process.poll() is None:
+                kill_all(str(self.tree))
+                process.wait()
+                self.report("log", f"ERROR: {OVER_TIME}: {self.task['timeout']}\n")
+                raise StageFailed(TIMED_OUT)
         kill_all(str(self.tree))  # a stage outlives a DVC that was killed
         follower.look()
         return process.returncode, log.read_text(errors="replace")

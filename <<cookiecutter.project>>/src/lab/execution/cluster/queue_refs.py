@@ -44,7 +44,7 @@ def entries(git: Repository, cluster: str) -> list[Entry]:
 
 
 def add(git: Repository, cluster: str, jobs: Sequence[Job]) -> None:
-    """Queue runs on HEAD. Raises UserError."""
+    """Queue runs. Raises UserError."""
     commits = [_commit(git, job) for job in jobs]
     git.change_refs(create=dict(zip(_new(cluster, [job.name for job in jobs]), commits, strict=True)))
 
@@ -71,7 +71,7 @@ def _new(cluster: str, names: list[str]) -> list[str]:
 
 
 def _commit(git: Repository, job: Job) -> str:
-    baseline = git.head
+    baseline = job.baseline or git.head
     assert baseline is not None
     params = OmegaConf.to_yaml(OmegaConf.create(job.params)).encode()
     tree = git.with_changes(git.tree(baseline), {PARAMS: params})

@@ -24,6 +24,7 @@ from lab.execution.dvc.queue_tasks import Task
 from lab.execution.worker.devices import Devices
 from lab.git import Repository
 from lab.records.pending import Pending
+from lab.study import QUEUED
 
 BROKEN = 5  # workers that may end badly before it is told
 CLEARING, LOOK = 10.0, 0.1  # seconds for a worker to be done with an experiment that is there, and between looks
@@ -110,12 +111,13 @@ class DvcBackend:
                 own_workers.interrupt(self.root, task.id)
 
     def repair(self) -> None:
-        """Collect or requeue what no worker is at any more, and see to it that git keeps what tasks are made of.
+        """Collect or requeue what no worker is at any more, end what is over its time, keep what tasks are made of.
 
         A worker that is stopped for long is ended before.
         """
         self._reap()
         task_refs.settle(self.root, self.alone)
+        dvc_workers.end_overdue(self._running())
         lost, silent = dvc_workers.lost(self.root, self._running())
         self._end_stopped(silent)
         if not lost:
@@ -172,6 +174,19 @@ class DvcBackend:
 
 
 class DvcWorkersBackend(DvcBackend):
-    """The same queue, worked off by DVC's own workers."""
+    """The same queue, worked off by DVC's own workers.
+
+    Two of them at one stage stumble over DVC's cache of runs, so that the first run on a commit goes alone.
+    """
 
     has_own_workers = False
+
+    def start(self, workers: int | None) -> None:
+        """Start workers until there are as many; one, as long as the stages that runs share have not been run."""
+        super().start(1 if self._is_first() else workers)
+
+    def _is_first(self) -> bool:
+        tasks = queue_tasks.read(self.root)
+        begun = {task.baseline for task in tasks if task.state == queue_tasks.DONE}
+        new = {task.baseline for task in tasks if task.state in (QUEUED, queue_tasks.RUNNING)} - begun
+        return bool(new - {experiment.baseline for experiment in Repository(self.root).experiments()})

@@ -12,18 +12,23 @@ import sys
 import time
 from pathlib import Path
 
-from lab.execution.dvc import queue_tasks
+from lab.execution.dvc import queue_tasks, workers
 from lab.study import QUEUED
 
 
 def end_when_idle(root: Path, patience: float) -> None:
-    """End this process by Celery's warm shutdown once nothing is queued, and nothing is taken: looked at so often."""
+    """End this process by Celery's warm shutdown once nothing is queued, and nothing is taken: looked at so often.
+
+    Runs that are over their time are ended as well.
+    """
     from celery.worker import state
 
     while True:
         time.sleep(patience)
         taken = state.reserved_requests or state.active_requests
-        if not taken and not any(task.state == QUEUED for task in queue_tasks.read(root)):
+        tasks = queue_tasks.read(root)
+        workers.end_overdue(task for task in tasks if task.state == queue_tasks.RUNNING)
+        if not taken and not any(task.state == QUEUED for task in tasks):
             os.kill(os.getpid(), signal.SIGTERM)
 
 

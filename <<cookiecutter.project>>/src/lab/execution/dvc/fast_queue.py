@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def put(repo: Repo, jobs: Iterable[Job]) -> list[str]:
-    """Queue experiments on HEAD. Returns their stash commits; after an error nothing is queued."""
+    """Queue experiments. Returns their stash commits; after an error nothing is queued."""
     from dvc.repo.experiments.refs import CELERY_STASH
     from dvc.repo.experiments.utils import get_exp_rwlock
 
@@ -55,7 +55,7 @@ def _stash(repo: Repo, job: Job) -> QueueEntry:
     from dvc.repo.experiments.stash import ExpStash
 
     git = Repository(Path(repo.root_dir))
-    baseline = git.head
+    baseline = job.baseline or git.head
     assert baseline is not None
     run_env = {DVC_EXP_BASELINE_REV: baseline, DVC_EXP_NAME: job.name, DVC_ROOT: repo.root_dir}
     files = {

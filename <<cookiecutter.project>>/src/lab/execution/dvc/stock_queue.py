@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 
+from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.dvc import queue_tasks
 from lab.execution.dvc.fast_queue import withdraw
+from lab.git import Repository
 from lab.records.commit import PARAMS
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
-def put(repo: Repo, jobs: Iterable[Job]) -> list[str]:
-    """Queue experiments on HEAD. Returns their stash commits; after an error nothing is queued.
+def put(repo: Repo, jobs: Sequence[Job]) -> list[str]:
+    """Queue experiments. Returns their stash commits; after an error nothing is queued. Raises UserError.
 
     DVC takes params.yaml from the work tree, so that each is written there in turn, and the user's put back at last.
     """
     root = Path(repo.root_dir)
+    head = Repository(root).head
+    for job in jobs:
+        if job.baseline not in (None, head):
+            raise UserError(
+                f"{job.name} starts from {str(job.baseline)[:7]}, and this version of DVC queues on HEAD alone, "
+                f"which is {str(head)[:7]} by now: lab run once more, or git switch back before"
+            )
     path = root / PARAMS
     own = path.read_bytes()
     before = {task.commit for task in queue_tasks.read(root)}

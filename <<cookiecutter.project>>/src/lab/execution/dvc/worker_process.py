@@ -24,6 +24,7 @@ from lab.execution.dvc import notes, own_workers, queue_tasks
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.mailbox import Mailbox
 from lab.execution.dvc.queue_tasks import Task
+from lab.execution.dvc.time_limit import TimeLimit
 from lab.execution.worker import carry_out, stages
 from lab.execution.worker.devices import Devices
 from lab.git import Repository, experiment_ref
@@ -141,7 +142,7 @@ class Worker:
         except Exception as error:  # a worker outlives whatever a run meets, such as a full disk
             print(f"{task.name}: {error!r}", flush=True)
             with suppress(OSError), task.log.open("a", encoding="utf-8") as log:
-                log.write(f"ERROR: {error}\n")
+                log.write(f"ERROR: unexpected error - {error!r}\n")
         return None
 
     def _carried_out(self, task: Task, variables: Mapping[str, str], log: TextIO) -> str:
@@ -149,14 +150,15 @@ class Worker:
         own = {"DVC_ROOT": str(self.root), "DVC_EXP_NAME": task.name, "DVC_EXP_BASELINE_REV": task.baseline}
 
         def run(command: carry_out.Command) -> int:
-            if self.interrupted:
+            if self.interrupted or limit.is_over:
                 return -signal.SIGTERM
             environment = {**os.environ, **command.environment, **variables, "DVC_STAGE": command.stage}
             code = self.runner.run(command.text, command.folder, {**environment, "PWD": str(command.folder)}, log)
             self.interrupted |= code in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
             return code
 
-        return self.checkout.carry_out(carry_out.Task(task.name, task.commit, task.baseline, asked, own), run, log)
+        with TimeLimit(task, lambda: self.stage) as limit:
+            return self.checkout.carry_out(carry_out.Task(task.name, task.commit, task.baseline, asked, own), run, log)
 
     def _leave_stash(self, order: notes.Order) -> None:
         """Take the task off the list of what is queued."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import psutil
 
 from lab.errors import UserError
-from lab.execution.dvc import own_workers, queue_tasks
+from lab.execution.dvc import own_workers, queue_tasks, time_limit
 from lab.execution.dvc.ending import end as end_processes
 from lab.execution.dvc.ending import is_stopped
 from lab.execution.dvc.queue_tasks import Task
@@ -207,6 +207,13 @@ def runner(task: Task) -> psutil.Process | None:
         return process if any(task.commit in part for part in process.cmdline()) else None
     except (KeyError, psutil.Error):
         return None
+
+
+def end_overdue(running: Iterable[Task]) -> None:
+    """End those of the running tasks whose time is over, where DVC makes the experiment."""
+    for task in running:
+        if task.resources.seconds and (process := runner(task)):
+            time_limit.end(task, process)
 
 
 def lost(root: Path, running: list[Task]) -> tuple[list[Task], list[psutil.Process]]:
