@@ -209,8 +209,9 @@ def test_settings_that_no_stage_takes_are_told_before_anything_runs(project: Tri
         path.write_text(content)
         git(project, "add", "-A")
         git(project, "commit", "-qm", "bad")
-        told = refused(project, "queue", "bad")
-        assert words in told
+        told = refused(project, "queue", "bad", "--force")
+        assert words in told, "a run would fail of it"
+        assert words.removeprefix("configs: ") in refused(project, "plan", "bad")
         assert "expected: 95, but infer.f1_macro lies between 0 and 1" in told
 
 

@@ -27,12 +27,16 @@ DECIDED = {
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the checklist: what is asked, whether it holds, what was found. Without `blocks` it is a warning."""
+    """One line of the checklist: what is asked, whether it holds, what was found.
+
+    Without `blocks` it is a warning. What is `final` nobody can override: a run would fail of it.
+    """
 
     name: str
     ok: bool
     message: str
     blocks: bool = True
+    final: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
         shown = ", ".join(f"{name} ({count(design, name)})" for name in design.factors())
         yield Check("ranges", True, shown)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
-    yield Check("configs", not inputs.settings, inputs.settings or composed)
+    yield Check("configs", not inputs.settings, inputs.settings or composed, final=True)
     seeds = len(design.seeds)
     number = len(plan.runs) + plan.undecided * seeds
     arms = len({run.arm for run in plan.runs}) + plan.undecided

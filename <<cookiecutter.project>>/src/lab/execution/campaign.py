@@ -143,14 +143,15 @@ def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool
     replicates = standings(planner.project, plan.runs)
     if not any(replicate.is_to_come for replicate in replicates) and not plan.undecided:
         return False  # nothing new is going to run
-    refuse_unusable(planner, plan)
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]
     force = force or any(block.get("forced") and block.get("digest") == plan.digest for block in blocks)
     checks = preflight.checks(planner.design, plan, preflight_inputs.gather(planner, plan, here=backend.is_here))
     objections = [check for check in checks if not check.ok and check.blocks]
-    if objections and not force:
+    final = any(check.final for check in objections)
+    if objections and (final or not force):
         listed = "".join(f"\n  ✗ {check.name}: {check.message}" for check in objections)
-        raise UserError(f"{planner.path} is not ready, so nothing was queued (--force queues it all the same):{listed}")
+        way = "" if final else " (--force queues it all the same)"
+        raise UserError(f"{planner.path} is not ready, so nothing was queued{way}:{listed}")
     return bool(objections)
 
 
