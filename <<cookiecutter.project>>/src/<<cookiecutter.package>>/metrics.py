@@ -51,6 +51,14 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     return lambda weights: correct @ weights / weights.sum(0)
 
 
+def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """How far a converted network says what PyTorch says, `quant.parity.agreement`: a mean over the images."""
+    if metric.removeprefix("quant.") != "parity.agreement" or "agreement" not in images:
+        return None
+    agreed = images["agreement"].to_numpy(float)
+    return lambda weights: agreed @ weights / weights.sum(0)
+
+
 @_also_by_site
 def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`f1_macro`, and `f1`, `precision` and `recall` of a class, of images with one label each."""
