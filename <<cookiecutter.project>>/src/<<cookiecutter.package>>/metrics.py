@@ -1,8 +1,9 @@
 """Metrics as functions of how often each image counts, so that the bootstrap tells what other images could have shown.
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them, and
-a metric by its key, such as `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of weights (images, b)
-to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where the images don't tell.
+a metric by its key, such as `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of
+weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where the
+images don't tell.
 """
 
 from __future__ import annotations

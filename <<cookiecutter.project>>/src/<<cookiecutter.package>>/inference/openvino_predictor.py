@@ -35,8 +35,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 class OpenVinoPredictor:
     """A network on one of OpenVINO's devices; a Predictor.
 
-    On the CPU, everything that is not INT8 is computed in FP32: left alone, OpenVINO computes even FP32 models in bfloat16 where
-    the processor can (AMX, AVX512-BF16), and a comparison of precisions would be one in name only.
+    On the CPU, everything that is not INT8 is computed in FP32: left alone, OpenVINO computes even FP32 models in
+    bfloat16 where the processor can (AMX, AVX512-BF16), and a comparison of precisions would be one in name only.
     """
 
     backend = "openvino"

@@ -84,7 +84,7 @@ class Network(Protocol):
         ...
 
     def for_images(self, model: ModelFile, network: Any) -> Any:
-        """A converted `openvino.Model` that takes images as they are, (1, H, W, 3) uint8 RGB: inference/embedding.py."""
+        """A converted `openvino.Model` that takes images, (1, H, W, 3) uint8 RGB, as they are."""
         ...
 
     def ignored_scope(self, network: Any) -> Any:
