@@ -73,7 +73,7 @@ def compare(root: Path, size: int, rounds: int) -> dict[str, dict[str, float]]:
         candidates[precision] = load("inference.openvino_predictor").OpenVinoPredictor.load(folder)
     for name, candidate in candidates.items():
         work[name] = latency.prepare(candidate, 1, 10, CALLS[size])
-        path = root / f"{name}_{size}" / "model.xml"
+        path = root / f"{name}_{size}" / "network_openvino_model" / "model.xml"
         if name in APPS:
             work[f"{name} app"] = lambda path=path: benchmark_app(path, "sync")
         if name != "torch":

@@ -33,7 +33,7 @@ from lab.tracking.mlflow.model_refs import find
 
 pytestmark = pytest.mark.slow  # experiments take seconds
 
-FILES = ["models/champion/champion.dvc", "models/champion/champion.yaml"]
+FILES = [f"models/champion/{name}" for name in ("README.md", "champion.dvc", "champion.yaml")]
 
 
 @pytest.fixture
@@ -137,6 +137,13 @@ def test_a_supported_design_makes_the_first_champion(project: Trivial) -> None:
     assert content["metrics"]["infer.f1_macro"]["low"] < 0.5008 < content["metrics"]["infer.f1_macro"]["high"]
     assert "SUPPORTED" in content["why"] and content["forced"] is None
     assert weights(project) == f"0.5 {content['seed']}"
+    text = (project.root / FILES[0]).read_text()
+    _, head, body = text.split("---\n", 2)
+    (index,) = yaml.safe_load(head)["model-index"]  # as Hugging Face's hub reads it
+    assert index["name"] == content["experiment"] and "0.5008" in body and "SUPPORTED" in body
+    values = {each["metrics"][0]["type"]: each["metrics"][0]["value"] for each in index["results"]}
+    assert values == {name: measured["value"] for name, measured in content["metrics"].items()}
+    assert all(each["dataset"]["revision"] == content["data"] for each in index["results"])
 
 
 def test_a_colleague_gets_its_files_from_the_remote(project: Trivial, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """predict.py on new files: every answer is in the table, the same as the evaluation's, and nothing is lost."""
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from workspace import SMALL, Workspace, load
+from workspace import PROJECT, SMALL, Workspace, load
 
 inputs = load("prediction.inputs")
 outputs = load("prediction.outputs")
@@ -185,3 +188,28 @@ def test_models_are_found_or_refused_with_what_to_do(trained: Get, tmp_path: Pat
         ("--out", "src"): "no result of predict.py",
     }.items():
         assert words in space.message("predict", "a.png", *arguments)
+
+
+def blocks() -> list[str]:
+    """The programs of docs/use.md: of a class, and of objects."""
+    return re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "use.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_programs_in_the_docs_need_no_code_of_ours(trained: Get, task: str, tmp_path: Path) -> None:
+    space = trained(task).copy(tmp_path / "space")
+    space.run("quant", *SMALL[task], "quant=openvino_fp32", "quant.repeats=2", "quant.rounds=1")
+    picture = next(iter(load("shared.prepared").Prepared(space.root / "data" / "prepared").items("test", "A"))).path
+    wide = np.pad(np.asarray(Image.open(picture).convert("RGB")), ((0, 0), (8, 24), (0, 0)), mode="edge")
+    image(space.root / "photograph.png", wide)
+    (space.root / "example.py").write_text(blocks()[task == "detection"])
+    done = subprocess.run([sys.executable, "example.py"], cwd=space.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    space.run("predict", "photograph.png", "--backend", "openvino")
+    answers = pd.read_parquet(space.root / "predictions" / "predictions.parquet").dropna(subset=["class"])
+    said = [line.split() for line in done.stdout.splitlines()]
+    if task == "classification":
+        assert said == [[answers["class"].item()]]
+    else:
+        assert sorted(line[0] for line in said) == sorted(answers["class"])
+        assert [float(line[1]) for line in said] == pytest.approx(answers["confidence"].tolist(), abs=0.05)

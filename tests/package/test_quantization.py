@@ -34,7 +34,8 @@ UserError = load("shared.errors").UserError
 
 Get = Callable[[str], Workspace]
 MAIN = {"detection": "mAP50", "classification": "f1_macro"}
-VARIANTS = ("openvino_fp32", "openvino_fp16", "openvino_int8", "openvino_int8_accuracy", "torch_fp32")
+NETWORK = openvino_predictor.NETWORK
+VARIANTS = ("openvino_fp32", "openvino_fp16", "openvino_int8", "openvino_int8_accuracy", "onnx_fp32", "torch_fp32")
 
 
 def network(task: str) -> Any:
@@ -115,7 +116,7 @@ def test_the_loaded_predictor_knows_its_model(models: Any, task: str, tmp_path: 
 def test_fp16_halves_the_file(models: Any, task: str, tmp_path: Path) -> None:
     for precision in ("fp32", "fp16"):
         written(models[task], tmp_path / precision, precision)
-    full, half = ((tmp_path / precision / "model.bin").stat().st_size for precision in ("fp32", "fp16"))
+    full, half = ((tmp_path / precision / NETWORK / "model.bin").stat().st_size for precision in ("fp32", "fp16"))
     assert half < 0.55 * full
 
 
@@ -155,19 +156,71 @@ def test_threads_are_those_asked_for(models: Any, tmp_path: Path) -> None:
 def test_the_same_network_gives_the_same_bytes(models: Any, items: Any, task: str, tmp_path: Path) -> None:
     for name in ("first", "second"):
         written(models[task], tmp_path / name, "int8", items)
-    for file in ("model.xml", "model.bin", "metadata.yaml"):
+    for file in (
+        "model.xml",
+        "model.bin",
+        *(f"{NETWORK}/{name}" for name in ("model.xml", "model.bin", "metadata.yaml")),
+    ):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
 def test_a_damaged_folder_is_named(models: Any, tmp_path: Path) -> None:
     written(models["classification"], tmp_path, "fp32")
-    whole = (tmp_path / "model.xml").read_text()
-    (tmp_path / "model.xml").write_text(whole[:300])
-    with pytest.raises(UserError, match=re.escape(str(tmp_path / "model.xml"))):
+    file = tmp_path / NETWORK / "model.xml"
+    file.write_text(file.read_text()[:300])
+    with pytest.raises(UserError, match=re.escape(str(file))):
         openvino_predictor.OpenVinoPredictor.load(tmp_path)
-    (tmp_path / "metadata.yaml").write_text("task: detect")
+    (tmp_path / NETWORK / "metadata.yaml").write_text("task: detect")
     with pytest.raises(UserError, match="metadata.yaml"):
         openvino_predictor.OpenVinoPredictor.load(tmp_path)
+
+
+@pytest.mark.parametrize("size", [(48, 100), (131, 50), (64, 64)])
+def test_the_whole_network_takes_images_as_they_are(
+    models: Any, task: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    """Of any size, in plain OpenVINO: preprocessing and names are inside, and the rounding of grey values is close."""
+    import openvino as ov
+
+    loaded = written(models[task], tmp_path, "fp32")
+    image = np.asarray(Image.radial_gradient("L").resize(size).convert("RGB"))
+    network = ov.Core().read_model(tmp_path / "model.xml")
+    assert json.loads(network.get_rt_info(["lab", "classes"]).astype(str)) == models[task].classes
+    assert network.get_rt_info(["model_info", "labels"]).astype(str).split() == models[task].classes
+    network.reshape([1, *image.shape])
+    whole = ov.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(image[np.newaxis])[0]
+    assert close(whole, loaded(predictor.preprocess(models[task], image)[np.newaxis]), 0.02)
+
+
+def test_onnx_has_its_metadata_inside_and_says_what_torch_says(
+    models: Any, batch: Any, task: str, tmp_path: Path
+) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    load("stages.quant.onnx_model").write(models[task], tmp_path, {})
+    loaded = load("inference.variants").load_variant(tmp_path)
+    expected = predictor.TorchPredictor(models[task])(batch(task))
+    for count in (1, 5):
+        assert close(loaded(batch(task)[:count]), expected[:count], 1e-5)
+    inside = ort.InferenceSession(str(tmp_path / "model.onnx")).get_modelmeta().custom_metadata_map
+    assert json.loads(inside["lab.classes"]) == models[task].classes and inside["lab.task"] == task
+    first = (tmp_path / "model.onnx").read_bytes()
+    load("stages.quant.onnx_model").write(models[task], tmp_path, {})
+    assert (tmp_path / "model.onnx").read_bytes() == first, "the same network, the same bytes"
+    (tmp_path / "model.onnx").write_bytes(first[:100])
+    with pytest.raises(UserError, match="is not a readable ONNX model"):
+        load("inference.variants").load_variant(tmp_path)
+
+
+def test_agreement_is_of_classes_and_of_objects() -> None:
+    agreement = load("tasks.classification").agreement
+    assert [agreement(np.array([0.9, 0.1]), np.array(other)) for other in ([0.6, 0.4], [0.4, 0.6])] == [1, 0]
+    agreement = load("tasks.detection").agreement
+    one = np.array([[0.1, 0.1, 0.3, 0.3, 0.9, 0], [0.5, 0.5, 0.9, 0.9, 0.8, 1], [0, 0, 1, 1, 0.1, 1]])
+    moved = one + [0.01, 0, 0.01, 0, -0.1, 0]
+    assert agreement(one, moved) == agreement(one[:0], one[2:]) == 1
+    assert agreement(one, moved[:1]) == pytest.approx(2 / 3)
+    assert agreement(one[:1], one[1:2]) == agreement(one, one[:0]) == 0
 
 
 # INT8
@@ -180,7 +233,8 @@ def test_int8_is_smaller_and_close(models: Any, items: Any, batch: Any, task: st
     assert not close(found, expected, 1e-6)
     assert quantization.quantized_layers(full.network) == 0
     assert quantization.quantized_layers(small.network) > 10
-    assert (tmp_path / "model.bin").stat().st_size < 0.45 * (tmp_path / "full" / "model.bin").stat().st_size
+    sizes = [(folder / NETWORK / "model.bin").stat().st_size for folder in (tmp_path, tmp_path / "full")]
+    assert sizes[0] < 0.45 * sizes[1]
 
 
 def test_the_decoding_of_boxes_and_scores_stays_in_fp32(models: Any, items: Any, tmp_path: Path) -> None:
@@ -255,7 +309,7 @@ def test_variants_are_complete_and_open_with_their_command() -> None:
     ("key", "value", "message"),
     [
         ("precision", "int4", "quant.precision=int4 is not one of fp32, fp16, int8. Did you mean 'int8'"),
-        ("backend", "tensorrt", "quant.backend=tensorrt is not one of openvino, torch"),
+        ("backend", "tensorrt", "quant.backend=tensorrt is not one of openvino, onnx, torch"),
         ("preset", None, "quant.preset=None is not one of mixed, performance"),
     ],
 )
@@ -264,6 +318,17 @@ def test_unknown_variants_are_refused(key: str, value: str | None, message: str)
     quantization.check(base)
     with pytest.raises(UserError, match=re.escape(message)):
         quantization.check(OmegaConf.merge(base, {key: value}))
+
+
+def test_what_only_openvino_can_is_refused_of_onnx() -> None:
+    base = OmegaConf.load(PROJECT / "conf" / "quant" / "_base.yaml")
+    for change in ({"precision": "int8"}, {"device": "gpu"}):
+        with pytest.raises(UserError, match="need quant.backend=openvino"):
+            quantization.check(OmegaConf.merge(base, {"backend": "onnx"} | change))
+
+
+def test_a_device_that_is_absent_is_refused_before_prepare(fresh: Workspace) -> None:
+    assert "quant.device=npu: OpenVINO finds CPU" in fresh.message("prepare", "quant.device=npu")
 
 
 @pytest.mark.slow
@@ -290,8 +355,15 @@ def test_the_stage_compares_the_variant_with_torch(trained: Get, task: str, name
     assert len(images) == metrics["images"]
     assert metrics["calibration_images"] == (40 if "int8" in name else 0)
 
-    files = sorted(path.name for path in (space.root / "models" / "quant").iterdir())
-    assert files == ["metadata.yaml", "model.bin", "model.xml"]
+    files = {path.name: path for path in (space.root / "models" / "quant").iterdir()}
+    assert sorted(files) == ["model.bin", "model.xml", NETWORK]
+    assert sorted(path.name for path in files[NETWORK].iterdir()) == ["metadata.yaml", "model.bin", "model.xml"]
+    parity = metrics["parity"]
+    assert parity["agreement"] == pytest.approx(images["agreement"].mean())
+    assert parity["agreement"] >= {"openvino_fp32": 1, "openvino_fp16": 0.9}.get(name, 0.5)
+    assert 0 < parity["largest_difference"] < {"openvino_fp32": 1e-4, "openvino_fp16": 0.02}.get(name, 1)
+    scorer = load("metrics").agreement(images, "quant.parity.agreement")
+    assert scorer(np.ones((len(images), 1))) == pytest.approx([parity["agreement"]])
     assert metrics["size_mb"] <= 1.3 * metrics["torch_size_mb"]
     assert 0 < speed["latency_ms"]["p50"] <= speed["latency_ms"]["p90"] <= speed["latency_ms"]["p99"]
     assert speed["speedup"] == pytest.approx(speed["torch"]["latency_ms"]["p50"] / speed["latency_ms"]["p50"])
@@ -352,7 +424,6 @@ def test_nothing_is_written_outside_the_project(trained: Get, tmp_path: Path) ->
 def test_ultralytics_own_validation_reads_the_folder(trained: Get, tmp_path: Path) -> None:
     space = trained("detection").copy(tmp_path / "space")
     space.run("quant", *SMALL["detection"], "quant=openvino_fp32")
-    shutil.copytree(space.root / "models" / "quant", space.root / "quant_openvino_model")
     script = """
 import json, sys
 from pathlib import Path
@@ -366,7 +437,7 @@ from ultralytics import YOLO
 classes = json.loads(Path("data/prepared/manifest.json").read_text())["classes"]
 site = Path("data/prepared/A").resolve()
 Path("data.yaml").write_text(f"path: {site}\\ntrain: train/images\\nval: test/images\\nnames: {classes}\\n")
-model = YOLO("quant_openvino_model", task="detect")
+model = YOLO("models/quant/network_openvino_model", task="detect")
 found = model.val(
     data="data.yaml", imgsz=64, batch=1, rect=False, plots=False, device="cpu", save_dir="val", exist_ok=True
 )
@@ -394,7 +465,7 @@ def test_latency_agrees_with_openvinos_own_benchmark(models: Any, task: str, tmp
     """In turns, because a shared machine swings by a factor of two; on a quiet one they agree within 10 %."""
     loaded = written(models[task], tmp_path, "fp32")
     ours = latency.prepare(loaded, 1, warmup=20, repeats=300)
-    work = {"ours": lambda: float(np.median(ours())), "theirs": lambda: benchmark_app(tmp_path / "model.xml")}
+    work = {"ours": lambda: float(np.median(ours())), "theirs": lambda: benchmark_app(tmp_path / NETWORK / "model.xml")}
     best = {name: min(found) for name, found in latency.take_turns(work, 3).items()}
     assert 0.5 < best["ours"] / best["theirs"] < 2, best
 

@@ -1,8 +1,9 @@
 """Metrics as functions of how often each image counts, so that the bootstrap tells what other images could have shown.
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them, and
-a metric by its key, such as `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of weights (images, b)
-to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where the images don't tell.
+a metric by its key, such as `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of
+weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where the
+images don't tell.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
         return None
     correct = images["correct"].to_numpy(float)
     return lambda weights: correct @ weights / weights.sum(0)
+
+
+def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """How far a converted network says what PyTorch says, `quant.parity.agreement`: a mean over the images."""
+    if metric.removeprefix("quant.") != "parity.agreement" or "agreement" not in images:
+        return None
+    agreed = images["agreement"].to_numpy(float)
+    return lambda weights: agreed @ weights / weights.sum(0)
 
 
 @_also_by_site

@@ -21,9 +21,9 @@ class Evaluation:
     """Metrics as numbers, results an image, and what the plots show.
 
     `metrics` has the task's main ones, `images` (how many) and, where there are classes, `classes`, each one's own by
-    its name; over several sites `sites` has the main ones of each. `per_image` has one row an image (path, site and what the task knows), so that two models can be compared
-    image by image; `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall,
-    precision). A task without classes leaves these two empty.
+    its name; over several sites `sites` has the main ones of each. `per_image` has one row an image (path, site and
+    what the task knows), so that two models can be compared image by image; `confusion` one row an object (actual,
+    predicted); `curve` precision over recall (class, recall, precision). A task without classes leaves these two empty.
     """
 
     metrics: dict[str, Any]

@@ -17,13 +17,15 @@ from .latency import example
 if TYPE_CHECKING:
     import openvino as ov
 
+NETWORK = "network_openvino_model"  # below models/quant: Ultralytics knows OpenVINO's folders by the end of their name
 KEY = "lab"  # our part of metadata.yaml: Ultralytics makes an attribute of every key at the top
 DESCRIBED = ("task", "name", "classes", "image_size", "mean", "std", "epoch", "metrics", "engine")  # of ModelFile
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
     """Our part of metadata.yaml. Raises UserError when it is absent or damaged."""
-    path = folder / "metadata.yaml"
+    path = folder / "metadata.yaml"  # of what is not OpenVINO's, or of the network alone
+    path = path if path.is_file() else folder / NETWORK / path.name
     try:
         return yaml_file.read(path)[KEY]
     except (OSError, UserError, KeyError, TypeError) as error:
@@ -33,8 +35,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 class OpenVinoPredictor:
     """A network on one of OpenVINO's devices; a Predictor.
 
-    On the CPU, everything that is not INT8 is computed in FP32: left alone, OpenVINO computes even FP32 models in bfloat16 where
-    the processor can (AMX, AVX512-BF16), and a comparison of precisions would be one in name only.
+    On the CPU, everything that is not INT8 is computed in FP32: left alone, OpenVINO computes even FP32 models in
+    bfloat16 where the processor can (AMX, AVX512-BF16), and a comparison of precisions would be one in name only.
     """
 
     backend = "openvino"
@@ -57,10 +59,11 @@ class OpenVinoPredictor:
         import openvino as ov
 
         metadata = read_metadata(folder)
+        file = (folder if folder.name == NETWORK else folder / NETWORK) / "model.xml"
         try:
-            network = ov.Core().read_model(folder / "model.xml")
+            network = ov.Core().read_model(file)
         except RuntimeError as error:
-            raise UserError(f"{folder / 'model.xml'} is not a readable OpenVINO model: {error}") from error
+            raise UserError(f"{file} is not a readable OpenVINO model: {error}") from error
         model = ModelFile(
             architecture="openvino", state_dict={}, **{k: metadata[k] for k in DESCRIBED if k in metadata}
         )

@@ -50,6 +50,10 @@ class Task(Protocol):
         """Compare one prediction an item with the labels. Raises UserError where there is nothing to measure."""
         ...
 
+    def agreement(self, one: Prediction, other: Prediction) -> float:
+        """How far two predictions of an image say the same, from 0 to 1."""
+        ...
+
     def combine(self, members: Sequence[list[Prediction]], voting: str) -> list[Prediction]:
         """The predictions of an ensemble's members, (members, images), as those of one. Raises UserError."""
         ...
@@ -77,6 +81,10 @@ class Network(Protocol):
 
     def exportable(self, network: Any) -> Any:
         """The network as it is converted to OpenVINO: one input, one output."""
+        ...
+
+    def for_images(self, model: ModelFile, network: Any) -> Any:
+        """A converted `openvino.Model` that takes images, (1, H, W, 3) uint8 RGB, as they are."""
         ...
 
     def ignored_scope(self, network: Any) -> Any:

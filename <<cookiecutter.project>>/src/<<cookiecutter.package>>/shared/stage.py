@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from . import config, environment
+from . import config, devices, environment
 from .dependencies import declaration, outputs
 from .errors import UserError
 
@@ -43,6 +43,7 @@ def main(stage: str) -> None:
 def run(stage: str, cfg: DictConfig) -> None:
     """Run `stage`: its outputs replace the old ones together, after all of them are written. Raises UserError."""
     environment.quiet(threads=threads(stage, cfg), online=cfg.model.weights == "pretrained")
+    devices.openvino_device(cfg.quant.device, "quant.device")  # before a training, at whose end it would be too late
     started, clock = datetime.now(UTC), time.perf_counter()
     module = import_module(f"{__name__.split('.')[0]}.stages.{stage}")
     if hasattr(module, "begin"):

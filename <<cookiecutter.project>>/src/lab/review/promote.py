@@ -21,7 +21,9 @@ from lab.analysis.gate import typical
 from lab.errors import UserError
 from lab.nested_keys import get
 from lab.records import per_item, studies
-from lab.records.champion import FOLDER, SAID, TRACKED, Champion, Forced, Measured, current, parsed
+from lab.records.champion import FOLDER, SAID, TRACKED, Champion, Forced, Measured, current, params, parsed
+from lab.review import card as model_card
+from lab.review.card import CARD
 from lab.review.gate import objections
 from lab.study import FINISHED
 
@@ -98,9 +100,15 @@ def promote(project: Project, name: str, reason: str = "") -> tuple[Champion, li
         SAID: champion.model_dump(mode="json"),
         TRACKED: {"outs": files(project, study.contract, replicate.record)},
     }
-    install(project, {path: _yaml(content) for path, content in texts.items()})
+    written = {path: _yaml(content) for path, content in texts.items()}
+    install(project, written | {CARD: card(project, champion)})
     commit(project, f"Champion: {champion.experiment}\n\n{champion.why}\n" + (f"Forced: {reason}\n" if forced else ""))
     return champion, against
+
+
+def card(project: Project, champion: Champion) -> str:
+    """Its model card."""
+    return model_card.text(champion, project.contract, params(project, champion))
 
 
 def describe(
@@ -147,8 +155,8 @@ def rollback(project: Project) -> Champion:
         first = parsed(versions[0][0]).experiment
         raise UserError(f"{first} is the first champion: there is none to go back to")
     said, tracked = versions[now - 1]
-    install(project, {SAID: said, TRACKED: tracked})
     champion = parsed(said)
+    install(project, {SAID: said, TRACKED: tracked, CARD: card(project, champion)})
     commit(project, f"Champion: back to {champion.experiment}\n")
     return champion
 
@@ -260,7 +268,7 @@ def _bring(project: Project) -> None:
 
 def commit(project: Project, message: str) -> None:
     """Commit the champion's texts, and nothing else that may be staged. Raises UserError."""
-    paths = [str(path) for path in (SAID, TRACKED)]
+    paths = [str(path) for path in (SAID, TRACKED, CARD)]
     project.git.run("add", "--force", *paths)
     project.git.run("commit", "--quiet", "--message", message, "--", *paths)
     project.refresh()

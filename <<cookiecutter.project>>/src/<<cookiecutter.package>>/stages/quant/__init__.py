@@ -10,14 +10,15 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from ...inference import cpu_load, latency
-from ...inference.evaluation import Evaluation, check_classes, evaluate
-from ...inference.openvino_predictor import OpenVinoPredictor
-from ...inference.predictor import TorchPredictor
+from ...inference.evaluation import Evaluation, check_classes, score
+from ...inference.openvino_predictor import NETWORK, OpenVinoPredictor
+from ...inference.predictor import Predictor, TorchPredictor
+from ...inference.variants import load_variant
 from ...shared import registry
 from ...shared.model_file import ModelFile
 from ...shared.prepared import Prepared
 from ...shared.terminal import console
-from . import quantization
+from . import onnx_model, parity, quantization
 from .openvino_model import write_metadata
 
 MODEL = Path("models/model.pt")
@@ -26,8 +27,8 @@ MODEL = Path("models/model.pt")
 def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     """Write models/quant/, metrics/quant.json, metrics/quant_speed.json and results/quant/ below `out`.
 
-    Both networks are evaluated on the test split of cfg.infer.site by the code that the infer stage uses, and timed on
-    the CPU in turns.
+    Both networks are evaluated on the test split of cfg.infer.site by the code that the infer stage uses, compared image
+    by image, and timed in turns: PyTorch on the CPU, the variant on cfg.quant.device.
 
     Raises:
         UserError: an unknown variant, no model or data, classes that differ, no calibration images, a max_drop out of
@@ -38,15 +39,21 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     check_classes(model, prepared)  # before minutes of work
     folder = out / "models" / "quant"
     reference = variant = TorchPredictor(model, threads=cfg.quant.threads)
+    facts: dict[str, Any] = {"calibration_images": 0}
     if cfg.quant.backend == "torch":
-        facts: dict[str, Any] = {"calibration_images": 0}
         write_metadata(model, folder, {"backend": "torch", "precision": "fp32"} | facts)
+    elif cfg.quant.backend == "onnx":
+        onnx_model.write(model, folder, facts)
+        variant = load_variant(folder, cfg.quant.threads)
     else:
         facts = quantization.build(cfg, model, prepared, folder)
-        variant = OpenVinoPredictor.load(folder, cfg.quant.threads)
+        variant = load_variant(folder, cfg.quant.threads, cfg.quant.device)
 
-    expected = evaluate(reference, prepared, cfg.infer.site, cfg.infer.batch_size)
-    actual = expected if variant is reference else evaluate(variant, prepared, cfg.infer.site, cfg.infer.batch_size)
+    items = prepared.items("test", cfg.infer.site)
+    both = parity.ask(reference, variant, items, cfg.infer.batch_size)
+    expected, actual = score(prepared, items, both.expected), score(prepared, items, both.actual)
+    actual.per_image["agreement"] = both.agreement
+    actual.metrics["parity"] = both.summary()
     sizes = {"size_mb": files_mb(folder) or weights_mb(model), "torch_size_mb": weights_mb(model)}
     accuracy = compare(model, actual, expected) | sizes | {"calibration_images": facts["calibration_images"]}
     speed = measure(cfg, reference, variant)
@@ -69,7 +76,7 @@ def compare(model: ModelFile, actual: Evaluation, expected: Evaluation) -> dict[
     return actual.metrics | {"torch": expected.metrics, "drop": drop}
 
 
-def measure(cfg: DictConfig, reference: TorchPredictor, variant: TorchPredictor | OpenVinoPredictor) -> dict[str, Any]:
+def measure(cfg: DictConfig, reference: TorchPredictor, variant: Predictor) -> dict[str, Any]:
     """Latency of one image and throughput of both networks, which take turns; `speedup` is that of the median latency.
 
     OpenVINO's throughput is asynchronous, with as many requests as it asks for (`measured.requests`); PyTorch has no
@@ -78,8 +85,9 @@ def measure(cfg: DictConfig, reference: TorchPredictor, variant: TorchPredictor 
     quant = cfg.quant
     work: dict[str, Any] = {"torch": latency.prepare(reference, 1, quant.warmup, quant.repeats)}
     requests, computes_in = 0, "f32"
-    if isinstance(variant, OpenVinoPredictor):
+    if variant is not reference:
         work["variant"] = latency.prepare(variant, 1, quant.warmup, quant.repeats)
+    if isinstance(variant, OpenVinoPredictor):
         work["throughput"], requests = variant.throughput(quant.repeats)
         computes_in = variant.inference_precision
     busy = cpu_load.watch()
@@ -101,7 +109,8 @@ def measure(cfg: DictConfig, reference: TorchPredictor, variant: TorchPredictor 
 
 def files_mb(folder: Path) -> float:
     """The size of a converted network's files in MB (10^6 bytes); 0 where there are none."""
-    return sum(path.stat().st_size for path in folder.glob("model.*")) / 1e6
+    alone = folder / NETWORK if (folder / NETWORK).is_dir() else folder
+    return sum(path.stat().st_size for path in alone.glob("model.*")) / 1e6
 
 
 def weights_mb(model: ModelFile) -> float:
@@ -128,6 +137,7 @@ def show(name: str, model: ModelFile, accuracy: dict[str, Any], speed: dict[str,
     for metric in registry.task(model.task).MAIN_METRICS:
         lost = f"drop {accuracy['drop'][metric]:z.4f}"
         table.add_row(metric, f"{accuracy[metric]:.4f}", f"{torch[metric]:.4f}", lost)
+    table.add_row("agreement", f"{accuracy['parity']['agreement']:.4f}", "", "with PyTorch, an image")
     table.add_row("p50, ms", f"{p50:.3f}", f"{torch_p50:.3f}", f"{speed['speedup']:.2f} times faster")
     table.add_row("images/s", f"{images:.0f}", f"{torch_images:.0f}", f"{images / torch_images:.2f} times more")
     console().print(table)

@@ -1,12 +1,15 @@
 """A model in OpenVINO's format: conversion, and its folder on disk, which inference/openvino_predictor.py reads.
 
 models/quant/
-    model.xml, model.bin    the network, for one image; other batch sizes are compiled as they come
-    metadata.yaml           what a reader has to know; on top what the engine's own programs read
+    model.xml, model.bin        takes images as they are: preprocessing and names inside, for programs without this code
+    network_openvino_model/     the network alone, for preprocessed images: what is measured here, and what
+        model.xml, model.bin    ultralytics.YOLO loads; for one image, other batch sizes are compiled as they come
+        metadata.yaml           what a reader has to know; on top what the engine's own programs read
 """
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ...inference.openvino_predictor import DESCRIBED, KEY
+from ...inference.openvino_predictor import DESCRIBED, KEY, NETWORK
 from ...inference.predictor import load_network, network_of
 from ...shared.model_file import ModelFile
 
@@ -40,21 +43,35 @@ def convert(model: ModelFile) -> ov.Model:
 
 
 def write(network: ov.Model, model: ModelFile, folder: Path, precision: str, facts: dict[str, Any]) -> None:
-    """Write model.xml, model.bin and metadata.yaml.
+    """Write the files of `folder`, which is created.
 
     Args:
         network: the converted, and where wanted quantized, network.
         model: what it was made of.
-        folder: is created.
+        folder: such as models/quant.
         precision: `fp32`, `fp16` (weights are stored in 16 bits and computed with in 32) or `int8`.
         facts: more for our part of metadata.yaml.
     """
     import openvino as ov
 
-    folder.mkdir(parents=True, exist_ok=True)
+    alone = folder / NETWORK
+    alone.mkdir(parents=True, exist_ok=True)
     renumber(network)
-    ov.save_model(network, folder / "model.xml", compress_to_fp16=precision == "fp16")
-    write_metadata(model, folder, {"backend": "openvino", "precision": precision} | facts)
+    ov.save_model(network, alone / "model.xml", compress_to_fp16=precision == "fp16")
+    write_metadata(model, alone, {"backend": "openvino", "precision": precision} | facts)
+    whole = network_of(model).for_images(model, network.clone())
+    describe(whole, model)
+    renumber(whole)
+    ov.save_model(whole, folder / "model.xml", compress_to_fp16=precision == "fp16")
+
+
+def describe(network: ov.Model, model: ModelFile) -> None:
+    """Write into the network what it is: `lab/classes` and `lab/image_size` as JSON, `model_info/labels` as Intel's Model API reads them."""
+    network.set_rt_info(json.dumps(model.classes), ["lab", "classes"])
+    network.set_rt_info(json.dumps(model.image_size), ["lab", "image_size"])
+    network.set_rt_info(model.task, ["lab", "task"])
+    network.set_rt_info(model.name, ["lab", "model"])
+    network.set_rt_info(" ".join(name.replace(" ", "_") for name in model.classes), ["model_info", "labels"])
 
 
 def renumber(network: ov.Model) -> None:

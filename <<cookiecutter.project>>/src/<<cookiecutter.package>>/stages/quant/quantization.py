@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
 CHOICES = {
-    "backend": ("openvino", "torch"),
+    "backend": ("openvino", "onnx", "torch"),
     "precision": ("fp32", "fp16", "int8"),
     "preset": ("mixed", "performance"),
 }
@@ -42,10 +42,15 @@ def check(quant: DictConfig) -> None:
         if quant[key] not in allowed:
             close = nearest(str(quant[key]), allowed)
             raise UserError(f"quant.{key}={quant[key]} is not one of {', '.join(allowed)}.{close}")
+    if quant.backend != "openvino" and (quant.precision != "fp32" or quant.device.lower() != "cpu"):
+        raise UserError(
+            f"quant.backend={quant.backend} is FP32 on the CPU: quant.precision={quant.precision} and "
+            f"quant.device={quant.device} need quant.backend=openvino"
+        )
 
 
 def build(cfg: DictConfig, model: ModelFile, prepared: Prepared, folder: Path) -> dict[str, Any]:
-    """Make the variant that cfg.quant asks for, and write it to `folder`.
+    """Make the OpenVINO variant that cfg.quant asks for, and write it to `folder`.
 
     Returns:
         What is worth recording: `calibration_images`, and for INT8 `quantized_layers`, for INT8 within a limit also

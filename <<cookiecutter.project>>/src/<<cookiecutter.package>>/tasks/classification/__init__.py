@@ -33,6 +33,11 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
     return score(items, predictions, classes)
 
 
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Whether both put the same class first."""
+    return float(one.argmax() == other.argmax())
+
+
 def combine(members: Sequence[list[np.ndarray]], voting: str) -> list[np.ndarray]:
     """The members' joint probabilities by infer.voting. Raises UserError."""
     from .evaluation.voting import vote

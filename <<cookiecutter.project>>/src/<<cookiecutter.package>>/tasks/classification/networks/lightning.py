@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ....inference import embedding
 from ....shared.errors import UserError, nearest
 from ....shared.model_file import ModelFile
 
@@ -65,6 +66,11 @@ def fuse(network: Any) -> Any:
 def exportable(network: Any) -> Any:
     """The network as it is."""
     return network
+
+
+def for_images(model: ModelFile, network: Any) -> Any:
+    """What `preprocess` does is a part of the network then."""
+    return embedding.stretched(network, model.mean, model.std)
 
 
 def ignored_scope(network: Any) -> Any:

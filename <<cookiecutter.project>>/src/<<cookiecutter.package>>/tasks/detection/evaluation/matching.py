@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+SHOWN = 0.25  # detections from this confidence up count in the confusion matrix and in an image's F1
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
 
 
@@ -22,6 +23,16 @@ def match(detections: np.ndarray, truth: np.ndarray) -> np.ndarray:
                 free[candidates.argmax()] = False
                 correct[d, t] = True
     return correct
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """The F1 of the detections (k, 6) of one against those of another, from confidence SHOWN up; 1 where both see none."""
+    one, other = (rows[rows[:, 4] >= SHOWN] for rows in (one, other))
+    if not len(one) + len(other):
+        return 1.0
+    low, high = other[:, :2], other[:, 2:4]
+    truth = np.column_stack([other[:, 5], (low + high) / 2, high - low])
+    return 2 * int(match(one, truth)[:, 0].sum()) / (len(one) + len(other))
 
 
 def confused(detections: np.ndarray, truth: np.ndarray, classes: list[str]) -> list[tuple[str, str]]:

@@ -9,9 +9,7 @@ from ....inference.evaluation import Evaluation, thinned
 from ....shared.errors import UserError
 from ....shared.prepared import Item
 from .. import boxes
-from .matching import IOU_THRESHOLDS, confused, match
-
-SHOWN = 0.25  # detections from this confidence up count in the confusion matrix and in an image's F1
+from .matching import IOU_THRESHOLDS, SHOWN, confused, match
 
 
 def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) -> Evaluation:

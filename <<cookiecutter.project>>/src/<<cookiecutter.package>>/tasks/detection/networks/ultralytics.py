@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ....inference import embedding
 from ....shared.environment import quiet_ultralytics
 from ....shared.errors import UserError
 from ....shared.model_file import ModelFile
 
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.7, 300  # what Ultralytics' own validation uses
+GREY = 114  # of the padding
 
 
 def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
@@ -47,7 +49,7 @@ def preprocess(model: ModelFile, image: np.ndarray) -> np.ndarray:
     size = model.image_size
     height, width = image.shape[:2]
     scale, left, top = letterbox(height, width, size)
-    square = np.full((size, size, 3), 114, np.uint8)
+    square = np.full((size, size, 3), GREY, np.uint8)
     resized = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
     square[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
     return np.ascontiguousarray(square.transpose(2, 0, 1), dtype=np.float32) / 255
@@ -91,6 +93,11 @@ def exportable(network: Any) -> Any:
     network = fuse(network)
     network.model[-1].export = True
     return network
+
+
+def for_images(model: ModelFile, network: Any) -> Any:
+    """What `preprocess` does is a part of the network then. Its boxes stay in pixels of the S x S image."""
+    return embedding.letterboxed(network, model.image_size, GREY)
 
 
 def ignored_scope(network: Any) -> Any:
