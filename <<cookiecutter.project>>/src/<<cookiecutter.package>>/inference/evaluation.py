@@ -47,8 +47,15 @@ def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: in
     """Evaluate one network on a split of `site` (a name, a list of names or "all"). Raises UserError."""
     check_classes(predictor.model, prepared)
     items = prepared.items(split, site)
-    predictions = predict(predictor, items, batch_size)
-    return registry.task(prepared.task).score(items, predictions, prepared.classes)
+    return score(prepared, items, predict(predictor, items, batch_size))
+
+
+def score(prepared: Prepared, items: list[Item], predictions: list[np.ndarray]) -> Evaluation:
+    """One prediction an item compared with the labels; each image's row says its group. Raises UserError."""
+    evaluation = registry.task(prepared.task).score(items, predictions, prepared.classes)
+    groups = {item.path.as_posix(): item.group for item in items}
+    evaluation.per_image["group"] = [groups[path] for path in evaluation.per_image["path"]]
+    return evaluation
 
 
 def predict(predictor: Predictor, items: list[Item], batch_size: int) -> list[np.ndarray]:

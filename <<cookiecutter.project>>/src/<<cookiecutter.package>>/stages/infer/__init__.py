@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from ...inference import ensemble, latency
-from ...inference.evaluation import Evaluation, check_classes, predict
+from ...inference.evaluation import Evaluation, check_classes, predict, score
 from ...inference.predictor import Predictor, TorchPredictor
 from ...shared import devices, registry
 from ...shared.errors import UserError
@@ -41,7 +41,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     members = [predict(predictor, items, settings.batch_size) for predictor in predictors]
     task = registry.task(prepared.task)
     predictions = members[0] if len(members) == 1 else task.combine(members, settings.voting)
-    evaluation = task.score(items, predictions, prepared.classes)
+    evaluation = score(prepared, items, predictions)
     speed = measure(predictors, settings.latency)
 
     write(out, evaluation, speed)
