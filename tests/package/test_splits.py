@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 from test_prepare import make_folders, make_yolo, number_of_images, problems, refusal, run
-from workspace import load
+from workspace import PROJECT, load
 
 splits, similar = load("data.shared.splits"), load("data.shared.similar")
 
@@ -253,3 +254,25 @@ def test_folds_of_the_digits_keep_a_digit_at_both_sites_together(tmp_path: Path)
     assert {len(splits) for splits in sides(prepared).values()} == {1}
     assert number_of_images(prepared, "A") == number_of_images(prepared, "B")
     assert abs(number_of_images(prepared, "A")[2] - 1797 / 3) < 10
+
+
+def test_a_design_compares_its_arms_fold_by_fold_as_the_readme_says(tmp_path: Path) -> None:
+    from lab import contract
+    from lab.design import design_file
+    from lab.design.compose import composer_of
+    from lab.design.pipeline import Pipeline
+    from lab.design.plan import plan
+
+    readme = (PROJECT / "README.md").read_text()
+    told = next(block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "data.source.fold" in block)
+    file = tmp_path / "folds.yaml"
+    file.write_text(
+        "kind: comparison\ntype: train\ntask: classification\ntitle: Which rate?\n"
+        "hypothesis: {claim: The larger, metric: infer.f1_macro, arm: '0.01', versus: '0.001'}\n"
+        f"comparison: {{variable: lr, values: [0.001, 0.01], versus: '0.001'}}\n{told}"
+    )
+    known = contract.read(PROJECT)
+    pipeline = Pipeline.read(PROJECT / "dvc.yaml")
+    runs = plan(design_file.read(file, known), known, composer_of(PROJECT), pipeline, "2026-01-01", lambda *_: "").runs
+    tested = sorted((run.params["lr"], run.params["seed"], run.params["data"]["source"]["fold"]) for run in runs)
+    assert tested == [(lr, seed, f"{seed} of 5") for lr in (0.001, 0.01) for seed in range(1, 6)]
