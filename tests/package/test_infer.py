@@ -87,6 +87,7 @@ def test_infer_writes_metrics_and_plots(trained: Get, task: str, tmp_path: Path)
     curve = pd.read_csv(space.root / "results" / "infer" / "curve.csv")
     assert 0 <= metrics[{"detection": "mAP50", "classification": "f1_macro"}[task]] <= 1
     assert len(set(images["path"])) == len(images) == metrics["images"]
+    assert images["group"].nunique() == len(images), "of one site, each image stands for itself"
     assert all(0 <= precision <= 1 for precision in curve["precision"].tolist())
     assert set(curve["class"].astype(str)) == set(metrics["classes"])
     for size in (1, 8):

@@ -47,14 +47,17 @@ def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: in
     """Evaluate one network on a split of `site` (a name, a list of names or "all"). Raises UserError."""
     check_classes(predictor.model, prepared)
     items = prepared.items(split, site)
-    predictions = predict(predictor, items, batch_size)
-    return score(prepared, items, predictions)
+    return score(prepared, items, predict(predictor, items, batch_size))
 
 
 def score(prepared: Prepared, items: list[Item], predictions: list[np.ndarray]) -> Evaluation:
-    """The task's evaluation, and where the items are of several sites the main metrics of each. Raises UserError."""
-    task = registry.task(prepared.task)
-    evaluation = task.score(items, predictions, prepared.classes)
+    """One prediction an item compared with the labels; each image's row says its group. Raises UserError.
+
+    Where the items are of several sites, the main metrics of each are among the metrics.
+    """
+    evaluation = registry.task(prepared.task).score(items, predictions, prepared.classes)
+    groups = {item.path.as_posix(): item.group for item in items}
+    evaluation.per_image["group"] = [groups[path] for path in evaluation.per_image["path"]]
     sites = sorted({item.site for item in items})
     if len(sites) > 1:
         evaluation.metrics["sites"] = {site: of_site(prepared, items, predictions, site) for site in sites}

@@ -2,7 +2,7 @@
 
 data/prepared/
     manifest.json                           task, classes, sites, counts, what the checks found
-    items.csv                               path, site, split, label, sha256: one row an image
+    items.csv                               path, site, split, label, group, sha256: one row an image
     <site>/<split>/images/NAME.png          detection; boxes in <site>/<split>/labels/NAME.txt
     <site>/<split>/<class>/NAME.png         classification
 """
@@ -26,12 +26,16 @@ Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be ra
 
 @dataclass(frozen=True)
 class Item:
-    """One prepared image. `label` is its class name (classification) or its number of boxes (detection)."""
+    """One prepared image. `label` is its class name (classification) or its number of boxes (detection).
+
+    `group` is the same for images that are not independent: of one patient, video or object, or near-duplicates.
+    """
 
     path: Path
     site: str
     split: str
     label: str
+    group: str = ""
 
 
 class Prepared:
@@ -66,7 +70,7 @@ class Prepared:
             rows = [row for row in csv.DictReader(file) if row["split"] == split and row["site"] in wanted]
         if not rows:
             raise UserError(f"No images in split '{split}' of site {', '.join(wanted)} in {self.root}.")
-        items = [Item(self.root / row["path"], row["site"], row["split"], row["label"]) for row in rows]
+        items = [Item(self.root / row["path"], row["site"], row["split"], row["label"], row["group"]) for row in rows]
         return sorted(items, key=lambda item: item.path)
 
     def _chosen_sites(self, site: str | Sequence[str]) -> list[str]:

@@ -113,7 +113,7 @@ def png(pixels: np.ndarray) -> bytes:
 def splits_of(images: np.ndarray, numbers: np.ndarray, source: DictConfig) -> list[str]:
     """The split of each digit, the same at every site."""
     digests = [sha256(image.tobytes()).hexdigest() for image in images]
-    return assign(digests, [str(number) for number in numbers], source.fractions, source.split_seed)
+    return assign(digests, [[str(number)] for number in numbers], source.fractions, source.split_seed)
 
 
 def sites_of(source: DictConfig) -> list[str]:

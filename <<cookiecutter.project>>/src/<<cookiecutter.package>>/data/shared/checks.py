@@ -1,10 +1,10 @@
 """Checks of the data, each counted.
 
 Errors, after which nothing is written, are what would make training or its scores wrong: corrupt images, malformed
-labels, the same image in two splits or with two labels, a split without images or objects, nothing to learn from.
-Warnings are what may be meant: images without a label file (background), label files without an image, classes absent
-from a split, the same image twice in one split, files that are no images. Nothing is repaired or left out behind the
-user's back.
+labels, the same image or group in two splits, the same image with two labels, a split without images or objects,
+nothing to learn from. Warnings are what may be meant: images without a label file (background), label files without an
+image, classes absent from a split, the same image twice in one split, near-duplicates, files that are no images.
+Nothing is repaired or left out behind the user's back.
 """
 
 from collections import defaultdict
@@ -19,6 +19,8 @@ def check(dataset: Dataset) -> list[Finding]:
     """The checks that hold for every source, on samples with digests and splits."""
     return [
         *_duplicates(dataset.samples),
+        _divided_groups(dataset.samples),
+        *_near_duplicates(dataset.samples),
         _several_labels(dataset.samples),
         _single_class(dataset),
         _empty_splits(dataset.samples),
@@ -50,6 +52,42 @@ def _duplicates(samples: Sequence[Sample]) -> list[Finding]:
     return [
         finding("duplicates_across_splits", "Images in more than one split", across, advice, fatal=True),
         finding("duplicates_within_split", "Images more than once in a split", within),
+    ]
+
+
+def _divided_groups(samples: Sequence[Sample]) -> Finding:
+    """What data.source.group keeps together, and the data's own splits don't."""
+    first: dict[str, dict[str, Sample]] = defaultdict(dict)
+    for sample in samples:
+        if sample.group:
+            first[sample.group].setdefault(sample.split, sample)
+    across = [
+        f"{group}: " + " and ".join(f"{sample.origin} [{split}]" for split, sample in by_split.items())
+        for group, by_split in first.items()
+        if len(by_split) > 1
+    ]
+    advice = "Keep each in one split, or give train alone and let prepare cut the others from it."
+    return finding("groups_across_splits", "Groups in more than one split", across, advice, fatal=True)
+
+
+def _near_duplicates(samples: Sequence[Sample]) -> list[Finding]:
+    """Images that look alike: across splits that the data has itself, and those that were kept on one side."""
+    alike: dict[str, dict[str, Sample]] = defaultdict(dict)
+    for sample in samples:
+        if sample.alike:
+            alike[sample.alike].setdefault(sample.digest, sample)
+    across, together = [], []
+    for images in (list(by_digest.values()) for by_digest in alike.values() if len(by_digest) > 1):
+        splits = [sample.split for sample in images]
+        if len(set(splits)) == 1:
+            together.append(" ~ ".join(sample.origin for sample in images))
+        else:
+            shown = [images[splits.index(split)] for split in dict.fromkeys(splits)]
+            across.append(" ~ ".join(f"{sample.origin} [{sample.split}]" for sample in shown))
+    advice = "What is tested may have been learned: keep each in one split, or give train alone."
+    return [
+        finding("near_duplicates_across_splits", "Near-duplicates in more than one split", across, advice),
+        finding("near_duplicates", "Near-duplicates in one split", together),
     ]
 
 

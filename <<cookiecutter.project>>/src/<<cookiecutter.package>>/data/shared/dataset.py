@@ -16,9 +16,12 @@ class Sample:
     """One image of a source.
 
     `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5)
-    rows of class, cx, cy, w, h as fractions of the image (detection). A task with other labels has a subclass. Known
-    once the file is read: `digest`, the SHA-256 of its bytes; `size` (width, height); and `brightest`, the pixel value
-    that is white where the file is to be written anew as 8-bit RGB, 0 where it is copied as it is.
+    rows of class, cx, cy, w, h as fractions of the image (detection). A task with other labels has a subclass. `group`
+    is the patient, video or object that it is of, where that is known. Known once the file is read: `digest`, the
+    SHA-256 of its bytes; `size` (width, height); `brightest`, the pixel value that is white where the file is to be
+    written anew as 8-bit RGB, 0 where it is copied as it is; and `thumbnail`, where near-duplicates are looked for.
+    Then `alike`, the digest of one of its near-duplicates, the same for all of them, and `unit`, the name of all that
+    belongs on one side of a split with it.
     """
 
     site: str
@@ -30,6 +33,10 @@ class Sample:
     digest: str = ""
     size: tuple[int, int] | None = None
     brightest: float = 0
+    group: str = ""
+    thumbnail: np.ndarray | None = None
+    alike: str = ""
+    unit: str = ""
 
     @property
     def content(self) -> bytes:

@@ -19,6 +19,7 @@ from rich.progress import track
 
 from ...shared.prepared import UNREADABLE, is_deep
 from .dataset import Finding, Sample, finding
+from .similar import thumbnail
 
 DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # the brightest value of floats, and of 8, 10, 12, 14 and 16 bits
 OPAQUE = 255
@@ -34,19 +35,28 @@ class _Facts:
     converted: str = ""  # why it is written anew
     lowest: float = 0
     highest: float = 0
+    thumbnail: np.ndarray | None = None
 
 
-def read_images(samples: Sequence[Sample], most_megapixels: float) -> tuple[list[Sample], list[Finding]]:
-    """The samples with their digests and the meaning of their pixels, and which images can't be used.
+def read_images(
+    samples: Sequence[Sample], most_megapixels: float, thumbnails: bool
+) -> tuple[list[Sample], list[Finding]]:
+    """The samples with their digests, the meaning of their pixels and, where wanted, `thumbnails`; what can't be used.
 
     Images of more than `most_megapixels` are not decoded: a small file can stand for more than the memory holds.
     """
     with ThreadPoolExecutor() as pool:  # decoding releases Python's lock
-        reading = pool.map(partial(_read, most_megapixels=most_megapixels), samples)
+        reading = pool.map(partial(_read, most_megapixels=most_megapixels, thumbnails=thumbnails), samples)
         facts = list(track(reading, "Reading images", len(samples), transient=True, disable=not sys.stdout.isatty()))
     white = _white(samples, facts)
     read = [
-        replace(sample, digest=fact.digest, size=fact.size, brightest=white[sample.site] if fact.converted else 0)
+        replace(
+            sample,
+            digest=fact.digest,
+            size=fact.size,
+            brightest=white[sample.site] if fact.converted else 0,
+            thumbnail=fact.thumbnail,
+        )
         for sample, fact in zip(samples, facts, strict=True)
     ]
     corrupt = [sample.origin for sample, fact in zip(samples, facts, strict=True) if fact.size is None]
@@ -91,7 +101,7 @@ def _white(samples: Sequence[Sample], facts: Sequence[_Facts]) -> dict[str, floa
     return {site: next((depth for depth in DEPTHS if value <= depth), DEPTHS[-1]) for site, value in highest.items()}
 
 
-def _read(sample: Sample, most_megapixels: float) -> _Facts:
+def _read(sample: Sample, most_megapixels: float, thumbnails: bool) -> _Facts:
     content = sample.content
     digest = sha256(content).hexdigest()
     try:
@@ -100,11 +110,13 @@ def _read(sample: Sample, most_megapixels: float) -> _Facts:
             if megapixels > most_megapixels:
                 return _Facts(digest, image.size, megapixels)
             image.load()
-            size = ImageOps.exif_transpose(image).size if image.getexif().get(0x0112, 1) > 4 else image.size
+            turned = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) > 1 else image
+            small = thumbnail(turned) if thumbnails else None
             if is_deep(image):
                 values = np.asarray(image, dtype=np.float64)
-                return _Facts(digest, size, 0, f"pixels of mode {image.mode}", float(values.min()), float(values.max()))
-            return _Facts(digest, size, converted=_why_converted(image))
+                lowest, highest = float(values.min()), float(values.max())
+                return _Facts(digest, turned.size, 0, f"pixels of mode {image.mode}", lowest, highest, small)
+            return _Facts(digest, turned.size, converted=_why_converted(image), thumbnail=small)
     except UNREADABLE:
         return _Facts(digest)
 

@@ -26,6 +26,7 @@ KINDS = {
     "polygons": ("Polygons, taken as the boxes around them", "", False),
     "clipped": ("Boxes cut off at their image's edge", "", False),
     "other_shapes": ("Labels left out, being neither boxes nor polygons", "", False),
+    "ungrouped_images": ("Images that data.source.group tells no group of, each taken as one", "", False),
     "crowds": ("Boxes left out, being around crowds of objects", "", False),
 }
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from ...shared.errors import UserError, nearest
 from .archives import shown, unpacked
 from .dataset import Dataset, Sample
+from .groups import Grouping
 from .notes import Notes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -45,7 +46,7 @@ def read_sites(task: str, source: DictConfig, read_place: Callable[[Path, Notes]
         UserError: a place that is absent, or sites whose classes differ.
     """
     root = data_root(source)
-    notes = Notes(root)
+    notes, grouping = Notes(root), Grouping.of(source)
     parts = {site: read_place(place, notes) for site, place in site_paths(root, source).items()}
     first = next(iter(parts.values()))
     classes = first.classes if first.listed else sorted({name for part in parts.values() for name in part.classes})
@@ -63,7 +64,8 @@ def read_sites(task: str, source: DictConfig, read_place: Callable[[Path, Notes]
             boxes = sample.boxes
             if len(boxes):
                 boxes = np.column_stack([order[boxes[:, 0].astype(int)], boxes[:, 1:]])
-            samples.append(replace(sample, site=site, boxes=boxes))
+            samples.append(replace(sample, site=site, boxes=boxes, group=grouping.group_of(sample, root)))
+    grouping.check(samples, notes)
     return Dataset(task, classes, samples, notes.findings())
 
 

@@ -1,20 +1,43 @@
-"""Dividing images into train, val and test."""
+"""Dividing images into train, val and test, so that nothing that belongs together is on two sides."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+
+from omegaconf import DictConfig
 
 from ...shared.errors import UserError
 from .dataset import Sample
 
+CUT = ("val", "test")
 
-def assign(digests: Sequence[str], strata: Sequence[str], fractions: Mapping[str, float], seed: int) -> list[str]:
-    """A split for each digest: `fractions` of every stratum (a class, say), and the rest of it is `train`.
 
-    Of a stratum with images enough for it, each split gets one at least.
+def assign(
+    keys: Sequence[str],
+    strata: Sequence[Collection[str]],
+    fractions: Mapping[str, float],
+    seed: int,
+    allowed: Mapping[str, Collection[str]] | None = None,
+) -> list[str]:
+    """A split for each image: `fractions` of every stratum (a class, say), and the rest of it is `train`.
 
-    The order in which images are drawn is a hash of the seed and of what they show. So equal images stay together,
-    neither file names nor the file system's order matter, and images added later move few of the others.
+    Images of one key stay together. Of a stratum with keys enough for it, each split gets one at least. Strata are
+    served from the rarest on, as images may be in several (Sechidis, Tsoumakas and Vlahavas 2011, "On the
+    Stratification of Multi-Label Data"); a key that would miss a fraction by more than its absence does is left out.
+
+    The order in which keys are drawn is a hash of them and of the seed. So neither file names nor the file system's
+    order matter, and images added later move few of the others.
+
+    Args:
+        keys: what each image belongs to.
+        strata: those that each image counts for.
+        fractions: the share of each split but train.
+        seed: of the draw.
+        allowed: the splits that a key may be in, where these are not all; without train, the first of them it is.
 
     Raises:
         UserError: the fractions leave nothing to train on.
@@ -22,29 +45,148 @@ def assign(digests: Sequence[str], strata: Sequence[str], fractions: Mapping[str
     if min(fractions.values(), default=0) < 0 or sum(fractions.values()) >= 1:
         shown = ", ".join(f"{split}: {fraction}" for split, fraction in fractions.items())
         raise UserError(f"data.source.fractions must be positive and leave something for train, not {shown}.")
-    groups: dict[str, list[str]] = {}
-    for digest, stratum in dict(zip(digests, strata, strict=True)).items():
-        groups.setdefault(stratum, []).append(digest)
+    held: dict[str, Counter[str]] = defaultdict(Counter)
+    for key, names in zip(keys, strata, strict=True):
+        held[key].update(names)
+    possible = {key: (allowed or {}).get(key, ("train", *fractions)) for key in held}
+    split_of = {key: next(iter(splits)) for key, splits in possible.items() if "train" not in splits}
+    order = sorted(held, key=lambda key: sha256(f"{seed} {key}".encode()).digest())
+    members: dict[str, list[str]] = defaultdict(list)
+    for key in order:
+        for stratum in held[key]:
+            members[stratum].append(key)
+    size = {stratum: sum(held[key][stratum] for key in among) for stratum, among in members.items()}
 
-    split_of: dict[str, str] = {}
-    for group in groups.values():
-        drawn = iter(sorted(group, key=lambda digest: sha256(f"{seed} {digest}".encode()).digest()))
+    for stratum in sorted(members, key=lambda stratum: (size[stratum], stratum)):
         for split, fraction in fractions.items():
-            least = 1 if fraction > 0 and len(group) > len(fractions) else 0
-            split_of.update((next(drawn), split) for _ in range(max(least, round(fraction * len(group)))))
-        split_of.update((digest, "train") for digest in drawn)
-    return [split_of[digest] for digest in digests]
+            among = [key for key in members[stratum] if split in possible[key]]
+            least = 1 if fraction > 0 and len(among) > len(fractions) else 0
+            wanted = max(least, round(fraction * sum(held[key][stratum] for key in among)))
+            wanted -= sum(held[key][stratum] for key in among if split_of.get(key) == split)
+            free = [key for key in among if key not in split_of]
+            if least and free and not any(split_of.get(key) == split for key in among):
+                smallest = min(held[key][stratum] for key in free)
+                if smallest >= 2 * wanted:  # all of them are too large: then the one that is least so
+                    split_of[next(key for key in free if held[key][stratum] == smallest)] = split
+                    continue
+            for key in free:
+                if held[key][stratum] < 2 * wanted:
+                    split_of[key] = split
+                    wanted -= held[key][stratum]
+        split_of.update((key, "train") for key in members[stratum] if key not in split_of)
+    return [split_of.get(key, "train") for key in keys]
 
 
-def cut_missing(samples: list[Sample], fractions: Mapping[str, float], seed: int) -> list[Sample]:
-    """Cuts the splits that a site lacks, val or test, out of its train split, class by class where images have one."""
-    result = []
-    for site in dict.fromkeys(sample.site for sample in samples):
-        mine = [sample for sample in samples if sample.site == site]
-        present = {sample.split for sample in mine}
-        missing = {split: fractions[split] for split in ("val", "test") if split not in present}
-        train = [sample for sample in mine if sample.split == "train"]
-        splits = assign([sample.digest for sample in train], [sample.label for sample in train], missing, seed)
-        result += [replace(sample, split=split) for sample, split in zip(train, splits, strict=True)]
-        result += [sample for sample in mine if sample.split != "train"]
-    return result
+def folds(keys: Sequence[str], strata: Sequence[Collection[str]], source: DictConfig) -> list[str]:
+    """The splits of cross-validation: the k-th of n equal parts is `test`, and `fractions.val` of the others `val`.
+
+    Over the n folds each image is tested once. Raises UserError where data.source.fold is no `k of n`.
+    """
+    found = re.fullmatch(r"\s*(\d+)\s+of\s+(\d+)\s*", str(source.fold))
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count or not 2 <= count <= len(set(keys)):
+        raise UserError(
+            f"data.source.fold={source.fold} should be `k of n`, such as `1 of 5`, with n from 2 to {len(set(keys))}: "
+            "as many images, or groups of them, there are to divide"
+        )
+    splits = [""] * len(keys)
+
+    def draw(split: str, fraction: float) -> None:
+        """Gives `split` to a fraction of what has none yet."""
+        rest = [index for index, given in enumerate(splits) if not given]
+        shares = {split: fraction} if fraction < 1 else {}
+        drawn = assign([keys[i] for i in rest], [strata[i] for i in rest], shares, source.split_seed)
+        for index, given in zip(rest, drawn, strict=True):
+            splits[index] = split if given == split or not shares else ""
+
+    for part in range(1, count + 1):
+        draw(str(part), 1 / (count - part + 1))
+    splits = ["test" if part == str(number) else "" for part in splits]
+    draw("val", source.fractions.val)
+    return [split or "train" for split in splits]
+
+
+def divide(samples: Sequence[Sample], classes: Sequence[str], source: DictConfig) -> list[Sample]:
+    """Gives each image its split, and the unit that it belongs to, all of which is on one side where that is ours.
+
+    Cuts the splits that a site lacks, val or test, out of its train split, class by class; with data.source.fold, all
+    images of the sites that train are divided anew. Equal images, those of one group, and near-duplicates stay
+    together, whatever their sites; but for near-duplicates no split stays empty. Raises UserError.
+    """
+    present: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        present[sample.site].add(sample.split)
+    missing = {
+        site: [split for split in CUT if source.get("fold") or split not in splits] if "train" in splits else []
+        for site, splits in present.items()
+    }
+    units = _units(samples)
+    splits = _drawn(samples, classes, source, units, missing)
+    found = {(sample.site, split) for sample, split in zip(samples, splits, strict=True)}
+    if any((site, split) not in found for site, cut in missing.items() for split in (*cut, "train") if cut):
+        units = _units([replace(sample, alike="") for sample in samples])
+        splits = _drawn(samples, classes, source, units, missing)
+    divided = [
+        replace(sample, split=split, unit=unit) for sample, split, unit in zip(samples, splits, units, strict=True)
+    ]
+    return [sample for site in present for sample in divided if sample.site == site]
+
+
+def _drawn(
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    source: DictConfig,
+    units: Sequence[str],
+    missing: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """The split of each image: its own, or one of those that its site is `missing`, drawn by units."""
+    splits = [sample.split for sample in samples]
+    movable: list[int] = []
+    allowed: dict[str, list[str]] = {}
+    for index, (sample, unit) in enumerate(zip(samples, units, strict=True)):
+        moves = missing[sample.site] and (sample.split == "train" or source.get("fold"))
+        possible = ["train", *missing[sample.site]] if moves else [sample.split]
+        allowed[unit] = [split for split in allowed.get(unit, possible) if split in possible]
+        movable += [index] if moves else []
+    # Where the data itself has a unit on two sides, it can't be kept together: the checks tell.
+    allowed = {unit: possible or ["train"] for unit, possible in allowed.items()}
+    if source.get("fold"):
+        for index in movable:
+            splits[index] = allowed[units[index]][-1]  # test, where a site has nothing else
+        movable = [index for index in movable if "train" in allowed[units[index]]]
+    keys = [units[index] for index in movable]
+    strata = [
+        [f"{samples[index].site}/{name}" for name in sorted(set(samples[index].objects(classes))) or [""]]
+        for index in movable
+    ]
+    if source.get("fold"):
+        drawn = folds(keys, strata, source)
+    else:
+        fractions = {split: source.fractions[split] for split in CUT if any(split in cut for cut in missing.values())}
+        drawn = assign(keys, strata, fractions, source.split_seed, allowed)
+    for index, split in zip(movable, drawn, strict=True):
+        splits[index] = split
+    return splits
+
+
+def _units(samples: Sequence[Sample]) -> list[str]:
+    """What each image belongs to: a group's name, or where there is none, the digest of an image.
+
+    Equal files, near-duplicates and one group are a unit, and so is all that these connect.
+    """
+    parent: dict[str, str] = {}
+
+    def root(node: str) -> str:
+        while parent.setdefault(node, node) != node:
+            parent[node] = node = parent[parent[node]]
+        return node
+
+    for sample in samples:
+        for node in (sample.alike, f"group {sample.group}" if sample.group else ""):
+            if node:
+                parent[root(node)] = root(sample.digest)
+    names: dict[str, tuple[bool, str]] = {}
+    for sample in samples:
+        name = (not sample.group, sample.group or sample.digest)
+        names[root(sample.digest)] = min(names.get(root(sample.digest), name), name)
+    return [names[root(sample.digest)][1] for sample in samples]

@@ -17,7 +17,8 @@ from ...data.shared.checks import check, refuse
 from ...data.shared.dataset import Dataset, Finding, Sample
 from ...data.shared.images import read_images
 from ...data.shared.picture import draw_samples
-from ...data.shared.splits import cut_missing
+from ...data.shared.similar import find_alike
+from ...data.shared.splits import divide
 from ...shared import registry
 from ...shared.errors import UserError
 from ...shared.prepared import SPLITS, to_rgb
@@ -80,8 +81,9 @@ def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
             raise UserError(
                 f"data.source.sites: '{site}' cannot name a site; it must be the name of a folder, and not 'all'."
             )
-    read, unusable = read_images(unread.samples, source.get("max_megapixels", MOST_MEGAPIXELS))
-    samples = cut_missing(read, source.fractions, source.split_seed)
+    most, alike = source.get("max_megapixels", MOST_MEGAPIXELS), bool(source.get("near_duplicates", False))
+    read, unusable = read_images(unread.samples, most, thumbnails=alike)
+    samples = divide(find_alike(read), unread.classes, source)
     dataset = Dataset(unread.task, unread.classes, samples)
     return dataset, [*unusable, *unread.findings, *check(dataset)]
 
@@ -153,9 +155,10 @@ def _write_findings(file: Path, findings: Sequence[Finding]) -> None:
 def _write_items(file: Path, dataset: Dataset, paths: Sequence[str], digests: Sequence[str]) -> None:
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["path", "site", "split", "label", "sha256"])
+        writer.writerow(["path", "site", "split", "label", "group", "sha256"])
         for path, sample, digest in sorted(zip(paths, dataset.samples, digests, strict=True), key=lambda row: row[0]):
-            writer.writerow([path, sample.site, sample.split, sample.label or len(sample.boxes), digest])
+            label = sample.label or len(sample.boxes)
+            writer.writerow([path, sample.site, sample.split, label, sample.unit, digest])
 
 
 def _write_json(file: Path, content: dict) -> None:

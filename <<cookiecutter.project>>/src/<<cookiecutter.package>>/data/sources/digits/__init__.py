@@ -20,5 +20,6 @@ def read(source: DictConfig) -> Dataset:
         rng = np.random.default_rng([source.split_seed, site_index])
         for index, (image, number, split) in enumerate(zip(images, numbers, splits, strict=True)):
             drawn = draw_digit(rng, CAMERAS[site_index], image, source.size)
-            samples.append(Sample(site, split, f"{index:04d}", png(drawn), label=str(number)))
+            name = f"{index:04d}"  # and group: the same digit at each site
+            samples.append(Sample(site, split, name, png(drawn), label=str(number), group=name))
     return Dataset("classification", [str(number) for number in range(10)], samples)

@@ -1,14 +1,15 @@
 """Source `table`: classification by a table of images and labels: a CSV file, or Hugging Face's metadata.csv and
 metadata.jsonl in the images' folder.
 
-Columns: the image's path (`file_name`, `path`, `image`, …), its label (`label`, `class`, …) and, if there is one, its
-split. Without it, the folder of the table or of the image tells the split.
+Columns: the image's path (`file_name`, `path`, `image`, …), its label (`label`, `class`, …) and, if there are any, its
+split and the group that data.source.group names. Without a split, the folder of the table or of the image tells it.
 https://huggingface.co/docs/datasets/image_dataset#imagefolder
 """
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from omegaconf import DictConfig
 from ....shared.errors import UserError
 from ...shared.archives import shown
 from ...shared.dataset import Dataset, Sample
+from ...shared.groups import Grouping
 from ...shared.names import Images
 from ...shared.notes import Notes
 from ...shared.sites import Part, read_sites, split_above, split_named
@@ -30,7 +32,7 @@ SEPARATORS = ("|", ";")  # between several labels of an image
 
 def read(source: DictConfig) -> Dataset:
     """Each site's table. Raises UserError."""
-    return read_sites("classification", source, read_place)
+    return read_sites("classification", source, partial(read_place, group=Grouping.of(source).column))
 
 
 def recognize(place: Path) -> str:
@@ -38,8 +40,8 @@ def recognize(place: Path) -> str:
     return next((file.relative_to(place).as_posix() for file in _tables(place)), "")
 
 
-def read_place(place: Path, notes: Notes) -> Part:
-    """The images that the tables in `place` list. Raises UserError."""
+def read_place(place: Path, notes: Notes, group: str = "") -> Part:
+    """The images that the tables in `place` list, with what the column `group` says of each. Raises UserError."""
     tables = _tables(place)
     if not tables:
         raise UserError(
@@ -62,7 +64,9 @@ def read_place(place: Path, notes: Notes) -> Part:
                 notes.add("malformed_labels", f"{shown(file)}:{number} has no {label_column}")
             else:
                 split = stated or split_above(image, place) or split_named(file.stem) or "train"
-                samples.append(Sample("", split, image.stem, image, label=label))
+                samples.append(
+                    Sample("", split, image.stem, image, label=label, group=str(row.get(group) or "").strip())
+                )
     images.note_unlisted(notes)
     classes = sorted({sample.label for sample in samples})
     return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))), listed=False)
