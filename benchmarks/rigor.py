@@ -6,8 +6,8 @@ With the environment of a generated project (here demo). Each study is made by c
 be found, and goes through the product's own `judge` or gate. Told is the share of wrong answers with its Monte-Carlo
 error, 1.96 √(p (1 - p) / n); beside it, where they apply, what others say of the very same numbers: the paired t-test
 over seeds alone, Wilcoxon's, the percentile bootstrap over seeds, and a region of practical equivalence (ROPE, Kruschke
-2018: the posterior of the mean with a flat prior, P(better by more than min_effect) > 95 %). `--check` ends with 1 where
-a level is exceeded beyond the Monte-Carlo error; the default of 300 studies a row takes about a minute.
+2018: the posterior of the mean with a flat prior, P(better by more than min_effect) > 95 %). `--check` ends with 1
+where a level is exceeded beyond the Monte-Carlo error; the default of 300 studies a row takes some minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -336,7 +336,8 @@ def told(found: dict[str, Any]) -> str:
     """A row of the table."""
     beside = ", ".join(f"{name} {100 * rate:.1f}" for name, rate in found["others"].items())
     return (
-        f"{found['row']:22} {100 * found['rate']:5.1f} ± {100 * found['error']:3.1f} %  of {100 * found['limit']:3.1f}  "
+        f"{found['row']:22} {100 * found['rate']:5.1f} ± {100 * found['error']:3.1f} %  "
+        f"of {100 * found['limit']:3.1f}  "
         f"{'' if found['holds'] else 'EXCEEDED '}{found['says']}{f'  [{beside}]' if beside else ''}"
     )
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import per_item, statistics
+from lab.analysis import per_item, resampling, statistics
 from lab.analysis.estimates import difference, interval, resolution, sentence
 from lab.design.blocks import ComparisonConfig, Hypothesis
 from lab.design.models import ComparisonDesign
@@ -147,6 +147,7 @@ def by_slice(pairs: Study, arm: str, verdict: Verdict, examples: Examples) -> It
                 [frame.loc[frame[column] == value, :] for frame in frames if column in frame]
                 for frames in (ours, theirs)
             )
-            scored = per_item.difference(mine, others, metric, examples, predictions.item) if mine and others else None
-            if scored:
-                yield f"{metric} of {column} {value}", (pairs.merit(metric), statistics.bootstrap(*scored))
+            unit = per_item.cluster(predictions, [*mine, *others]) or predictions.item
+            scored = per_item.difference(mine, others, metric, examples, unit) if mine and others else None
+            if scored and scored[1] > 1:
+                yield f"{metric} of {column} {value}", (pairs.merit(metric), resampling.bootstrap(*scored))
