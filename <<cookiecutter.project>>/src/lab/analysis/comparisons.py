@@ -89,8 +89,11 @@ def claimed_sign(study: Study) -> int:
     return -1 if hypothesis and hypothesis.direction == "minimize" else 1
 
 
-def compare(study: Study, metric: str, examples: Examples) -> list[Comparison]:
-    """Every arm with the one that it is measured against, or with the expected value."""
+def compare(study: Study, metric: str, examples: Examples, chosen_from: int = 1) -> list[Comparison]:
+    """Every arm with the one that it is measured against, or with the expected value.
+
+    The claimed ones' p are corrected once more where they were `chosen_from` several (Bonferroni).
+    """
     hypothesis, versus = study.design.hypothesis, study.reference
     expected = hypothesis.expected if hypothesis else None
     if versus is None and expected is None:
@@ -101,7 +104,7 @@ def compare(study: Study, metric: str, examples: Examples) -> list[Comparison]:
     claim = study.design.claimed_arm
     claimed = [hypothesis is not None and claim in (None, arm) for arm in others]
     return [
-        comparison(study, between, is_claimed, p, claimed.count(is_claimed), examples)
+        comparison(study, between, is_claimed, p, claimed.count(is_claimed), examples, chosen_from if is_claimed else 1)
         for between, is_claimed, p in zip(differences, claimed, corrected(differences, claimed), strict=True)
     ]
 
@@ -122,32 +125,42 @@ def corrected(differences: Sequence[Difference], claimed: Sequence[bool]) -> lis
 
 
 def comparison(
-    study: Study, between: Difference, claimed: bool, p: float | None, family: int, examples: Examples
+    study: Study,
+    between: Difference,
+    claimed: bool,
+    p: float | None,
+    family: int,
+    examples: Examples,
+    chosen_from: int = 1,
 ) -> Comparison:
     """What a difference comes to, its guardrails included."""
+    p = None if p is None else min(1.0, p * chosen_from)
     hypothesis = study.design.hypothesis
     effect, words = effect_over_seeds(study, between), sentence(study, between)
     if hypothesis is None:
         because = f"{words}; the design states no hypothesis"
         return Comparison(between, claimed, p, effect, INCONCLUSIVE, because)
     least = hypothesis.min_effect if between.versus is not None else 0.0
-    outcome, why = decide(between, p, claimed_sign(study), least, hypothesis.min_effect, family, study.contract.item)
+    outcome, why = decide(
+        between, p, claimed_sign(study), least, hypothesis.min_effect, family * chosen_from, study.contract.item
+    )
     guards = [guard(study, between, rail, examples) for rail in hypothesis.guardrails]
     if outcome == SUPPORTED and any(each.ok is not True for each in guards):
         outcome = REFUTED if any(each.ok is False for each in guards) else INCONCLUSIVE
         why += ", but a guardrail is broken" if outcome == REFUTED else ", but a guardrail can't be told"
-    if outcome == SUPPORTED and (crashed := failed(study, between)):
+    if outcome == SUPPORTED and (crashed := failed(study, [between.arm, between.versus])):
         outcome = INCONCLUSIVE
         why += f", but {crashed}: what they would have shown nobody knows"
     tested = "" if p is None or between.basis == COUNTED else f", p = {p:.2g}"
     holm = f" after Holm over {family} arms" if tested and family > 1 else ""
+    holm += f" times the {chosen_from} arms that it was chosen from" if tested and chosen_from > 1 else ""
     return Comparison(between, claimed, p, effect, outcome, f"{words}{tested}{holm}: {why}", guards)
 
 
-def failed(study: Study, between: Difference) -> str:
-    """The runs of a comparison that failed, in words: `2 of the 5 runs of new failed`; empty where none has."""
+def failed(study: Study, arms: Sequence[str | None]) -> str:
+    """The runs of arms that failed, in words: `2 of the 5 runs of new failed`; empty where none has."""
     told = []
-    for arm in filter(None, (between.arm, between.versus)):
+    for arm in filter(None, arms):
         replicates = study.arms.get(arm, [])
         lost = sum(replicate.status == FAILED for replicate in replicates)
         told += [f"{lost} of the {len(replicates)} runs of {arm} failed"] if lost else []
@@ -181,7 +194,7 @@ def guard_sentence(study: Study, guard: Guard) -> str:
     rail = f"the guardrail {guard.kind} {guard.limit:g}"
     if guard.difference.versus is None:
         return f"{rail} of {guard.metric} {state} without an arm to be measured against"
-    told = "" if guard.p is None else f" (p = {guard.p:.2g} of being worse by more)"
+    told = "" if guard.p is None or guard.ok is False else f" (p = {guard.p:.2g} of being worse by more)"
     if guard.ok and not guard.strict:
         told = "" if guard.sure else " on the mean, but not for certain (strict: false)"
     return f"{rail} {state}{told}: {sentence(study, guard.difference)}"
