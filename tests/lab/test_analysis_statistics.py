@@ -16,7 +16,7 @@ from scipy import optimize, stats
 from scipy.sparse import coo_array
 from statsmodels.stats.proportion import proportion_confint
 
-from lab.analysis import per_item, statistics
+from lab.analysis import bounded, per_item, resampling, statistics
 
 pytestmark = pytest.mark.slow  # simulations take seconds
 
@@ -172,22 +172,22 @@ def test_what_is_counted_needs_one_seed() -> None:
 
 
 def test_no_image_that_disagrees_is_not_a_proof_of_equality() -> None:
-    found = statistics.bootstrap(lambda weights: np.zeros(weights.shape[1]), 300, margin=0.01)
+    found = resampling.bootstrap(lambda weights: np.zeros(weights.shape[1]), 300, margin=0.01)
     end = 1.96790**2 / (300 + 1.96790**2)  # Wilson's, with t(0.975, 299)
     assert (found.low, found.high) == pytest.approx((-end, end), abs=1e-6)
     # What a difference of 0.01 has for a standard error: √(0.01 · 0.99 / 300)
     assert found.p_equivalent == pytest.approx(stats.t.sf(0.01 / (0.01 * 0.99 / 300) ** 0.5, 299)) and found.p == 1
-    assert statistics.bootstrap(lambda weights: np.zeros(weights.shape[1]), 100, margin=0.01).p_equivalent > 0.05
+    assert resampling.bootstrap(lambda weights: np.zeros(weights.shape[1]), 100, margin=0.01).p_equivalent > 0.05
 
 
 def test_a_share_has_the_wider_of_wilsons_interval_and_the_bootstraps() -> None:
     right = np.arange(100) >= 4
-    found = statistics.bootstrap(lambda weights: right @ weights / weights.sum(0), 100, offset=0.9, draws=8000)
+    found = resampling.bootstrap(lambda weights: right @ weights / weights.sum(0), 100, offset=0.9, draws=8000)
     wilson = proportion_confint(96, 100, method="wilson")
     assert found.value == pytest.approx(0.06)
     assert found.low + 0.9 == pytest.approx(wilson[0], abs=0.002)  # by Student's t in place of the normal distribution
     assert found.high + 0.9 == pytest.approx(0.96 + 1.984 * (0.96 * 0.04 / 100) ** 0.5, abs=0.002)
-    all_right = statistics.bootstrap(lambda weights: np.ones(weights.shape[1]), 100, offset=0.9)
+    all_right = resampling.bootstrap(lambda weights: np.ones(weights.shape[1]), 100, offset=0.9)
     assert all_right.high + 0.9 == pytest.approx(1) and all_right.low + 0.9 == pytest.approx(
         proportion_confint(100, 100, method="wilson")[0], abs=0.002
     )
@@ -198,7 +198,7 @@ def test_how_far_one_image_reaches() -> None:
     few[:3] = 1
     for values, expected in ((few, 1), (-few, 1), (all_a_little, 0.01)):
         score = partial(lambda weights, values: values @ weights / weights.sum(0), values=values)
-        assert statistics.reach(score, 200, values.mean()) == pytest.approx(expected)
+        assert resampling.reach(score, 200, values.mean()) == pytest.approx(expected)
 
 
 def test_the_outlier_of_grubbs() -> None:
@@ -216,7 +216,7 @@ def test_the_outlier_of_grubbs() -> None:
 
 def test_the_bootstrap_of_a_mean_is_the_t_interval() -> None:
     values = np.random.default_rng(1).normal(0.03, 0.2, 400)
-    drawn = statistics.bootstrap(lambda weights: values @ weights / weights.sum(0), 400, margin=0.05, draws=8000)
+    drawn = resampling.bootstrap(lambda weights: values @ weights / weights.sum(0), 400, margin=0.05, draws=8000)
     exact = statistics.mean(values.tolist(), margin=0.05)
     assert drawn.value == pytest.approx(exact.value)
     assert (drawn.low, drawn.high) == pytest.approx((exact.low, exact.high), abs=0.0008)
@@ -230,10 +230,10 @@ def test_the_bootstrap_repeats_itself_and_works_in_pieces(monkeypatch: pytest.Mo
     def score(weights: np.ndarray) -> np.ndarray:
         return values @ weights
 
-    whole = statistics.bootstrap(score, 50)
-    monkeypatch.setattr(statistics, "WEIGHTS", 50 * 7)
-    assert statistics.bootstrap(score, 50) == whole
-    assert statistics.bootstrap(score, 50, seed=1) != whole
+    whole = resampling.bootstrap(score, 50)
+    monkeypatch.setattr(resampling, "WEIGHTS", 50 * 7)
+    assert resampling.bootstrap(score, 50) == whole
+    assert resampling.bootstrap(score, 50, seed=1) != whole
 
 
 # By simulation: false alarms at most 5 %, intervals that hold the truth in 95 % of cases
@@ -307,7 +307,7 @@ def test_intervals_over_images_hold_the_truth(skills: tuple[float, float]) -> No
     generator, images, held = np.random.default_rng(1), np.arange(300), []
     for drawn in generator.integers(0, size, (1000, 300)):
         of_world = coo_array((np.ones(300), (drawn, images)), (size, 300)).tocsr()
-        found = statistics.bootstrap(lambda weights, to=of_world: score(to @ weights), 300, draws=100)
+        found = resampling.bootstrap(lambda weights, to=of_world: score(to @ weights), 300, draws=100)
         held.append(found.low <= truth <= found.high)
     assert 0.93 < rate(held) < 0.975
 
@@ -318,7 +318,7 @@ def test_where_few_images_disagree_little_passes_for_equivalent(n: int, margin: 
     """A true difference as large as the margin, all of it by images that one model alone has right, or two to one."""
     shares = [margin * against, 1 - margin * (1 + 2 * against), margin * (1 + against)]
     signs = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], p=shares, size=(1000, n))
-    found = [statistics.bootstrap(lambda w, row=row: row @ w / w.sum(0), n, margin, draws=100) for row in signs]
+    found = [resampling.bootstrap(lambda w, row=row: row @ w / w.sum(0), n, margin, draws=100) for row in signs]
     assert rate([each.p_equivalent < 0.05 for each in found]) < 0.065
     # Three images on the mean: no interval can come near 95 % (Brown, Cai and DasGupta, Statistical Science 16, 2001).
     assert rate([each.low <= margin <= each.high for each in found]) > 0.93
@@ -328,5 +328,42 @@ def test_equal_models_are_told_apart_in_at_most_5_percent() -> None:
     """By accuracy: one image in twenty tells two models apart, as often for the one as for the other."""
     generator = np.random.default_rng(0)
     signs = generator.choice([-1.0, 0.0, 1.0], p=[0.025, 0.95, 0.025], size=(1000, 300))
-    alarms = [statistics.bootstrap(lambda w, row=row: row @ w / 300, 300, draws=100).p < 0.05 for row in signs]
+    alarms = [resampling.bootstrap(lambda w, row=row: row @ w / 300, 300, draws=100).p < 0.05 for row in signs]
     assert rate(alarms) < 0.065
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.integers(2, 20), st.floats(0.001, 0.2))
+def test_a_share_against_a_constant_is_the_same_seen_from_its_other_end(
+    value: float, constant: float, n: int, deviation: float
+) -> None:
+    scale = bounded.Scale(0, 1, 0.001)
+    up = bounded.against(statistics.student(value - constant, deviation, n, 0.01), constant, scale, 0.01)
+    down = bounded.against(statistics.student(constant - value, deviation, n, 0.01), 1 - constant, scale, 0.01)
+    assert up.p == pytest.approx(down.p, abs=1e-9) and up.p_equivalent == pytest.approx(down.p_equivalent, abs=1e-9)
+    assert (up.low, up.high) == pytest.approx((-down.high, -down.low), abs=1e-9)
+    assert -constant - 1e-9 <= up.low <= up.value <= up.high <= 1 - constant + 1e-9
+    assert (up.p < 0.05) == (not up.low <= 0 <= up.high)
+
+
+def test_without_ends_a_constant_changes_nothing() -> None:
+    plain = statistics.student(0.3, 1.0, 8, 0.5)
+    found = bounded.against(plain, 5.0, bounded.Scale(None, None), 0.5)
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high))
+    assert (found.p, found.p_equivalent) == pytest.approx((plain.p, plain.p_equivalent))
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.floats(0, 0.1), st.floats(0.001, 0.1))
+def test_what_seeds_have_in_common_only_widens(values: list[float], shared: float, step: float) -> None:
+    alone, both = statistics.mean(values, resolution=step), resampling.over_both(values, shared, resolution=step)
+    assert both.value == alone.value and both.degrees >= alone.degrees - 1e-9
+    assert both.deviation >= alone.deviation * (1 - 1e-9)
+    assert resampling.over_both(values, 0, resolution=step).p == pytest.approx(alone.p)
+
+
+def test_what_seeds_owe_to_the_same_items_is_their_covariance() -> None:
+    generator = np.random.default_rng(0)
+    items, own = generator.normal(0, 0.3, 400), generator.normal(0, 0.5, (4, 400))
+    rows = items + own
+    drawn = resampling.resampled(lambda weights: rows @ weights / weights.sum(0), 400)
+    expected = sum(np.cov(rows[i], rows[j])[0, 1] for i in range(4) for j in range(4) if i != j) / 12 / 400
+    assert resampling.shared_variance(drawn, 400) == pytest.approx(expected, rel=0.2)

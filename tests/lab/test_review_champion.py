@@ -20,6 +20,7 @@ import yaml
 from trivial import Trivial
 
 from lab.analysis import gate as pure
+from lab.analysis import online
 from lab.analysis.verdict import judge
 from lab.design.blocks import Guardrail
 from lab.records import champion as champions
@@ -33,7 +34,8 @@ from lab.tracking.mlflow.model_refs import find
 
 pytestmark = pytest.mark.slow  # experiments take seconds
 
-FILES = [f"models/champion/{name}" for name in ("README.md", "champion.dvc", "champion.yaml")]
+LEDGER = "models/champion/ledger.yaml"
+FILES = [f"models/champion/{name}" for name in ("README.md", "champion.dvc", "champion.yaml", "ledger.yaml")]
 
 
 @pytest.fixture
@@ -114,12 +116,15 @@ def lab(project: Trivial, *arguments: str) -> str:
     return done.stdout
 
 
-def refusal(project: Trivial, *arguments: str) -> str:
-    """The message of a promotion that is refused, and leaves everything as it was."""
+def refusal(project: Trivial, *arguments: str, lost: bool = False) -> str:
+    """The message of a promotion that is refused, and leaves all as it was, but for the ledger of a `lost` test."""
     before = project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout
     done = in_process.lab(project.root, "promote", *arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
-    assert (project.call("git", "rev-parse", "HEAD").stdout, project.call("git", "status", "--short").stdout) == before
+    if lost:
+        assert project.call("git", "show", "--format=", "--name-only", "HEAD").stdout.split() == [LEDGER]
+    now = "HEAD~1" if lost else "HEAD"
+    assert (project.call("git", "rev-parse", now).stdout, project.call("git", "status", "--short").stdout) == before
     return done.stderr
 
 
@@ -160,12 +165,22 @@ def test_a_colleague_gets_its_files_from_the_remote(project: Trivial, tmp_path: 
 def test_only_what_beats_it_takes_its_place(project: Trivial) -> None:
     promote.promote(project.project(), "small")
     names = {(r.experiment["arm"], r.experiment["seed"]): r.name for r in project.records().values() if r.experiment}
-    worse = refusal(project, names["0.1", 0])
+    worse = refusal(project, names["0.1", 0], lost=True)
     assert "not shown to beat the champion" in worse and "0.1 − champion in infer.f1_macro: -0.4 [" in worse
-    hidden = refusal(project, "large")
+    hidden = refusal(project, "large", lost=True)
     assert "a regression hidden by the mean: infer.classes.cat.f1 -0.102" in hidden
     assert "0.8 − champion in infer.f1_macro: +0.3" in hidden and "dog" not in hidden
     assert "is the champion already" in refusal(project, said(project)["experiment"])
+    assert refusal(project, "large") == hidden, "the same test once more is no other"
+    first, *tests = yaml.safe_load((project.root / LEDGER).read_text())
+    assert (first["design"], first["against"], first["p"]) == ("small", None, None)
+    assert [(each["design"], each["arm"], each["against"]) for each in tests] == [
+        ("small", "0.1", first["experiment"]),
+        ("large", "0.8", first["experiment"]),
+    ]
+    assert tests[0]["p"] > 0.9 and tests[0]["chosen_from"] == 3 and tests[0]["seeds"] == 2
+    assert tests[0]["level"] == pytest.approx(online.level([]), rel=1e-4)
+    assert tests[1]["level"] == pytest.approx(online.level([False]), rel=1e-4) and tests[1]["looks"] == 2
 
 
 def test_a_run_that_no_design_asked_for_is_promoted_by_the_one_that_it_answers(project: Trivial) -> None:
@@ -174,9 +189,11 @@ def test_a_run_that_no_design_asked_for_is_promoted_by_the_one_that_it_answers(p
     answered.design(project, "after", 0.55, 0.1)
     told = lab(project, "run", "after", "--force")
     assert "reused" in told and told.rstrip().endswith("4 finished")
+    refused = refusal(project, "plain")
+    assert "exploratory: the design as it reads was committed after runs that decide: what was known before" in refused
     line = next(line for line in lab(project, "status").splitlines() if "after" in line)
     assert line.split() == ["after", "4"], "three of the four are others'"
-    assert "plain is the champion" in lab(project, "promote", "plain")
+    assert "plain is the champion" in lab(project, "promote", "plain", "--force", "the first one")
     assert (said(project)["design"], said(project)["seed"]) == ("after", 0)
 
 
@@ -257,6 +274,57 @@ def test_a_lucky_seed_is_refused(metric: str, values: list[float], seed: int, ex
     assert expected in said[0] if expected else said == []
 
 
+def duel(values: dict[str, list[float]], champion: list[float], level: float, **claim: Any) -> pure.Duel:
+    """The best arm of a study against a champion with these values."""
+
+    def metrics(arm: str, seed: int) -> dict:
+        return {"infer": {"f1_macro": values[arm][seed]}}
+
+    hypothesis = studies.hypothesis("infer.f1_macro", versus="0.1", **claim)
+    design = studies.comparison("lr", [float(arm) for arm in values], hypothesis=hypothesis, seeds=[0, 1, 2, 3, 4])
+    found = studies.made("made", metrics, design)
+    champions = {
+        seed: studies.MadeUp("c", "c", "b", "finished", {"metrics": {"infer": {"f1_macro": value}}})
+        for seed, value in enumerate(champion)
+    }
+    judged = judge(found)
+    arm = pure.typical(found, judged.winner or judged.best, judged.metric).arm
+    return pure.challenge(found, judged, found.arms[arm], champions, level)
+
+
+CHAMPION = [0.90, 0.91, 0.89, 0.90, 0.91]
+BETTER = [0.905, 0.921, 0.899, 0.913, 0.913]  # by 0.0082 on the mean: p = 0.008, one-sided
+
+
+def test_an_arm_that_was_chosen_from_several_has_to_show_more() -> None:
+    others = {"0.1": [0.80] * 5, "0.2": [0.81, 0.8, 0.82, 0.8, 0.81], "0.3": [0.8, 0.82, 0.81, 0.8, 0.8]}
+    alone = duel(others | {"0.9": BETTER}, CHAMPION, 0.025, arm="0.9")
+    chosen = duel(others | {"0.9": BETTER}, CHAMPION, 0.025)
+    assert (alone.chosen_from, chosen.chosen_from) == (1, 3)
+    assert chosen.p == pytest.approx(3 * alone.p) and alone.p < 0.01
+    assert alone.won and not duel(others | {"0.9": BETTER}, CHAMPION, alone.p / 2, arm="0.9").won
+    assert "times the 3 arms that it was chosen from" in " ".join(chosen.verdict.reasons)
+
+
+def test_each_lost_test_lowers_what_the_next_may_spend_and_a_won_one_raises_it() -> None:
+    assert online.level([]) == pytest.approx(0.025 / 2.6124, rel=1e-3)
+    lost = [online.level([False] * n) for n in range(30)]
+    assert lost == sorted(lost, reverse=True) and sum(lost) < 0.025
+    assert online.level([False, True]) > lost[2] and online.level([True]) > lost[1]
+    assert all(online.level([True] * n) <= 0.05 for n in range(30))
+
+
+def test_what_failed_with_a_seed_is_no_champion() -> None:
+    def metrics(arm: str, seed: int) -> dict | None:
+        return None if (arm, seed) == ("0.5", 2) else {"infer": {"f1_macro": 0.9 if arm == "0.5" else 0.5}}
+
+    hypothesis = studies.hypothesis("infer.f1_macro", arm=0.5, versus=0.1)
+    made = studies.made("made", metrics, studies.comparison("lr", [0.1, 0.5], hypothesis=hypothesis))
+    told = list(pure.crashed(made, "0.5"))
+    assert told == ["1 of the 3 runs of 0.5 failed: lab run designs/made.yaml tries them again"]
+    assert not list(pure.crashed(made, "0.1"))
+
+
 def test_what_makes_models_worse_has_no_winner(project: Trivial) -> None:
     answered.design(project, "worse", 0.1, 0.5, direction="minimize")  # all of its runs are there
     assert "worse is SUPPORTED, and no arm of it has won" in refusal(project, "worse")
@@ -291,7 +359,7 @@ def test_what_a_later_stage_measures_is_asked_of_the_champion_as_well(project: T
     assert "the champion's runs ended before the stage quant" in told and "the settings of its arm 0.5 (small)" in told
     answered.design(project, "both", 0.9, 0.5, type="quant", metric="quant.f1_macro")
     trivial.carry_out(project, "both", answered.measured)
-    assert "0.9 − champion in quant.f1_macro: +0.4" in refusal(project, "both")  # and the cats suffer
+    assert "0.9 − champion in quant.f1_macro: +0.4" in refusal(project, "both", lost=True)  # and the cats suffer
 
 
 def test_a_class_that_got_worse_is_found_in_the_images() -> None:

@@ -3,14 +3,18 @@
 The hypothesis' arm is what counts; where it names none, every arm does, with Holm's correction for their number. A
 design without a reference (a single one, most sweeps) is held against `expected`.
 
-A guardrail holds while its mean stays within the limit. It is broken when the whole interval is beyond, and can't be
-told in between, or where a run has not measured it.
+A guardrail holds where it is shown that its metric gets worse by less than the limit: a test of non-inferiority at 5 %
+(Blackwelder, Controlled Clinical Trials 3, 1982). It is broken when the whole interval is beyond, and can't be told in
+between, or where a run has not measured it. One that says `strict: false` holds while its mean stays within the limit.
+
+An arm that is claimed to be better, or its reference, may not have failed with some of its seeds: what crashes where it
+would have done badly is no better than it was where it didn't.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lab.analysis import statistics
@@ -24,6 +28,8 @@ from lab.analysis.estimates import (
     sentence,
     unmeasured,
 )
+from lab.design import power
+from lab.study import FAILED
 
 if TYPE_CHECKING:
     from lab.analysis.statistics import EffectSize
@@ -35,15 +41,17 @@ if TYPE_CHECKING:
 class Guard:
     """A guardrail: by how much the arm may be higher (`max_increase`) or lower (`max_decrease`) than the reference.
 
-    `ok` is False where the whole interval is beyond the limit, None where that can't be told. `sure` tells that the
-    whole interval is within.
+    `ok` is False where the whole interval is beyond the limit, None where that can't be told. `p` is that of being
+    worse by the limit or more, None where nothing was measured; `sure` tells that it is below 5 %.
     """
 
     metric: str
     kind: str
     limit: float
+    strict: bool
     difference: Difference
     ok: bool | None
+    p: float | None
     sure: bool
 
 
@@ -81,8 +89,11 @@ def claimed_sign(study: Study) -> int:
     return -1 if hypothesis and hypothesis.direction == "minimize" else 1
 
 
-def compare(study: Study, metric: str, examples: Examples) -> list[Comparison]:
-    """Every arm with the one that it is measured against, or with the expected value."""
+def compare(study: Study, metric: str, examples: Examples, chosen_from: int = 1) -> list[Comparison]:
+    """Every arm with the one that it is measured against, or with the expected value.
+
+    The claimed ones' p are corrected once more where they were `chosen_from` several (Bonferroni).
+    """
     hypothesis, versus = study.design.hypothesis, study.reference
     expected = hypothesis.expected if hypothesis else None
     if versus is None and expected is None:
@@ -93,7 +104,7 @@ def compare(study: Study, metric: str, examples: Examples) -> list[Comparison]:
     claim = study.design.claimed_arm
     claimed = [hypothesis is not None and claim in (None, arm) for arm in others]
     return [
-        comparison(study, between, is_claimed, p, claimed.count(is_claimed), examples)
+        comparison(study, between, is_claimed, p, claimed.count(is_claimed), examples, chosen_from if is_claimed else 1)
         for between, is_claimed, p in zip(differences, claimed, corrected(differences, claimed), strict=True)
     ]
 
@@ -114,23 +125,46 @@ def corrected(differences: Sequence[Difference], claimed: Sequence[bool]) -> lis
 
 
 def comparison(
-    study: Study, between: Difference, claimed: bool, p: float | None, family: int, examples: Examples
+    study: Study,
+    between: Difference,
+    claimed: bool,
+    p: float | None,
+    family: int,
+    examples: Examples,
+    chosen_from: int = 1,
 ) -> Comparison:
     """What a difference comes to, its guardrails included."""
+    p = None if p is None else min(1.0, p * chosen_from)
     hypothesis = study.design.hypothesis
     effect, words = effect_over_seeds(study, between), sentence(study, between)
     if hypothesis is None:
         because = f"{words}; the design states no hypothesis"
         return Comparison(between, claimed, p, effect, INCONCLUSIVE, because)
     least = hypothesis.min_effect if between.versus is not None else 0.0
-    outcome, why = decide(between, p, claimed_sign(study), least, hypothesis.min_effect, family, study.contract.item)
+    outcome, why = decide(
+        between, p, claimed_sign(study), least, hypothesis.min_effect, family * chosen_from, study.contract.item
+    )
     guards = [guard(study, between, rail, examples) for rail in hypothesis.guardrails]
     if outcome == SUPPORTED and any(each.ok is not True for each in guards):
         outcome = REFUTED if any(each.ok is False for each in guards) else INCONCLUSIVE
         why += ", but a guardrail is broken" if outcome == REFUTED else ", but a guardrail can't be told"
+    if outcome == SUPPORTED and (crashed := failed(study, [between.arm, between.versus])):
+        outcome = INCONCLUSIVE
+        why += f", but {crashed}: what they would have shown nobody knows"
     tested = "" if p is None or between.basis == COUNTED else f", p = {p:.2g}"
     holm = f" after Holm over {family} arms" if tested and family > 1 else ""
+    holm += f" times the {chosen_from} arms that it was chosen from" if tested and chosen_from > 1 else ""
     return Comparison(between, claimed, p, effect, outcome, f"{words}{tested}{holm}: {why}", guards)
+
+
+def failed(study: Study, arms: Sequence[str | None]) -> str:
+    """The runs of arms that failed, in words: `2 of the 5 runs of new failed`; empty where none has."""
+    told = []
+    for arm in filter(None, arms):
+        replicates = study.arms.get(arm, [])
+        lost = sum(replicate.status == FAILED for replicate in replicates)
+        told += [f"{lost} of the {len(replicates)} runs of {arm} failed"] if lost else []
+    return " and ".join(told)
 
 
 def guard(study: Study, between: Difference, rail: Guardrail, examples: Examples) -> Guard:
@@ -140,15 +174,18 @@ def guard(study: Study, between: Difference, rail: Guardrail, examples: Examples
     )
     assert limit is not None
     arm, versus = between.arm, between.versus
+    unknown = Guard(rail.metric, kind, limit, rail.strict, Difference(rail.metric, arm, versus, {}), None, None, False)
     if versus is None:  # nothing to be higher or lower than
-        return Guard(rail.metric, kind, limit, Difference(rail.metric, arm, None, {}), None, False)
-    change = difference(study, arm, versus, rail.metric, examples)
+        return unknown
+    change = difference(study, arm, versus, rail.metric, examples, abs(limit))
     if change.estimate is None or any(unmeasured(study, side, rail.metric) for side in (arm, versus)):
-        return Guard(rail.metric, kind, limit, change, None, False)
+        return replace(unknown, difference=change)
     worse = oriented(change.estimate, 1 if kind == "max_increase" else -1)
+    p = statistics.beyond(worse, limit)
+    sure = p is not None and p < power.ALPHA
+    holds = sure if rail.strict else worse.value <= limit
     beyond = worse.low is not None and worse.low > limit
-    ok = True if worse.value <= limit else False if beyond else None
-    return Guard(rail.metric, kind, limit, change, ok, worse.high is not None and worse.high <= limit)
+    return replace(unknown, difference=change, ok=True if holds else False if beyond else None, p=p, sure=sure)
 
 
 def guard_sentence(study: Study, guard: Guard) -> str:
@@ -157,5 +194,7 @@ def guard_sentence(study: Study, guard: Guard) -> str:
     rail = f"the guardrail {guard.kind} {guard.limit:g}"
     if guard.difference.versus is None:
         return f"{rail} of {guard.metric} {state} without an arm to be measured against"
-    doubt = ", but not for certain" if guard.ok and not guard.sure else ""
-    return f"{rail} {state}{doubt}: {sentence(study, guard.difference)}"
+    told = "" if guard.p is None or guard.ok is False else f" (p = {guard.p:.2g} of being worse by more)"
+    if guard.ok and not guard.strict:
+        told = "" if guard.sure else " on the mean, but not for certain (strict: false)"
+    return f"{rail} {state}{told}: {sentence(study, guard.difference)}"

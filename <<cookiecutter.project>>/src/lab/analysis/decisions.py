@@ -22,13 +22,16 @@ from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from lab.analysis import statistics
-from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, oriented
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, oriented
 from lab.design import power
 
 if TYPE_CHECKING:
     from lab.analysis.estimates import Difference
     from lab.analysis.statistics import Estimate
 
+# The version of the rules by which verdicts come about: a committed report says its own, and is checked by those.
+# 2: recipes over seeds and test items; constants near an end; non-inferiority; failed seeds; what was seen (2026-11).
+RULES = 2
 SUPPORTED, REFUTED, EQUIVALENT = "SUPPORTED", "REFUTED", "EQUIVALENT"
 INCONCLUSIVE, UNDERPOWERED, INVALID = "INCONCLUSIVE", "UNDERPOWERED", "INVALID"
 ONE_SEED = "one seed can't tell an effect from its own luck: there is no interval and no p value"
@@ -66,7 +69,7 @@ def decide(
         return REFUTED, opposite
     if gain.high is not None and gain.high < least:
         return REFUTED, f"{change}{f' of {least:g}' if least else ''} is excluded"
-    if between.basis == SEEDS and gain.n == 1:
+    if between.basis != IMAGES and gain.n == 1:
         return UNDERPOWERED, ONE_SEED
     return undecided(between, gain, margin, family, item)
 
@@ -75,7 +78,7 @@ def undecided(between: Difference, gain: Estimate, margin: float, family: int, i
     """Whether more seeds or test items were needed to decide, and how many."""
     if between.basis == COUNTED or gain.deviation is None:
         return INCONCLUSIVE, "the seeds disagree"
-    if gain.deviation == 0 and between.basis == SEEDS:
+    if gain.deviation == 0 and between.basis != IMAGES:
         if margin == 0 and abs(gain.value) < statistics.TINY:
             return INCONCLUSIVE, "no difference with any seed"
         needed = next(n for n in range(2, 100) if power.smallest_p(n, family) < power.ALPHA)
@@ -83,20 +86,31 @@ def undecided(between: Difference, gain: Estimate, margin: float, family: int, i
         return (UNDERPOWERED if gain.n < needed else INCONCLUSIVE), why
     if margin == 0:
         return INCONCLUSIVE, "neither shown nor excluded"
-    chance = power.paired_power(margin, gain.deviation, gain.n, family)
+    shared = between.shared if between.basis == BOTH else 0.0
+    deviation = math.sqrt(max(0.0, gain.deviation**2 - shared * gain.n))
+    chance = power.paired_power(margin, deviation, gain.n, family, shared)
     if chance >= power.POWER:
         return (
             INCONCLUSIVE,
             f"neither shown nor excluded, though an effect of {margin:g} was found in {100 * chance:.0f} % of cases",
         )
-    if between.basis == IMAGES:
-        needed = items_needed(margin, gain.deviation, family)
-        many = f"about {needed} {item}s"
-    else:
-        needed = power.seeds_needed(margin, gain.deviation, family)
-        many = f"about {needed} seeds" if needed else f"more than {power.MOST_SEEDS} seeds"
+    many = more_needed(between, margin, deviation, shared, family, item)
     why = f"an effect of {margin:g} is found in {100 * chance:.0f} % of cases; {many} would find it in 80 %"
     return UNDERPOWERED, why
+
+
+def more_needed(between: Difference, margin: float, deviation: float, shared: float, family: int, item: str) -> str:
+    """How many seeds or test items would find an effect, in words: items where no number of seeds would."""
+    of = between.cluster or item
+    if between.basis == IMAGES:
+        return f"about {items_needed(margin, deviation, family)} {of}s"
+    needed = power.seeds_needed(margin, deviation, family, shared)
+    if needed is not None:
+        return f"about {needed} seeds"
+    if shared and between.images:
+        alone = items_needed(margin, math.sqrt(shared * between.images.n), family)
+        return f"more than {alone} {of}s, and no number of seeds with these,"
+    return f"more than {power.MOST_SEEDS} seeds"
 
 
 def items_needed(effect: float, deviation: float, family: int) -> int:

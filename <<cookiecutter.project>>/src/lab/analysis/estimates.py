@@ -2,9 +2,10 @@
 
 A difference is taken in pairs: over seeds by the paired t-test; over test items by the bootstrap, where the metric
 follows from what was said of each item and DVC's cache has it. What is counted, such as a file's size, is what it is.
-All three give an interval, a p value and a test of equivalence. A design about a recipe asks what it makes of any seed:
-the seeds decide. One about models that are there is decided by the items. A spread over seeds that is below what one
-test item makes is taken for as much, and a seed with which the very same was said counts once.
+All give an interval, a p value and a test of equivalence. A design about a recipe asks what it makes of any seed and is
+worth on any items: both are in one variance, or where nobody knows what was said of the items, the seeds alone. One
+about models that are there is decided by the items. A spread over seeds that is below what one test item makes is taken
+for as much, and a seed with which the very same was said counts once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab.analysis import per_item, statistics
+from lab.analysis import bounded, per_item, resampling, statistics
 from lab.analysis.statistics import EffectSize, Estimate
 from lab.design.levels import Level
 from lab.study import FINISHED, UNMEASURED
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from lab.study import Examples, Study
 
-SEEDS, IMAGES, COUNTED = "seeds", "images", "counted"  # what a difference is decided by, as committed reports call it
+# What a difference is decided by, as committed reports call it.
+SEEDS, IMAGES, BOTH, COUNTED = "seeds", "images", "seeds and images", "counted"
 BUSY = 0.1  # the share of a machine's CPUs from which on other programs' work is told
 SAME = 1e-4  # by how much a metric and what the items say of it may differ: equal confidences have no order
 
@@ -46,8 +48,11 @@ class Difference:
         metric, arm, versus: what of whom.
         values: the difference by seed, of the seeds that both have.
         seeds: their mean; None without any.
-        images: the difference over test items, where it is known.
-        basis: SEEDS, IMAGES or COUNTED: which one decides.
+        images: the difference over test items, or over clusters of them, where it is known.
+        both: that over seeds and items, of a recipe.
+        shared: the variance that all seeds owe to having been measured on the same items.
+        cluster: the column of items that count as one; empty where each counts.
+        basis: SEEDS, IMAGES, BOTH or COUNTED: which one decides.
         note: why the items don't, where they should.
     """
 
@@ -57,13 +62,16 @@ class Difference:
     values: dict[int, float]
     seeds: Estimate | None = None
     images: Estimate | None = None
+    both: Estimate | None = None
+    shared: float = 0.0
+    cluster: str = ""
     basis: str = SEEDS
     note: str = ""
 
     @property
     def estimate(self) -> Estimate | None:
         """The one that decides."""
-        return self.images if self.basis == IMAGES else self.seeds
+        return {IMAGES: self.images, BOTH: self.both}.get(self.basis, self.seeds)
 
 
 # One metric
@@ -162,14 +170,12 @@ def difference(
     if not values:
         return Difference(metric, arm, versus, values)
     basis = COUNTED if study.metric(metric).exact else SEEDS
-    by_seed = Difference(metric, arm, versus, values, over_seeds(study, metric, values, margin), basis=basis)
-    items_decide = not study.contract.is_recipe(study.design.type)
-    if not is_scored(study, metric) or not (items_decide or versus):
-        return by_seed
-    estimate, note = over_items(study, by_seed, theirs, examples, margin)
-    if not items_decide:
-        return replace(by_seed, images=estimate)
-    return replace(by_seed, images=estimate, basis=IMAGES if estimate else SEEDS, note=note)
+    between = Difference(metric, arm, versus, values, over_seeds(study, metric, values, margin), basis=basis)
+    if is_scored(study, metric):
+        between = with_items(study, between, theirs, examples, margin)
+    if versus is None and basis != COUNTED and between.basis != IMAGES:
+        between = against_constant(study, between, next(iter(theirs.values())), margin)
+    return between
 
 
 def _reference_values(study: Study, arm: str, versus: str | None, metric: str) -> dict[int, float]:
@@ -181,27 +187,70 @@ def _reference_values(study: Study, arm: str, versus: str | None, metric: str) -
     return dict.fromkeys(study.values(arm, metric), hypothesis.expected)
 
 
-def over_items(
-    study: Study, by_seed: Difference, theirs: dict[int, float], examples: Examples, margin: float
-) -> tuple[Estimate | None, str]:
-    """The difference over test items, its seeds averaged; or None and why."""
-    metric, item, predictions = by_seed.metric, study.contract.item, study.contract.predictions
-    frames: dict[str | None, list[pd.DataFrame]] = {None: []}
-    for arm in filter(None, (by_seed.arm, by_seed.versus)):
-        frames[arm] = [examples.frames[arm, seed] for seed in by_seed.values if (arm, seed) in examples.frames]
-        if len(frames[arm]) < len(by_seed.values):
-            what = f"what was said of each test {item}"
-            return None, f"{what} is not in DVC's cache here for {arm}: dvc pull brings it"
-        recorded = study.values(arm, metric)
-        for frame, seed in zip(frames[arm], by_seed.values, strict=True):
-            if not agrees(frame, metric, recorded[seed], examples):
-                return None, f"{metric} does not follow from the cached test {item}s of {arm}, seed {seed}"
-    column = predictions.item if predictions else "path"
-    scored = per_item.difference(frames[by_seed.arm], frames[by_seed.versus], metric, examples, column)
-    assert scored is not None
+def with_items(
+    study: Study, between: Difference, theirs: dict[int, float], examples: Examples, margin: float
+) -> Difference:
+    """The difference with what test items make of it, of a metric that follows from them."""
+    is_recipe = study.contract.is_recipe(study.design.type)
+    frames, note = items(study, between, examples)
+    cluster = per_item.cluster(study.contract.predictions, [frame for side in frames for frame in side])
+    column = cluster or study.contract.predictions.item if study.contract.predictions else "path"
+    scored = None if note else per_item.by_seed(*frames, between.metric, examples, column)
+    if scored and scored[1] < 2:
+        note = f"all test {study.contract.item}s are of one {column}, which tells nothing of another"
+    if scored is None or note:
+        unknown = f"the luck of the test {study.contract.item}s is not in the interval: {note}"
+        return replace(between, note=note if not is_recipe else unknown if len(between.values) > 1 else "")
     score, n = scored
-    offset = 0.0 if by_seed.versus else next(iter(theirs.values()))
-    return statistics.bootstrap(score, n, margin, offset), ""
+    drawn = resampling.resampled(score, n)
+    offset = 0.0 if between.versus else next(iter(theirs.values()))
+    images = resampling.bootstrap(lambda weights: score(weights).mean(0), n, margin, offset, drawn=drawn.mean(0))
+    between = replace(between, images=images, cluster=cluster)
+    if not is_recipe:
+        return replace(between, basis=IMAGES)
+    if len(between.values) < 2:
+        return between
+    shared = resampling.shared_variance(drawn, n)
+    both = resampling.over_both([*between.values.values()], shared, margin, resolution(study, between.metric))
+    return replace(between, both=both, shared=shared, basis=BOTH)
+
+
+def against_constant(study: Study, between: Difference, constant: float, margin: float) -> Difference:
+    """The difference to a constant, whose metric may be near its ends, and whose seeds share the luck of their items.
+
+    Where nobody knows what was said of the items, the seeds may have in common all that so many items can make; where
+    it is known, no less than half an item makes: if all seeds have all items right, another item may still be wrong.
+    """
+    values, step = [*between.values.values()], resolution(study, between.metric)
+    if len(values) < 2:
+        return between
+    known = study.metric(between.metric)
+    scale = bounded.Scale(known.low, known.high, step)
+    worst = known.high if between.basis == BOTH else constant + sum(values) / len(values)
+    shared = max(between.shared, scale.share_variance(worst or 0.0))
+    estimate = bounded.against(resampling.over_both(values, shared, margin, step), constant, scale, margin)
+    return replace(between, both=estimate) if between.basis == BOTH else replace(between, seeds=estimate)
+
+
+def items(
+    study: Study, between: Difference, examples: Examples
+) -> tuple[tuple[list[pd.DataFrame], list[pd.DataFrame]], str]:
+    """The tables of what was said of each test item, by seed: of the arm, and of what it is measured against.
+
+    Empty with a sentence why, where they are not here or don't give what the records have.
+    """
+    metric, item = between.metric, study.contract.item
+    found: dict[str | None, list[pd.DataFrame]] = {None: []}
+    for arm in filter(None, (between.arm, between.versus)):
+        found[arm] = [examples.frames[arm, seed] for seed in between.values if (arm, seed) in examples.frames]
+        if len(found[arm]) < len(between.values):
+            whose = "for every run" if study.contract.is_recipe(study.design.type) else f"for {arm}"
+            return ([], []), f"what was said of each test {item} is not in DVC's cache here {whose}: dvc pull brings it"
+        recorded = study.values(arm, metric)
+        for frame, seed in zip(found[arm], between.values, strict=True):
+            if not agrees(frame, metric, recorded[seed], examples):
+                return ([], []), f"{metric} does not follow from the cached test {item}s of {arm}, seed {seed}"
+    return (found[between.arm], found[between.versus]), ""
 
 
 def agrees(frame: pd.DataFrame, metric: str, recorded: float, examples: Examples) -> bool:
@@ -259,6 +308,18 @@ def sentence(study: Study, between: Difference) -> str:
         finished = {replicate.arm for replicate in study.replicates if replicate.finished}
         both = between.arm in finished and between.versus in (None, *finished)
         return f"{name}: no pair of runs has {'measured it' if both else 'finished'}"
-    noun = f"test {study.contract.item}" if between.basis == IMAGES else "seed"
-    number = f"{estimate.n} {noun}{'' if estimate.n == 1 else 's'}"
-    return f"{name}: {estimate.value:+.3g}{interval(estimate)} over {number}"
+    return f"{name}: {estimate.value:+.3g}{interval(estimate)} over {evidence(study, between)}"
+
+
+def evidence(study: Study, between: Difference) -> str:
+    """What a difference rests on: `5 seeds and 300 test images`, `the test images of 30 patients`."""
+    over = [counted(len(between.values), "seed")] if between.basis != IMAGES else []
+    if between.basis in (IMAGES, BOTH) and between.images:
+        item, n = f"test {study.contract.item}", between.images.n
+        over.append(f"the {item}s of {counted(n, between.cluster)}" if between.cluster else counted(n, item))
+    return " and ".join(over)
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -1,27 +1,29 @@
-"""What speaks against a run that would become the champion, as far as the numbers alone tell: luck, and hidden losses.
+"""What speaks against a run that would become the champion, as far as the numbers alone tell: it is not shown to be
+better, by the level that is left to it; luck, runs that failed, and hidden losses.
 
 `lab.review.gate` finds the champion's runs that it is measured against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import per_item, statistics
-from lab.analysis.estimates import difference, interval, resolution, sentence
+from lab.analysis import per_item, resampling, statistics, verdict
+from lab.analysis.comparisons import claimed_sign, failed
+from lab.analysis.decisions import SUPPORTED
+from lab.analysis.estimates import COUNTED, difference, interval, resolution, sentence
 from lab.design.blocks import ComparisonConfig, Hypothesis
 from lab.design.models import ComparisonDesign
 from lab.design.power import ALPHA
 from lab.nested_keys import flat
-from lab.study import Replicate, Study
+from lab.study import Examples, Replicate, Study
 
 if TYPE_CHECKING:
     from lab.analysis.statistics import Estimate
     from lab.analysis.verdict import Verdict
-    from lab.study import Examples
 
 NAME = "champion"  # the arm that the candidate is measured against
 LEAST_SEEDS = 2
@@ -41,9 +43,9 @@ def typical(study: Study, arm: str | None, metric: str | None) -> Replicate | No
     )
 
 
-def lucky(study: Study, verdict: Verdict, candidate: Replicate) -> Iterator[str]:
+def lucky(study: Study, judged: Verdict, candidate: Replicate) -> Iterator[str]:
     """A run that is no example of its arm: better than its other seeds by more than chance, as far as they can tell."""
-    arm, metric = candidate.arm, verdict.metric
+    arm, metric = candidate.arm, judged.metric
     values = study.values(arm, metric)
     own = values.pop(candidate.seed, None)
     if metric is None or own is None:
@@ -70,16 +72,82 @@ def lucky(study: Study, verdict: Verdict, candidate: Replicate) -> Iterator[str]
         )
 
 
-def duel(study: Study, verdict: Verdict, candidates: Sequence[Replicate], champions: Mapping[int, Any]) -> Study:
+@dataclass(frozen=True)
+class Duel:
+    """An arm against the champion.
+
+    Attributes:
+        pairs: the study of the two.
+        verdict: on it; p is corrected for the arms that this one was chosen from.
+        chosen_from: how many these are.
+        p: one-sided, of the champion being as good or better; None for what is counted, where chance has no part.
+        level: what it has to stay below.
+    """
+
+    pairs: Study
+    verdict: Verdict
+    chosen_from: int
+    p: float | None
+    level: float
+
+    @property
+    def won(self) -> bool:
+        """Whether the arm is shown to be better."""
+        return self.verdict.outcome == SUPPORTED and (self.p is None or self.p <= self.level)
+
+
+def challenge(
+    study: Study,
+    judged: Verdict,
+    candidates: Sequence[Replicate],
+    champions: Mapping[int, Any],
+    level: float,
+    read: Callable[[Study], Examples] = lambda pairs: Examples(),
+) -> Duel:
+    """Hold an arm against the champion.
+
+    Args:
+        study: the arm's.
+        judged: the verdict on it.
+        candidates: the arm's runs with the champion's seeds.
+        champions: the champion's runs, by seed.
+        level: what the one-sided p may come to (`analysis.online`).
+        read: finds what was said of each test item.
+    """
+    pairs = duel(study, judged, candidates, champions)
+    k = chosen_from(study, judged, candidates[0].arm)
+    result = verdict.judge(pairs, read(pairs), k)
+    comparison = next(each for each in result.comparisons if each.claimed)
+    between, p = comparison.difference, None
+    if comparison.p is not None and between.estimate and between.basis != COUNTED:
+        is_better = claimed_sign(pairs) * between.estimate.value > 0
+        p = comparison.p / 2 if is_better else 1 - comparison.p / 2
+    return Duel(pairs, result, k, p, level)
+
+
+def chosen_from(study: Study, judged: Verdict, arm: str) -> int:
+    """How many arms one was chosen from: itself alone where the hypothesis named it before the runs."""
+    if arm == study.design.claimed_arm and not judged.exploratory:
+        return 1
+    return len(study.arms) - (1 if judged.winner == arm and study.reference in study.arms else 0)
+
+
+def crashed(study: Study, arm: str) -> Iterator[str]:
+    """Runs of the arm that failed: what it would have shown with their seeds nobody knows."""
+    if told := failed(study, [arm]):
+        yield f"{told}: lab run {study.path} tries them again"
+
+
+def duel(study: Study, judged: Verdict, candidates: Sequence[Replicate], champions: Mapping[int, Any]) -> Study:
     """A study of its own: an arm against the champion, by the design's metric, smallest effect and guardrails.
 
     Args:
         study: the arm's.
-        verdict: on it.
+        judged: the verdict on it.
         candidates: the arm's runs.
         champions: the champion's runs with the same seeds, by seed.
     """
-    arm, metric = candidates[0].arm, verdict.metric or ""
+    arm, metric = candidates[0].arm, judged.metric or ""
     asked = study.design.hypothesis or Hypothesis(claim=study.design.title, metric=metric)
     direction = "minimize" if study.minimized(metric) else "maximize"
     design = ComparisonDesign.model_construct(
@@ -96,14 +164,14 @@ def duel(study: Study, verdict: Verdict, candidates: Sequence[Replicate], champi
     return replace(study, design=design, replicates=[*ours, *theirs])
 
 
-def hidden(pairs: Study, arm: str, verdict: Verdict, examples: Examples) -> Iterator[str]:
+def hidden(pairs: Study, arm: str, judged: Verdict, examples: Examples) -> Iterator[str]:
     """Guarded metrics and parts of the test items that got significantly worse, whatever the mean did, with Holm.
 
     Paired over test items, since it is about these models; over seeds where nobody knows what was said of the items.
     """
-    estimates = dict([*guarded(pairs, arm, verdict, examples), *by_slice(pairs, arm, verdict, examples)])
+    estimates = dict([*guarded(pairs, arm, judged, examples), *by_slice(pairs, arm, judged, examples)])
     ps = statistics.holm([1.0 if estimate.p is None else estimate.p for _, estimate in estimates.values()])
-    whole = next((sentence(pairs, comparison.difference) for comparison in verdict.comparisons), "")
+    whole = next((sentence(pairs, comparison.difference) for comparison in judged.comparisons), "")
     for (name, (merit, estimate)), p in zip(estimates.items(), ps, strict=True):
         if merit * estimate.value < 0 and p < ALPHA:
             yield (
@@ -115,9 +183,9 @@ def hidden(pairs: Study, arm: str, verdict: Verdict, examples: Examples) -> Iter
 Part = tuple[str, tuple[int, "Estimate"]]  # what is looked at, and which way it is better, with its difference
 
 
-def guarded(pairs: Study, arm: str, verdict: Verdict, examples: Examples) -> Iterator[Part]:
+def guarded(pairs: Study, arm: str, judged: Verdict, examples: Examples) -> Iterator[Part]:
     """The difference in each metric that the contract guards, of those beside the main one."""
-    files = {pairs.stage, (verdict.metric or "").partition(".")[0]}
+    files = {pairs.stage, (judged.metric or "").partition(".")[0]}
     names = {
         f"{file}.{key}" for record in pairs.finished for file in files for key in flat(record.metrics.get(file, {}))
     }
@@ -134,9 +202,9 @@ def guarded(pairs: Study, arm: str, verdict: Verdict, examples: Examples) -> Ite
             yield metric.name, (merit, statistics.mean([*between.values.values()], resolution=step))
 
 
-def by_slice(pairs: Study, arm: str, verdict: Verdict, examples: Examples) -> Iterator[Part]:
+def by_slice(pairs: Study, arm: str, judged: Verdict, examples: Examples) -> Iterator[Part]:
     """The difference in the metric on each part of the test items, by the columns that divide them into several."""
-    predictions, metric = pairs.contract.predictions, verdict.metric
+    predictions, metric = pairs.contract.predictions, judged.metric
     if predictions is None or metric is None:
         return
     ours, theirs = ([frame for (name, _), frame in examples.frames.items() if name == side] for side in (arm, NAME))
@@ -147,6 +215,7 @@ def by_slice(pairs: Study, arm: str, verdict: Verdict, examples: Examples) -> It
                 [frame.loc[frame[column] == value, :] for frame in frames if column in frame]
                 for frames in (ours, theirs)
             )
-            scored = per_item.difference(mine, others, metric, examples, predictions.item) if mine and others else None
-            if scored:
-                yield f"{metric} of {column} {value}", (pairs.merit(metric), statistics.bootstrap(*scored))
+            unit = per_item.cluster(predictions, [*mine, *others]) or predictions.item
+            scored = per_item.difference(mine, others, metric, examples, unit) if mine and others else None
+            if scored and scored[1] > 1:
+                yield f"{metric} of {column} {value}", (pairs.merit(metric), resampling.bootstrap(*scored))

@@ -88,16 +88,17 @@ class Verdict:
         return [guard for comparison in self.comparisons if comparison.claimed for guard in comparison.guardrails]
 
 
-def judge(study: Study, examples: Examples | None = None) -> Verdict:
+def judge(study: Study, examples: Examples | None = None, chosen_from: int = 1) -> Verdict:
     """The verdict on a study.
 
     Args:
         study: the design and its records.
         examples: what was said of each test item, as `records.per_item.read` finds it.
+        chosen_from: how many arms the claimed one was chosen from, where that was not said before.
     """
     metric = next(iter(study.metrics), None)
     arms = [arm_result(study, arm, metric) for arm in study.arms]
-    comparisons = compare(study, metric, examples or Examples()) if metric else []
+    comparisons = compare(study, metric, examples or Examples(), chosen_from) if metric else []
     faults = [*validity.other_configs(study), *validity.no_op_arms(study)]
     coming = [replicate for replicate in deciding(study) if is_coming(replicate)]
     outcome = outcome_of(comparisons, faults, coming)

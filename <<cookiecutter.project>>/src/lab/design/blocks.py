@@ -114,6 +114,8 @@ class Guardrail(Model):
     metric: Metric
     max_increase: Finite | None = None
     max_decrease: Finite | None = None
+    strict: bool = True
+    """Whether it has to be shown that it gets worse by less (non-inferiority, at 5 %); else the mean has to do so."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> Guardrail:

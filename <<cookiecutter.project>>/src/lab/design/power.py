@@ -30,7 +30,7 @@ def pair_deviation(noise: float) -> float:
     return noise * math.sqrt(2)
 
 
-def paired_power(effect: float, deviation: float, seeds: int, comparisons: int = 1) -> float:
+def paired_power(effect: float, deviation: float, seeds: int, comparisons: int = 1, shared: float = 0.0) -> float:
     """The probability that a two-sided paired t-test finds a true difference.
 
     Under it the test statistic is (Z + shift) / s with Z normal and s² a χ² variable over its degrees of freedom: the
@@ -41,26 +41,29 @@ def paired_power(effect: float, deviation: float, seeds: int, comparisons: int =
         deviation: the standard deviation of the differences, in the same.
         seeds: how many pairs.
         comparisons: how many arms are compared with the reference: the first step of Holm's correction divides α by it.
+        shared: a variance that all seeds have in common, such as that of the test items: no number of seeds lowers it.
     """
     import numpy as np
     from scipy.special import gammaincinv, ndtr, stdtrit
 
     if seeds < 2:
         return 0.0
-    if deviation == 0:
+    variance = deviation**2 / seeds + shared
+    if variance == 0:
         return float(effect > 0)
-    degrees, shift = seeds - 1, abs(effect) / deviation * math.sqrt(seeds)
+    share = deviation**2 / seeds / variance
+    degrees, shift = (seeds - 1) / max(share, 1e-6) ** 2, abs(effect) / math.sqrt(variance)
     critical = stdtrit(degrees, 1 - ALPHA / comparisons / 2)
     quantiles = (np.arange(QUANTILES) + 0.5) / QUANTILES
     s = np.sqrt(2 * gammaincinv(degrees / 2, quantiles) / degrees)
     return float(np.mean(ndtr(shift - critical * s) + ndtr(-shift - critical * s)))
 
 
-def seeds_needed(effect: float, deviation: float, comparisons: int = 1) -> int | None:
+def seeds_needed(effect: float, deviation: float, comparisons: int = 1, shared: float = 0.0) -> int | None:
     """The fewest seeds with which `paired_power` reaches 80 %; None where a thousand are too few."""
 
     def reached(seeds: int) -> bool:
-        return paired_power(effect, deviation, seeds, comparisons) >= POWER
+        return paired_power(effect, deviation, seeds, comparisons, shared) >= POWER
 
     return bisect_left(range(MOST_SEEDS), True, lo=2, key=reached) if reached(MOST_SEEDS) else None
 

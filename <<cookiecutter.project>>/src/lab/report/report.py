@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.analysis.decisions import RULES
 from lab.markdown import code, fenced, plain
 from lab.report import provenance, sections, settings, tables
 from lab.study import FAILED
@@ -149,7 +150,8 @@ def outside(text: str) -> str:
 def numbers(study: Study, verdict: Verdict) -> str:
     """The verdict as JSON, with the design it is on, and the runs that failed."""
     failed = [{"arm": each.arm, "seed": each.seed} for each in study.replicates if each.status == FAILED]
-    content = {"design": study.design.name, "digest": study.digest, "commit": study.commit, "failed": failed}
+    content = {"rules": RULES, "design": study.design.name, "digest": study.digest, "commit": study.commit}
+    content["failed"] = failed
     return json.dumps(content | {"verdict": rounded(asdict(verdict))}, ensure_ascii=False, indent=1) + "\n"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab import markdown
 from lab.analysis.decisions import INVALID, UNDERPOWERED
-from lab.analysis.estimates import COUNTED, IMAGES, SEEDS, disturbed, sentence
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed, sentence
 from lab.markdown import code, plain
 from lab.report import tables
 from lab.study import FAILED, UNMEASURED, UNREADABLE
@@ -67,7 +67,8 @@ def question(study: Study) -> Iterator[str]:
     for rail in hypothesis.guardrails:
         limit = rail.max_increase if rail.max_increase is not None else rail.max_decrease
         way = "rise" if rail.max_increase is not None else "fall"
-        yield f"{named(study, rail.metric)} may {way} by {limit:g} at most"
+        asked = "" if rail.strict else " on the mean, whatever chance makes of it (strict: false)"
+        yield f"{named(study, rail.metric)} may {way} by {limit:g} at most{asked}"
 
 
 def expected(study: Study) -> Iterator[str]:
@@ -163,7 +164,12 @@ def legend(study: Study, verdict: Verdict) -> str:
     if least:
         parts.append(f"A spread over seeds below one test {item} or object (1/{1 / least:.0f}) is taken for as much.")
     bases = {comparison.difference.basis for comparison in verdict.comparisons if comparison.difference.estimate}
-    ways = {SEEDS: "in pairs over seeds", IMAGES: f"in pairs over test {item}s", COUNTED: "as it is counted"}
+    ways = {
+        SEEDS: "in pairs over seeds",
+        IMAGES: f"in pairs over test {item}s",
+        BOTH: f"in pairs over seeds and test {item}s",
+        COUNTED: "as it is counted",
+    }
     if bases and study.reference:
         by = " or ".join(way for base, way in ways.items() if base in bases)
         parts.append(f"The change is against {plain(study.reference)}, {by}.")

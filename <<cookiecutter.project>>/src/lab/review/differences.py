@@ -82,7 +82,7 @@ def of_files(study: Study, verdict: Verdict, path: Path, checked: Sequence[Pictu
             continue
         committed = (beside / name).read_text(encoding="utf-8")
         if name.endswith(".json"):
-            without = () if has_items else ("images",)
+            without = () if has_items else ("images", "both", "shared", "cluster")
             yield from values(where, json.loads(committed), json.loads(recomputed), without)
         else:
             yield from lines(where, committed, recomputed)

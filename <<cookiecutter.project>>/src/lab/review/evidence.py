@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from lab.analysis.estimates import IMAGES
+from lab.analysis.estimates import BOTH, IMAGES
 from lab.records import per_item
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def carried(study: Study, verdict: Verdict) -> dict[str, Path]:
     None where seeds decide all, and none where they are too large together: these the check fetches from DVC's remote.
     """
     parts = [part for comparison in verdict.comparisons for part in (comparison, *comparison.guardrails)]
-    if not any(part.difference.basis == IMAGES for part in parts):
+    if not any(part.difference.basis in (IMAGES, BOTH) for part in parts):
         return {}
     cached = {file_name(study, record): per_item.predictions(study, record) for record in study.finished}
     files = {name: path for name, path in cached.items() if path}

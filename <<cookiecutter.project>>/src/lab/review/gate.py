@@ -1,4 +1,5 @@
-"""Whether a run may become the champion: measured by its design's own rule against the champion of now.
+"""Whether a run may become the champion: measured by its design's own rule against the champion of now, by a level that
+keeps the error of all promotions together (`analysis.online`).
 
 Both on the same test items, by the same code and with the same seeds. Each objection is a sentence with its numbers.
 """
@@ -6,15 +7,16 @@ Both on the same test items, by the same code and with the same seeds. Each obje
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import verdict
 from lab.analysis.decisions import INVALID, SUPPORTED
-from lab.analysis.gate import LEAST_SEEDS, duel, hidden, lucky
+from lab.analysis.gate import LEAST_SEEDS, challenge, crashed, hidden, lucky
 from lab.design.plan import run_key
 from lab.nested_keys import get
 from lab.records import champion as champions
-from lab.records import per_item
+from lab.records import ledger, per_item
 from lab.study import FINISHED
 
 if TYPE_CHECKING:
@@ -25,18 +27,80 @@ if TYPE_CHECKING:
     from lab.study import Replicate, Study
 
 
+@dataclass(frozen=True)
+class Examined:
+    """What the gate says of a run.
+
+    Attributes:
+        objections: why it should not become the champion, a sentence each; empty where nothing speaks against it.
+        entry: what the ledger has to say of it.
+    """
+
+    objections: list[str]
+    entry: ledger.Entry
+
+
 def objections(study: Study, judged: Verdict, candidate: Replicate, champion: Champion | None) -> list[str]:
     """Why a run of a study should not become the champion; empty where nothing speaks against it."""
+    return examine(study, judged, candidate, champion).objections
+
+
+def examine(study: Study, judged: Verdict, candidate: Replicate, champion: Champion | None) -> Examined:
+    """Hold a run against the gate's rules, and against the champion where there is one."""
     name = study.design.name
-    against = [*stale(study), *lucky(study, judged, candidate)]
+    fought = Fought([], candidates=[each for each in study.arms[candidate.arm] if each.finished])
+    against = [*stale(study), *lucky(study, judged, candidate), *crashed(study, candidate.arm)]
     if judged.outcome == INVALID:
         against.append(f"{name} is INVALID: {judged.reasons[0]}")
     elif champion is not None:
-        against += champion_stays(study, judged, candidate, champion)
+        fought = champion_stays(study, judged, candidate, champion)
+        against += fought.objections
     elif study.design.hypothesis and judged.winner != candidate.arm:
         winner = f"its winner is {judged.winner}" if judged.winner else "no arm of it has won"
         against.append(f"{name} is {judged.outcome}, and {winner}: {judged.reasons[0]}")
-    return against
+    if judged.exploratory:
+        why = next((reason for reason in judged.reasons if reason.startswith("exploratory")), "exploratory")
+        against.append(f"{why}: what was known before is no test. Run it again with fresh seeds")
+    return Examined(against, entered(study, candidate, champion, fought))
+
+
+@dataclass(frozen=True)
+class Fought:
+    """How a run did against the champion: what speaks for that, and the test's numbers where there was one."""
+
+    objections: list[str]
+    candidates: list[Replicate]
+    p: float | None = None
+    level: float | None = None
+    chosen_from: int = 1
+
+
+def entered(study: Study, candidate: Replicate, champion: Champion | None, fought: Fought) -> ledger.Entry:
+    """What the ledger says of a run at the gate."""
+    return ledger.Entry(
+        day=datetime.now(UTC).date(),
+        design=study.design.name,
+        digest=study.digest,
+        arm=candidate.arm,
+        experiment=candidate.record.name,
+        against=champion.experiment if champion else None,
+        seeds=len(fought.candidates),
+        chosen_from=fought.chosen_from,
+        p=None if fought.p is None else float(f"{fought.p:.6g}"),
+        level=None if fought.level is None else float(f"{fought.level:.6g}"),
+        looks=len(looked_at(study, candidate.record)),
+    )
+
+
+def looked_at(study: Study, record: GitRecord) -> set[str]:
+    """The designs that have measured something on a run's test items, its own among them."""
+    runs = (run for run in study.project.records() if run.status == FINISHED and run.reaches(study.stage))
+    split = test_split(study.contract, record)
+    return {
+        str(run.experiment.get("design") or run.name)
+        for run in runs
+        if run.data == record.data and test_split(study.contract, run) == split
+    }
 
 
 def stale(study: Study) -> Iterator[str]:
@@ -50,24 +114,39 @@ def stale(study: Study) -> Iterator[str]:
         )
 
 
-def champion_stays(study: Study, judged: Verdict, candidate: Replicate, champion: Champion) -> Iterator[str]:
+def champion_stays(study: Study, judged: Verdict, candidate: Replicate, champion: Champion) -> Fought:
     """What speaks for the champion: the design's rule, its guardrails, or a part of the whole that got worse."""
     record = candidate.record
-    if own_key(study, champion, candidate.seed) == record.key:
-        yield f"{record.name} has the champion's own settings, with another seed: neither can beat the other"
-        return
     candidates = [replicate for replicate in study.arms[candidate.arm] if replicate.finished]
+    if own_key(study, champion, candidate.seed) == record.key:
+        same = f"{record.name} has the champion's own settings, with another seed: neither can beat the other"
+        return Fought([same], candidates)
     champion_runs = measured_alike(study, champion, candidates)
     if len(champion_runs) < LEAST_SEEDS:
-        yield unmeasured(study, champion, record, sorted(champion_runs))
-        return
-    pairs = duel(study, judged, [each for each in candidates if each.seed in champion_runs], champion_runs)
-    examples = per_item.read(pairs)
-    result = verdict.judge(pairs, examples)
-    if result.outcome == SUPPORTED:
-        yield from hidden(pairs, candidate.arm, result, examples)
-    else:
-        yield f"not shown to beat the champion, {champion.experiment}: {'; '.join(result.reasons)}"
+        return Fought([unmeasured(study, champion, record, sorted(champion_runs))], candidates)
+    entries = ledger.read(study.project)
+    candidates = [each for each in candidates if each.seed in champion_runs]
+    duel = challenge(study, judged, candidates, champion_runs, ledger.next_level(entries), per_item.read)
+    fought = Fought([], candidates, duel.p, duel.level, duel.chosen_from)
+    before = next((each for each in entries if each.same_test(entered(study, candidate, champion, fought))), None)
+    level = before.level if before and before.level else duel.level
+    fought = replace(fought, level=level)
+    if duel.verdict.outcome != SUPPORTED:
+        reasons = "; ".join(duel.verdict.reasons)
+        return replace(fought, objections=[f"not shown to beat the champion, {champion.experiment}: {reasons}"])
+    against = [*hidden(duel.pairs, candidate.arm, duel.verdict, per_item.read(duel.pairs))]
+    if duel.p is not None and duel.p > level:
+        against.insert(0, too_weak(champion, fought, sum(entry.p is not None for entry in entries)))
+    return replace(fought, objections=against)
+
+
+def too_weak(champion: Champion, fought: Fought, before: int) -> str:
+    """That a difference would do for one test, and not for one of so many."""
+    return (
+        f"not shown to beat the champion, {champion.experiment}, beyond what {before} tests before this one leave to "
+        f"chance: p = {fought.p:.2g} (one-sided), where {fought.level:.2g} is left to it (LORD++ over "
+        f"{ledger.LEDGER}). More seeds would tell"
+    )
 
 
 def own_key(study: Study, champion: Champion, seed: int) -> str | None:

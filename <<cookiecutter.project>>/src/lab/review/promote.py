@@ -1,7 +1,8 @@
 """The champion changed: a run takes its place, or the one before comes back. Its files are DVC's, what is said of it is
 git's.
 
-A promotion is a commit. It brings the champion's models below models/champion, where the contract says.
+A promotion is a commit. It brings the champion's models below models/champion, where the contract says. The ledger
+beside it has each test against the champion, also a lost one: that is a commit of the ledger alone.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from lab.analysis.estimates import arm_mean
 from lab.analysis.gate import typical
 from lab.errors import UserError
 from lab.nested_keys import get
-from lab.records import per_item, studies
+from lab.records import ledger, per_item, studies
 from lab.records.champion import FOLDER, SAID, TRACKED, Champion, Forced, Measured, current, params, parsed
 from lab.review import card as model_card
 from lab.review.card import CARD
-from lab.review.gate import objections
+from lab.review.gate import examine
 from lab.study import FINISHED
 
 if TYPE_CHECKING:
@@ -87,8 +88,14 @@ def promote(project: Project, name: str, reason: str = "") -> tuple[Champion, li
     before = current(project)
     if before and before.revision == replicate.record.commit:
         raise UserError(f"{before.experiment} is the champion already, since {before.promoted:%Y-%m-%d}")
-    against = objections(study, judged, replicate, before)
+    examined = examine(study, judged, replicate, before)
+    against, entries = examined.objections, ledger.read(project)
+    is_new = examined.entry.p is None or not any(each.same_test(examined.entry) for each in entries)
+    if is_new:
+        entries.append(examined.entry)
     if against and not reason:
+        if is_new and examined.entry.p is not None:
+            lost(project, entries)
         listed = "".join(f"\n  ✗ {objection}" for objection in against)
         raise UserError(
             f"{replicate.record.name} is not promoted (--force REASON does it all the same, and keeps the reason):"
@@ -99,6 +106,7 @@ def promote(project: Project, name: str, reason: str = "") -> tuple[Champion, li
     texts = {
         SAID: champion.model_dump(mode="json"),
         TRACKED: {"outs": files(project, study.contract, replicate.record)},
+        ledger.LEDGER: [entry.model_dump(mode="json") for entry in entries],
     }
     written = {path: _yaml(content) for path, content in texts.items()}
     install(project, written | {CARD: card(project, champion)})
@@ -109,6 +117,14 @@ def promote(project: Project, name: str, reason: str = "") -> tuple[Champion, li
 def card(project: Project, champion: Champion) -> str:
     """Its model card."""
     return model_card.text(champion, project.contract, params(project, champion))
+
+
+def lost(project: Project, entries: list[ledger.Entry]) -> None:
+    """Commit the ledger of a test that was lost, and nothing else."""
+    last = entries[-1]
+    file = ledger.file(project)
+    file.write_text(_yaml([entry.model_dump(mode="json") for entry in entries]), encoding="utf-8")
+    commit(project, f"Ledger: {last.experiment} did not beat {last.against}\n", ledger.LEDGER)
 
 
 def describe(
@@ -224,7 +240,7 @@ def _revision(project: Project, record: GitRecord, name: str) -> str:
     return commit
 
 
-def _yaml(content: dict[str, Any]) -> str:
+def _yaml(content: Any) -> str:
     """As YAML 1.2, which lab and DVC read, a line a value."""
     return yaml.dump(
         content, Dumper=yaml12.Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=120
@@ -266,9 +282,10 @@ def _bring(project: Project) -> None:
     project.store.checkout(project.root / TRACKED)
 
 
-def commit(project: Project, message: str) -> None:
-    """Commit the champion's texts, and nothing else that may be staged. Raises UserError."""
-    paths = [str(path) for path in (SAID, TRACKED, CARD)]
+def commit(project: Project, message: str, *files: Path) -> None:
+    """Commit files, or all of the champion's texts, and nothing else that may be staged. Raises UserError."""
+    known = (path for path in (SAID, TRACKED, CARD, ledger.LEDGER) if (project.root / path).exists())
+    paths = [str(path) for path in files or known]
     project.git.run("add", "--force", *paths)
     project.git.run("commit", "--quiet", "--message", message, "--", *paths)
     project.refresh()

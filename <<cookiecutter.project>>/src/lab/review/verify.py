@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import verdict
-from lab.analysis.estimates import IMAGES
+from lab.analysis.decisions import RULES
+from lab.analysis.estimates import BOTH, IMAGES
 from lab.design import design_file
 from lab.errors import UserError
 from lab.records import per_item, studies
@@ -98,7 +99,7 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
     present(study)
     studies.check_measured(study)
     has_items = evidence.bring(study, beside)
-    if not has_items and f'"basis": "{IMAGES}"' in json.dumps(numbers):
+    if not has_items and any(f'"basis": "{basis}"' in json.dumps(numbers) for basis in (IMAGES, BOTH)):
         raise UserError(
             f"the verdict on {name} rests on what was said of each test {study.contract.item}, which is not on the "
             f"branch, in DVC's cache or on its remote: lab review {name} --push where the runs are, and access to the "
@@ -117,10 +118,20 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
     ]
     drawn = list(differences(study, judged, path, has_items))
     only_drawn = bool(drawn) and not problems and main is not None
-    if only_drawn and main and (then := earlier.drawn_by(study, target, main, drawn)):
+    rules = said if isinstance(said := numbers.get("rules"), int) else 1
+    by_others = rules != RULES
+    if only_drawn and main and (then := earlier.made_by(study, target, main, drawn, rules)):
         note = f"Its report is the one that the default branch's code of {then[:7]} draws; today's draws another."
+        if by_others:
+            note = (
+                f"It was judged by the rules of its day (version {rules}), and agrees with what the default branch's "
+                f"code of {then[:7]} makes of the records; by today's (version {RULES}) it is {judged.outcome}."
+            )
         return Result([], summary(study, judged, target, main, [], has_items, [note]))
-    notes = [f"Where what draws reports has changed since, lab review {name} draws it anew."] if only_drawn else []
+    again = f"Where what draws reports has changed since, lab review {name} draws it anew."
+    if by_others:
+        again = f"It was judged by the rules of version {rules}, today's are {RULES}: lab review {name} judges it anew."
+    notes = [again] if only_drawn else []
     return Result([*problems, *drawn], summary(study, judged, target, main, [*problems, *drawn], has_items, notes))
 
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.estimates import IMAGES, SEEDS, arm_mean
+from lab.analysis.estimates import BOTH, IMAGES, SEEDS, arm_mean
 from lab.design.models import AblationDesign
 from lab.report import tables
 from lab.report.figures.drawing import (
@@ -57,7 +57,8 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
     figure, grid = canvas(height, len(metrics), columns, squeeze=False, sharey="row")
     rows: list[dict[str, Any]] = []
     over: set[str] = set()
-    basis = {SEEDS: "seeds", IMAGES: f"test {study.contract.item}s"}
+    item = f"test {study.contract.item}s"
+    basis = {SEEDS: "seeds", IMAGES: item, BOTH: f"seeds and {item}"}
     dashed: dict[str, str] = {}
     for line, metric in zip(grid, metrics, strict=True):
         measured = tables.arms(study, verdict, metric)
