@@ -45,6 +45,8 @@ def results(
     elif as_markdown:
         print(frame.markdown(study, sort))
     else:
+        if study.records:
+            view.console().print(view.answered(study, judge_study(study)), "")
         head, lines = frame.table(study, sort)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in head:
@@ -58,19 +60,19 @@ def results(
 @app.command()
 def report(design: DesignName) -> None:
     """Write a design's report into docs/04-report: verdict, tables and figures. What you wrote into it is kept."""
+    from lab.cli import view
     from lab.report import report
 
     study, verdict = judge(design)
     path = report.write(study, verdict)
-    print(f"{verdict.outcome}{' (exploratory)' if verdict.exploratory else ''}", *verdict.reasons, sep="\n  ")
+    view.console().print(view.answered(study, verdict))
     for file in (path, path.with_suffix(".html")):
         print(file.relative_to(ROOT))
 
 
 def judge(design: str) -> tuple[Study, Verdict]:
     """A design's study and its verdict, with what was said of each test item, from wherever that can be had."""
-    from lab.analysis import verdict
-    from lab.records import per_item, studies
+    from lab.records import studies
     from lab.report import report
     from lab.review import evidence
 
@@ -87,7 +89,15 @@ def judge(design: str) -> tuple[Study, Verdict]:
             "(lab gc frees what no verdict of now is made of): the intervals that follow from it are left out",
             file=sys.stderr,
         )
-    return study, verdict.judge(study, per_item.read(study))
+    return study, judge_study(study)
+
+
+def judge_study(study: Study) -> Verdict:
+    """A study's verdict, with what DVC's cache here has of each test item."""
+    from lab.analysis import verdict
+    from lab.records import per_item
+
+    return verdict.judge(study, per_item.read(study))
 
 
 def elsewhere(study: Study) -> str:

@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.analysis.answer import answer
 from lab.markdown import code, fenced, plain
 from lab.report import provenance, sections, settings, tables
 from lab.study import FAILED
@@ -63,7 +64,8 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     (beside / "table.csv").write_text(as_csv(tables.table(study, verdict)), encoding="utf-8")
     (beside / "verdict.json").write_text(numbers(study, verdict), encoding="utf-8")
     path.write_text(text, encoding="utf-8")
-    path.with_suffix(".html").write_text(html(text, study.design.title, reports), encoding="utf-8")
+    drawings = {picture.name: picture.svg for picture in drawn if picture.svg}
+    path.with_suffix(".html").write_text(html(text, study.design.title, reports, drawings), encoding="utf-8")
     return path
 
 
@@ -85,7 +87,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         verdict=verdict,
         name=beside,
         data=sections.data(study),
-        headline=sections.headline(study, verdict),
+        answer=answer(study, verdict).markdown(),
         finished=len(study.finished),
         reused=sum(replicate.reused for replicate in study.replicates),
         question=list(sections.question(study)),
