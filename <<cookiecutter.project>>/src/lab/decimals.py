@@ -9,14 +9,15 @@ MOST = 6
 
 
 def decimals(values: Iterable[float | None], digits: int = 4) -> int:
-    """How many decimals such values take: `digits` significant ones of the largest, two or more of the smallest.
+    """How many decimals such values take: `digits` significant ones of the largest; of four, one more for small ones.
 
     No more than one of them has when it is written alone, so that counts stay counts.
     """
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     if not sizes:
         return 0
-    wanted = max(digits - 1 - magnitude(max(sizes)), 1 - magnitude(min(sizes)))
+    wanted = digits - 1 - magnitude(max(sizes))
+    wanted = max(wanted, min(wanted + max(0, digits - 3), 1 - magnitude(min(sizes))))
     own = max(len(f"{float(f'{size:.{digits}g}'):.{MOST}f}".rstrip("0").partition(".")[2]) for size in sizes)
     return min(MOST, max(0, min(wanted, own)))
 

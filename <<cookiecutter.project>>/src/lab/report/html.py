@@ -21,16 +21,23 @@ FOLD = re.compile(
 )
 
 
-def html(text: str, title: str, folder: Path, drawings: Mapping[str, str] | None = None) -> str:
-    """The page of a report's Markdown; `folder` is where its figures' paths start.
+def html(
+    text: str,
+    title: str,
+    folder: Path | None,
+    drawings: Mapping[str, str] | None = None,
+    images: Mapping[str, str] | None = None,
+) -> str:
+    """The page of a report's Markdown.
 
     Nothing in the text is taken for HTML, and the page's policy lets a browser fetch nothing, and run our script alone.
 
     Args:
         text: the Markdown.
         title: of the page.
-        folder: where the figures' paths start.
+        folder: where the figures' paths start; None where they are all given.
         drawings: elements that stand in place of the pictures, by their names.
+        images: sources of pictures, by their names.
     """
     from markdown_it import MarkdownIt
 
@@ -43,7 +50,11 @@ def html(text: str, title: str, folder: Path, drawings: Mapping[str, str] | None
     body = body.replace('style="text-align:right"', 'class="number"').replace(' style="text-align:left"', "")
     # The ends of an interval stay in one line.
     body = re.sub(r"(\[[^][<]*,|±) (?=[^][<]*\]?</td>)", r"\1&nbsp;", body)
-    body = re.sub(r'<p>(<img src="([^":]+\.png)"[^>]*>)</p>', lambda match: shown(match, folder, drawings or {}), body)
+    body = re.sub(
+        r'<p>(<img src="([^":]+\.png)"[^>]*>)</p>',
+        lambda match: shown(match, folder, drawings or {}, images or {}),
+        body,
+    )
     return page(title, f"<main>\n{body}</main>\n")
 
 
@@ -56,13 +67,13 @@ def page(title: str, body: str) -> str:
     return f"{start}{body}<script>{SCRIPT}</script></body></html>\n"
 
 
-def shown(match: re.Match[str], folder: Path, drawings: Mapping[str, str]) -> str:
+def shown(match: re.Match[str], folder: Path | None, drawings: Mapping[str, str], images: Mapping[str, str]) -> str:
     """A figure: as it is drawn for pages, or its picture."""
     image, address = match.groups()
     name = Path(unquote(escaping.unescape(address))).stem
     if name in drawings:
         return f'<div class="scroll">{drawings[name]}</div>'
-    return f"<p>{image.replace(address, inlined(folder, address), 1)}</p>"
+    return f"<p>{image.replace(address, images.get(name) or inlined(folder, address), 1)}</p>"
 
 
 def policy(scripts: Sequence[str] = ()) -> str:
@@ -77,9 +88,15 @@ def hashed(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def inlined(folder: Path, address: str) -> str:
+def inlined(folder: Path | None, address: str) -> str:
     """A picture below `folder` as an address that holds it; of another place, or where there is none, its name."""
-    path = (folder / unquote(escaping.unescape(address))).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
-        return escaping.escape(path.name)
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    name = Path(unquote(escaping.unescape(address)))
+    path = (folder / name).resolve() if folder else name
+    if folder is None or not path.is_relative_to(folder.resolve()) or not path.is_file():
+        return escaping.escape(name.name)
+    return source(path.read_bytes())
+
+
+def source(png: bytes) -> str:
+    """An address that holds a picture."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -45,7 +45,6 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     A report of the same name is replaced; what a person wrote into it is kept. Returns the Markdown file.
     """
     from lab.report.figures import pictures
-    from lab.report.html import html
 
     reports: Path = folder or study.project.root / FOLDER
     path = reports / f"{name(study)}.md"
@@ -64,9 +63,17 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     (beside / "table.csv").write_text(as_csv(tables.table(study, verdict)), encoding="utf-8")
     (beside / "verdict.json").write_text(numbers(study, verdict), encoding="utf-8")
     path.write_text(text, encoding="utf-8")
-    drawings = {picture.name: picture.svg for picture in drawn if picture.svg}
-    path.with_suffix(".html").write_text(html(text, study.design.title, reports, drawings), encoding="utf-8")
+    path.with_suffix(".html").write_text(page(study, text, drawn, reports), encoding="utf-8")
     return path
+
+
+def page(study: Study, text: str, pictures: Sequence[Picture], folder: Path | None = None) -> str:
+    """The report's text as one HTML file. Pictures that are not drawn now are taken from `folder`, if there is one."""
+    from lab.report.html import html, source
+
+    drawings = {picture.name: picture.svg for picture in pictures if picture.svg}
+    images = {picture.name: source(picture.png) for picture in pictures if picture.png and not picture.svg}
+    return html(text, study.design.title, folder, drawings, images)
 
 
 def name(study: Study) -> str:

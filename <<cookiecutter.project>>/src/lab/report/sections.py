@@ -150,7 +150,7 @@ def table(study: Study, verdict: Verdict) -> str:
         line = [arm, str(row["seeds"]), estimate(row.get(metric), row.get("low"), row.get("high"), of_metric)]
         if has_change:
             line.append(estimate(row["change"], row.get("change_low"), row.get("change_high"), of_change, "+"))
-        line += ["" if row[name] is None else number(row[name]) if name == "p" else row[name] for name in judged]
+        line += ["" if row[name] is None else chance(row[name]) if name == "p" else row[name] for name in judged]
         for name, of_name in beside.items():
             line.append(compact(row[name], row.get(f"{name}_low"), row.get(f"{name}_high"), of_name))
         rows.append(line)
@@ -290,6 +290,11 @@ def targets(study: Study, verdict: Verdict) -> str:
 def number(value: float) -> str:
     """With four digits."""
     return f"{value:.4g}"
+
+
+def chance(p: float) -> str:
+    """A p value with three decimals; one that would be none."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def estimate(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito, Color Universal Design, 2008.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+RUST = "#a84800"  # VERMILION as a text has to be, to be read on white
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY, INK = marks.GREY, marks.INK
 DASHED = (0, (4, 3))
@@ -123,7 +125,9 @@ def titled(figure: Figure) -> None:
     for axes in figure.axes:
         place = axes.get_subplotspec()
         if place is not None and (title := axes.get_title(loc="left")):
-            axes.set_title(textwrap.fill(title, LINE // place.get_gridspec().ncols), loc="left")
+            columns = place.get_gridspec().ncols
+            width = LINE if columns == 1 else round(0.8 * LINE / columns)  # names stand beside the first
+            axes.set_title(textwrap.fill(re.sub(r",(?=\S)", ", ", title), width), loc="left")
 
 
 def values(data: pd.DataFrame | None) -> str:
@@ -229,5 +233,12 @@ def spread(value: float, low: float | None, high: float | None) -> str:
 
 def on(colours: Any, share: float) -> str:
     """Black or white: what is read better on a colour map's colour at `share`."""
-    red, green, blue, _ = colours(share)
-    return marks.DARK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else marks.LIGHT
+    luminance = relative_luminance(colours(share)[:3])
+    on_black, on_white = (luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)
+    return marks.DARK if on_black > on_white else marks.LIGHT
+
+
+def relative_luminance(colour: Sequence[float]) -> float:
+    """Of red, green and blue between 0 and 1: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

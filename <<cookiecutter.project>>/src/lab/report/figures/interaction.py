@@ -63,7 +63,12 @@ def interaction(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Pictu
         marks.tell(line, [mean_told(w, r["mean"], r["low"], r["high"]) for w, r in zip(what, told, strict=True)])
         for at, row in zip(x, told, strict=True):
             bar(axes, (at, at), (row["low"], row["high"]), colour, 1.2)
-    axes.set(xticks=range(len(levels)), xticklabels=wrapped(levels, 14), xlabel=names[across], ylabel=metric.label)
+    axes.set(
+        xticks=range(len(levels)),
+        xticklabels=wrapped(levels, max(14, 72 // len(levels))),
+        xlabel=names[across],
+        ylabel=metric.label,
+    )
     axes.set_xlim(-0.4, len(levels) - 0.6)
     axes.grid(axis="y")
     axes.set_title(f"{metric.label} over {names[across]}, for each {names[lines]}")

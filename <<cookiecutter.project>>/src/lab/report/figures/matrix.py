@@ -65,9 +65,11 @@ def matrix(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         rows.append(levels | {"mean": mean.value, "low": mean.low, "high": mean.high, "seeds": len(own)})
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
     low, high = np.nanmin(grid), np.nanmax(grid)
+    best = max((mean for _, _, mean in cells), key=lambda mean: study.merit(metric.name) * mean.value)
     for x, y, mean in cells:
         share = (mean.value - low) / (high - low) if high > low else 0.5
-        text = f"{number(mean.value)}\n{spread(mean.value, mean.low, mean.high)}".strip()
+        star = " ★" if mean is best else ""
+        text = f"{number(mean.value)}{star}\n{spread(mean.value, mean.low, mean.high)}".strip()
         colour = on(matplotlib.colormaps[COLOURS], share)
         cell = axes.text(x, y, text, ha="center", va="center", color=colour, linespacing=1.5)
         marks.tell(cell, [mean_told(f"{down[y]}, {across[x]}", mean.value, mean.low, mean.high)])
@@ -78,7 +80,9 @@ def matrix(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     axes.set_title(labels["title"].format(metric=metric.label))
     figure.colorbar(image, ax=axes, label=metric.label)
     several = any(mean.low is not None for _, _, mean in cells)
-    caption = f"Means over the seeds, {SPREAD}." if several else "Without intervals: those take several seeds."
+    caption = (
+        f"Means over the seeds, {SPREAD}; ★ is the best." if several else "Without intervals: those take several seeds."
+    )
     yield Picture(entry.file, caption, pd.DataFrame(rows), figure)
 
 

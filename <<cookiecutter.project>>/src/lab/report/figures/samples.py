@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lab.report.figures import outputs
-from lab.report.figures.drawing import BLUE, INK, VERMILION, Picture
+from lab.report.figures.drawing import BLUE, INK, RUST, Picture
 from lab.report.figures.items import SHOWN, Items, gallery, items_of, missing, without_images
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def samples(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         axes.imshow(images[path], cmap="gray")
         items.draw(axes, path, BLUE)
         is_right = items.row(path)["score"] >= 1
-        axes.set_title(items.title(path), fontsize=8.5, color=INK if is_right else VERMILION)
+        axes.set_title(items.title(path), fontsize=8.5, color=INK if is_right else RUST)
 
     order = "The first row is the worst of all, the others are drawn evenly. Orange: not all right."
     whose = f"The model of {outputs.shown_arm(study, verdict)}" if len(study.arms) > 1 else "The model"

@@ -89,5 +89,5 @@ def history(study: Study, metric: Metric) -> Picture:
     axes.grid(axis="y")
     axes.legend(loc="best")
     axes.set_title("how the search went")
-    caption = "A line that is still rising at its end says that more settings may find a better one."
+    caption = "Where the line still moves at its end, more settings may find a better one."
     return Picture("history", caption, frame.drop(columns=["low", "high"]), figure)

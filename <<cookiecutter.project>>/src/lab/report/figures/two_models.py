@@ -12,6 +12,7 @@ from lab.report.figures.drawing import (
     BLUE,
     GREY,
     INK,
+    RUST,
     VERMILION,
     Picture,
     canvas,
@@ -218,7 +219,7 @@ def disagreements(study: Study, pairs: Pairs, changes: Changes, old: str, new: s
         before.draw(axes, path, VERMILION, "right")
         after.draw(axes, path, BLUE)
         lines = [after.truth(path), f"{new}: {after.describe(path)}", f"{old}: {before.describe(path)}"]
-        colour = BLUE if order.loc[path, "change"] > 0 else VERMILION
+        colour = BLUE if order.loc[path, "change"] > 0 else RUST
         axes.set_title("\n".join(line for line in lines if line), fontsize=8.5, color=colour)
 
     several = f"Of each {item}, the seed is shown in which they differ most." if len(pairs) > 1 else ""

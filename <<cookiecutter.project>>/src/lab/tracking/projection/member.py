@@ -73,7 +73,7 @@ class Member:
         """What differs first, then the experiment's; or as the contract calls the runs of such a question."""
         template = self.study.question.run_name
         if not template:
-            return text.cut(f"{self.replicate.arm}, seed {self.replicate.seed}: {self.record.name}", text.RUN_NAME)
+            return text.cut(f"{self.replicate.arm}, seed {self.replicate.seed} ({self.record.name})", text.RUN_NAME)
         name = template.format(arm=self.replicate.arm, seed=self.replicate.seed)
         is_alone = len(self.study.design.seeds) == 1 or "{seed}" in template
         return name if is_alone else f"{name}-s{self.replicate.seed}"
