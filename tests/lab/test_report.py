@@ -16,7 +16,7 @@ import yaml
 from contracts import VISION
 from trivial import Trivial
 
-from lab.analysis.estimates import sentence
+from lab.analysis.answer import answer
 from lab.analysis.verdict import judge
 from lab.nested_keys import nested
 from lab.records.studies import read
@@ -87,8 +87,7 @@ def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_
     day = ran.call("git", "show", "-s", "--format=%cs", study.commit).stdout.strip()
     assert [path.name for path in tmp_path.glob("*.md")] == [f"{day}_rates.md"]
     assert re.findall("^## (.+)$", text, re.M) == [*SECTIONS, "Failed runs", "Provenance"]
-    headline = sentence(study, found.comparisons[0].difference)
-    assert text.startswith(f"# {DESIGN['title']}\n\n**{found.outcome}**: {headline}\n")
+    assert text.startswith(f"# {DESIGN['title']}\n\n{answer(study, found).markdown()}\n")
     author = ran.call("git", "show", "-s", "--format=%an", study.commit).stdout.strip()
     for said in (
         f"on commit `{study.commit[:12]}` by {author}\n",
@@ -99,7 +98,7 @@ def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_
     ):
         assert said in text
     # 0.5 and 0.5015: t(0.975, 1) = 12.706 times a standard error of 0.00075
-    assert "| 0.5 | 2 | 0.5008 [0.4912, 0.5103] | +0.4 [" in text
+    assert "| 0.5 ★ | 2 | 0.5008 [0.4912, 0.5103] | +0.400 [" in text
     assert "| -0.3 | 0 | train ended with 1: lr=-0.3 should be above 0 |" in text
     assert "- [ ] All runs have finished" in text and "- [x] The reference was measured with every seed" in text
     assert section(text, "Settings").count("lr: 0.5\n") == 1, "training.lr is ${lr}"
@@ -118,7 +117,8 @@ def test_the_effect_size_is_told_with_its_interval(ran: Trivial, tmp_path: Path)
     found = judge(studies.made("augmentation"))
     effect = found.comparisons[1].effect
     said = [*sections.reasons(found)]
-    assert sum(f"; d = {effect.value:+.3g} [{effect.low:+.3g}, {effect.high:+.3g}]" in each for each in said) == 1
+    size = sections.estimate(effect.value, effect.low, effect.high, sign="+")
+    assert sum(f"; d = {size}" in each for each in said) == 1 and size.count("+") == 3
     assert [each.startswith("d is Cohen's d_z") for each in said].count(True) == 1
 
 
@@ -127,8 +127,8 @@ def test_the_columns_beside_have_half_of_their_intervals() -> None:
     head, _, first, *_ = (line.strip("| ").split(" | ") for line in sections.table(study, judge(study)).splitlines())
     cells = dict(zip(head, first, strict=True))
     latency = tables.mean(study, "openvino_fp32", "quant_speed.latency_ms.p50")
-    assert cells["median latency, ms"] == f"{latency.value:.4g} ± {latency.high - latency.value:.2g}"
-    assert cells["size, MB"] == "1.1", "a size is counted"
+    assert cells["median latency, ms"] == f"{latency.value:.3f} ± {latency.high - latency.value:.2g}"
+    assert cells["size, MB"] == "1.10", "a size is counted, and has the decimals of its column"
     assert "± half of one" in sections.legend(study, judge(study))
     assert re.search(r"macro-F1 0\.\d+ \[0\.\d+, 0\.\d+\]", "".join(sections.actual(study, judge(study))))
     one = studies.made("quantization", design=studies.DESIGNS["quantization"] | {"seeds": [0]})
@@ -171,13 +171,14 @@ def test_the_speed_is_told_in_words() -> None:
     latency, gain = (
         tables.mean(study, "openvino_int8", f"quant_speed.{name}") for name in ("latency_ms.p50", "speedup")
     )
-    assert f"the median latency of one image: {latency.value:.4g} [{latency.low:.4g}, {latency.high:.4g}] ms" in said
+    ends = sections.estimate(latency.value, latency.low, latency.high)
+    assert f"the median latency of one image: {ends} ms" in said
     assert " ms with openvino_fp32" in said
-    assert f"its speed-up over PyTorch is {gain.value:.4g} [{gain.low:.4g}, {gain.high:.4g}]" in said
+    assert f"its speed-up over PyTorch is {sections.estimate(gain.value, gain.low, gain.high)}" in said
     wide = studies.made(
         "single", lambda arm, seed: {"infer_speed": {"batch_1": {"latency_ms": {"p50": 1 + 9.0 * (seed == 2)}}}}
     )
-    assert ": 4 [0, 16.91] ms with baseline" in "".join(sections.speed(wide, "baseline", "infer.f1_macro")), (
+    assert ": 4.00 [0.00, 16.91] ms with baseline" in "".join(sections.speed(wide, "baseline", "infer.f1_macro")), (
         "a time is not negative: t(0.975, 2) = 4.3027 times √27 / √3"
     )
 
@@ -228,7 +229,7 @@ def test_a_compact_interval_is_true_and_short() -> None:
     compact = sections.compact
     assert compact(0.98561, 0.97601, 0.99521) == "0.9856 ± 0.0096"
     assert compact(0.9833, 0.9534, 1.0) == "0.9833 ± 0.03", "a share's interval ends at 1: its longer side"
-    assert compact(0.51, 0.0, 1.0) == "0.51 [0, 1]", "cut off at both ends, half of it is not known"
+    assert compact(0.51, 0.0, 1.0) == "0.51 [0.00, 1.00]", "cut off at both ends, half of it is not known"
     assert compact(1234.5, 1111.1, 1357.9) == "1234 ± 120" and compact(2.5, None, None) == "2.5"
 
 
@@ -247,7 +248,7 @@ def test_the_same_records_give_the_same_files(ran: Trivial, tmp_path: Path) -> N
     shutil.copytree(ran.root, tmp_path / "copy", symlinks=True)
     written(Trivial(tmp_path / "copy"), tmp_path / "two")
     one, two = files(tmp_path / "one"), files(tmp_path / "two")
-    assert len(one) == 6 and one == two  # Markdown, HTML, a figure, its data, the table, the verdict
+    assert len(one) == 8 and one == two  # Markdown, HTML, two figures, their data, the table, the verdict
 
 
 def test_what_a_person_wrote_is_kept_and_nothing_else(ran: Trivial, tmp_path: Path) -> None:
@@ -280,6 +281,8 @@ def test_figures_that_are_no_more_are_removed(ran: Trivial, tmp_path: Path) -> N
     assert {path.name for path in beside.iterdir()} == {
         "arms.png",
         "arms.csv",
+        "curves.png",
+        "curves.csv",
         "table.csv",
         "verdict.json",
         "notes.txt",
@@ -289,9 +292,11 @@ def test_figures_that_are_no_more_are_removed(ran: Trivial, tmp_path: Path) -> N
 def test_the_page_needs_no_other_file(ran: Trivial, tmp_path: Path) -> None:
     written(ran, tmp_path)
     page = next(tmp_path.glob("*.html")).read_text()
-    pictures = re.findall(r'<img src="([^"]{30})', page)
-    assert pictures and all(source.startswith("data:image/png;base64,") for source in pictures)
-    assert not re.findall(r"<(?:script|link)|src=.http|url\(|@import", page)
+    assert len(re.findall(r'<svg [^>]*role="img"', page)) == 2 and "<img" not in page
+    assert not re.findall(r"<link|src=|url\((?!#)|@import| style=", page) and page.count("<script>") == 1
+    assert len(page) < 3e6 and "0.5, seed 1: 0.5015" in page, "a mark tells its arm, its seed, and its value"
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) and set(re.findall(r'(?:url\(|href=")#([^")]+)', page)) <= set(ids)
     assert "0.5008 [0.4912,&nbsp;0.5103]</td>" in page, "a cell breaks before an interval, not in it"
     assert "table { display: block; width: fit-content; max-width: 100%;" in page, "no table sticks out"
     assert "☑ The hypothesis is stated" in page and "[x]" not in page and "![" not in page
@@ -301,7 +306,9 @@ def test_the_page_needs_no_other_file(ran: Trivial, tmp_path: Path) -> None:
 def test_lab_report_writes_it_into_the_project(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "project")
     said = project.lab("report", "designs/rates.yaml").stdout.splitlines()
-    assert said[0] == judge(read(ran.project(), "rates")).outcome
+    study = read(ran.project(), "rates")
+    found = judge(study)
+    assert said[0] == f"{found.outcome}: {answer(study, found).sentence}."
     assert [Path(line).suffix for line in said[-2:]] == [".md", ".html"]
     assert all((project.root / line).is_file() for line in said[-2:])
     refused = project.lab("report", "rate", check=False)

@@ -46,15 +46,15 @@ SHAPES = {
 }
 DRAWN = {
     "single": ["arms", "curves", "confusion"],
-    "sweep": ["response", "parallel", "importance"],
-    "random": ["response", "parallel"],
-    "comparison": ["arms"],
-    "augmentation": ["arms"],
-    "ablation": ["arms"],
-    "factorial": ["arms", "effects", "interactions"],
+    "sweep": ["response", "parallel", "importance", "interaction", "curves"],
+    "random": ["response", "history", "parallel", "curves"],
+    "comparison": ["arms", "curves"],
+    "augmentation": ["arms", "curves"],
+    "ablation": ["arms", "curves"],
+    "factorial": ["arms", "effects", "interactions", "ranking", "curves"],
     "quantization": ["arms", "pareto", "loss"],
-    "cross_site": ["sites", "gap", "arms"],
-    "multi_scale": ["sizes", "arms"],
+    "cross_site": ["sites", "gap", "arms", "interaction", "curves"],
+    "multi_scale": ["sizes", "arms", "curves"],
     "ensemble": ["arms"],
     "ab": ["arms", "classes"],
 }
@@ -91,7 +91,10 @@ def canvases(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def pictures(study: Any) -> dict[str, Any]:
-    return {picture.name: picture for picture in figures.pictures(study, verdict.judge(study))}
+    """By their names, each as a file already."""
+    drawn = figures.pictures(study, verdict.judge(study))
+    assert all(picture.png for picture in drawn if picture.figure)
+    return {picture.name: picture for picture in drawn}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -224,7 +227,7 @@ def test_a_heat_map_has_half_of_each_interval_below_the_mean(canvases: list[Any]
     halves = [f"± {half:.3f}" for half in (data["high"] - data["low"]) / 2]
     assert len(halves) == 6 and sorted(text for text in texts if text.startswith("±")) == sorted(halves)
     one = pictures(studies.made("sweep", design=studies.DESIGNS["sweep"] | {"seeds": [0]}))["response"]
-    assert "interval" not in one.caption and not any("±" in text.get_text() for text in canvases[-3].axes[0].texts)
+    assert "interval" not in one.caption and not any("±" in text.get_text() for text in canvases[5].axes[0].texts)
 
 
 def test_an_interval_that_is_cut_off_is_told_by_its_ends(canvases: list[Any]) -> None:

@@ -84,7 +84,7 @@ def test_questions_of_a_pipelines_own_are_answered_by_the_ways_that_it_names() -
 
 def test_two_factors_are_a_matrix_in_the_order_of_the_question() -> None:
     drawn = pictures(plain(PLACES, WAYS))
-    assert [name for name, picture in drawn.items() if picture.png] == ["matrix", "gap"]
+    assert [name for name, picture in drawn.items() if picture.png] == ["matrix", "gap", "interaction"]
     data = drawn["matrix"].data
     assert data is not None and len(data) == 4
     assert list(data.columns) == ["evaluate.clinic", "train.clinic", "mean", "low", "high", "seeds"]

@@ -179,7 +179,7 @@ def test_every_experiment_is_a_child_of_its_design(lived: Lived) -> None:
     expected |= {"dvc.exp.name": record.name, "dvc.exp.rev": record.commit, "machine.host": "here"}
     expected |= {"model.md5": record.outputs["models/model.pt"]["md5"], "role": "experiment"}
     assert expected.items() <= child["tags"].items()
-    assert [(step, repr(value)) for step, _, value in record.curves["val/loss"]] == [
+    assert [(step + 1, repr(value)) for step, _, value in record.curves["val/loss"]] == [
         (step, value) for step, _, value in child["metrics"]["val/loss"]
     ]
     times = [round(point.time.timestamp() * 1000) for point in record.curves["val/loss"]]
@@ -203,10 +203,11 @@ def test_a_design_tells_its_question_and_its_best(lived: Lived) -> None:
     assert (parent["tags"]["best.params"], parent["tags"]["best.f1_macro"]) == ('{"lr": 0.3}', "0.3")
     assert parent["metrics"]["best.f1_macro"][0][2] == "0.3"
     note = parent["tags"]["mlflow.note.content"].splitlines()
-    assert note[0] == "**Best: 0.3** (seed 0): infer.f1_macro 0.3"
+    assert note[0].startswith(f"**{parent['tags']['verdict']}"), "the answer comes first"
+    assert "- **Best**: 0.3, macro-F1 0.3" in "\n".join(note) and any("**Next**" in line for line in note)
     assert "**Is more better?**" in note
     assert "Hypothesis: It is good." in note
-    assert {"design.yaml", "results.csv", "results.md", "report.md"} <= set(parent["artifacts"])
+    assert {"design.yaml", "results.csv", "results.md", "report.md", "report.html"} <= set(parent["artifacts"])
     names = {found[key]["info"][0] for key in found if "_variants_" in key}
     assert names == {"quant-openvino_fp32", "quant-openvino_int8"}
     roles = {found[key]["tags"]["comparison.value"]: found[key]["tags"]["role"] for key in found if "_variants_" in key}
@@ -266,9 +267,10 @@ def test_an_experiment_renamed_and_removed(lived: Lived, tmp_path: Path) -> None
     clone = lived.copied(tmp_path / "project")
     name = name_of(clone.project.records(), "grid", 1)
     clone.project.call("dvc", "exp", "rename", name, "better")
-    assert f"{name} is called better now" in clone.mirror().once().messages
+    said = f"lr=0.1, seed 1 ({name}) is called lr=0.1, seed 1 (better) now"
+    assert said in clone.mirror().once().messages
     (renamed,) = [each for key, each in export(clone.store, "trivial").items() if key.endswith("/better")]
-    assert renamed["info"][0] == "better"
+    assert renamed["info"][0] == "lr=0.1, seed 1 (better)"
 
     clone.project.call("dvc", "exp", "remove", "better")
     done = clone.lab("mirror", "--prune", "--yes")
@@ -281,7 +283,8 @@ def test_an_experiment_renamed_and_removed(lived: Lived, tmp_path: Path) -> None
 def test_results_from_git_alone(lived: Lived) -> None:
     done = lived.lab("results", "again", "--sort", "f1_macro")
     assert done.returncode == 0, done.stderr
-    head, first, second = done.stdout.splitlines()
+    *told, head, first, second = done.stdout.splitlines()
+    assert told[0].split(":")[0] in ("SUPPORTED", "UNDERPOWERED", "INCONCLUSIVE") and "Next" in done.stdout
     assert head.split()[:4] == ["arm", "seed", "status", "infer.f1_macro"]
     assert first.split()[:4] == ["0.3", "0", "finished", "0.3"]
     assert second.split()[:4] == ["0.1", "0", "finished", "(reused)"]

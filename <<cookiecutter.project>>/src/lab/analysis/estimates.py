@@ -10,6 +10,7 @@ for as much, and a seed with which the very same was said counts once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from lab.analysis import bounded, per_item, resampling, statistics
 from lab.analysis.statistics import EffectSize, Estimate
 from lab.design.levels import Level
+from lab.design.power import ALPHA
 from lab.study import FINISHED, UNMEASURED
 
 if TYPE_CHECKING:
@@ -292,6 +294,21 @@ def oriented(estimate: Estimate, sign: int) -> Estimate:
         return estimate
     low, high = (None if end is None else -end for end in (estimate.high, estimate.low))
     return replace(estimate, value=-estimate.value, low=low, high=high)
+
+
+def at_90(estimate: Estimate) -> Estimate | None:
+    """The estimate with its 90 % interval: that lies within the margin where two one-sided tests at 5 % say so.
+
+    None where the test of equivalence takes no spread. What is counted is what it is.
+    """
+    from scipy.special import stdtrit
+
+    if estimate.deviation is None:
+        return estimate if estimate.p_equivalent is not None and estimate.low is not None else None
+    if estimate.n < 2 or not estimate.deviation:
+        return None
+    half = float(stdtrit(estimate.n - 1, 1 - ALPHA)) * estimate.deviation / math.sqrt(estimate.n)
+    return replace(estimate, low=estimate.value - half, high=estimate.value + half)
 
 
 def interval(estimate: Estimate) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from lab.cli.app import ROOT, DesignName, app, open_project, typed
+from lab.cli.app import FILE_OR_NAME, ROOT, DesignName, app, open_project, typed
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def results(
         print(frame.markdown(study, sort))
     else:
         head, lines = frame.table(study, sort)
+        if study.records:
+            view.console().print(view.answered(study, judge_study(study)), "")
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in head:
             left = name in ("arm", "status", "run")
@@ -56,21 +59,56 @@ def results(
 
 
 @app.command()
-def report(design: DesignName) -> None:
+def report(
+    design: Annotated[str | None, typer.Argument(metavar="[DESIGN]", help=FILE_OR_NAME)] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of all designs that have runs, and a page of them.")
+    ] = False,
+    show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
     """Write a design's report into docs/04-report: verdict, tables and figures. What you wrote into it is kept."""
+    from lab.cli import view
     from lab.report import report
 
-    study, verdict = judge(design)
-    path = report.write(study, verdict)
-    print(f"{verdict.outcome}{' (exploratory)' if verdict.exploratory else ''}", *verdict.reasons, sep="\n  ")
-    for file in (path, path.with_suffix(".html")):
-        print(file.relative_to(ROOT))
+    if everything == (design is not None):
+        raise UserError("expected a design, or --all for all of them: lab report DESIGN")
+    if design is None:
+        page = report_all()
+    else:
+        study, verdict = judge(design)
+        path = report.write(study, verdict)
+        view.console().print(view.answered(study, verdict))
+        print(path.relative_to(ROOT))
+        page = path.with_suffix(".html")
+    print(page.relative_to(ROOT))
+    if show:
+        typer.launch(page.as_uri())
+
+
+def report_all() -> Path:
+    """Write the reports of all designs that have runs, and the page that leads to them."""
+    from lab.records import studies
+    from lab.report import index, report
+
+    project = open_project()
+    entries = []
+    for study in (*studies.read_all(project), *studies.answered(project)):
+        try:
+            studies.check_measured(study)
+        except UserError as error:
+            print(f"lab: {study.design.name} is left out: {error}", file=sys.stderr)
+            continue
+        found = judge_study(study)
+        entries.append(index.Entry.of(study, found, report.write(study, found)))
+        print(f"{study.design.name}: {found.outcome}", flush=True)
+    folder = ROOT / report.FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return index.write(project, entries, folder)
 
 
 def judge(design: str) -> tuple[Study, Verdict]:
     """A design's study and its verdict, with what was said of each test item, from wherever that can be had."""
-    from lab.analysis import verdict
-    from lab.records import per_item, studies
+    from lab.records import studies
     from lab.report import report
     from lab.review import evidence
 
@@ -87,7 +125,15 @@ def judge(design: str) -> tuple[Study, Verdict]:
             "(lab gc frees what no verdict of now is made of): the intervals that follow from it are left out",
             file=sys.stderr,
         )
-    return study, verdict.judge(study, per_item.read(study))
+    return study, judge_study(study)
+
+
+def judge_study(study: Study) -> Verdict:
+    """A study's verdict, with what DVC's cache here has of each test item."""
+    from lab.analysis import verdict
+    from lab.records import per_item
+
+    return verdict.judge(study, per_item.read(study))
 
 
 def elsewhere(study: Study) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -20,6 +20,9 @@ from lab.cli.app import (
     typed,
 )
 from lab.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
 Again = Annotated[bool, typer.Option("--again", help="Also what has finished or failed already, under new names.")]
@@ -95,6 +98,8 @@ def run(
         raise typer.Exit(130) from None
     table = view.results(planner.design, contract, replicates)
     console.print(table, view.summary(replicates), *view.logs(replicates), sep="\n")
+    if told := answered(planner.design.name):
+        console.print("", told)
     if any(replicate.status == FAILED for replicate in replicates):
         mend = (
             f"What failed is not tried again by itself. Once the cause is mended: {_command(design, on)} --failed, "
@@ -161,6 +166,19 @@ def stop(
         count, place = run.stop(ROOT, backend, now), "" if backend.name == DEFAULT else f" on {backend.name}"
         ending = f"end{'' if now else ' after the run that they are at'}"
         print(f"{count} workers{place} {ending}; the queue stays as it is")
+
+
+def answered(design: str) -> RenderableType | None:
+    """The answer that the runs give; None where they give none, such as of a design that no commit has."""
+    from lab.cli import view
+    from lab.cli.answer import judge_study
+    from lab.records import studies
+
+    try:
+        study = studies.read(open_project(), design)
+        return view.answered(study, judge_study(study)) if study.records else None
+    except UserError:
+        return None
 
 
 def _command(design: Path, on: str | None) -> str:

@@ -86,8 +86,9 @@ def remove(mirror: Mirror, yes: bool) -> None:
 @app.command()
 def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of 127.0.0.1.")] = 5000,
+    show: Annotated[bool, typer.Option("--open", help="Show the designs in the browser.")] = False,
 ) -> None:
     """MLflow's pages, with what lab mirror put there, on this machine; or the address of the server that is used."""
     from lab.tracking.mlflow.ui import serve
 
-    serve(ROOT, port, say)
+    serve(ROOT, port, say, typer.launch if show else None)

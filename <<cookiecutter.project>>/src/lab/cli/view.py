@@ -13,8 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lab.analysis import answer as answers
+from lab.analysis.decisions import EQUIVALENT, INCONCLUSIVE, INVALID, REFUTED, SUPPORTED, UNDERPOWERED
 from lab.cli import terminal
 from lab.cli.app import typed
+from lab.decimals import decimals, written
 from lab.errors import UserError
 from lab.execution.standings import outdated_runs, progress
 from lab.records import studies
@@ -34,14 +37,24 @@ from lab.study import (
 )
 
 if TYPE_CHECKING:
+    from lab.analysis.verdict import Verdict
     from lab.contract import Contract
     from lab.design.models import Design
     from lab.records.git_record import GitRecord
     from lab.records.planning import Planner
     from lab.records.project import Project
+    from lab.study import Study
 
 STYLES = {FINISHED: "green", FAILED: "red", RUNNING: "cyan", QUEUED: "dim", MISSING: "dim", REMOVED: "dim"}
 STYLES |= {UNMEASURED: "red", UNREADABLE: "red"}
+BADGES = {
+    SUPPORTED: "bold green",
+    REFUTED: "bold red",
+    EQUIVALENT: "bold blue",
+    INCONCLUSIVE: "bold yellow",
+    UNDERPOWERED: "bold yellow",
+    INVALID: "bold magenta",
+}
 ALWAYS = (FINISHED, RUNNING, QUEUED, FAILED, MISSING)  # have a column; others where there are any
 MOST = 10  # records that can't be read are told one by one
 OUTDATED = "on earlier code"  # finished, and new to a plan of today
@@ -64,13 +77,14 @@ def results(design: Design, contract: Contract, replicates: Sequence[Replicate])
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("arm", "seed", "status", *names, "note", "run"):
         table.add_column(column, justify="right" if column in ("seed", *names) else "left", overflow="fold")
+    places = [decimals(replicate.value(name) for replicate in replicates) for name in names]
     for replicate in replicates:
         values = [replicate.value(name) for name in names]
         table.add_row(
             Text(replicate.arm),
             str(replicate.seed),
             Text(replicate.status, style=STYLES[replicate.status]),
-            *("" if value is None else f"{value:.4g}" for value in values),
+            *("" if value is None else written(value, of) for value, of in zip(values, places, strict=True)),
             Text(_note(replicate, contract)),
             Text(replicate.name),
         )
@@ -165,6 +179,21 @@ def overview(project: Project) -> RenderableType:
         if record.status == RUNNING:
             table.add_row(Text(f"  {record.name}"), Text(_at(record, contract)))
     return Group(table, *unreadable) if unreadable else table
+
+
+def answered(study: Study, verdict: Verdict) -> RenderableType:
+    """The answer first: the outcome as a badge, the sentence, and what to do next."""
+    answer = answers.answer(study, verdict)
+    first = Text.assemble((answer.outcome, BADGES[verdict.outcome]), f": {answers.ended(answer.sentence)}")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, line in answer.lines():
+        table.add_row(heading, Text(line))
+    table.add_row("Next", Text(f"{answer.step.text}{answer.step.time}"))
+    if answer.step.command:
+        table.add_row("", Text(typed(answer.step.command), style="cyan"))
+    return Group(first, table)
 
 
 # While they go on

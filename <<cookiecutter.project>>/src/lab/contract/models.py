@@ -11,7 +11,7 @@ from pydantic import Field
 
 from lab.contract.base import Key, Model, Stage, Template, When, stands_for
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
-from lab.contract.reports import Fact, ItemPictures, Question, Speed
+from lab.contract.reports import Fact, Figure, ItemPictures, Question, Speed
 from lab.errors import nearest
 from lab.nested_keys import copied, get, put
 
@@ -158,6 +158,8 @@ class Contract(Model):
     questions: list[Question] = []
     single: Question = Question(name="single", kind="single")
     """How a design of one arm is answered."""
+    model_figures: list[Figure] = []
+    """What each report shows of the models, below what answers its question: of several arms the best one's."""
     item_pictures: ItemPictures | None = None
 
     def is_recipe(self, kind: str) -> bool:

@@ -26,6 +26,9 @@ Way = Literal[
     "members",  # of ensembles
     "sweep",  # heat map or slices, parallel coordinates, importance
     "effects",  # of a factorial's components, and their interactions
+    "interaction",  # the main metric over a factor, for each level of another
+    "ranking",  # of many arms, with the critical difference to the best
+    "changes",  # the test items on which the best arm differs most from the reference
 ]
 TAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # each way's labels, and its other keys
     "arms": ((), ()),
@@ -42,6 +45,9 @@ TAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # each way's labe
     "members": ((), ()),
     "sweep": ((), ()),
     "effects": ((), ()),
+    "interaction": ((), ()),
+    "ranking": ((), ()),
+    "changes": ((), ()),
 }
 FORMATTED = {("matrix", "title"), ("gap", "x")}  # labels in which {metric} stands for the metric
 MetricPattern = Annotated[str, stands_for("main", "main_name", "stage", "latency")]

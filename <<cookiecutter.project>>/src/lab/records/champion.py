@@ -8,6 +8,7 @@ A promotion is a commit, so that git has their history.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,17 @@ def current(project: Project) -> Champion | None:
     """The champion as HEAD has it; None where there is none. Raises UserError for a file changed by hand."""
     text = project.git.text(project.head, str(SAID)) if project.head else ""
     return parsed(text) if text else None
+
+
+def history(project: Project) -> list[Champion]:
+    """All that were, as HEAD's commits have them, the latest first; without those that today's code can't read."""
+    if project.head is None:
+        return []
+    known = []
+    for commit in project.git.run("log", "--format=%H", project.head, "--", str(SAID)).split():
+        with suppress(UserError):
+            known.append(parsed(project.git.text(commit, str(SAID))))
+    return known
 
 
 def params(project: Project, champion: Champion) -> dict[str, Any]:

@@ -104,6 +104,11 @@ def answered(project: Project) -> list[Study]:
     return [study for study in studies if study and study.replicates and all(r.finished for r in study.replicates)]
 
 
+def asked(project: Project) -> list[Design]:
+    """The designs in HEAD."""
+    return _committed(project, project.head) if project.head else []
+
+
 def _designs_that_ran(project: Project) -> list[str]:
     """The names of the designs that records belong to, in their order."""
     return list(project.by_design())

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab import markdown as in_markdown
+from lab.decimals import decimals, written
 from lab.errors import UserError, nearest
 from lab.nested_keys import as_float, flat
 
@@ -90,9 +91,10 @@ def table(study: Study, sort: str | None = None) -> tuple[list[str], list[list[s
     runs = arranged(study, sort)
     sorted_by = [metric(study, sort)] if sort else []
     shown: list[str] = [*sorted_by, *(name for name in study.metrics if name not in sorted_by)]
+    places = {name: decimals(run.get(name) for run in runs) for name in shown}
     lines = [
         [str(run["arm"]), str(run["seed"]), run["status"] + (" (reused)" if run.get("reused") else "")]
-        + [f"{run[name]:.4g}" if name in run else "" for name in shown]
+        + [written(run[name], places[name]) if name in run else "" for name in shown]
         + [run.get("run", "")]
         for run in runs
     ]

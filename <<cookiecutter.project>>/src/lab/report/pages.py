@@ -35,12 +35,19 @@ def plots(study: Study, record: Record) -> dict[str, bytes]:
 
 
 def report(study: Study, verdict: Verdict) -> dict[str, bytes]:
-    """The report of a design that has ended: `report.md`, and its figures with their data below `report/`."""
+    """The report of a design that has ended: `report.md`, and its figures with their data below `report/`.
+
+    `report.html` is the same as a page of its own.
+    """
     from lab.report.figures import pictures
 
     drawn = pictures(study, verdict)
     text = reports.markdown(study, verdict, drawn).replace(f"({reports.name(study)}/", "(report/")
-    files = {"report.md": text, "report/table.csv": reports.as_csv(tables.table(study, verdict))}
+    files = {
+        "report.md": text,
+        "report.html": reports.page(study, text, drawn),
+        "report/table.csv": reports.as_csv(tables.table(study, verdict)),
+    }
     contents = {path: content.encode() for path, content in files.items()}
     for picture in drawn:
         if picture.png is not None and picture.data is not None:

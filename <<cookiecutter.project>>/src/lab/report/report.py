@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.analysis.answer import answer
 from lab.analysis.decisions import RULES
 from lab.markdown import code, fenced, plain
 from lab.report import provenance, sections, settings, tables
@@ -45,7 +46,6 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     A report of the same name is replaced; what a person wrote into it is kept. Returns the Markdown file.
     """
     from lab.report.figures import pictures
-    from lab.report.html import html
 
     reports: Path = folder or study.project.root / FOLDER
     path = reports / f"{name(study)}.md"
@@ -64,8 +64,17 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     (beside / "table.csv").write_text(as_csv(tables.table(study, verdict)), encoding="utf-8")
     (beside / "verdict.json").write_text(numbers(study, verdict), encoding="utf-8")
     path.write_text(text, encoding="utf-8")
-    path.with_suffix(".html").write_text(html(text, study.design.title, reports), encoding="utf-8")
+    path.with_suffix(".html").write_text(page(study, text, drawn, reports), encoding="utf-8")
     return path
+
+
+def page(study: Study, text: str, pictures: Sequence[Picture], folder: Path | None = None) -> str:
+    """The report's text as one HTML file. Pictures that are not drawn now are taken from `folder`, if there is one."""
+    from lab.report.html import html, source
+
+    drawings = {picture.name: picture.svg for picture in pictures if picture.svg}
+    images = {picture.name: source(picture.png) for picture in pictures if picture.png and not picture.svg}
+    return html(text, study.design.title, folder, drawings, images)
 
 
 def name(study: Study) -> str:
@@ -86,7 +95,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         verdict=verdict,
         name=beside,
         data=sections.data(study),
-        headline=sections.headline(study, verdict),
+        answer=answer(study, verdict).markdown(),
         finished=len(study.finished),
         reused=sum(replicate.reused for replicate in study.replicates),
         question=list(sections.question(study)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lab import markdown
 from lab.analysis.decisions import INVALID, UNDERPOWERED
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed, sentence
+from lab.decimals import decimals, written
 from lab.markdown import code, plain
 from lab.report import tables
 from lab.study import FAILED, UNMEASURED, UNREADABLE
@@ -42,13 +44,6 @@ def fact_of(study: Study, fact: Fact, replicates: Sequence[Replicate]) -> str:
         value, aside = values(fact.key), values(fact.aside)
         value += f" ({aside})" if aside not in ("", value) else ""
     return fact.text.format(value) if value else ""
-
-
-def headline(study: Study, verdict: Verdict) -> str:
-    """The difference that decided, where there is one of them."""
-    claimed = [comparison for comparison in verdict.comparisons if comparison.claimed]
-    deciding = [comparison for comparison in claimed if comparison.arm == verdict.winner] or claimed
-    return plain(sentence(study, deciding[0].difference)) if len(deciding) == 1 else ""
 
 
 def question(study: Study) -> Iterator[str]:
@@ -143,13 +138,23 @@ def table(study: Study, verdict: Verdict) -> str:
     judged = [name for name in ("p", "outcome") if name in frame] if study.design.hypothesis else []
     titles = [study.metric(name).label for name in (metric, *others)]
     head = ["arm", "seeds", titles[0], *([change] if has_change else []), *judged, *titles[1:]]
-    rows = []
-    for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
-        line = [str(row["arm"]), str(row["seeds"]), estimate(row.get(metric), row.get("low"), row.get("high"))]
+    rows: list[list[str]] = []
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+    def places(*columns: str, digits: int = 4) -> int:
+        return decimals((row.get(column) for row in records for column in columns), digits)
+
+    of_metric, of_change = places(metric, "low", "high"), places("change", "change_low", "change_high", digits=3)
+    beside = {name: places(name) for name in others}
+    for row in records:
+        arm = f"{row['arm']}{' ★' if row['arm'] == verdict.winner else ''}"
+        line = [arm, str(row["seeds"]), estimate(row.get(metric), row.get("low"), row.get("high"), of_metric)]
         if has_change:
-            line.append(estimate(row["change"], row.get("change_low"), row.get("change_high"), "+"))
-        line += ["" if row[name] is None else number(row[name]) if name == "p" else row[name] for name in judged]
-        rows.append(line + [compact(row[name], row.get(f"{name}_low"), row.get(f"{name}_high")) for name in others])
+            line.append(estimate(row["change"], row.get("change_low"), row.get("change_high"), of_change, "+"))
+        line += ["" if row[name] is None else chance(row[name]) if name == "p" else row[name] for name in judged]
+        for name, of_name in beside.items():
+            line.append(compact(row[name], row.get(f"{name}_low"), row.get(f"{name}_high"), of_name))
+        rows.append(line)
     return markdown.table(head, rows, texts=(0,))
 
 
@@ -202,7 +207,7 @@ def reasons(verdict: Verdict) -> Iterator[str]:
     effects = {comparison.because: comparison.effect for comparison in verdict.comparisons if comparison.effect}
     for reason in verdict.reasons:
         effect = effects.get(reason)
-        size = f"; d = {estimate(effect.value, effect.low, effect.high, '+')}" if effect else ""
+        size = f"; d = {estimate(effect.value, effect.low, effect.high, sign='+')}" if effect else ""
         yield plain(reason) + size
     if any(reason in effects for reason in verdict.reasons):
         yield (
@@ -216,7 +221,8 @@ def shown(picture: Picture, folder: str) -> str:
     if picture.png is None:
         return f"*{plain(picture.caption)}*"
     beside = f"[Data]({folder}/{picture.name}.csv)"
-    return f"![{picture.name}]({folder}/{picture.name}.png)\n\n{plain(picture.caption)} {beside}"
+    alt = re.sub(r"(?<!\\)[\[\]]", r"\\\g<0>", plain(picture.alt))  # a bracket would end it, or begin another
+    return f"![{alt}]({folder}/{picture.name}.png)\n\n{plain(picture.caption)} {beside}"
 
 
 def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
@@ -302,20 +308,33 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def estimate(value: float | None, low: float | None, high: float | None, sign: str = "") -> str:
-    """`0.903 [0.887, 0.917]`; without ends that read the same, as those of a file's size."""
+def chance(p: float) -> str:
+    """A p value with three decimals; one that would be none."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def estimate(
+    value: float | None, low: float | None, high: float | None, places: int | None = None, sign: str = ""
+) -> str:
+    """`0.903 [0.887, 0.917]`; without ends that read the same, as those of a file's size. `places` are decimals."""
     if value is None:
         return ""
-    ends = [] if low is None or high is None else [f"{end:{sign}.{3 if sign else 4}g}" for end in (low, high)]
-    return f"{value:{sign}.{3 if sign else 4}g}" + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
+    if places is None:
+        places = decimals([value, low, high], 3 if sign else 4)
+    ends = [] if low is None or high is None else [written(end, places, sign) for end in (low, high)]
+    return written(value, places, sign) + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
 
 
-def compact(value: float | None, low: float | None, high: float | None) -> str:
+def compact(value: float | None, low: float | None, high: float | None, places: int | None = None) -> str:
     """`0.903 ± 0.015`: what is read at a glance, and leaves room for more columns."""
     if value is None:
         return ""
+    if places is None:
+        places = decimals([value])
     half = tables.half(value, low, high)
-    return estimate(value, low, high) if half is None else f"{number(value)} ± {number(float(f'{half:.2g}'))}"
+    if half is None:
+        return estimate(value, low, high, places)
+    return f"{written(value, places)} ± {number(float(f'{half:.2g}'))}"
 
 
 def reached(mark: Mark) -> str:

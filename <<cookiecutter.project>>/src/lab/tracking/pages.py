@@ -30,5 +30,5 @@ class Pages(Protocol):
         ...
 
     def report(self, study: Study, verdict: Verdict) -> Mapping[str, bytes]:
-        """The report of a design that has ended: `report.md`, and its figures with their data below `report/`."""
+        """The report of a design that has ended: `report.md`, `report.html`, its figures and data below `report/`."""
         ...

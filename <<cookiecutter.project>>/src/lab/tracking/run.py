@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class Point(NamedTuple):
-    """A metric's value: `time` in milliseconds since the epoch, `step` the epoch, counted from 0."""
+    """A metric's value: `time` in milliseconds since the epoch, `step` the epoch, counted from 1."""
 
     key: str
     value: float

@@ -8,29 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from lab.contract.reports import Figure
 from lab.report.figures import (
     arms,
     cost,
     curves,
     effects,
+    interaction,
     matrix,
     members,
     outputs,
+    ranking,
     response,
     samples,
     sweep,
     two_models,
 )
-from lab.report.figures.drawing import Picture, style
+from lab.report.figures.drawing import Picture, style, titled
 from lab.report.figures.outputs import pictures_of_run
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
-    from lab.contract.reports import Figure, Way
+    from lab.contract.reports import Way
     from lab.study import Study
 
 __all__ = ["WAYS", "Picture", "pictures", "pictures_of_run"]
 
+MANY = 6  # arms from which on their ranks are shown
 WAYS: dict[Way, Callable[[Figure, Study, Verdict], Iterator[Picture]]] = {
     "arms": arms.arms,
     "curves": curves.curves,
@@ -46,6 +50,9 @@ WAYS: dict[Way, Callable[[Figure, Study, Verdict], Iterator[Picture]]] = {
     "members": members.members,
     "sweep": sweep.sweep,
     "effects": effects.effects,
+    "interaction": interaction.interaction,
+    "ranking": ranking.ranking,
+    "changes": two_models.most_changed,
 }
 
 
@@ -54,11 +61,41 @@ def pictures(study: Study, verdict: Verdict) -> list[Picture]:
     if verdict.best is None:
         return []
     with style():
-        return [picture for entry in entries(study) for picture in WAYS[entry.draw](entry, study, verdict)]
+        drawn = [picture for entry in entries(study) for picture in WAYS[entry.draw](entry, study, verdict)]
+        for picture in drawn:
+            if picture.figure is not None:
+                titled(picture.figure)
+    return drawn
 
 
 def entries(study: Study) -> list[Figure]:
-    """The contract's figures that answer the question, of runs with such settings."""
+    """The figures that answer the question, those of many arms, and those of the models: of runs with such settings.
+
+    What the question shows itself is not shown again.
+    """
     configs = [record.params for record in study.finished]
-    fits = study.contract.fits
-    return [entry for entry in study.question.figures if any(fits(entry.when, config) for config in configs)]
+    asked = study.question.figures
+    more = [*of_many(study), *(entry for entry in study.contract.model_figures if tells_apart(entry, study))]
+    shown = {entry.draw for entry in asked}
+    shown |= {"changes"} if "two_models" in shown else set()
+    chosen = [*asked, *(entry for entry in more if entry.draw not in shown)]
+    return [entry for entry in chosen if any(study.contract.fits(entry.when, config) for config in configs)]
+
+
+def of_many(study: Study) -> Iterator[Figure]:
+    """What helps to read many arms."""
+    if interaction.crossed(study):
+        asked = {entry.draw for entry in study.question.figures}
+        if not asked & {"matrix", "sweep", "effects"}:
+            yield Figure(draw="matrix")
+        if "effects" not in asked:
+            yield Figure(draw="interaction")
+    if len(study.arms) > MANY and len(study.design.seeds) > 1:
+        yield Figure(draw="ranking")
+
+
+def tells_apart(entry: Figure, study: Study) -> bool:
+    """Whether a figure of models says something of this design: not of trainings that all its arms share."""
+    if len(study.arms) == 1:
+        return entry.draw != "changes"
+    return entry.draw != "curves" or study.contract.is_recipe(study.design.type)

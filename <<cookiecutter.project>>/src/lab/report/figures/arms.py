@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.estimates import BOTH, IMAGES, SEEDS, arm_mean
+from lab.analysis.decisions import EQUIVALENT
+from lab.analysis.estimates import BOTH, IMAGES, SEEDS, arm_mean, at_90
 from lab.design.models import AblationDesign
 from lab.report import tables
 from lab.report.figures.drawing import (
     BLUE,
     DASHED,
     GREY,
+    INK,
     ORANGE,
     VERMILION,
     Picture,
+    bar,
     canvas,
     interval,
     key,
-    png,
     points,
     ruled,
     wrapped,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from lab.study import Study
 
 MOST_METRICS = 3  # rows of a figure
+MANY = 12  # arms from which on the best come first
 
 
 def arms(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
@@ -49,7 +53,7 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
 
     assert verdict.metric is not None
     metrics = [verdict.metric, *study.metrics[1:]][:MOST_METRICS]
-    names, seeds = list(study.arms), list(study.design.seeds)
+    names, seeds = ordered(study, verdict), list(study.design.seeds)
     more = more or {}
     reference = study.reference
     columns = 2 if reference in study.arms and len(names) > 1 else 1
@@ -61,7 +65,7 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
     basis = {SEEDS: "seeds", IMAGES: item, BOTH: f"seeds and {item}"}
     dashed: dict[str, str] = {}
     for line, metric in zip(grid, metrics, strict=True):
-        measured = tables.arms(study, verdict, metric)
+        measured = sorted(tables.arms(study, verdict, metric), key=lambda arm: names.index(arm["arm"]))
         left = line[0]
         for y, arm in enumerate(measured):
             colour = GREY if arm["arm"] == reference else BLUE
@@ -70,13 +74,18 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
             if arm["mean"] is None:
                 left.annotate("no finished run", (0.02, y), xycoords=("axes fraction", "data"), va="center", color=GREY)
                 continue
-            points(left, values, seeds, y, colour)
-            interval(left, arm["mean"], arm["low"], arm["high"], y, colour)
+            points(left, values, seeds, y, colour, arm["arm"])
+            interval(left, arm["mean"], arm["low"], arm["high"], y, colour, arm["arm"])
             over |= {"seeds"} if arm["low"] is not None else set()
             if columns == 2 and arm["change"] is not None:
                 change = tables.changed(study, verdict, arm["arm"], metric)
-                points(line[1], change.values if change else {}, seeds, y, colour)
-                interval(line[1], arm["change"], arm["change_low"], arm["change_high"], y, colour)
+                about = f"{arm['arm']} − {reference}"
+                points(line[1], change.values if change else {}, seeds, y, colour, about)
+                interval(line[1], arm["change"], arm["change_low"], arm["change_high"], y, colour, about)
+                if change is not None and equivalent(verdict, arm["arm"], metric):
+                    narrow = at_90(change.estimate) if change.estimate else None
+                    bar(line[1], (narrow.low, narrow.high) if narrow else (None, None), (y, y), INK, 4.5)
+                    dashed |= {"90 % interval, which the test of equivalence takes": INK} if narrow else {}
                 has_basis = arm["change_low"] is not None and arm["basis"] in basis
                 over |= {basis[arm["basis"]]} if has_basis else set()
         extra = more if metric == metrics[0] else {}
@@ -88,11 +97,14 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
             row |= {"mean": mean.value, "low": mean.low, "high": mean.high}
             rows += [row | {"seed": seed, "value": value} for seed, value in values.items()]
             over |= {"seeds"} if mean.low is not None else set()
-        labels = wrapped([*names, *extra])
+        labels = [
+            f"{text} ★" if name == (verdict.winner or verdict.best) else text
+            for name, text in zip([*names, *extra], wrapped([*names, *extra]), strict=True)
+        ]
         left.set(yticks=range(len(labels)), yticklabels=labels, xlabel=study.metric(metric).label)
         left.set_ylim(len(labels) - 0.5, -0.5)
         if columns == 2:
-            dashed |= _differences(line[1], study, verdict, metric, str(reference))
+            dashed |= _differences(line[1], study, verdict, metric, names.index(str(reference)))
         elif metric == verdict.metric and verdict.expected:
             left.axvline(verdict.expected.value, color=ORANGE, lw=1.2, ls=DASHED, zorder=1)
             dashed["expected"] = ORANGE
@@ -102,22 +114,25 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
     if columns == 2:
         grid[0][1].set_title("\n".join(textwrap.wrap(_question(study), 46)))
     key(figure, bool(over), " or ".join(sorted(over)), dashed)
-    return Picture("arms", _caption(study, metrics, bool(over)), pd.DataFrame(rows), png(figure))
+    return Picture("arms", _caption(study, metrics, bool(over)), pd.DataFrame(rows), figure)
 
 
-def _differences(axes: Axes, study: Study, verdict: Verdict, metric: str, reference: str) -> dict[str, str]:
+def _differences(axes: Axes, study: Study, verdict: Verdict, metric: str, place: int) -> dict[str, str]:
     """The scale of the changes; returns the colours of its dashed lines: the least claimed, the most allowed."""
     axes.axvline(0, color=GREY, lw=1, zorder=1)
     axes.set_xlabel(f"change in {study.metric(metric).label}")
     hypothesis = study.design.hypothesis
     dashed: dict[str, tuple[float, str]] = {}
+    sign = -1 if hypothesis and hypothesis.direction == "minimize" else 1
     if hypothesis and metric == verdict.metric and hypothesis.min_effect:
-        sign = 1 if hypothesis.direction == "maximize" else -1
         dashed["least that is claimed"] = (sign * hypothesis.min_effect, ORANGE)
     for rail in hypothesis.guardrails if hypothesis else []:
         if rail.metric == metric:
             limit = rail.max_increase if rail.max_increase is not None else -(rail.max_decrease or 0)
             dashed["limit"] = (limit, VERMILION)
+    if hypothesis and hypothesis.min_effect and any(equivalent(verdict, arm, metric) for arm in study.arms):
+        axes.axvspan(-hypothesis.min_effect, hypothesis.min_effect, color=GREY, alpha=0.15, lw=0, zorder=0)
+        dashed["no difference that counts"] = (-sign * hypothesis.min_effect, ORANGE)
     for value, colour in dashed.values():
         axes.axvline(value, color=colour, lw=1.2, ls=DASHED, zorder=1)
     # Where there is more room, up to a dashed line or the end of the axis.
@@ -126,7 +141,7 @@ def _differences(axes: Axes, study: Study, verdict: Verdict, metric: str, refere
     side = 1 if room[1] > room[-1] else -1
     axes.annotate(
         "reference",
-        (0, list(study.arms).index(reference)),
+        (0, place),
         xytext=(6 * side, 0),
         textcoords="offset points",
         ha="left" if side > 0 else "right",
@@ -135,6 +150,21 @@ def _differences(axes: Axes, study: Study, verdict: Verdict, metric: str, refere
         bbox={"fc": "white", "ec": "none", "pad": 1},
     )
     return {text: colour for text, (_, colour) in dashed.items()}
+
+
+def ordered(study: Study, verdict: Verdict) -> list[str]:
+    """The arms as the design has them; many of them the best first."""
+    if len(study.arms) <= MANY:
+        return list(study.arms)
+    sign = study.merit(str(verdict.metric))
+    means = {arm.arm: sign * arm.mean.value for arm in verdict.arms if arm.mean}
+    return sorted(study.arms, key=lambda arm: -means.get(arm, -math.inf))
+
+
+def equivalent(verdict: Verdict, arm: str, metric: str) -> bool:
+    """Whether an arm's change in a metric was shown to be none that counts: by its 90 % interval."""
+    compared = tables.compared(verdict, arm)
+    return compared is not None and compared.outcome == EQUIVALENT and compared.difference.metric == metric
 
 
 def _question(study: Study) -> str:

@@ -17,7 +17,8 @@ from lab.report.figures.drawing import (
     canvas,
     interval,
     key,
-    png,
+    legend,
+    marks,
     points,
     ruled,
     words,
@@ -70,8 +71,7 @@ def pareto(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         better = f"best {'up' if up else 'down'} and {'left' if study.minimized(cost) else 'right'}"
         axes.set_title(entry.titles[i] if i < len(entry.titles) else f"{study.metric(cost).title}: {better}")
     grid[0][0].set(ylabel=study.metric(metric).label)
-    handles, legend = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, legend, loc="outside lower center", ncols=min(4, len(legend)))
+    legend(figure, grid[0][0].get_legend_handles_labels()[0])
     best = _unbeaten(study, frame, [metric, *costs])
     beaten = list(frame["arm"][[not is_best for is_best in best]])
     caption = "The dashed line joins those that no other beats in both. On the means, " + (
@@ -81,7 +81,7 @@ def pareto(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     )
     several = len(study.design.seeds) > 1
     seeds = " Small marks are single seeds, thin lines the 95 % intervals of their means." if several else ""
-    yield Picture(name, caption + seeds, frame, png(figure))
+    yield Picture(name, caption + seeds, frame, figure)
 
 
 def _unbeaten(study: Study, frame: Any, metrics: list[str]) -> list[bool]:
@@ -97,9 +97,11 @@ def _scatter(axes: Any, study: Study, frame: Any, metric: str, cost: str) -> Non
         across, up = (tables.by_seed(study.arms[arm], name) for name in (cost, metric))
         both = [(across[seed], up[seed]) for seed in across if seed in up]
         axes.plot(*zip(*both, strict=True), marker, ms=4, mfc="white", mec=colour, mew=1) if len(both) > 1 else None
-        axes.plot(mean[cost], mean[metric], marker, ms=8, color=colour, label=arm)
+        (line,) = axes.plot(mean[cost], mean[metric], marker, ms=8, color=colour, label=arm)
         x, y = (tables.mean(study, arm, name) for name in (cost, metric))
         if x and y:
+            named = zip((metric, cost), (y, x), strict=True)
+            marks.tell(line, [f"{arm}: " + ", ".join(f"{study.metric(n).label} {m.value:.4g}" for n, m in named)])
             bar(axes, (x.low, x.high), (y.value, y.value), colour, 1.2)
             bar(axes, (x.value, x.value), (y.low, y.high), colour, 1.2)
 
@@ -123,8 +125,8 @@ def gains(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
             mean = tables.mean(study, arm, metric)
             if mean is None:
                 continue
-            points(axes, tables.by_seed(study.arms[arm], metric), seeds, y, BLUE)
-            interval(axes, mean.value, mean.low, mean.high, y, BLUE)
+            points(axes, tables.by_seed(study.arms[arm], metric), seeds, y, BLUE, arm)
+            interval(axes, mean.value, mean.low, mean.high, y, BLUE, arm)
             rows.append({"arm": arm, "metric": metric, "mean": mean.value, "low": mean.low, "high": mean.high})
         axes.set(xlabel=study.metric(metric).label)
         axes.set_title(entry.titles[i] if i < len(entry.titles) else "")
@@ -132,4 +134,4 @@ def gains(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     grid[0][0].set(yticks=range(len(study.arms)), yticklabels=wrapped(study.arms))
     grid[0][0].set_ylim(len(study.arms) - 0.5, -0.5)
     key(figure, any(row["low"] is not None for row in rows))
-    yield Picture(name, labels["caption"], pd.DataFrame(rows), png(figure))
+    yield Picture(name, labels["caption"], pd.DataFrame(rows), figure)

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, png
+from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, legend, marks
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from lab.analysis.verdict import Verdict
     from lab.contract import Contract
     from lab.contract.reports import Figure
@@ -19,12 +21,11 @@ COLOUR_NAMES = ("blue", "orange", "green", "pink", "yellow", "sky blue")  # of C
 
 
 def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
-    """Each metric over the epochs: a thin line for each seed, and one for their mean."""
+    """Each metric over the epochs: of one arm each seed and their mean, of several arms their means."""
     import pandas as pd
-    from matplotlib.ticker import MaxNLocator
 
     rows = [
-        {"metric": name, "seed": replicate.seed, "epoch": point.step + 1, "value": point.value}
+        {"arm": replicate.arm, "metric": name, "seed": replicate.seed, "epoch": point.step + 1, "value": point.value}
         for replicate in study.replicates
         if replicate.finished
         for name, points in replicate.record.curves.items()
@@ -34,6 +35,10 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         yield Picture(entry.file, "Training curves are not shown: no run has any.")
         return
     frame: Any = pd.DataFrame(rows)
+    if len(study.arms) > 1:
+        yield by_arm(entry, study, verdict, frame)
+        return
+    frame = frame.drop(columns="arm")
     parts = study.contract.curves.parts if study.contract.curves else {}
     colours = dict(zip(parts, COLOURS, strict=False))
     all_panels = panels(study.contract, list(dict.fromkeys(frame["metric"])), list(parts))
@@ -50,11 +55,7 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
                 axes.plot(run["epoch"], run["value"], color=colour, lw=0.8, alpha=0.45)
             mean = own.groupby("epoch")["value"].mean()
             axes.plot(mean.index, mean, color=colour, lw=2, marker="o" if len(mean) < 15 else "", ms=3.5, label=part)
-        axes.set(xlabel="epoch")
-        axes.set_title(title)
-        axes.grid(axis="y")
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-        axes.set_xlim(0.5, frame["epoch"].max() + 0.5)
+        over_epochs(axes, title, frame["epoch"].max())
         if len(names) > 1:
             axes.legend()
     for axes in list(grid.flat)[len(shown) :]:
@@ -65,7 +66,68 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     rest = list(all_panels)[MOST_PANELS:]
     others = f"Not drawn: {', '.join(rest)}." if rest else ""
     caption = " ".join(filter(None, (seeds, key, others))) or "Each metric as it was after each epoch."
-    yield Picture(entry.file, caption, frame, png(figure))
+    yield Picture(entry.file, caption, frame, figure)
+
+
+def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture:
+    """A line for each arm, the mean over its seeds, in a band from the lowest to the highest of them."""
+    parts = list(study.contract.curves.parts) if study.contract.curves else []
+    all_panels = panels(study.contract, list(dict.fromkeys(frame["metric"])), parts)
+    # Of what is measured on several parts of the data the first one: each arm has one line.
+    first = {part: place for place, part in enumerate(parts)}
+    shown = {
+        title: min(names, key=lambda name: first.get(name.partition("/")[0], len(first)))
+        for title, names in list(all_panels.items())[:MOST_PANELS]
+    }
+    coloured = distinguished(study, verdict)
+    lines = (len(shown) + 2) // 3
+    figure, grid = canvas(0.7 + 2.4 * lines, lines, min(3, len(shown)), squeeze=False)
+    for axes, (title, name) in zip(grid.flat, shown.items(), strict=False):
+        for arm in [*(arm for arm in study.arms if arm not in coloured), *coloured]:
+            own = frame[(frame["metric"] == name) & (frame["arm"] == arm)]
+            if own.empty:
+                continue
+            ends = own.groupby("epoch")["value"].agg(["mean", "min", "max"])
+            colour = coloured.get(arm, GREY)
+            style = {"lw": 2.0, "zorder": 3} if arm in coloured else {"lw": 0.8, "alpha": 0.5}
+            (line,) = axes.plot(ends.index, ends["mean"], color=colour, label=arm if arm in coloured else None, **style)
+            marks.tell(line, [f"{arm}: {title} {ends['mean'].iloc[-1]:.4g} after {ends.index[-1]} epochs"])
+            if arm in coloured and own["seed"].nunique() > 1:
+                axes.fill_between(ends.index, ends["min"], ends["max"], color=colour, lw=0, alpha=0.18)
+        over_epochs(axes, f"{title}, {words_of(study.contract, name)}".removesuffix(", "), frame["epoch"].max())
+    for axes in list(grid.flat)[len(shown) :]:
+        axes.set_visible(False)
+    legend(figure, grid.flat[0].get_legend_handles_labels()[0])
+    several = frame["seed"].nunique() > 1
+    band = "means over the seeds, in bands from the lowest to the highest of them" if several else "one seed"
+    rest = len(study.arms) - len(coloured)
+    others = f" Grey: the {rest} other arms." if rest else ""
+    return Picture(entry.file, f"Each arm's training: {band}.{others}", frame, figure)
+
+
+def distinguished(study: Study, verdict: Verdict) -> dict[str, str]:
+    """The arms that have a colour: all of a few; of many the best and the reference."""
+    arms = list(study.arms)
+    if len(arms) > len(COLOURS):
+        arms = [arm for arm in arms if arm in (verdict.winner or verdict.best, study.reference)]
+    return dict(zip(arms, COLOURS, strict=False))
+
+
+def words_of(contract: Contract, name: str) -> str:
+    """Which part of the data a curve is about, in words; empty where the contract doesn't say."""
+    parts = contract.curves.parts if contract.curves else {}
+    return parts.get(name.partition("/")[0], "")
+
+
+def over_epochs(axes: Axes, title: str, last: int) -> None:
+    """A panel over the epochs, counted from 1."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set(xlabel="epoch")
+    axes.set_title(title)
+    axes.grid(axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.set_xlim(0.5, last + 0.5)
 
 
 def panels(contract: Contract, names: list[str], parts: list[str]) -> dict[str, list[str]]:

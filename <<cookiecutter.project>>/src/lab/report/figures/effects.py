@@ -16,7 +16,6 @@ from lab.report.figures.drawing import (
     bar,
     canvas,
     interval,
-    png,
     ruled,
     wrapped,
 )
@@ -50,7 +49,7 @@ def main_effects(study: Study, verdict: Verdict) -> Picture:
     for y, effect in enumerate(verdict.effects):
         estimate = effect.estimate
         colour = BLUE if len(effect.components) == 1 else ORANGE
-        interval(axes, estimate.value, estimate.low, estimate.high, y, colour)
+        interval(axes, estimate.value, estimate.low, estimate.high, y, colour, " × ".join(effect.components))
         ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
         rows.append({"effect": " × ".join(effect.components), **ends, "p": effect.p_holm})
     axes.axvline(0, color=GREY, lw=1, zorder=0)
@@ -60,7 +59,7 @@ def main_effects(study: Study, verdict: Verdict) -> Picture:
     axes.set_title("what each component adds, and (×) what it adds to the other's effect")
     ruled(axes)
     caption = "Effects of the components over all arms (analysis of variance, seeds as blocks)."
-    return Picture("effects", caption, pd.DataFrame(rows), png(figure))
+    return Picture("effects", caption, pd.DataFrame(rows), figure)
 
 
 def interactions(study: Study, verdict: Verdict) -> Picture:
@@ -105,7 +104,7 @@ def interactions(study: Study, verdict: Verdict) -> Picture:
     )
     bars = " Bars are 95 % intervals over the seeds." if any(row["low"] is not None for row in rows) else ""
     caption = f"Parallel lines: the components work independently of each other.{bars}{most}"
-    return Picture("interactions", caption, pd.DataFrame(rows), png(figure))
+    return Picture("interactions", caption, pd.DataFrame(rows), figure)
 
 
 def _cells(study: Study, metric: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import arm_mean, over_seeds
 from lab.design.expansion import short_names
+from lab.design.levels import label
 from lab.report import tables
 from lab.report.figures.drawing import (
     BLUE,
@@ -16,9 +17,10 @@ from lab.report.figures.drawing import (
     canvas,
     interval,
     key,
+    marks,
+    mean_told,
     number,
     on,
-    png,
     points,
     ruled,
     spread,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from lab.analysis.statistics import Estimate
     from lab.analysis.verdict import Verdict
     from lab.contract.reports import Figure
-    from lab.study import Study
+    from lab.study import Replicate, Study
 
 COLOURS = "cividis"  # reads the same to colour-blind people and in grey
 
@@ -63,11 +65,14 @@ def matrix(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         rows.append(levels | {"mean": mean.value, "low": mean.low, "high": mean.high, "seeds": len(own)})
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
     low, high = np.nanmin(grid), np.nanmax(grid)
+    best = max((mean for _, _, mean in cells), key=lambda mean: study.merit(metric.name) * mean.value)
     for x, y, mean in cells:
         share = (mean.value - low) / (high - low) if high > low else 0.5
-        text = f"{number(mean.value)}\n{spread(mean.value, mean.low, mean.high)}".strip()
+        star = " ★" if mean is best else ""
+        text = f"{number(mean.value)}{star}\n{spread(mean.value, mean.low, mean.high)}".strip()
         colour = on(matplotlib.colormaps[COLOURS], share)
-        axes.text(x, y, text, ha="center", va="center", color=colour, linespacing=1.5)
+        cell = axes.text(x, y, text, ha="center", va="center", color=colour, linespacing=1.5)
+        marks.tell(cell, [mean_told(f"{down[y]}, {across[x]}", mean.value, mean.low, mean.high)])
     axes.set(xticks=range(len(across)), xticklabels=wrapped(across), xlabel=labels["column"])
     axes.set(yticks=range(len(down)), yticklabels=wrapped(down), ylabel=labels["row"])
     axes.spines[:].set_visible(False)
@@ -75,8 +80,10 @@ def matrix(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     axes.set_title(labels["title"].format(metric=metric.label))
     figure.colorbar(image, ax=axes, label=metric.label)
     several = any(mean.low is not None for _, _, mean in cells)
-    caption = f"Means over the seeds, {SPREAD}." if several else "Without intervals: those take several seeds."
-    yield Picture(entry.file, caption, pd.DataFrame(rows), png(figure))
+    caption = (
+        f"Means over the seeds, {SPREAD}; ★ is the best." if several else "Without intervals: those take several seeds."
+    )
+    yield Picture(entry.file, caption, pd.DataFrame(rows), figure)
 
 
 def gap(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
@@ -114,7 +121,7 @@ def gap(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     axes.set_title(labels["title"])
     ruled(axes)
     key(figure, any(row["low"] is not None for row in rows))
-    yield Picture(name, labels["caption"], pd.DataFrame(rows), png(figure))
+    yield Picture(name, labels["caption"], pd.DataFrame(rows), figure)
 
 
 def runs(study: Study, metric: str) -> pd.DataFrame:
@@ -125,8 +132,8 @@ def runs(study: Study, metric: str) -> pd.DataFrame:
     frame = pd.DataFrame(
         [
             {
-                "row": tables.param(replicate, row),
-                "column": tables.param(replicate, column),
+                "row": level(replicate, row),
+                "column": level(replicate, column),
                 "seed": replicate.seed,
                 "value": replicate.value(metric),
             }
@@ -135,6 +142,11 @@ def runs(study: Study, metric: str) -> pd.DataFrame:
         columns=["row", "column", "seed", "value"],
     )
     return frame.dropna()
+
+
+def level(replicate: Replicate, factor: str) -> str:
+    """What a factor is in a run: as the design has it, or of an arm with a name as the run was set to."""
+    return label(replicate.levels[factor]) if factor in replicate.levels else tables.param(replicate, factor)
 
 
 def _gaps(frame: Any, seeds: list[int]) -> dict[tuple[str, str], dict[int, float]]:

@@ -11,7 +11,7 @@ from lab.analysis.estimates import arm_mean, over_seeds
 from lab.design.plan import MEMBERSHIP
 from lab.nested_keys import flat, get
 from lab.report.figures.arms import beside_each_other
-from lab.report.figures.drawing import BLUE, GREY, Picture, canvas, interval, key, png, points, ruled, spread, wrapped
+from lab.report.figures.drawing import BLUE, GREY, Picture, canvas, interval, key, points, ruled, spread, wrapped
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
@@ -61,7 +61,7 @@ def contributions(study: Study, metric: str) -> Picture:
     axes.set_ylim(len(changes) - 0.5, -0.5)
     ruled(axes)
     key(figure, any(row["low"] is not None for row in rows))
-    return Picture("members", "A change below zero: the member is missed.", pd.DataFrame(rows), png(figure))
+    return Picture("members", "A change below zero: the member is missed.", pd.DataFrame(rows), figure)
 
 
 def members_alone(study: Study, metric: str) -> dict[str, Values]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import statistics
-from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, on, png, style, words, wrapped
+from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, marks, on, style, words, wrapped
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
@@ -16,14 +18,13 @@ if TYPE_CHECKING:
     from lab.study import Record, Study
 
 MOST_CLASSES = 20  # in a confusion matrix that can be read; of more, those that are confused most
-COLOUR_MAP = "cividis"  # reads the same to colour-blind people and in grey
 
 
 def pictures_of_run(record: Record, contract: Contract) -> dict[str, bytes]:
     """PNGs of the tables that a run has and that lab.yaml's figures of a single design draw, by their names."""
     drawn = {}
     with style():
-        for entry in contract.single.figures:
+        for entry in (*contract.single.figures, *contract.model_figures):
             text = record.text(entry.output) if entry.output and entry.draw in DRAWN else ""
             picture = DRAWN[entry.draw](entry, [text], contract.item) if text else None
             if picture and picture.png:
@@ -33,17 +34,44 @@ def pictures_of_run(record: Record, contract: Contract) -> dict[str, bytes]:
 
 def confusion(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     """How often each class was taken for which, over all seeds."""
-    yield confusion_of(entry, texts_of(entry, study), study.contract.item)
+    texts = texts_of(entry, study, verdict)
+    if texts is not None:
+        yield of_arm(confusion_of(entry, texts, study.contract.item), study, verdict)
 
 
 def curve_by_class(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     """One share over another by class, such as precision over recall, the seeds averaged."""
-    yield curve_of(entry, texts_of(entry, study), study.contract.item)
+    texts = texts_of(entry, study, verdict)
+    if texts is not None:
+        yield of_arm(curve_of(entry, texts, study.contract.item), study, verdict)
 
 
-def texts_of(entry: Figure, study: Study) -> list[str]:
-    """The table of each finished run; empty where it has none."""
-    return [record.text(entry.output) for record in study.finished] if entry.output else []
+def texts_of(entry: Figure, study: Study, verdict: Verdict) -> list[str] | None:
+    """The table of each finished run of the best arm; empty where it has none.
+
+    None where all arms have the same ones, or none of several has any: they are not about what the design varies.
+    """
+    by_arm = {
+        arm: [replicate.record.text(entry.output) for replicate in replicates if replicate.finished]
+        for arm, replicates in study.arms.items()
+        if entry.output
+    }
+    distinct = {tuple(texts) for texts in by_arm.values() if any(texts)}
+    if len(study.arms) > 1 and len(distinct) < 2:
+        return None
+    return by_arm.get(shown_arm(study, verdict), [])
+
+
+def shown_arm(study: Study, verdict: Verdict) -> str:
+    """The arm whose models are shown: the winner, or the best on the mean."""
+    return verdict.winner or verdict.best or next(iter(study.arms))
+
+
+def of_arm(picture: Picture, study: Study, verdict: Verdict) -> Picture:
+    """A figure that says whose models it shows, where there are several arms."""
+    if len(study.arms) == 1 or picture.figure is None:
+        return picture
+    return replace(picture, caption=f"The models of {shown_arm(study, verdict)}, the best arm. {picture.caption}")
 
 
 def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
@@ -70,12 +98,20 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
         shown, note = full.loc[most, most], f" The {MOST_CLASSES} classes of {len(names)} that are confused most."
     shares = shown.div(full.sum(axis=1).reindex(shown.index).clip(lower=1), axis=0).to_numpy()
     figure, axes = canvas(min(7.0, 2.2 + 0.36 * len(shown)))
-    image = axes.imshow(shares, cmap=COLOUR_MAP, vmin=0, vmax=1)
+    right = np.eye(len(shown), dtype=bool)
+    most_wrong = max(shares[~right].max(initial=0), 1e-9)
+    # Errors have a scale of their own: beside a strong diagonal a tenth of it would not be seen.
+    axes.imshow(np.where(right, shares, np.nan), cmap="Blues", vmin=0, vmax=1.4)
+    image = axes.imshow(np.where(right, np.nan, np.sqrt(shares / most_wrong)), cmap="Oranges", vmin=0, vmax=1.6)
     small = {"fontsize": 8 if len(shown) > 12 else 9}
     for (y, x), count in np.ndenumerate(shown.to_numpy()):
         if count:
-            colour = on(matplotlib.colormaps[COLOUR_MAP], shares[y, x])
-            axes.text(x, y, str(count), ha="center", va="center", color=colour, **small)
+            is_right = y == x
+            shade = shares[y, x] / 1.4 if is_right else math.sqrt(shares[y, x] / most_wrong) / 1.6
+            colour = on(matplotlib.colormaps["Blues" if is_right else "Oranges"], shade)
+            text = axes.text(x, y, str(count), ha="center", va="center", color=colour, **small)
+            said = f"{actual} {shown.index[y]}, {predicted} {shown.columns[x]}: {count}, {100 * shares[y, x]:.1f} %"
+            marks.tell(text, [said])
     ticks = wrapped(shown.index, 14)
     turned = 90 if max(map(len, map(str, shown.index))) > 3 else 0
     axes.set(yticks=range(len(ticks)), yticklabels=ticks, ylabel=actual, xlabel=predicted)
@@ -83,9 +119,15 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
     axes.set_title(f"test {item}s by their class and what they were taken for")
-    figure.colorbar(image, ax=axes, label="share of the class")
+    bar = figure.colorbar(image, ax=axes, label="errors, share of the class")
+    bar.set_ticks([0, 0.5, 1], labels=[f"{100 * part * most_wrong:.2g} %" for part in (0, 0.25, 1)])
     over = f", {len(frames)} seeds together" if len(frames) > 1 else ""
-    return Picture(entry.file, f"Numbers of test {item}s{over}.{note}", full.reset_index(), png(figure))
+    return Picture(
+        entry.file,
+        f"Numbers of test {item}s{over}: blue what is right, orange the errors, on a scale of their own.{note}",
+        full.reset_index(),
+        figure,
+    )
 
 
 def curve_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
@@ -118,7 +160,7 @@ def curve_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     axes.set_title(labels["title"] or f"{up} over {across}")
     band = f"The mean over {len(frames)} seeds. Grey: the 95 % interval of the mean of the classes, at each {across}."
     data = pd.concat([mean, overall.assign(**{by: "mean of the classes"})])
-    return Picture(entry.file, band if len(frames) > 1 else "One seed.", data, png(figure))
+    return Picture(entry.file, band if len(frames) > 1 else "One seed.", data, figure)
 
 
 def _share(name: str, values: list[float]) -> dict[str, float]:

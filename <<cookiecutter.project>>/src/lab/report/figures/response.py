@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.nested_keys import get
 from lab.report import tables
-from lab.report.figures.drawing import BLUE, VERMILION, Picture, bar, canvas, png, words
+from lab.report.figures.drawing import BLUE, VERMILION, Picture, bar, canvas, marks, mean_told, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def response(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]
     lines = any(row["low"] is not None for row in rows)
     caption = "Circles are single seeds; the line is their mean" + (", its bars the 95 % interval." if lines else ".")
     data = pd.DataFrame([{"arm": row["arm"], short: row["x"]} | row for row in rows]).drop(columns="x")
-    yield Picture(name, caption, data, png(figure))
+    yield Picture(name, caption, data, figure)
 
 
 def _curve(axes: Axes, study: Study, factor: str, metric: str, colour: str) -> list[dict[str, Any]]:
@@ -56,10 +56,12 @@ def _curve(axes: Axes, study: Study, factor: str, metric: str, colour: str) -> l
             ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
             rows.append({"arm": arm, "x": x, "metric": metric, **ends})
             values = tables.by_seed(replicates, metric)
-            axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=colour, mew=1)
+            (line,) = axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=colour, mew=1)
+            marks.tell(line, [f"{arm}, seed {seed}: {value:.4g}" for seed, value in values.items()])
     rows.sort(key=lambda row: row["x"])
     places = [row["x"] for row in rows]
-    axes.plot(places, [row["mean"] for row in rows], "D-", color=colour, ms=5.5, lw=1.5)
+    (line,) = axes.plot(places, [row["mean"] for row in rows], "D-", color=colour, ms=5.5, lw=1.5)
+    marks.tell(line, [mean_told(row["arm"], row["mean"], row["low"], row["high"]) for row in rows])
     for row in rows:
         bar(axes, (row["x"], row["x"]), (row["low"], row["high"]), colour)
     if places:

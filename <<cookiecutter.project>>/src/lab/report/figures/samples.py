@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.report.figures.drawing import BLUE, INK, VERMILION, Picture, png
+from lab.report.figures import outputs
+from lab.report.figures.drawing import BLUE, INK, RUST, Picture
 from lab.report.figures.items import SHOWN, Items, gallery, items_of, missing, without_images
 
 if TYPE_CHECKING:
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def samples(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
-    """Of the first seed whose predictions are here."""
+    """Of the best arm, with the first seed whose predictions are here."""
     import pandas as pd
 
-    first = first_items(study)
+    first = first_items(study, outputs.shown_arm(study, verdict))
     if first is None:
         yield Picture(entry.file, f"Sample predictions are not shown: {missing(study)}.", local=True)
         return
@@ -42,16 +43,17 @@ def samples(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         axes.imshow(images[path], cmap="gray")
         items.draw(axes, path, BLUE)
         is_right = items.row(path)["score"] >= 1
-        axes.set_title(items.title(path), fontsize=8.5, color=INK if is_right else VERMILION)
+        axes.set_title(items.title(path), fontsize=8.5, color=INK if is_right else RUST)
 
     order = "The first row is the worst of all, the others are drawn evenly. Orange: not all right."
-    caption = f"The model with seed {seed}. {order} {items.legend()}".strip()
-    yield Picture(entry.file, caption, data, png(gallery(list(images), draw, lines=1)), local=True)
+    whose = f"The model of {outputs.shown_arm(study, verdict)}" if len(study.arms) > 1 else "The model"
+    caption = f"{whose} with seed {seed}. {order} {items.legend()}".strip()
+    yield Picture(entry.file, caption, data, gallery(list(images), draw, lines=1), local=True)
 
 
-def first_items(study: Study) -> tuple[int, Items] | None:
-    """The first seed whose predictions DVC's cache has, with them."""
-    for replicate in study.replicates:
+def first_items(study: Study, arm: str) -> tuple[int, Items] | None:
+    """The first seed of an arm whose predictions DVC's cache has, with them."""
+    for replicate in study.arms[arm]:
         items = items_of(study, replicate.record) if replicate.finished else None
         if items is not None:
             return replicate.seed, items

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import arm_mean
@@ -19,12 +19,13 @@ from lab.report.figures.drawing import (
     Picture,
     bar,
     canvas,
+    marks,
     number,
     on,
-    png,
     spread,
     wrapped,
 )
+from lab.report.figures.search import by_level, history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,15 +42,19 @@ COLOURS = "cividis"  # reads the same to colour-blind people and in grey
 
 
 def sweep(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
-    """A heat map for two lists, slices otherwise; parallel coordinates; importance."""
+    """A heat map for two lists, means by level for more, slices for ranges; then all settings together."""
     assert verdict.metric is not None
     design, metric = _design(study), study.metric(verdict.metric)
     frame = settings(study, metric.name)
     lists = all(isinstance(levels, list) for levels in design.sweep.parameters.values())
     if len(design.factors()) == 2 and lists and design.sweep.strategy == "grid":
         yield heat_map(study, frame, metric)
+    elif lists and design.sweep.strategy == "grid" and len(design.factors()) > 1:
+        yield by_level(study, metric)
     else:
         yield slices(study, frame, metric)
+    if design.sweep.strategy != "grid":
+        yield history(study, metric)
     if len(design.factors()) < 2:
         return
     if len(frame) < LEAST:
@@ -102,7 +107,8 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
         below = spreads.get(at)
         weight, raised = "bold" if at == best else "normal", 1 if below else 0
         lines = {"ha": "center", "color": colour, "textcoords": "offset points"}
-        axes.annotate(text, (x, y), (0, 5 * raised), va="center", weight=weight, **lines)
+        cell = axes.annotate(text, (x, y), (0, 5 * raised), va="center", weight=weight, **lines)
+        marks.tell(cell, [f"{a}={at[0]}, {b}={at[1]}: {text} {below or ''}".strip()])
         if below:
             axes.annotate(below, (x, y), (0, -8), va="center", fontsize=7.5, **lines)
     names = short_names([a, b])
@@ -114,7 +120,7 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     figure.colorbar(image, ax=axes, label=metric.label)
     small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
     caption = f"★ marks the best.{small} {_luck(len(frame))}".strip()
-    return Picture("response", caption, frame.drop(columns="values"), png(figure))
+    return Picture("response", caption, frame.drop(columns="values"), figure)
 
 
 def slices(study: Study, frame: Any, metric: Metric) -> Picture:
@@ -129,10 +135,12 @@ def slices(study: Study, frame: Any, metric: Metric) -> Picture:
         scale = Scale(design, factor)
         at = [scale.position(level) for level in frame[factor]]
         for x, values in zip(at, frame["values"], strict=True):
-            axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=BLUE, mew=1)
+            (line,) = axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=BLUE, mew=1)
+            marks.tell(line, [f"seed {seed}: {value:.4g}" for seed, value in values.items()])
         for x, low, high in zip(at, frame["low"], frame["high"], strict=True):
             bar(axes, (x, x), (low, high), BLUE, 1)
-        axes.plot(at, frame["mean"], "D", ms=5.5, color=BLUE)
+        (line,) = axes.plot(at, frame["mean"], "D", ms=5.5, color=BLUE)
+        marks.tell(line, [settings_told(row, factors, names) for _, row in frame.iterrows()])
         axes.plot([at[best]], [frame["mean"][best]], "D", ms=8, color=VERMILION, zorder=5)
         scale.axis(axes, names[factor])
         axes.grid(axis="y")
@@ -144,7 +152,7 @@ def slices(study: Study, frame: Any, metric: Metric) -> Picture:
     several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
     seeds = several if len(design.seeds) > 1 else ""
     data = frame.drop(columns="values")
-    return Picture("response", f"The best setting is orange.{seeds} {_luck(len(frame))}".strip(), data, png(figure))
+    return Picture("response", f"The best setting is orange.{seeds} {_luck(len(frame))}".strip(), data, figure)
 
 
 def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
@@ -165,7 +173,7 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
         best = rank == len(ordered) - 1
         heights = [scale.share(row[factor]) for factor, scale in zip(factors, scales, strict=True)]
         heights.append((row["mean"] - low) / (high - low) if high > low else 0.5)
-        axes.plot(
+        (line,) = axes.plot(
             range(len(heights)),
             heights,
             color=VERMILION if best else colours(norm(row["mean"])),
@@ -173,6 +181,7 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
             alpha=1 if best else 0.8,
             zorder=3 if best else 2,
         )
+        marks.tell(line, [settings_told(row, factors, names)])
     for x, scale in enumerate(scales):
         axes.axvline(x, color=GREY, lw=1, zorder=1)
         for share, text in scale.marks():
@@ -195,7 +204,12 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
     axes.set_title(f"every setting, a line each{_over(design)}; the best is orange")
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric.label, pad=0.01)
     caption = "Lines that end high and run together show which levels the good settings have in common."
-    return Picture("parallel", caption, ordered.drop(columns="values"), png(figure))
+    return Picture("parallel", caption, ordered.drop(columns="values"), figure)
+
+
+def settings_told(row: Any, factors: list[str], names: Mapping[str, str]) -> str:
+    """What a setting's mark says."""
+    return ", ".join(f"{names[factor]}={label(row[factor])}" for factor in factors) + f": {row['mean']:.4g}"
 
 
 def importance(study: Study, frame: Any, metric: Metric) -> Picture:
@@ -244,7 +258,7 @@ def importance(study: Study, frame: Any, metric: Metric) -> Picture:
     axes.tick_params(left=False)
     caption = f"From {len(runs)} runs of {len(frame)} settings"
     caption += ": a hint, not a finding." if len(frame) < 30 else "."
-    return Picture("importance", caption, pd.DataFrame(ordered[::-1], columns=["parameter", "importance"]), png(figure))
+    return Picture("importance", caption, pd.DataFrame(ordered[::-1], columns=["parameter", "importance"]), figure)
 
 
 class Scale:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import statistics
@@ -11,12 +12,12 @@ from lab.report.figures.drawing import (
     BLUE,
     GREY,
     INK,
+    RUST,
     VERMILION,
     Picture,
     canvas,
     interval,
     key,
-    png,
     points,
     ruled,
     words,
@@ -57,6 +58,22 @@ def two_models(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Pictur
     yield disagreements(study, pairs, changes, old, new)
 
 
+def most_changed(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
+    """The items on which the best arm differs most from the reference; without one, from the worst arm."""
+    new = verdict.winner or verdict.best
+    sign = study.merit(str(verdict.metric))
+    others = [arm for arm in verdict.arms if arm.mean and arm.arm != new]
+    worst = min(others, key=lambda arm: sign * arm.mean.value if arm.mean else 0.0, default=None)
+    old = study.reference if study.reference not in (None, new) else worst and worst.arm
+    pairs = pairs_of_items(study, old, new) if old and new and study.contract.item_pictures else {}
+    if not (pairs and old and new):
+        why = missing(study, "the models")
+        yield Picture(entry.file, f"What changes between the arms is not shown: {why}.", local=True)
+        return
+    changes = {seed: before.compared(after) for seed, (before, after) in pairs.items()}
+    yield replace(disagreements(study, pairs, changes, old, new), name=entry.file)
+
+
 # By class
 
 
@@ -77,11 +94,11 @@ def by_class(study: Study, old: str, new: str) -> Picture:
     shown = sorted(estimates, key=lambda change: -abs(change[2].value))[:CLASSES]
     shown.sort(key=lambda change: change[2].value)
     figure, axes = canvas(1.2 + 0.27 * len(shown))
-    for y, (_, changes, estimate) in enumerate(shown):
+    for y, (name, changes, estimate) in enumerate(shown):
         low, high = (0.0 if end is None else end for end in (estimate.low, estimate.high))
         colour = BLUE if low > 0 else VERMILION if high < 0 else GREY  # a change that may be chance has none
-        points(axes, changes, study.design.seeds, y, colour)
-        interval(axes, estimate.value, estimate.low, estimate.high, y, colour)
+        points(axes, changes, study.design.seeds, y, colour, f"{first.by} {name}")
+        interval(axes, estimate.value, estimate.low, estimate.high, y, colour, f"{first.by} {name}")
     axes.axvline(0, color=GREY, lw=1)
     axes.set(yticks=range(len(shown)), yticklabels=wrapped(name for name, _, _ in shown), ylabel=first.by)
     axes.set_ylim(-0.5, len(shown) - 0.5)
@@ -92,7 +109,7 @@ def by_class(study: Study, old: str, new: str) -> Picture:
     key(figure, any(row["low"] is not None for row in rows))
     shades = f"Blue: better with {new}; orange: worse; grey: it may be chance."
     most = f"The {CLASSES} classes of {len(estimates)} that change most. " if len(estimates) > CLASSES else ""
-    return Picture("classes", f"{most}{shades}", pd.DataFrame(rows), png(figure))
+    return Picture("classes", f"{most}{shades}", pd.DataFrame(rows), figure)
 
 
 def metrics_by_class(study: Study) -> dict[str, Metric]:
@@ -161,7 +178,7 @@ def by_item(study: Study, changes: Changes, old: str, new: str, score: str) -> P
     caption = f"Compared by {score or f'the score of each {item}'}."
     if not score and all(_is_right_or_wrong(frame) for frame in changes.values()):
         caption = f"McNemar's exact test of the {item}s that only one has right, {'; '.join(_tests(changes))}."
-    return Picture("per_image", caption, table, png(figure), local=True)
+    return Picture("per_image", caption, table, figure, local=True)
 
 
 def _is_right_or_wrong(frame: Any) -> bool:
@@ -202,14 +219,14 @@ def disagreements(study: Study, pairs: Pairs, changes: Changes, old: str, new: s
         before.draw(axes, path, VERMILION, "right")
         after.draw(axes, path, BLUE)
         lines = [after.truth(path), f"{new}: {after.describe(path)}", f"{old}: {before.describe(path)}"]
-        colour = BLUE if order.loc[path, "change"] > 0 else VERMILION
+        colour = BLUE if order.loc[path, "change"] > 0 else RUST
         axes.set_title("\n".join(line for line in lines if line), fontsize=8.5, color=colour)
 
     several = f"Of each {item}, the seed is shown in which they differ most." if len(pairs) > 1 else ""
     legend = next(iter(pairs.values()))[1].legend({new: "blue", old: "orange"})
     titles = f"Blue titles: {new} is better on the mean of the seeds; orange ones: {old} is."
     caption = " ".join(filter(None, (titles, several, legend)))
-    return Picture("disagreements", caption, data, png(gallery(list(images), draw, lines=3)), local=True)
+    return Picture("disagreements", caption, data, gallery(list(images), draw, lines=3), local=True)
 
 
 def most_different(changes: Changes, column: str, path: str, change: float) -> int:

@@ -29,8 +29,8 @@ def link(address: str, experiment: str) -> str:
     return f"{address.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning{view}"
 
 
-def serve(root: Path, port: int, say: Callable[[str], None]) -> None:
-    """Serve the project's own runs until Ctrl-C. Raises UserError."""
+def serve(root: Path, port: int, say: Callable[[str], None], show: Callable[[str], object] | None = None) -> None:
+    """Serve the project's own runs until Ctrl-C; `show` is given the designs' page, once. Raises UserError."""
     settings.environment(root)
     if not settings.embedded(root):
         say(f"the runs are at {public(settings.uri(root))}")
@@ -54,7 +54,10 @@ def serve(root: Path, port: int, say: Callable[[str], None]) -> None:
         say("starting MLflow's pages…")
         _wait(server, port, log)
         name = settings.read(root).experiment
-        say(f"{link(f'http://{HOST}:{port}', _experiment(port, name))}\nCtrl-C ends it")
+        designs = link(f"http://{HOST}:{port}", _experiment(port, name))
+        say(f"{designs}\nCtrl-C ends it")
+        if show is not None:
+            show(designs)
         server.wait()
     except KeyboardInterrupt:
         pass

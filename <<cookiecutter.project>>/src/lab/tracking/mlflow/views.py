@@ -44,6 +44,8 @@ def tags(run: Run) -> dict[str, str]:
             run.start,
             searchFilter=own,
             selectedColumns=metrics,
+            orderByKey=metrics[0],
+            orderByAsc=run.ascending,
             groupBy={"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]},
         )
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab import nested_keys
 from lab.analysis import estimates, gate, verdict
+from lab.analysis.answer import answer
 from lab.markdown import plain
 from lab.records import per_item
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING, UNMEASURED, UNREADABLE, Replicate, Study
@@ -20,6 +21,7 @@ from lab.tracking.projection.member import VERSION, Member, hashed, milliseconds
 from lab.tracking.run import Point, Run
 
 if TYPE_CHECKING:
+    from lab.analysis.verdict import Verdict
     from lab.tracking.pages import Pages
     from lab.tracking.surroundings import Surroundings
 
@@ -141,9 +143,14 @@ class Projection:
         """The verdict as tags, and the report with its figures: once no run is left to wait for."""
         if self.active:
             return {}, {}
-        judged = verdict.judge(self.study, per_item.read(self.study))
+        judged = self._verdict
         tags = {"verdict": judged.outcome, "verdict.exploratory": "true" if judged.exploratory else None}
         return tags, dict(self.pages.report(self.study, judged))
+
+    @cached_property
+    def _verdict(self) -> Verdict:
+        """What its runs come to: of all that is known of each test item once none is left to wait for."""
+        return verdict.judge(self.study, None if self.active else per_item.read(self.study))
 
     def _own_files(self) -> dict[str, bytes | Path]:
         """The question and its runs."""
@@ -177,13 +184,9 @@ class Projection:
         return "FAILED" if statuses & {FAILED, UNMEASURED} and FINISHED not in statuses else "FINISHED"
 
     def _note(self) -> str:
-        """The best first: MLflow folds what is longer than three lines."""
+        """The answer first: MLflow folds what is longer than three lines."""
         study, design = self.study, self.study.design
-        lines = []
-        if self.best is not None:
-            values = ", ".join(f"{plain(name)} {self.best.record.value(name):.4g}" for name in study.metrics[:1])
-            lines.append(f"**Best: {plain(self.best.replicate.arm)}** (seed {self.best.replicate.seed}): {values}")
-        lines += ["", f"**{plain(design.title)}**"]
+        lines = [answer(study, self._verdict).markdown(), "", f"**{plain(design.title)}**"]
         if design.hypothesis:
             lines += ["", f"Hypothesis: {plain(design.hypothesis.claim)}"]
         return "\n".join([*lines, "", self.pages.table(study)]).strip()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lab.tracking.pages import Pages
     from lab.tracking.surroundings import Surroundings
 
-VERSION = 1  # of this projection: what an older one has sent is sent again
+VERSION = 2  # of this projection: what an older one has sent is sent again
 KILLED_BY = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}  # told by Python, and by shells
 
 
@@ -71,10 +71,10 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The experiment's, or where the contract calls the runs of such a question otherwise, as it says."""
+        """What differs first, then the experiment's; or as the contract calls the runs of such a question."""
         template = self.study.question.run_name
         if not template:
-            return self.record.name
+            return text.cut(f"{self.replicate.arm}, seed {self.replicate.seed} ({self.record.name})", text.RUN_NAME)
         name = template.format(arm=self.replicate.arm, seed=self.replicate.seed)
         is_alone = len(self.study.design.seeds) == 1 or "{seed}" in template
         return name if is_alone else f"{name}-s{self.replicate.seed}"
@@ -209,7 +209,7 @@ def _points(record: Any) -> tuple[list[Point], list[str]]:
     These are left out: MLflow would keep the largest float in their place.
     """
     curves = [
-        Point(name, point.value, milliseconds(point.time), point.step)
+        Point(name, point.value, milliseconds(point.time), point.step + 1)
         for name, points in record.curves.items()
         for point in points
     ]

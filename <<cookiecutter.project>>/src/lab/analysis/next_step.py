@@ -1,0 +1,123 @@
+"""What to do next, by what a verdict says: the command to type, and about how long it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
+from lab.analysis.estimates import IMAGES
+from lab.design import power
+from lab.study import FAILED
+
+if TYPE_CHECKING:
+    from lab.analysis.comparisons import Comparison
+    from lab.analysis.verdict import Verdict
+    from lab.study import Study
+
+FEW = 5  # seeds that are enough for most questions, where nothing says how many
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do, the command to type for it, and how long that takes."""
+
+    text: str
+    command: str = ""
+    time: str = ""
+
+
+def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> Step:
+    """The one step that a verdict leads to."""
+    design, path = study.design, study.path
+    run = f"lab run {path}"
+    failed = [each for each in study.replicates if each.status == FAILED]
+    coming = [each for each in study.replicates if not each.finished and each.status != FAILED]
+    if verdict.outcome == INVALID:
+        return Step("mend what the stages did otherwise than planned, commit it, and run the design again", run)
+    if coming:
+        return Step("let the other runs come to their end", run, lasts(study, len(coming)))
+    if failed and verdict.outcome not in (SUPPORTED, REFUTED, EQUIVALENT):
+        text = f"{len(failed)} runs have failed: mend the cause, and run them again"
+        return Step(text, f"{run} --again", lasts(study, len(failed)))
+    if verdict.exploratory:
+        return more_seeds(
+            study,
+            [*range(max(design.seeds) + 1, max(design.seeds) + 1 + max(2, len(design.seeds)))],
+            "confirm it with fresh seeds",
+        )
+    if verdict.outcome == SUPPORTED and verdict.winner:
+        return Step("make it the champion", f"lab promote {design.name}")
+    if verdict.outcome in (SUPPORTED, REFUTED, EQUIVALENT):
+        what = (
+            "keep whichever costs less, and ask the next question"
+            if verdict.outcome == EQUIVALENT
+            else "ask the next question"
+        )
+        return Step(f"{what}, in a copy of the design", f"cp {path} {beside(path, 'next')}")
+    if comparison is None and len(study.arms) > 1:
+        return more_seeds(study, fresh(study, max(FEW, len(design.seeds))), "tell the best arms apart with fresh seeds")
+    if comparison is None:
+        return Step("ask the next question, in a copy of the design", f"cp {path} {beside(path, 'next')}")
+    return decide(study, comparison)
+
+
+def decide(study: Study, comparison: Comparison) -> Step:
+    """How an open question comes to a decision: by how many more seeds, or test items."""
+    design, between = study.design, comparison.difference
+    estimate, hypothesis = between.estimate, study.design.hypothesis
+    assert estimate is not None
+    margin = hypothesis.min_effect if hypothesis else 0.0
+    family = sum(True for _ in study.arms) - 1 if design.claimed_arm is None else 1
+    if between.basis == IMAGES:
+        return Step(f"take more test {study.contract.item}s: more seeds of the same models don't tell")
+    there = len(design.seeds)
+    needed = power.seeds_needed(margin, estimate.deviation, max(1, family)) if margin and estimate.deviation else FEW
+    if needed is None:
+        return Step(
+            f"an effect of {margin:g} takes more than {power.MOST_SEEDS} seeds at this spread: claim a larger one, or "
+            "make the runs more alike",
+            f"cp {study.path} {beside(study.path, 'next')}",
+        )
+    more = max(1, needed - there)
+    text = f"{more} more seeds are expected to decide it" if margin else f"{more} more seeds tell more"
+    return more_seeds(study, fresh(study, more), text)
+
+
+def fresh(study: Study, count: int) -> list[int]:
+    """The design's seeds, and so many more."""
+    seeds = list(study.design.seeds)
+    return [*seeds, *range(max(seeds) + 1, max(seeds) + 1 + count)]
+
+
+def more_seeds(study: Study, seeds: list[int], text: str) -> Step:
+    """A copy of the design with these seeds. A design that is changed after its runs would be exploratory."""
+    path = beside(study.path, f"{len(seeds)}_seeds")
+    count = len({*seeds} - {*study.design.seeds}) * len(study.arms)
+    listed = ", ".join(map(str, seeds)) if len(seeds) <= 12 else f"{seeds[0]}, …, {seeds[-1]}"
+    what = f"{text}: copy the design to {path} with seeds: [{listed}], commit it, then"
+    return Step(what, f"lab run {path}", lasts(study, count))
+
+
+def beside(path: str, ending: str) -> str:
+    """A file next to the design's."""
+    return f"{path.removesuffix('.yaml')}_{ending}.yaml"
+
+
+def lasts(study: Study, runs: int) -> str:
+    """`, about 12 min`, one run after the other, by how long those that have finished took; empty before.
+
+    What stages share is counted once.
+    """
+    took = {
+        (stage, note.get("started")): note["seconds"]
+        for record in study.finished
+        for stage, note in record.effective.items()
+        if note.get("seconds")
+    }
+    if not took or not runs:
+        return ""
+    seconds = sum(took.values()) / len(study.finished) * runs
+    if seconds < 90:
+        return f", about {max(1, round(seconds))} s"
+    return f", about {round(seconds / 60)} min" if seconds < 7200 else f", about {seconds / 3600:.1f} h"

@@ -1,0 +1,122 @@
+"""A report's page in a real browser: it answers the pointer, sorts and filters, and can be read by everyone."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import studies
+
+from lab.analysis.verdict import judge
+from lab.report import figures, html, report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at a page with (apt install chromium)"),
+]
+# What a person does, and what there is to be seen then; the page's policy knows it by its hash, as our own script.
+DRIVER = """
+const seen = { refused: [], told: "", sorted: [], filtered: 0, faint: [], wide: 0, tip: "" };
+document.addEventListener("securitypolicyviolation", (event) => seen.refused.push(event.blockedURI));
+const light = (rgb) => {
+  const [r, g, b] = rgb.map((part) => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const colour = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+const behind = (element) => {
+  for (; element; element = element.parentElement) {
+    const value = colour(getComputedStyle(element).backgroundColor);
+    if (value.length === 3 || value[3] > 0) return value.slice(0, 3);
+  }
+  return [255, 255, 255];
+};
+const own = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+requestAnimationFrame(() => {
+  const mark = document.querySelector("[data-tells]");
+  mark.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: 50, clientY: 50 }));
+  seen.told = mark.dataset.tells;
+  const tip = document.getElementById("tells");
+  seen.tip = tip.hidden ? "" : tip.textContent;
+  const table = document.querySelector("table");
+  const cells = () => [...table.tBodies[0].rows].map((row) => row.cells[2].textContent);
+  for (const times of [1, 2]) {
+    table.querySelectorAll("th button")[2].click();
+    seen.sorted.push(cells());
+  }
+  const filter = document.querySelector("input.filter");
+  filter.value = "cutout";
+  filter.dispatchEvent(new Event("input"));
+  seen.filtered = [...filter.nextElementSibling.tBodies[0].rows].filter((row) => !row.hidden).length;
+  for (const element of document.querySelectorAll("body *")) {
+    const isDrawn = element.namespaceURI.endsWith("svg");
+    if (!own(element) || element.closest("script, details:not([open]) > :not(summary)")) continue;
+    const style = getComputedStyle(element);
+    const ink = colour(isDrawn ? style.fill : style.color).slice(0, 3);
+    if (isDrawn && ["0,0,0", "253,253,253"].includes(ink.join())) continue;
+    const [a, b] = [light(ink), light(behind(element))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) seen.faint.push(element.tagName + " " + element.textContent.slice(0, 30));
+  }
+  seen.wide = document.documentElement.scrollWidth - innerWidth;
+  seen.paper = getComputedStyle(document.body).backgroundColor;
+  seen.texts = [...document.querySelectorAll("svg text")].map((text) => text.textContent).join("|");
+  document.body.dataset.seen = JSON.stringify(seen);
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with the driver in it."""
+    study = studies.made("augmentation")
+    found = judge(study)
+    drawn = figures.pictures(study, found)
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html, "SCRIPT", html.SCRIPT + DRIVER)
+        path.write_text(report.page(study, report.markdown(study, found, drawn), drawn))
+    assert len(path.read_bytes()) < 3_000_000
+    return path
+
+
+def looked_at(page: Path, folder: Path, size: str, *options: str) -> dict[str, Any]:
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
+    command += [f"--window-size={size}", "--virtual-time-budget=5000", *options, "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    found = re.search(r'data-seen="([^"]*)"', done.stdout)
+    assert found, done.stderr[-2000:]
+    return json.loads(found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&amp;", "&"))
+
+
+def test_the_page_answers_the_pointer_sorts_and_filters(page: Path, tmp_path: Path) -> None:
+    seen = looked_at(page, tmp_path, "1000,900")
+    assert seen["refused"] == [] and seen["faint"] == [] and seen["wide"] <= 0
+    assert seen["tip"] == seen["told"] and "seed 0: 0." in seen["told"]
+    up, down = seen["sorted"]
+    assert up == sorted(up) and down == up[::-1] and len(set(up)) == 4
+    assert seen["filtered"] == 3, "the runs of one arm, of twelve"
+    assert "cutout ★" in seen["texts"], "texts of a figure are texts"
+
+
+def test_the_page_can_be_read_on_a_dark_phone(page: Path, tmp_path: Path) -> None:
+    seen = looked_at(page, tmp_path, "500,900", "--blink-settings=preferredColorScheme=0")
+    assert seen["paper"] == "rgb(21, 24, 28)", "it is dark"
+    assert seen["faint"] == [] and seen["wide"] <= 0, "what is wide scrolls in its own place"
+
+
+def test_what_is_written_on_a_colour_can_be_read() -> None:
+    import matplotlib
+
+    from lab.report.figures.drawing import on, relative_luminance
+
+    for name in ("cividis", "Blues", "Oranges"):
+        for share in range(101):
+            colour = matplotlib.colormaps[name](share / 100)
+            ink = relative_luminance(matplotlib.colors.to_rgb(on(matplotlib.colormaps[name], share / 100)))
+            bright, dark = sorted((relative_luminance(colour[:3]), ink), reverse=True)
+            assert (bright + 0.05) / (dark + 0.05) >= 4.5, (name, share)
