@@ -307,7 +307,7 @@ def at_90(estimate: Estimate) -> Estimate | None:
         return estimate if estimate.p_equivalent is not None and estimate.low is not None else None
     if estimate.n < 2 or not estimate.deviation:
         return None
-    half = float(stdtrit(estimate.n - 1, 1 - ALPHA)) * estimate.deviation / math.sqrt(estimate.n)
+    half = float(stdtrit(estimate.degrees or estimate.n - 1, 1 - ALPHA)) * estimate.deviation / math.sqrt(estimate.n)
     return replace(estimate, low=estimate.value - half, high=estimate.value + half)
 
 
