@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -185,3 +187,60 @@ def test_no_worker_is_left(project: Trivial, kind: str) -> None:
         backend.tidy({run.name for run in runs})
         left = [process.pid for process in seen if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
         assert seen and left == [], f"round {number}"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", KINDS)
+def test_queued_runs_go_on_when_a_full_disk_is_free_again(
+    template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "none", str(tmp_path)], check=False).returncode:
+        pytest.skip("a disk of its own takes root")
+    for name, value in trivial.environ(TRIVIAL_SLEEP="3").items():
+        monkeypatch.setenv(name, value)
+    try:
+        project = trivial.copied(template, tmp_path / "project")
+        runs = [project.run(f"run-{number}", lr=0.1 + number) for number in range(3)]
+
+        def fill_for_a_while() -> None:
+            trivial.wait_until(lambda: bool(project.calls("train")), 100)
+            with (tmp_path / "full").open("wb", buffering=0) as file, suppress(OSError):
+                while file.write(b"x" * 4096):
+                    pass
+            time.sleep(40)
+            (tmp_path / "full").unlink()
+
+        disk = threading.Thread(target=fill_for_a_while)
+        disk.start()
+        with suppress(OSError):  # which `lab run` tells in a line
+            carry_out(project, open_backend(project, kind), runs)
+        disk.join()
+        backend = open_backend(project, kind)
+        rows = Execution(project.project(), backend, 1, lambda _: None).add(runs)
+        for row in rows:  # of the stage that met the full disk, that is the end
+            assert row.status == "finished" or (row.record is not None and "No space left" in row.record.reason)
+        assert [row.status for row in rows].count("finished") >= 2
+    finally:
+        for process in there(project):
+            process.kill()
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)])
+def test_the_run_of_a_stopped_one_is_taken_up_when_its_stage_has_ended(
+    project: Trivial, monkeypatch: pytest.MonkeyPatch, impatient: None, kind: str
+) -> None:
+    monkeypatch.setattr("lab.execution.run.CHECK", 2.0)
+    monkeypatch.setenv("TRIVIAL_SLEEP", "4")
+    backend = open_backend(project, kind)
+    stopped: list[psutil.Process] = []
+
+    def stop(rows: list) -> None:
+        if not stopped and project.calls("train"):
+            stopped.extend(there(project))
+            stopped[0].suspend()
+
+    rows = Execution(project.project(), backend, 1, stop).add([project.run("run")])
+    assert stopped and [row.status for row in rows] == ["finished"]
+    assert len(project.calls("train")) <= 2 and list(project.records()) == ["run"]
+    assert stopped[0] not in there(project), "it was ended before another took its run"
