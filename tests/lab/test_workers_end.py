@@ -84,7 +84,7 @@ def test_those_that_a_run_has_started_have_ended_after_it(project: Trivial, kind
     assert there(project) == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)])
 def test_one_that_is_at_a_run_is_left_alone(project: Trivial, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "4")
     project.enqueue(project.run("run"))
@@ -119,6 +119,7 @@ def by_hand(project: Trivial, number: int = 1, **more: str) -> subprocess.Popen[
     return subprocess.Popen(command, cwd=project.root, env=environment, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.nightly
 def test_one_that_has_leaked_is_none_and_is_replaced(project: Trivial, impatient: None) -> None:
     message = half_written(project)
     leaked = by_hand(project)
@@ -226,7 +227,8 @@ def test_queued_runs_go_on_when_a_full_disk_is_free_again(
         subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
-@pytest.mark.parametrize("kind", ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_run_of_a_stopped_one_is_taken_up_when_its_stage_has_ended(
     project: Trivial, monkeypatch: pytest.MonkeyPatch, impatient: None, kind: str
 ) -> None:

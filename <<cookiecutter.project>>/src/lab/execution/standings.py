@@ -31,10 +31,11 @@ _STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")
 KILLED = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}
 OVER_TIME = "ended by the time limit of its design"  # in the log of a run
 # What a lock, the disk or DVC itself says where it fails: a TypeError or an OSError in its own code, such as when two
-# workers are at the cache of runs. A stage's own failure has an exit code, and DVC's objections are words of their own.
+# workers are at the cache of runs, or a signal to it. A stage's own failure has an exit code, and DVC's objections are
+# words of their own.
 OUTSIDE = re.compile(
     r"^ERROR:.*(unexpected error|\[Errno \d+\]|argument must be \w+|NoneType|No space left on device|Input/output error"
-    r"|Disk quota exceeded|File too large)",
+    r"|Disk quota exceeded|File too large|interrupted by the user)",
     re.MULTILINE,
 )
 LOCKED = re.compile(r"Unable to acquire lock|LockError|FileLocked|is busy, it is being blocked|\.lock'?: File exists")
