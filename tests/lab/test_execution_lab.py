@@ -81,6 +81,12 @@ def test_from_a_question_to_a_table(project: Trivial) -> None:
     assert record.pending is None, "what has finished is forgotten by the queue"
 
 
+def test_what_dvcs_queue_would_run_twice_is_told(project: Trivial) -> None:
+    done = lab(project, "queue", "designs/variants.yaml")
+    assert "3 of 3 runs queued" in done.stdout and "dvc queue start may run it twice" in done.stdout
+    assert "dvc queue start" not in lab(project, "queue", "designs/failing.yaml").stdout
+
+
 def test_a_failure_is_told(project: Trivial) -> None:
     done = lab(project, "run", "designs/failing.yaml")
     assert done.returncode == 1
