@@ -234,7 +234,7 @@ def test_a_run_without_metric_is_told_everywhere(damaged: Damaged, tmp_path: Pat
     assert done.returncode == 1
     assert "3 finished, 1 without metric" in done.stdout
     assert "metrics/infer.json: f1_macro is nan" in done.stdout
-    assert "lab run designs/small.yaml --again" in done.stdout.replace("python -m lab", "lab")
+    assert "lab run designs/small.yaml --failed" in done.stdout.replace("python -m lab", "lab")
     assert not copy.calls("train"), "it is not run again by itself"
     assert "without metric" in lab(copy.root, "status").stdout
     assert "metrics/infer.json: f1_macro is nan" in lab(copy.root, "results", "small").stdout

@@ -39,7 +39,7 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
         return Step("let the other runs come to their end", run, lasts(study, len(coming)))
     if failed and verdict.outcome not in (SUPPORTED, REFUTED, EQUIVALENT):
         text = f"{len(failed)} runs have failed: mend the cause, and run them again"
-        return Step(text, f"{run} --again", lasts(study, len(failed)))
+        return Step(text, f"{run} --failed", lasts(study, len(failed)))
     if verdict.exploratory:
         return more_seeds(
             study,

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
 Again = Annotated[bool, typer.Option("--again", help="Also what has finished or failed already, under new names.")]
-Failed = Annotated[bool, typer.Option("--failed", help="What has failed, under new names, and nothing else.")]
+Failed = Annotated[
+    bool, typer.Option("--failed", help="What has failed or lacks its metric, under new names, and nothing else.")
+]
 On = Annotated[
     str | None, typer.Option("--on", metavar="NAME", help="slurm, ray, or a cluster of conf/cluster.yaml: not here.")
 ]
@@ -109,7 +111,7 @@ def run(
     if any(replicate.status == UNMEASURED for replicate in replicates):
         mend = (
             f"What is {UNMEASURED} is not run again by itself: look at the file that its note names, and at "
-            f"{typed('lab logs')} RUN. Once the cause is mended: {_command(design, on)} --again"
+            f"{typed('lab logs')} RUN. Once the cause is mended: {_command(design, on)} --failed"
         )
         console.print(Text(mend), soft_wrap=True)
     if complaint := mirror.complaint():

@@ -18,7 +18,7 @@ from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.unfetched import unfetched
 from lab.execution.work_tree import ready
-from lab.study import FAILED, QUEUED, RUNNING, UNREADABLE, outcomes
+from lab.study import FAILED, QUEUED, RUNNING, UNMEASURED, UNREADABLE, outcomes
 
 if TYPE_CHECKING:
     from lab.design.plan import Plan
@@ -65,7 +65,8 @@ def carry_out(
 ) -> list[Replicate]:
     """Run a design to its end; what comes before it, it says. Returns how its runs stand then.
 
-    With `again` also what has finished or failed, under new names; with `failed` nothing but what has failed.
+    With `again` also what has finished or failed, under new names; with `failed` nothing but what has failed, or
+    has come without the metric of the design.
 
     Raises:
         UserError: the pre-flight found something and `force` is not set; whatever `Execution.add` refuses.
@@ -93,7 +94,7 @@ def carry_out(
         start = "run that has finished starts" if over == 1 else "runs that have finished start"
         say(f"--again: {over} {start} anew, under new names; --failed is about those that have failed")
     if failed:
-        lost = [each.run for each in stand if each.run and each.status == FAILED]
+        lost = [each.run for each in stand if each.run and each.status in (FAILED, UNMEASURED)]
         if not lost:
             say("none of its runs has failed")
         execution.add(marked(lost, forced))
