@@ -234,11 +234,13 @@ class Machine(Strict):
     """What a stage ran on."""
 
     gpus: list[str] | None = None
+    versions: dict[str, Any] | None = None
 
 
 class Note(Strict):
     """What a stage noted of its run."""
 
+    stage: str | None = None
     started: Time
     seconds: Annotated[float, Field(ge=0, le=timedelta(days=10_000).total_seconds(), allow_inf_nan=False)]
     config: dict[str, Any] | None = None

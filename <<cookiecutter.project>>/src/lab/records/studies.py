@@ -47,7 +47,8 @@ def check_measured(study: Study) -> None:
     That is, what a verdict rests on: metrics, and what was said of each test item.
     """
     for replicate in study.replicates:
-        if replicate.finished and (files := replicate.record.content.metrics_elsewhere):
+        has_run = replicate.finished or replicate.lacks
+        if has_run and (files := replicate.record.content.metrics_elsewhere):
             raise UserError(
                 f"the metrics of {replicate.name} are not here: "
                 f"{', '.join(files)} is neither in git nor in DVC's cache. "

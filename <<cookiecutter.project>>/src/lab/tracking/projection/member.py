@@ -98,7 +98,7 @@ class Member:
         return Run(
             key=self.key,
             name=self.name,
-            status=status(self.replicate),
+            status="FAILED" if self.replicate.lacks else status(record),
             start=self.start,
             end=None if record.status == RUNNING else max(self.start, milliseconds(record.ended)),
             params={name: around.scrub(value) for name, value in params.items()},
@@ -184,13 +184,12 @@ class Member:
         return files
 
 
-def status(replicate: Replicate) -> str:
-    """RUNNING, FINISHED, FAILED or KILLED; a run without metric has failed."""
-    record = replicate.record
+def status(record: Any) -> str:
+    """RUNNING, FINISHED, FAILED or KILLED."""
     if record.status == FAILED:
         code = record.exit_code or (record.pending.returncode if record.pending else None)
         return "KILLED" if code in KILLED_BY else "FAILED"
-    return {RUNNING: "RUNNING", FINISHED: "FINISHED"}.get(replicate.status, "FAILED")
+    return {RUNNING: "RUNNING", FINISHED: "FINISHED"}[record.status]
 
 
 def milliseconds(time: datetime | None) -> int:
