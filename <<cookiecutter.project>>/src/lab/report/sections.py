@@ -145,7 +145,7 @@ def table(study: Study, verdict: Verdict) -> str:
         return decimals((row.get(column) for row in records for column in columns), digits)
 
     of_metric, of_change = places(metric, "low", "high"), places("change", "change_low", "change_high", digits=3)
-    beside = {name: places(name) for name in others}
+    beside = {name: places(name, f"{name}_low", f"{name}_high", digits=3) for name in others}
     for row in records:
         arm = f"{row['arm']}{' ★' if row['arm'] == verdict.winner else ''}"
         line = [arm, str(row["seeds"]), estimate(row.get(metric), row.get("low"), row.get("high"), of_metric)]

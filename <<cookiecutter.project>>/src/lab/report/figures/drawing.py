@@ -127,7 +127,8 @@ def titled(figure: Figure) -> None:
         if place is not None and (title := axes.get_title(loc="left")):
             columns = place.get_gridspec().ncols
             width = LINE if columns == 1 else round(0.8 * LINE / columns)  # names stand beside the first
-            axes.set_title(textwrap.fill(re.sub(r",(?=\S)", ", ", title), width), loc="left")
+            lines = re.sub(r",(?=\S)", ", ", title).splitlines()
+            axes.set_title("\n".join(textwrap.fill(line, width) for line in lines), loc="left")
 
 
 def values(data: pd.DataFrame | None) -> str:
@@ -209,12 +210,15 @@ def key(figure: Figure, with_intervals: bool, of: str = "seeds", lines: Mapping[
 
 def legend(figure: Figure, handles: Sequence[Artist], side: Literal["center", "right"] = "center") -> None:
     """What the marks mean, below the figure, in as many columns as there is room for."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    columns = max(1, min(len(handles), LINE // (longest + 8)))
-    if sum(len(str(handle.get_label())) + 8 for handle in handles) <= LINE + 16:
-        columns = len(handles)
+    lengths = [len(str(handle.get_label())) + 8 for handle in handles]
+
+    def width(columns: int) -> int:
+        rows = -(-len(lengths) // columns)
+        return sum(max(lengths[start : start + rows]) for start in range(0, len(lengths), rows))
+
     place: Any = f"outside lower {side}"
-    figure.legend(handles=[*handles], loc=place, ncols=max(1, columns))
+    fitting = [columns for columns in range(1, len(lengths) + 1) if width(columns) <= LINE + 16]
+    figure.legend(handles=[*handles], loc=place, ncols=max(fitting, default=1))
 
 
 def number(value: float) -> str:
