@@ -94,7 +94,7 @@ def test_runs_that_are_missing_come_first() -> None:
 def test_failed_and_nothing_measured() -> None:
     _, told = answered("comparison", lambda arm, seed: None)
     assert told.sentence == "Nothing has been measured yet" and told.best == told.decisive == ""
-    assert told.step.command == "lab run designs/comparison.yaml --again"
+    assert told.step.command == "lab run designs/comparison.yaml --failed"
 
 
 @pytest.mark.parametrize("name", studies.DESIGNS)

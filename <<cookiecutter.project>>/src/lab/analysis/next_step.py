@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import IMAGES
 from lab.design import power
-from lab.study import FAILED
 
 if TYPE_CHECKING:
     from lab.analysis.comparisons import Comparison
@@ -31,15 +30,15 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
     """The one step that a verdict leads to."""
     design, path = study.design, study.path
     run = f"lab run {path}"
-    failed = [each for each in study.replicates if each.status == FAILED]
-    coming = [each for each in study.replicates if not each.finished and each.status != FAILED]
+    failed = [each for each in study.replicates if each.is_over and not each.finished]
+    coming = [each for each in study.replicates if not each.is_over]
     if verdict.outcome == INVALID:
         return Step("mend what the stages did otherwise than planned, commit it, and run the design again", run)
     if coming:
         return Step("let the other runs come to their end", run, lasts(study, len(coming)))
     if failed and verdict.outcome not in (SUPPORTED, REFUTED, EQUIVALENT):
         text = f"{len(failed)} runs have failed: mend the cause, and run them again"
-        return Step(text, f"{run} --again", lasts(study, len(failed)))
+        return Step(text, f"{run} --failed", lasts(study, len(failed)))
     if verdict.exploratory:
         return more_seeds(
             study,

@@ -94,8 +94,11 @@ class Picture:
 
     @cached_property
     def alt(self) -> str:
-        """What is seen, for those who can't see it."""
-        return f"{self.caption} {values(self.data)}".strip()
+        """What is seen, for those who can't see it: what it is about, and its values. The caption stands below."""
+        panels = [] if self.figure is None or self.local else self.figure.axes
+        titles = (axes.get_title(loc="left") for axes in panels)
+        about = next(filter(None, titles), self.name.replace("_", " "))
+        return ": ".join(filter(None, (" ".join(about.split()), values(self.data))))
 
 
 def words(entry: Entry, **defaults: str) -> dict[str, str]:
@@ -140,7 +143,10 @@ def values(data: pd.DataFrame | None) -> str:
     rows = data.astype(object).where(data.notna(), None).drop_duplicates(names).to_dict("records")
     texts = []
     for row in rows[:MOST_TOLD]:
-        what = " ".join(str(row[name]) for name in names if isinstance(row[name], str | int | bool))
+        levels = (row[name] for name in names)
+        what = " ".join(
+            f"{level:g}" if isinstance(level, float) else str(level) for level in levels if level is not None
+        )
         if row["mean"] is not None:
             ends = "" if row["low"] is None else f" ({number(row['low'])} to {number(row['high'])})"
             texts.append(f"{what} {number(row['mean'])}{ends}".strip())
