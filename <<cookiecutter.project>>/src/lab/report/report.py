@@ -109,7 +109,9 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         images=block("images", images) if images else "",
         analysis=block("analysis", inside(former, "analysis") or ANALYSIS),
         next=block("next", inside(former, "next") or NEXT),
-        failures=block("failures", run_tables.failures(study) or inside(former, "failures") or run_tables.unknown(study)),
+        failures=block(
+            "failures", run_tables.failures(study) or inside(former, "failures") or run_tables.unknown(study)
+        ),
         checklist=list(sections.checklist(study, verdict)),
         provenance=list(provenance.provenance(study)),
         reasons=list(sections.reasons(verdict)),
