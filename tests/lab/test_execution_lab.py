@@ -68,6 +68,9 @@ def test_from_a_question_to_a_table(project: Trivial) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("openvino_fp32", "openvino_fp16", "openvino_int8", "quant.f1_macro", "3 finished"):
         assert name in done.stdout
+    answer = done.stdout.partition("3 finished")[2]
+    assert answer.strip().startswith("UNDERPOWERED: Of 2 arms openvino_") and "can't tell" in answer
+    assert "lab run designs/variants_5_seeds.yaml" in answer, "the next command"
     assert len(project.calls("train")) == 1
     assert len(project.calls("quant")) == 3
 

@@ -127,7 +127,7 @@ def test_the_columns_beside_have_half_of_their_intervals() -> None:
     head, _, first, *_ = (line.strip("| ").split(" | ") for line in sections.table(study, judge(study)).splitlines())
     cells = dict(zip(head, first, strict=True))
     latency = tables.mean(study, "openvino_fp32", "quant_speed.latency_ms.p50")
-    assert cells["median latency, ms"] == f"{latency.value:.3f} ± {latency.high - latency.value:.2g}"
+    assert cells["median latency, ms"] == f"{latency.value:.2f} ± {latency.high - latency.value:.2g}"
     assert cells["size, MB"] == "1.10", "a size is counted, and has the decimals of its column"
     assert "± half of one" in sections.legend(study, judge(study))
     assert re.search(r"macro-F1 0\.\d+ \[0\.\d+, 0\.\d+\]", "".join(sections.actual(study, judge(study))))
@@ -311,6 +311,16 @@ def test_lab_report_writes_it_into_the_project(ran: Trivial, tmp_path: Path) -> 
     assert said[0] == f"{found.outcome}: {answer(study, found).sentence}."
     assert [Path(line).suffix for line in said[-2:]] == [".md", ".html"]
     assert all((project.root / line).is_file() for line in said[-2:])
+    others = {"comparison": {"variable": "lr", "values": [0.2, 0.6]}, "hypothesis": studies.hypothesis(expected=0.5)}
+    (project.root / "designs" / "open.yaml").write_text(yaml.safe_dump(DESIGN | others | {"title": "<b>Not run</b>"}))
+    project.commit("another question")
+    told = project.lab("report", "--all").stdout.splitlines()
+    assert told == [f"rates: {found.outcome}", "docs/04-report/index.html"]
+    page = (project.root / told[1]).read_text()
+    assert f'<a href="{Path(said[-1]).name}">Which learning rate | if any?</a>' in page and found.outcome in page
+    assert "&lt;b&gt;Not run&lt;/b&gt;" in page and "lab run designs/open.yaml" in page, "what is open is there, too"
+    assert "There is none yet: lab promote DESIGN." in page
+    assert project.lab("report", check=False).stderr.startswith("lab: expected a design, or --all")
     refused = project.lab("report", "rate", check=False)
     assert refused.returncode == 2 and "Did you mean 'rates'?" in refused.stderr
 

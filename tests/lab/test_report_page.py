@@ -37,7 +37,7 @@ const behind = (element) => {
   return [255, 255, 255];
 };
 const own = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-requestAnimationFrame(() => {
+setTimeout(() => {
   const mark = document.querySelector("[data-tells]");
   mark.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: 50, clientY: 50 }));
   seen.told = mark.dataset.tells;
@@ -66,7 +66,7 @@ requestAnimationFrame(() => {
   seen.paper = getComputedStyle(document.body).backgroundColor;
   seen.texts = [...document.querySelectorAll("svg text")].map((text) => text.textContent).join("|");
   document.body.dataset.seen = JSON.stringify(seen);
-});
+}, 100);
 """
 
 

@@ -275,7 +275,7 @@ def test_an_experiment_renamed_and_removed(lived: Lived, tmp_path: Path) -> None
     clone.project.call("dvc", "exp", "remove", "better")
     done = clone.lab("mirror", "--prune", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "grid: better (" in done.stdout
+    assert "grid: lr=0.1, seed 1 (better) (" in done.stdout
     assert not [key for key in export(clone.store, "trivial") if key.endswith("/better")]
     assert [found for _, found in clone.mirror().gone()] == [{}]
 

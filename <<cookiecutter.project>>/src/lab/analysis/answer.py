@@ -194,7 +194,7 @@ def mean_of(study: Study, arm: str, metric: str) -> float:
 
 
 def guarded(study: Study, guard: Guard) -> str:
-    """`macro-F1 falls by 0.011, more than the 0.010 that is allowed`."""
+    """`accuracy falls by 0.011, more than the 0.010 that is allowed`."""
     metric, estimate = study.metric(guard.metric), guard.difference.estimate
     if estimate is None:
         return f"{metric.title} was not measured"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import IMAGES
 from lab.design import power
-from lab.study import FAILED
 
 if TYPE_CHECKING:
     from lab.analysis.comparisons import Comparison
@@ -31,8 +30,8 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
     """The one step that a verdict leads to."""
     design, path = study.design, study.path
     run = f"lab run {path}"
-    failed = [each for each in study.replicates if each.status == FAILED]
-    coming = [each for each in study.replicates if not each.finished and each.status != FAILED]
+    failed = [each for each in study.replicates if each.is_over and not each.finished]
+    coming = [each for each in study.replicates if not each.is_over]
     if verdict.outcome == INVALID:
         return Step("mend what the stages did otherwise than planned, commit it, and run the design again", run)
     if coming:

@@ -48,13 +48,13 @@ def write(project: Project, entries: Sequence[Entry], folder: Path) -> Path:
         table(
             ("question", "outcome", "answer", "runs", "asked by", "since"),
             map(row, reversed(entries)),
-            "no question has a run",
+            "No question has a run.",
         ),
-        "<h2>Not yet run</h2>" if still_open else "",
-        table(("question", "to run it"), map(to_run, still_open), "none is open"),
+        "<h2>Not yet run</h2>",
+        table(("question", "to run it"), map(to_run, still_open), "None is open."),
         "<h2>Champions</h2>",
         table(
-            ("experiment", "since", "why", "of the design"), history(project), "there is none yet: lab promote DESIGN"
+            ("experiment", "since", "why", "of the design"), history(project), "There is none yet: lab promote DESIGN."
         ),
     ]
     path = folder / NAME
@@ -108,6 +108,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], otherwise: str) ->
     """A table of cells that are HTML already; where there are no rows, a sentence."""
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for cells in rows)
     if not lines:
-        return f"<p>{escape(otherwise.capitalize())}.</p>"
+        return f"<p>{escape(otherwise)}</p>"
     heads = "".join(f"<th>{text}</th>" for text in head)
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lab.analysis.answer import answer
 from lab.analysis.decisions import RULES
 from lab.markdown import code, fenced, plain
-from lab.report import provenance, sections, settings, tables
+from lab.report import provenance, run_tables, sections, settings, tables
 from lab.study import FAILED
 
 if TYPE_CHECKING:
@@ -109,12 +109,14 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         images=block("images", images) if images else "",
         analysis=block("analysis", inside(former, "analysis") or ANALYSIS),
         next=block("next", inside(former, "next") or NEXT),
-        failures=block("failures", sections.failures(study) or inside(former, "failures") or sections.unknown(study)),
+        failures=block(
+            "failures", run_tables.failures(study) or inside(former, "failures") or run_tables.unknown(study)
+        ),
         checklist=list(sections.checklist(study, verdict)),
         provenance=list(provenance.provenance(study)),
         reasons=list(sections.reasons(verdict)),
         targets=sections.targets(study, verdict),
-        runs=sections.runs(study, verdict.metric),
+        runs=run_tables.runs(study, verdict.metric),
     )
 
 

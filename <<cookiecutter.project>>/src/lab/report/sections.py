@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from lab import markdown
 from lab.analysis.decisions import INVALID, UNDERPOWERED
-from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed, sentence
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed
 from lab.decimals import decimals, written
 from lab.markdown import code, plain
 from lab.report import tables
-from lab.study import FAILED, UNMEASURED, UNREADABLE
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Mark, Verdict
@@ -145,7 +144,7 @@ def table(study: Study, verdict: Verdict) -> str:
         return decimals((row.get(column) for row in records for column in columns), digits)
 
     of_metric, of_change = places(metric, "low", "high"), places("change", "change_low", "change_high", digits=3)
-    beside = {name: places(name) for name in others}
+    beside = {name: places(name, f"{name}_low", f"{name}_high", digits=3) for name in others}
     for row in records:
         arm = f"{row['arm']}{' ★' if row['arm'] == verdict.winner else ''}"
         line = [arm, str(row["seeds"]), estimate(row.get(metric), row.get("low"), row.get("high"), of_metric)]
@@ -242,53 +241,6 @@ def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
     yield "All runs have finished", len(finished) == len(replicates)
     known = bool(finished) and study.contract.effective is not None
     yield "Every stage ran with the settings of the plan", known and verdict.outcome != INVALID
-
-
-def failures(study: Study) -> str:
-    """The runs that failed, can't be read, or lack their metric, and why; empty where none is known."""
-    failed = [replicate for replicate in study.replicates if replicate.status in (FAILED, UNMEASURED, UNREADABLE)]
-    if not failed:
-        return "" if unfinished(study) else "None."
-    lines = [[replicate.arm, replicate.seed, _why(replicate)] for replicate in failed]
-    return markdown.table(["arm", "seed", "reason"], lines, texts=(0, 2))
-
-
-def _why(replicate: Replicate) -> str:
-    return replicate.trouble if replicate.status == FAILED else f"{replicate.status}: {replicate.trouble}"
-
-
-def unfinished(study: Study) -> int:
-    """How many runs have no result."""
-    return sum(not replicate.finished for replicate in study.replicates)
-
-
-def unknown(study: Study) -> str:
-    """Where no failure is known, and yet runs are missing."""
-    return f"None that this machine knows of; {unfinished(study)} of {len(study.replicates)} runs have no result."
-
-
-def runs(study: Study, metric: str | None) -> str:
-    """All runs as a Markdown table. Whether one failed is not told: git does not know."""
-    head = ["arm", "seed", study.metric(metric).label if metric else "status", "experiment", "commit"]
-    return markdown.table(head, [_run(replicate, metric) for replicate in study.replicates], texts=(0, 3, 4))
-
-
-def _run(replicate: Replicate, metric: str | None) -> list[str]:
-    record = replicate.record if replicate.finished else None
-    value = replicate.value(metric) if metric else None
-    return [
-        replicate.arm,
-        str(replicate.seed),
-        "" if value is None else number(value),
-        f"{record.name}{' (reused)' if replicate.reused else ''}" if record else _without(replicate),
-        record.commit[:12] if record else "",
-    ]
-
-
-def _without(replicate: Replicate) -> str:
-    """What is said of a run without results, as far as any clone knows it."""
-    is_in_git = replicate.record is not None and replicate.record.pending is None
-    return replicate.status if is_in_git and replicate.status in (UNMEASURED, UNREADABLE) else "not finished"
 
 
 def targets(study: Study, verdict: Verdict) -> str:

@@ -58,7 +58,7 @@ def of_items(study: Study, drawn: Sequence[Picture], committed: str) -> str:
 
     def text(picture: Picture) -> str:
         lacking = picture.png is None and picture.data is not None
-        there = re.search(rf"!\[{re.escape(picture.name)}\].*\n\n.*", committed) if lacking else None
+        there = re.search(rf"!\[.*/{re.escape(picture.name)}\.png\)\n\n.*", committed) if lacking else None
         return there[0] if there else sections.shown(picture, report.name(study))
 
     return "\n\n".join(text(picture) for picture in drawn if picture.local)

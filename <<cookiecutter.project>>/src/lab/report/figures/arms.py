@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.decisions import EQUIVALENT
-from lab.analysis.estimates import BOTH, IMAGES, SEEDS, arm_mean, at_90
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, arm_mean, at_90
 from lab.design.models import AblationDesign
 from lab.report import tables
 from lab.report.figures.drawing import (
@@ -164,7 +164,9 @@ def ordered(study: Study, verdict: Verdict) -> list[str]:
 def equivalent(verdict: Verdict, arm: str, metric: str) -> bool:
     """Whether an arm's change in a metric was shown to be none that counts: by its 90 % interval."""
     compared = tables.compared(verdict, arm)
-    return compared is not None and compared.outcome == EQUIVALENT and compared.difference.metric == metric
+    if compared is None or not compared.claimed or compared.difference.basis == COUNTED:
+        return False
+    return compared.outcome == EQUIVALENT and compared.difference.metric == metric
 
 
 def _question(study: Study) -> str:

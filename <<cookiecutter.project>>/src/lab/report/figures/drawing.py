@@ -94,8 +94,11 @@ class Picture:
 
     @cached_property
     def alt(self) -> str:
-        """What is seen, for those who can't see it."""
-        return f"{self.caption} {values(self.data)}".strip()
+        """What is seen, for those who can't see it: what it is about, and its values. The caption stands below."""
+        panels = [] if self.figure is None or self.local else self.figure.axes
+        titles = (axes.get_title(loc="left") for axes in panels)
+        about = next(filter(None, titles), self.name.replace("_", " "))
+        return ": ".join(filter(None, (" ".join(about.split()), values(self.data))))
 
 
 def words(entry: Entry, **defaults: str) -> dict[str, str]:
@@ -127,7 +130,8 @@ def titled(figure: Figure) -> None:
         if place is not None and (title := axes.get_title(loc="left")):
             columns = place.get_gridspec().ncols
             width = LINE if columns == 1 else round(0.8 * LINE / columns)  # names stand beside the first
-            axes.set_title(textwrap.fill(re.sub(r",(?=\S)", ", ", title), width), loc="left")
+            lines = re.sub(r",(?=\S)", ", ", title).splitlines()
+            axes.set_title("\n".join(textwrap.fill(line, width) for line in lines), loc="left")
 
 
 def values(data: pd.DataFrame | None) -> str:
@@ -139,7 +143,10 @@ def values(data: pd.DataFrame | None) -> str:
     rows = data.astype(object).where(data.notna(), None).drop_duplicates(names).to_dict("records")
     texts = []
     for row in rows[:MOST_TOLD]:
-        what = " ".join(str(row[name]) for name in names if isinstance(row[name], str | int | bool))
+        levels = (row[name] for name in names)
+        what = " ".join(
+            f"{level:g}" if isinstance(level, float) else str(level) for level in levels if level is not None
+        )
         if row["mean"] is not None:
             ends = "" if row["low"] is None else f" ({number(row['low'])} to {number(row['high'])})"
             texts.append(f"{what} {number(row['mean'])}{ends}".strip())
@@ -209,12 +216,15 @@ def key(figure: Figure, with_intervals: bool, of: str = "seeds", lines: Mapping[
 
 def legend(figure: Figure, handles: Sequence[Artist], side: Literal["center", "right"] = "center") -> None:
     """What the marks mean, below the figure, in as many columns as there is room for."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    columns = max(1, min(len(handles), LINE // (longest + 8)))
-    if sum(len(str(handle.get_label())) + 8 for handle in handles) <= LINE + 16:
-        columns = len(handles)
+    lengths = [len(str(handle.get_label())) + 8 for handle in handles]
+
+    def width(columns: int) -> int:
+        rows = -(-len(lengths) // columns)
+        return sum(max(lengths[start : start + rows]) for start in range(0, len(lengths), rows))
+
     place: Any = f"outside lower {side}"
-    figure.legend(handles=[*handles], loc=place, ncols=max(1, columns))
+    fitting = [columns for columns in range(1, len(lengths) + 1) if width(columns) <= LINE + 16]
+    figure.legend(handles=[*handles], loc=place, ncols=max(fitting, default=1))
 
 
 def number(value: float) -> str:
