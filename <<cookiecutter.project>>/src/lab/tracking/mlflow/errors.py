@@ -77,7 +77,9 @@ def of_artifacts(uri: str, server: str) -> Iterator[None]:
     except Exception as error:
         message = " ".join(str(error).split()) or type(error).__name__
         is_folder = parts.scheme in ("", "file")
-        raise Trouble(_sentence(public(server), message, False) if is_folder else f"{place}: {_plain(message)}") from error
+        raise Trouble(
+            _sentence(public(server), message, False) if is_folder else f"{place}: {_plain(message)}"
+        ) from error
 
 
 def _sentence(place: str, message: str, is_down: bool) -> str:

@@ -36,7 +36,10 @@ LONG = 10.0  # seconds that a store of artifacts may let a pass wait before it f
 
 @dataclass
 class Attachments:
-    """What a pass knows of the store of artifacts at `place`, a folder or a server: `down` says why it is not asked again."""
+    """What a pass knows of the store of artifacts at `place`, a folder or a server.
+
+    `down` says why it is not asked again.
+    """
 
     place: str
     down: str = ""
