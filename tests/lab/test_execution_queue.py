@@ -244,7 +244,9 @@ def test_without_the_fast_queue(project: Trivial) -> None:
     assert project.call("git", "symbolic-ref", "--short", "HEAD").stdout == "main\n"
 
 
-def test_a_dvc_that_queues_other_params_leaves_nothing_queued(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dvc_that_queues_other_params_leaves_nothing_queued(
+    project: Trivial, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As DVC before 3.65 did, which composed conf/ anew and queued the defaults under every name."""
     from dvc.repo import Repo
     from dvc.repo.experiments import Experiments

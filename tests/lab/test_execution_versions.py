@@ -17,8 +17,8 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("uv") is None, reason="uv, which makes environments of older versions, is missing"),
 ]
 
-BESIDE = "pathspec<1 hydra-core optuna pandas pydantic python-dotenv psutil rich typer filelock simpleeval markdown-it-py"
-BESIDE += " jinja2 matplotlib scipy statsmodels pytest hypothesis ruamel-yaml setuptools<80"
+BESIDE = "pathspec<1 hydra-core optuna pandas pydantic python-dotenv psutil rich typer filelock simpleeval"
+BESIDE += " markdown-it-py jinja2 matplotlib scipy statsmodels pytest hypothesis ruamel-yaml setuptools<80"
 SCRIPT = """
 import json, sys
 from pathlib import Path
@@ -33,8 +33,8 @@ with Repo(str(project.root)) as repo:  # two by DVC's own way, whatever the self
     stock_queue.put(repo, [Job(run.name, run.params, run.target) for run in runs[:2]])
 assert [task.name for task in queue_tasks.read(project.root)] == ["run-0", "run-1"]
 project.execution().add(runs)
-found = {name: [record.status, record.params["lr"], record.params["seed"]] for name, record in project.records().items()}
-print(json.dumps(found))
+records = project.records().items()
+print(json.dumps({name: [record.status, record.params["lr"], record.params["seed"]] for name, record in records}))
 """
 
 
