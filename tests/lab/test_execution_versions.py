@@ -1,4 +1,4 @@
-"""DVC older than the one that is pinned, in an environment of its own: what is queued is what was planned, and it runs."""
+"""A DVC older than the one that is pinned, in an environment of its own: what is queued is what was planned, and runs."""
 
 from __future__ import annotations
 
