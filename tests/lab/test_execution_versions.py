@@ -1,4 +1,4 @@
-"""A DVC older than the one that is pinned, in an environment of its own: what is queued is what was planned, and runs."""
+"""A DVC older than the pinned one, in an environment of its own: what is queued is what was planned, and it runs."""
 
 from __future__ import annotations
 
