@@ -18,6 +18,7 @@ import tracked
 from mlflow import MlflowClient
 from tracked import send
 
+from lab.execution import preflight_inputs
 from lab.tracking.conformance import one, question
 from lab.tracking.sink import Trouble
 
@@ -170,3 +171,21 @@ def test_a_proxy_that_takes_no_large_artifact(tmp_path: Path) -> None:
     assert "client_max_body_size" in problem
     assert "<" not in problem
     assert [metrics for *_, metrics in figures(store)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown", "unfit"),
+    [
+        (b"2.9.2", "MLflow 2.9.2, http://127.0.0.1", ""),
+        (b"3.17.2\n", "MLflow 3.17.2, http://127.0.0.1", ""),
+        (b"2.8.1", "", "http://127.0.0.1 has MLflow 2.8.1, and lab needs 2.9 or newer there"),
+        (PAGE, "MLflow, http://127.0.0.1", ""),
+    ],
+)
+def test_the_checklist_tells_a_server_s_version(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, shown: str, unfit: str
+) -> None:
+    with proxy(200, answer) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        assert preflight_inputs.tracking(Path("/nonexistent")) == (shown, unfit)
+    assert preflight_inputs.tracking(Path("/nonexistent")) == ("MLflow, http://127.0.0.1", ""), "it is down"
