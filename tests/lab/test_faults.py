@@ -45,15 +45,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }
 FAULTS = tuple(COMMANDS)
 DISK = "192m"  # holds the project, its environment's notes and all that the runs make
-COLUMNS = ("fault", "tried", "survived", "lost", "doubled", "processes left")
+COLUMNS = ("fault", "tried", "in time", "survived", "lost", "doubled", "processes left")
 
 
 @dataclass
 class Outcome:
-    """What a round ended with: what is missing or other than undisturbed, what is there too much, what still runs."""
+    """What a round ended with: what is missing or other than undisturbed, what is there too much, what still runs.
+
+    `in_time` says whether the command still ran when the fault began.
+    """
 
     number: int
     fault: str
+    in_time: bool = False
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -129,11 +133,12 @@ def ends(project: Trivial, fault: str) -> dict[str, Any]:
 # The faults
 
 
-def strike(project: Trivial, fault: str, process: subprocess.Popen[str], chance: random.Random, seconds: float) -> None:
-    """Let the fault happen at a random moment of those in which the command runs."""
+def strike(project: Trivial, fault: str, process: subprocess.Popen[str], chance: random.Random, seconds: float) -> bool:
+    """Let the fault happen at a random moment of those in which the command runs. Whether it still ran then."""
     until = time.monotonic() + chance.uniform(0, seconds)
     while time.monotonic() < until and process.poll() is None:
         time.sleep(0.02)
+    in_time = process.poll() is None
     if fault == "git gc":
         project.call("git", "reflog", "expire", "--expire=now", "--expire-unreachable=now", "--all", check=False)
         project.call("git", "gc", "--quiet", "--prune=now", check=False)
@@ -144,10 +149,12 @@ def strike(project: Trivial, fault: str, process: subprocess.Popen[str], chance:
             with suppress(psutil.Error):
                 if found := victims(project, fault):
                     chance.choice(found).kill()
-                    return
+                    return True
             time.sleep(0.05)
+        return False
     else:
         process.kill()
+    return in_time
 
 
 def victims(project: Trivial, fault: str) -> list[psutil.Process]:
@@ -180,7 +187,7 @@ def round_of(number: int, undisturbed: Undisturbed, folder: Path) -> Outcome:
     project = Trivial(Path(shutil.copytree(undisturbed.before, folder, symlinks=True, dirs_exist_ok=True)) / "project")
     process = start(project, fault)
     try:
-        strike(project, fault, process, chance, undisturbed.seconds)
+        outcome.in_time = strike(project, fault, process, chance, undisturbed.seconds)
         process.communicate(timeout=400)
         process = start(project, fault)
         said = process.communicate(timeout=400)[0]
@@ -278,7 +285,8 @@ def table(outcomes: list[Outcome]) -> str:
     for fault in (*FAULTS, "all"):
         of_it = [each for each in outcomes if fault in (each.fault, "all")]
         counts = [sum(len(getattr(each, name)) for each in of_it) for name in ("lost", "doubled", "left")]
-        rows.append((fault, *map(str, [len(of_it), sum(each.has_survived for each in of_it), *counts])))
+        happened = [sum(each.in_time for each in of_it), sum(each.has_survived for each in of_it)]
+        rows.append((fault, *map(str, [len(of_it), *happened, *counts])))
     lines = ["  ".join(f"{value:>14}" for value in row) for row in rows]
     return "\n".join([*lines, *(f"{asdict(each)}" for each in outcomes if not each.has_survived)])
 
