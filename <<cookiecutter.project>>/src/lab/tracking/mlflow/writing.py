@@ -200,7 +200,7 @@ class Writing:
                         place.write_bytes(content)
                     else:
                         place.symlink_to(content.resolve())
-                with of_artifacts(stored.info.artifact_uri, self.attachments.place):
+                with of_artifacts(stored.info.artifact_uri or "", self.attachments.place):
                     self.client.log_artifacts(stored.info.run_id, folder)
         except Trouble as trouble:
             if time.monotonic() - begun > LONG:
