@@ -212,3 +212,16 @@ def test_what_is_done_is_not_waited_for() -> None:
     inputs = Inputs(**READY, done=4, seconds=3600)
     assert line("runs", made, inputs).message.endswith("= 6, 4 of them done")
     assert line("duration", made, inputs).message.startswith("about 2.0 h")
+
+
+@pytest.mark.parametrize(
+    ("installed", "is_old"), [("3.49.0", True), ("3.50.0", False), ("3.67.1", False), ("2.58.2", True)]
+)
+def test_a_dvc_that_is_too_old_is_told(installed: str, is_old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight_inputs, "version", lambda package: installed)
+    said = preflight_inputs.old_dvc()
+    assert (installed in said and "3.50" in said) == bool(said) == is_old
+    found = preflight.checks(design(), plan(design()), Inputs(**READY, old_dvc=said))
+    assert ("dvc" in {check.name for check in found}) == is_old
+    unfit = Inputs(**(READY | {"tracking": ""}), old_server="MLflow 2.8 there")
+    assert line("tracking", design(), unfit).message == "MLflow 2.8 there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pygit2
 import pytest
@@ -241,3 +242,26 @@ def test_without_the_fast_queue(project: Trivial) -> None:
     assert (project.root / "params.yaml").read_bytes() == params
     assert (project.root / ".git" / "HEAD").exists()
     assert project.call("git", "symbolic-ref", "--short", "HEAD").stdout == "main\n"
+
+
+def test_a_dvc_that_queues_other_params_leaves_nothing_queued(
+    project: Trivial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As DVC before 3.65 did, which composed conf/ anew and queued the defaults under every name."""
+    from dvc.repo import Repo
+    from dvc.repo.experiments import Experiments
+
+    defaults = (project.root / "params.yaml").read_text()
+    original = Experiments.run
+
+    def composing(self: Experiments, *arguments: Any, **options: Any) -> Any:
+        (project.root / "params.yaml").write_text(defaults)
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(Experiments, "run", composing)
+    before = state(project)
+    jobs = [Job(name, project.run(name, lr=lr).params, "infer") for name, lr in (("one", 0.2), ("two", 0.3))]
+    with Repo(str(project.root)) as repo, pytest.raises(UserError, match="nothing was queued"):
+        stock_queue.put(repo, jobs)
+    assert queue_tasks.read(project.root) == []
+    assert state(project)[::2] == before[::2]

@@ -109,9 +109,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(folder: Path, store: str, port: int, *options: str, **environment: str) -> Iterator[str]:
-    """A real `mlflow server` on 127.0.0.1; its address."""
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "-w", "1"]
+def server(
+    folder: Path, store: str, port: int, *options: str, python: str | Path = sys.executable, **environment: str
+) -> Iterator[str]:
+    """A real `mlflow server` on 127.0.0.1, of the MLflow that `python` has; its address."""
+    command = [str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "-w", "1"]
     command += ["--backend-store-uri", store, "--artifacts-destination", str(folder / "artifacts"), *options]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
@@ -157,6 +159,15 @@ def postgres() -> Path | None:
     folders = [path.parent for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)]
     folders += [Path(found).parent for found in [shutil.which("initdb")] if found]
     return next((folder for folder in folders if (folder / "postgres").exists()), None)
+
+
+def installed(folder: Path, *packages: str) -> Path:
+    """The Python of a new environment with these packages, beside ours."""
+    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, folder], check=True)
+    python = folder / "bin" / "python"
+    done = subprocess.run(["uv", "pip", "install", "--quiet", "--python", python, *packages], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return python
 
 
 @contextmanager

@@ -51,11 +51,13 @@ class Inputs:
         committed: whether the design file is in HEAD as it stands.
         secrets: what is wrong with .env (tracked, or not ignored); empty where nothing is.
         tracking: where runs are shown; empty where that is not configured.
+        old_server: what is wrong with the version of the server there; empty where nothing is.
         settings: the arm whose settings the stages would refuse, and why; empty where they take all.
         mismatch: what lab.yaml names and this pipeline has not, where a verdict or a report would be wrong for it.
         untold: the same, where something is only told less well.
         packages: what the stages import and is not installed here; empty where all is.
         here: whether the runs are to be carried out in this environment, so that they would miss it.
+        old_dvc: what is wrong with the version of DVC; empty where nothing is.
         lock: what is wrong with dvc.lock; empty where nothing is.
         remote: why DVC's remote can't be reached from here; empty where that can't be told without asking it.
         data: why the data is not there; empty where it is.
@@ -76,11 +78,13 @@ class Inputs:
     committed: bool = True
     secrets: str = ""
     tracking: str = ""
+    old_server: str = ""
     settings: str = ""
     mismatch: str = ""
     untold: str = ""
     packages: str = ""
     here: bool = True
+    old_dvc: str = ""
     lock: str = ""
     remote: str = ""
     data: str = ""
@@ -182,12 +186,15 @@ def project(inputs: Inputs) -> Iterator[Check]:
         yield Check("contract", False, inputs.untold, blocks=False)
     installed = "what the stages import is installed"
     yield Check("packages", not inputs.packages, inputs.packages or installed, blocks=inputs.here)
+    if inputs.old_dvc:
+        yield Check("dvc", False, inputs.old_dvc)
     if inputs.lock:
         yield Check("dvc.lock", False, inputs.lock)
     written = f"git add {shlex.quote(inputs.path)} and git commit: what is asked is written down before the answer"
     yield Check("design committed", inputs.committed, inputs.path if inputs.committed else written)
     yield Check(".env", not inputs.secrets, inputs.secrets or "not tracked by git, and ignored")
-    yield Check("tracking", bool(inputs.tracking), inputs.tracking or "MLFLOW_TRACKING_URI is not set", blocks=False)
+    shown = inputs.old_server or inputs.tracking or "MLFLOW_TRACKING_URI is not set"
+    yield Check("tracking", bool(inputs.tracking), shown, blocks=False)
     yield Check("data", not inputs.data, inputs.data or "present")
     if inputs.remote:
         yield Check("remote", False, inputs.remote, blocks=False)

@@ -8,9 +8,12 @@ import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from http.client import HTTPException
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import yaml
 from dotenv import dotenv_values
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from lab.records.project import Project
 
 LATEST = 20  # runs whose tables are looked for: reading what thousands have made takes seconds
+OLDEST_DVC = (3, 50)  # that runs were carried out with
+OLDEST_MLFLOW = (2, 9)  # a server's: aliases of models, and searches for tags that are absent
+PATIENCE = 3.0  # seconds for a server to tell its version
 MOST_SETTINGS = 3  # of a baseline's, told where they are not the design's
 
 
@@ -53,6 +59,7 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1, here: bool = Fals
     metric = design.hypothesis.metric if design.hypothesis else ""
     replicates = standings(project, plan.runs) if plan is not None and head else []
     values, whose = noise(contract, replicates, measured, metric)
+    shown, unfit = tracking(project.root)
     found = list(mismatches(planner, plan, alike)) if plan is not None and head else []
     return Inputs(
         path=str(path),
@@ -61,12 +68,14 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1, here: bool = Fals
         git=unready(project),
         committed=bool(head) and project.git.is_committed(path),
         secrets=secrets(project) if head else "",
-        tracking=tracking(project.root),
+        tracking=shown,
+        old_server=unfit,
         settings=planner.unusable(plan) if plan is not None else "",
         mismatch=listed(found, blocks=True),
         untold=listed(found, blocks=False),
         packages=missing_packages(project, plan) if plan is not None and head else "",
         here=here,
+        old_dvc=old_dvc(),
         lock=old_lock(project) if head else "",
         remote=unreachable(project),
         data=missing_data(project, plan) if plan is not None and head else "",
@@ -198,13 +207,31 @@ def secrets(project: Project) -> str:
     return ".env is not ignored: add it to .gitignore"
 
 
-def tracking(root: Path) -> str:
-    """Where runs are shown, without the credentials that an address may hold."""
+def tracking(root: Path) -> tuple[str, str]:
+    """Where runs are shown, without the credentials that an address may hold; and what is wrong with its version.
+
+    A server that is down has none: runs are shown when it is there.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or dotenv_values(root / ".env").get("MLFLOW_TRACKING_URI")
     if not uri:
-        return "MLflow, in a file here until MLFLOW_TRACKING_URI names a server"
+        return "MLflow, in a file here until MLFLOW_TRACKING_URI names a server", ""
     parts = urlsplit(uri)
-    return f"MLflow, {parts.scheme}://{parts.hostname}" if parts.hostname else f"MLflow, {uri}"
+    if not parts.hostname:
+        return f"MLflow, {uri}", ""
+    place, found = f"{parts.scheme}://{parts.hostname}", server_version(uri)
+    if found is None:
+        return f"MLflow, {place}", ""
+    said = ".".join(map(str, found))
+    if found < OLDEST_MLFLOW:
+        return "", f"{place} has MLflow {said}, and lab needs {'.'.join(map(str, OLDEST_MLFLOW))} or newer there"
+    return f"MLflow {said}, {place}", ""
+
+
+def server_version(uri: str) -> tuple[int, ...] | None:
+    """Of the MLflow server at an address; None where it does not say."""
+    with suppress(OSError, ValueError, HTTPException), urlopen(f"{uri.rstrip('/')}/version", timeout=PATIENCE) as page:
+        return tuple(int(part) for part in page.read(40).decode().strip().split(".")[:3])
+    return None
 
 
 def mismatches(planner: Planner, plan: Plan, alike: list[GitRecord]) -> Iterator[Mistake]:
@@ -237,6 +264,14 @@ def columns_said(project: Project, alike: list[GitRecord], stage: str) -> list[s
 def listed(found: Iterable[Mistake], blocks: bool) -> str:
     """Those that block, or those that don't, a line each."""
     return "\n".join(mistake.text for mistake in found if mistake.blocks == blocks)
+
+
+def old_dvc() -> str:
+    """What is wrong with the version of DVC; empty where nothing is."""
+    installed = version("dvc")
+    if tuple(int(part) for part in installed.split(".")[:2]) >= OLDEST_DVC:
+        return ""
+    return f"DVC {installed} is installed, and lab needs {'.'.join(map(str, OLDEST_DVC))} or newer: pip install -U dvc"
 
 
 def old_lock(project: Project) -> str:

@@ -16,6 +16,7 @@ _MET = ("must be in the 'active' state", "must be in the 'deleted' state", "Inte
 _FULL = re.compile("no space left|disk is full|quota exceeded", re.IGNORECASE)
 _LOCKED = ("readonly database", "unable to open database")
 _HOST = "Invalid Host header"
+_ALIEN = "INTERNAL_ERROR: Response: {"  # JSON that is not in MLflow's form
 _WEB_PAGE = re.compile(r"<!doctype|<html", re.IGNORECASE)
 _CODE = re.compile(r"error code (\d+)|too many (\d+) error responses|(\d{3}) (?:Client|Server) Error")
 ENVIRONMENT = "(in the environment, or in .env)"
@@ -56,7 +57,7 @@ def translated(uri: str) -> Iterator[None]:
 
 @contextmanager
 def of_artifacts(uri: str, server: str) -> Iterator[None]:
-    """Make a Trouble of all that goes wrong with the store of artifacts at `uri`, which `server` may stand before.
+    """Make a Trouble of all that goes wrong with the store of artifacts at `uri`, a folder of `server` or behind it.
 
     Each cloud's library has errors of its own.
     """
@@ -64,7 +65,7 @@ def of_artifacts(uri: str, server: str) -> Iterator[None]:
     place = f"the artifact store {public(urlunsplit(parts._replace(path='', query='', fragment='')))}"
     try:
         if parts.scheme in PROXIED:
-            with translated(server):
+            with translated(server if parts.scheme == PROXIED[0] else place):
                 yield
         else:
             yield
@@ -75,8 +76,10 @@ def of_artifacts(uri: str, server: str) -> Iterator[None]:
         raise Trouble(f"{place} needs a package that is not installed here: pip install {missing}") from error
     except Exception as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        local = parts.path if parts.scheme in ("", "file") else ""
-        raise Trouble(_sentence(local, message, False) if local else f"{place}: {_plain(message)}") from error
+        is_folder = parts.scheme in ("", "file")
+        raise Trouble(
+            _sentence(public(server), message, False) if is_folder else f"{place}: {_plain(message)}"
+        ) from error
 
 
 def _sentence(place: str, message: str, is_down: bool) -> str:
@@ -102,8 +105,8 @@ def _sentence(place: str, message: str, is_down: bool) -> str:
         return f"{server}: a proxy before it takes no request that large (413); nginx calls that client_max_body_size"
     if _FULL.search(message):
         return f"the disk of {place} is full"
-    if code == "404":
-        return f"{server} is no MLflow (404): is MLFLOW_TRACKING_URI {ENVIRONMENT} right, with all of its path?"
+    if code == "404" or _ALIEN in message:
+        return f"{server} is no MLflow: is MLFLOW_TRACKING_URI {ENVIRONMENT} right, with its path?"
     if code.startswith("5"):
         return f"{server} answers with an error of its own ({code})"
     if _WEB_PAGE.search(message):

@@ -53,7 +53,7 @@ class MlflowSink:
     def __init__(self, uri: str, experiment: str, artifacts: Path | None = None):
         self.uri, self.experiment_name, self.artifacts = uri, experiment, artifacts
         self.parents: dict[str, Stored] = {}
-        self.attachments = Attachments(self.uri)
+        self.attachments = Attachments(str(self.artifacts or self.uri))
         self._places: dict[str, list[tuple[str, str]]] | None = None  # of each design's runs: the parent, and the key
         self._has_looked = False
         self.experiment, self.experiment_tags = "", {}
@@ -88,7 +88,7 @@ class MlflowSink:
         inode = database.inode(self.uri)
         if _OPENED.get(self.uri, inode) != inode:
             raise Trouble(f"{public(self.uri)} was deleted or replaced while it was open here: start lab mirror anew")
-        self.attachments = Attachments(self.uri)
+        self.attachments = Attachments(str(self.artifacts or self.uri))
         with translated(self.uri):
             self._look()
             # All runs are read but once in a process: a server takes a second for 500 of them.

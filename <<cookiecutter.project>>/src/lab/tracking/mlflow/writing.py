@@ -36,9 +36,12 @@ LONG = 10.0  # seconds that a store of artifacts may let a pass wait before it f
 
 @dataclass
 class Attachments:
-    """What a pass knows of the store of artifacts of the server at `uri`: `down` says why it is not asked again."""
+    """What a pass knows of the store of artifacts at `place`, a folder or a server.
 
-    uri: str
+    `down` says why it is not asked again.
+    """
+
+    place: str
     down: str = ""
 
 
@@ -197,7 +200,7 @@ class Writing:
                         place.write_bytes(content)
                     else:
                         place.symlink_to(content.resolve())
-                with of_artifacts(stored.info.artifact_uri, self.attachments.uri):
+                with of_artifacts(stored.info.artifact_uri or "", self.attachments.place):
                     self.client.log_artifacts(stored.info.run_id, folder)
         except Trouble as trouble:
             if time.monotonic() - begun > LONG:
