@@ -47,6 +47,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
     """The exact runs of a design, and which of them are done already. Starts nothing."""
+    from lab.design import design_file
     from lab.execution import campaign
     from lab.execution.standings import standings
     from lab.study import Replicate
@@ -58,6 +59,9 @@ def plan(
         replicates = standings(planner.project, plan.runs)
     else:
         replicates = [Replicate(run.arm, run.levels, run.seed, run=run) for run in plan.runs]
+    if not as_json:
+        for sentence in design_file.words_used(design, planner.contract):
+            print(sentence)
     (print_json if as_json else print_table)(plan, replicates)
 
 
