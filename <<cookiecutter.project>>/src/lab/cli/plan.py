@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lab.cli.app import ROOT, DesignFile, app, open_project, planner_of
+from lab.cli.app import ROOT, DesignFile, app, open_backend, open_project, planner_of
 from lab.cli.terminal import console
 from lab.errors import UserError
 
@@ -29,7 +29,8 @@ def check(design: DesignFile) -> None:
         plan, problem = campaign.current(planner), ""
     except UserError as error:
         plan, problem = None, str(error)
-    checks = preflight.checks(planner.design, plan or problem, preflight_inputs.gather(planner, plan))
+    inputs = preflight_inputs.gather(planner, plan, campaign.beyond(open_backend(), planner.design))
+    checks = preflight.checks(planner.design, plan or problem, inputs)
     table = Table.grid(padding=(0, 1))
     for item in checks:
         mark = Text("✓", "green") if item.ok else Text("✗", "red") if item.blocks else Text("!", "yellow")

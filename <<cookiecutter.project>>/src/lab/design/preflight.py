@@ -57,6 +57,7 @@ class Inputs:
         untold: the same, where something is only told less well.
         packages: what the stages import and is not installed here; empty where all is.
         here: whether the runs are to be carried out in this environment, so that they would miss it.
+        resources: why no run could be carried out: it takes more than there is; empty where it could.
         lock: what is wrong with dvc.lock; empty where nothing is.
         remote: why DVC's remote can't be reached from here; empty where that can't be told without asking it.
         data: why the data is not there; empty where it is.
@@ -82,6 +83,7 @@ class Inputs:
     untold: str = ""
     packages: str = ""
     here: bool = True
+    resources: str = ""
     lock: str = ""
     remote: str = ""
     data: str = ""
@@ -201,6 +203,8 @@ def project(inputs: Inputs) -> Iterator[Check]:
         yield Check("contract", False, inputs.untold, blocks=False)
     installed = "what the stages import is installed"
     yield Check("packages", not inputs.packages, inputs.packages or installed, blocks=inputs.here)
+    if inputs.resources:
+        yield Check("resources", False, inputs.resources, final=True)
     if inputs.lock:
         yield Check("dvc.lock", False, inputs.lock)
     written = f"git add {shlex.quote(inputs.path)} and git commit: what is asked is written down before the answer"
