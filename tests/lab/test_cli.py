@@ -310,7 +310,7 @@ def test_the_schema_is_written_where_the_editors_look(project: Trivial) -> None:
 def test_values_reach_no_shell(project: Trivial) -> None:
     evil = "$(touch hacked) `touch hacked`; touch hacked | touch hacked > hacked"
     (project.root / "designs" / "evil.yaml").write_text(
-        f"kind: comparison\ntype: train\ntitle: What?\ncomparison: {{variable: model.name, values: ['{evil}']}}\n"
+        f"kind: comparison\ntype: train\ntitle: What?\ncomparison: {{variable: model.name, values: ['{evil}', tame]}}\n"
     )
     done = lab(project, "plan", "designs/evil.yaml", "--json")
     assert json.loads(done.stdout)["runs"][0]["params"]["model"]["name"] == evil
