@@ -296,6 +296,23 @@ def test_expected_value_and_targets_of_the_claimed_arm() -> None:
     assert [mark.name for mark in low.targets] == ["easy", "hard"] and low.tier == "easy"
 
 
+def test_a_tier_of_several_metrics_is_reached_where_all_of_them_are() -> None:
+    targets = {
+        "target": {F1: 0.9, "infer.accuracy": 0.5},
+        "stretch": {F1: 0.91, "infer.accuracy": 0.99},
+        "final": {F1: 0.92, "infer.recall": 0.1},
+    }
+    means = {"old": 0.9, "new": 0.925}
+    arms = {name: [Run({F1: f1, "infer.accuracy": 0.97}) for f1 in arm(mean)] for name, mean in means.items()}
+    found = judge(arms, targets=targets, **claim())
+    assert [(mark.name, mark.reached) for mark in found.targets] == [
+        ("target", True),
+        ("stretch", False),
+        ("final", False),  # its recall was not measured
+    ]
+    assert found.tier == "target"
+
+
 # Guardrails
 
 

@@ -150,6 +150,20 @@ def test_the_checklist_of_a_fresh_project(committed: Trivial) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_more_than_the_machine_has_is_told_by_the_checklist(project: Trivial) -> None:
+    path = project.root / "designs" / "large.yaml"
+    path.write_text("kind: single\ntype: train\ntask: classification\ntitle: t\nresources: {cpus: 4096}\n")
+    done = lab(project, "check", "large")
+    assert done.returncode == 2
+    assert "a run takes 4096 cpus, by resources, and this machine has fewer" in " ".join(done.stdout.split())
+    assert "a run takes 4096 cpus" in refused(project, "queue", "large", "--force")
+
+
+def test_workers_are_stopped_by_a_design_too(committed: Trivial) -> None:
+    assert "0 workers end" in lab(committed, "stop", "classification_baseline").stdout
+    assert "Did you mean 'classification_baseline'?" in lab(committed, "stop", "classification_basline").stderr
+
+
 def test_the_checklist_tells_what_is_not_committed(project: Trivial) -> None:
     path = project.root / "designs" / "classification_baseline.yaml"
     path.write_text(path.read_text() + "# a remark\n")
@@ -296,7 +310,7 @@ def test_the_schema_is_written_where_the_editors_look(project: Trivial) -> None:
 def test_values_reach_no_shell(project: Trivial) -> None:
     evil = "$(touch hacked) `touch hacked`; touch hacked | touch hacked > hacked"
     (project.root / "designs" / "evil.yaml").write_text(
-        f"kind: comparison\ntype: train\ntitle: What?\ncomparison: {{variable: model.name, values: ['{evil}']}}\n"
+        f"kind: comparison\ntype: train\ntitle: What?\ncomparison: {{variable: model.name, values: ['{evil}', tame]}}\n"
     )
     done = lab(project, "plan", "designs/evil.yaml", "--json")
     assert json.loads(done.stdout)["runs"][0]["params"]["model"]["name"] == evil

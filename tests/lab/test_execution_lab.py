@@ -179,6 +179,20 @@ def test_what_is_queued_of_other_designs_is_said_before(answers: Trivial, tmp_pa
     assert said("third") == "3 runs are in the queue before those of this design, of 2 others: other 2, trivial 1"
     assert said("large") == "", "it has nothing left to run"
 
+    first = studies.planner(read, project.root / "designs" / "third.yaml").plan().runs[0]
+    block = {**first.params["experiment"], "design": "other", "digest": "another"}
+    project.enqueue(replace(first, name="shared", params={**first.params, "experiment": block}))
+    read = project.project()
+    assert said("third").startswith("3 runs are"), "what answers this design is not before it"
+
+
+def test_what_has_finished_is_shown_whatever_is_not_committed(answers: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(answers, tmp_path / "project")
+    (project.root / "src" / "stand_in.py").open("a").write("# changed\n")
+    done = lab(project, "run", "large")
+    assert done.returncode == 0, done.stderr
+    assert "finished" in done.stdout
+
 
 def test_status_knows_what_runs_of_no_design_have_answered(project: Trivial) -> None:
     """As `dvc exp run` by hand leaves them; the plan says that they are reused."""

@@ -65,7 +65,9 @@ def test_failed_runs_are_kept_and_not_repeated(project: Trivial) -> None:
         assert bad.reason == "train ended with 1: lr=-1.0 should be above 0"
         assert "lr=-1.0 should be above 0" in bad.log
         assert project.calls("train").count("-1.0 0") == 1
-    assert statuses(execute(project, runs[1:], again=True)) == {"bad": "failed"}
+    rows = execute(project, runs[1:], again=True)
+    assert statuses(rows) == {"bad": "failed"}
+    assert rows[0].record.name == "bad-2" and not rows[0].reused, "it is the design's own"
     assert project.calls("train").count("-1.0 0") == 2
     assert list(project.records())[1:] == ["good", "bad", "bad-2"]
 

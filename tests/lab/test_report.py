@@ -36,8 +36,10 @@ DESIGN: dict[str, Any] = {
         "versus": 0.1,
         "min_effect": 0.05,
         "expected": 0.45,
+        "expected_baseline": 0.12,
+        "because": "larger steps got further before",
     },
-    "targets": {"baseline": 0.2, "target": 0.4, "stretch": 0.9},
+    "targets": {"baseline": 0.2, "target": {"infer.f1_macro": 0.4}, "stretch": 0.9},
     "seeds": [0, 1],
     "comparison": {"variable": "lr", "values": [0.1, 0.5, -0.3]},
 }
@@ -94,6 +96,9 @@ def test_a_report_has_every_section_with_what_the_records_say(ran: Trivial, tmp_
         "4 of 6 finished; seeds 0, 1",
         "The larger one is better.",
         "- macro-F1: 0.45 or more",
+        "- macro-F1 of 0.1: 0.12",
+        "- because: larger steps got further before",
+        "- 0.1: expected was 0.12, measured 0.1",
         "tier: target",
     ):
         assert said in text

@@ -26,7 +26,7 @@ config, errors, settings = load("shared.config"), load("shared.errors"), load("s
 CHECK = hooks.load(PROJECT, str(contract.read(PROJECT).check))
 COMPOSER = composer_of(PROJECT)
 TASKS = {task: COMPOSER.compose([f"task={task}"]) for task in ("classification", "detection")}
-FREE = ("experiment", "no_weights_file.", "source_folders.", "model.architecture.")  # mappings of any keys, or any value
+FREE = ("experiment", "no_weights_file.", "source_folders.", "champion_files.", "model.architecture.")  # mappings of any keys, or any value
 KEYS = [
     (task, key) for task, params in TASKS.items() for key in flat(params) if not key.startswith(FREE) and key != "task"
 ]
@@ -66,6 +66,8 @@ def right(part: Any) -> st.SearchStrategy[Any]:
         if way["type"] == "number":
             open_ends = {"exclude_min": "exclusiveMinimum" in way, "exclude_max": "exclusiveMaximum" in way}
             return st.floats(way.get("exclusiveMinimum", low), way.get("exclusiveMaximum", high), **open_ends)
+        if "pattern" in way:
+            return st.from_regex(way["pattern"].replace("$", r"\Z"), fullmatch=True)
         if way["type"] == "array":
             return st.lists(right(way["items"]), min_size=way.get("minItems", 0), max_size=way.get("maxItems", 3))
         if way["type"] == "object":
@@ -104,7 +106,11 @@ def refused_by_stage(params: dict[str, Any], folder: Path) -> str:
 
 def refused_by_lab(task: str, key: str, value: Any) -> list[str]:
     """The keys of a run that lab refuses, where a design gives one of them a value."""
-    params = COMPOSER.compose([f"task={task}", overrides.override(key, value)])
+    if isinstance(value, dict):  # which no override of lab's own writing has
+        params = copy.deepcopy(TASKS[task])
+        put(params, key, value)
+    else:
+        params = COMPOSER.compose([f"task={task}", overrides.override(key, value)])
     return [wrong_key for wrong_key, _ in CHECK(params)]
 
 
@@ -151,6 +157,7 @@ def test_a_right_value_passes_both(folder: Path, data: st.DataObject) -> None:
         ("data.source.fractions.val", 1, "1: expected a number from 0 to less than 1"),
         ("infer.latency.batch_sizes", 8, "8: expected a list of one or more, each a whole number"),
         ("training", {}, "is missing"),
+        ("data.source.fold", "6", "'6': expected null or k of n, such as 1 of 5"),
     ],
 )
 def test_a_sentence_says_what_was_expected_and_what_is_nearest(key: str, value: Any, sentence: str) -> None:

@@ -19,7 +19,8 @@ from .errors import UserError, nearest
 
 SCHEMA = Path(__file__).parents[3] / "conf" / "schema.json"
 KNOWN = {"$ref", "anyOf", "enum", "type", "properties", "additionalProperties", "required", "items"} | {
-    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "minLength", "minProperties"
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "minLength", "minProperties",
+    "pattern", "description",
 }  # fmt: skip
 INTERPOLATION = "#/$defs/interpolation"  # what files of conf/ may say besides: in a composed config it is resolved
 TYPES = {
@@ -134,7 +135,8 @@ def fits(value: Any, part: Schema) -> bool:
         return low <= value <= high and above < value < below
     if kind in ("string", "array", "object"):
         least = part.get("minLength", part.get("minItems", part.get("minProperties", 0)))
-        return least <= len(value) <= part.get("maxItems", math.inf)
+        like = not isinstance(value, str) or re.search(part.get("pattern", ""), value) is not None
+        return like and least <= len(value) <= part.get("maxItems", math.inf)
     return True
 
 
@@ -158,6 +160,8 @@ def expected(part: Schema) -> str:
         return " or ".join(dict.fromkeys(map(expected, alternatives(part))))
     if "enum" in part:
         return f"one of {', '.join(dict.fromkeys(map(str, part['enum'])))}"
+    if "pattern" in part:
+        return part.get("description", f"a text like {part['pattern']}")
     kind = part["type"]
     if kind == "array" and "items" in part:
         several = part.get("minItems", 0) and "one or more"

@@ -12,7 +12,7 @@ soon as a p value pleases would find effects where there are none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.analysis import statistics, validity
@@ -125,7 +125,7 @@ def judge(study: Study, examples: Examples | None = None, chosen_from: int = 1) 
         comparisons=comparisons,
         effects=factorial(study, metric),
         expected=next(reached(expected(study), subject, sign), None),
-        targets=[*reached(targets(study), subject, sign)],
+        targets=targets(study, subject, sign),
     )
 
 
@@ -189,10 +189,27 @@ def expected(study: Study) -> list[tuple[str, float]]:
     return [("expected", hypothesis.expected)] if hypothesis and hypothesis.expected is not None else []
 
 
-def targets(study: Study) -> list[tuple[str, float]]:
-    """The design's targets, the easiest first."""
-    sign = claimed_sign(study)
-    return sorted(study.design.targets.items(), key=lambda target: sign * target[1])
+def targets(study: Study, subject: ArmResult | None, sign: int) -> list[Mark]:
+    """The design's targets, the easiest first by the hypothesis' metric: reached where all of their metrics are."""
+    hypothesis, marks = study.design.hypothesis, []
+    if hypothesis is None or subject is None:
+        return []
+    for name, tier in study.design.tiers().items():
+        main = [*reached([(name, tier[hypothesis.metric])], subject, sign)]
+        others = {metric: value for metric, value in tier.items() if metric != hypothesis.metric}
+        beside = [
+            mark
+            for metric, value in others.items()
+            for mark in reached([(name, value)], arm_result(study, subject.arm, metric), study.merit(metric))
+        ]
+        every = len(beside) == len(others)  # what was not measured is not reached
+        sure = [mark.sure for mark in (*main, *beside)]
+        surely = None if None in sure or not every else all(sure)
+        marks += [
+            replace(mark, reached=every and mark.reached and all(other.reached for other in beside), sure=surely)
+            for mark in main
+        ]
+    return sorted(marks, key=lambda mark: sign * mark.value)
 
 
 def reached(marks: Iterable[tuple[str, float]], subject: ArmResult | None, sign: int) -> Iterator[Mark]:

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from lab.cli.app import ROOT, DesignFile, app, open_project, planner_of
+from lab.cli.app import ROOT, DesignFile, app, open_backend, open_project, planner_of
 from lab.cli.terminal import console
 from lab.errors import UserError
 
@@ -29,7 +29,8 @@ def check(design: DesignFile) -> None:
         plan, problem = campaign.current(planner), ""
     except UserError as error:
         plan, problem = None, str(error)
-    checks = preflight.checks(planner.design, plan or problem, preflight_inputs.gather(planner, plan))
+    inputs = preflight_inputs.gather(planner, plan, campaign.beyond(open_backend(), planner.design))
+    checks = preflight.checks(planner.design, plan or problem, inputs)
     table = Table.grid(padding=(0, 1))
     for item in checks:
         mark = Text("✓", "green") if item.ok else Text("✗", "red") if item.blocks else Text("!", "yellow")
@@ -47,6 +48,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
 ) -> None:
     """The exact runs of a design, and which of them are done already. Starts nothing."""
+    from lab.design import design_file
     from lab.execution import campaign
     from lab.execution.standings import standings
     from lab.study import Replicate
@@ -58,6 +60,9 @@ def plan(
         replicates = standings(planner.project, plan.runs)
     else:
         replicates = [Replicate(run.arm, run.levels, run.seed, run=run) for run in plan.runs]
+    if not as_json:
+        for sentence in design_file.words_used(design, planner.contract):
+            print(sentence)
     (print_json if as_json else print_table)(plan, replicates)
 
 

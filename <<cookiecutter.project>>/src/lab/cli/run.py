@@ -156,14 +156,21 @@ def logs(experiment: Annotated[str, typer.Argument(help="An experiment's name or
 
 @app.command()
 def stop(
+    design: AnyDesignFile = None,
     now: Annotated[
         bool, typer.Option("--now", help="End the running experiments, too: they start anew when taken up.")
     ] = False,
 ) -> None:
-    """Let the workers end after the runs that they are at. The queue stays as it is: lab run takes it up again."""
-    from lab.execution import run
+    """Let the workers end after the runs that they are at. The queue stays as it is: lab run takes it up again.
+
+    With a DESIGN, only where no other's runs wait or run.
+    """
+    from lab.execution import campaign, run
     from lab.execution.registry import DEFAULT
 
+    if design is not None and (others := campaign.others_at_work(planner_of(design))):
+        end = f"workers are of all designs, and {others} would stop, too: {typed('lab stop')} ends them"
+        raise UserError(end)
     for backend in open_backends():
         count, place = run.stop(ROOT, backend, now), "" if backend.name == DEFAULT else f" on {backend.name}"
         ending = f"end{'' if now else ' after the run that they are at'}"

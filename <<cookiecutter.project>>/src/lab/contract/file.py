@@ -76,6 +76,10 @@ def _types_named(content: dict[str, Any]) -> Iterator[tuple[Location, Any]]:
     questions = content.get("questions")
     places: list[Location] = [("recipes",), ("speed", "gain_types")]
     places += [("questions", n, "types") for n in range(len(questions) if isinstance(questions, list) else 0)]
+    kinds = nested_keys.get(content, "words.kinds")
+    for name, entry in kinds.items() if isinstance(kinds, dict) else ():
+        if isinstance(entry, dict) and "type" in entry:
+            yield ("words", "kinds", str(name), "type"), entry["type"]
     for place in places:
         named = nested_keys.get(content, ".".join(map(str, place)))
         yield from (((*place, i), kind) for i, kind in enumerate(named if isinstance(named, list) else ()))

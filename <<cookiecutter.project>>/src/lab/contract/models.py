@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -103,6 +103,23 @@ class Distinct(Model):
     """What it is, for people: weights, predictions."""
 
 
+class KindWord(Model):
+    """What a project's own name for a kind of design stands for."""
+
+    kind: Literal["single", "sweep", "comparison", "ablation"]
+    type: str | None = None
+    """The experiment type of such a design, where it gives none."""
+
+
+class Words(Model):
+    """What designs may say besides, and what it stands for; `lab plan` shows it."""
+
+    kinds: dict[str, KindWord] = {}
+    """Other names for kinds of designs."""
+    comparison: dict[str, Key] = {}
+    """Words of a comparison for a setting and its values: with {models: model}, models: [a, b]."""
+
+
 class Contract(Model):
     """What `lab` knows of a project."""
 
@@ -151,6 +168,7 @@ class Contract(Model):
     distinct: dict[Stage, Distinct] = {}
     baseline: Annotated[str, stands_for("task")] = "baseline"
     """The name of the design that measures the baseline; {task} stands for its task."""
+    words: Words = Words()
     data_facts: list[Fact] = []
     speed: Speed = Speed()
     best_epoch: str | None = None

@@ -141,6 +141,10 @@ class Hypothesis(Model):
     guardrails: list[Guardrail] = []
     expected: Finite | None = None
     """The value that the metric is expected to reach."""
+    expected_baseline: Finite | None = None
+    """The value that the arm has which the others are measured against, as far as is known."""
+    because: Line | None = None
+    """Why that is expected: earlier results, a paper."""
 
     @model_validator(mode="after")
     def _known_direction(self, info: ValidationInfo) -> Hypothesis:

@@ -134,6 +134,7 @@ def settings(contract: Contract) -> Named:
         yield "dataset.name", contract.dataset.name, False
     if contract.curves and contract.curves.epochs:
         yield "curves.epochs", contract.curves.epochs, False
+    yield from ((f"words.comparison.{word}", setting, False) for word, setting in contract.words.comparison.items())
     for n, question in enumerate(contract.questions):
         yield from ((f"questions.{n}.varies.{i}", setting, False) for i, setting in enumerate(question.varies))
     conditions = [*((f"models.{n}", model.when) for n, model in enumerate(contract.models))]

@@ -10,9 +10,9 @@ import yaml
 from pydantic import ValidationError
 
 from lab import yaml12
-from lab.design import messages
+from lab.design import messages, wording
 from lab.design.models import DESIGN, Design, content
-from lab.errors import Keys, UserError, nearest
+from lab.errors import Keys, MistakesInFile, UserError, nearest
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -40,13 +40,30 @@ def parse_text(text: str, path: Path | str, contract: Contract) -> Design:
     try:
         return _validated({"name": Path(path).stem, **data}, contract)
     except ValidationError as error:
-        raise UserError(placed(text, path, messages.told(error.errors(), data, contract))) from error
+        spoken = wording.plain(data, contract).data
+        raise UserError(placed(text, path, messages.told(error.errors(), spoken, contract), contract)) from error
+    except MistakesInFile as error:
+        raise UserError(placed(text, path, error.mistakes, contract)) from error
 
 
-def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Keys, str]]) -> str:
+def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Keys, str]], contract: Contract) -> str:
     """What is wrong with a design's text, a line each: the keys that lead to a mistake tell its line."""
-    places = yaml12.lines(text)
-    return "\n".join(f"{path}, line {yaml12.line_of(places, keys)}: {message}" for keys, message in mistakes)
+    lines, told = yaml12.lines(text), []
+    try:
+        places = wording.plain(load(text, path), contract).places
+    except MistakesInFile:  # which are what is told
+        places = {}
+    for keys, message in mistakes:
+        own = wording.in_file(keys, places)
+        if own != keys:
+            message = message.replace(".".join(map(str, keys)), ".".join(map(str, own)), 1)
+        told.append(f"{path}, line {yaml12.line_of(lines, own)}: {message}")
+    return "\n".join(told)
+
+
+def words_used(path: Path | str, contract: Contract) -> list[str]:
+    """What the project's own words in a design stand for, a sentence each. Raises UserError, as `read` does."""
+    return wording.plain(load(read_text(Path(path)), path), contract).said
 
 
 def parse(data: dict[str, Any], contract: Contract | None) -> Design:
@@ -84,6 +101,7 @@ def json_schema(contract: Contract) -> dict[str, Any]:
     schema = DESIGN.json_schema()
     metrics = [name for name in contract.metrics if "*" not in name]
     metrics = [name for stage in contract.types.values() for name in contract.main_metrics(stage)] + metrics
+    _add_words(schema, contract)
     for model in schema["$defs"].values():
         fields = model.get("properties", {})
         if "type" in fields:
@@ -93,6 +111,21 @@ def json_schema(contract: Contract) -> dict[str, Any]:
         if "metric" in fields:
             fields["metric"]["examples"] = list(dict.fromkeys(metrics))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Design", **schema}
+
+
+def _add_words(schema: dict[str, Any], contract: Contract) -> None:
+    """The project's own words, where a design may say them."""
+    fields = schema["$defs"]["ComparisonConfig"]["properties"]
+    for word, key in contract.words.comparison.items():
+        fields[word] = fields["values"] | {"description": f"The values of {key}, in place of variable and values."}
+    mapping = schema["discriminator"]["mapping"]
+    for word, entry in contract.words.kinds.items():
+        name = mapping[entry.kind].rpartition("/")[2]
+        mapping[word] = mapping[entry.kind]
+        kind, required = schema["$defs"][name]["properties"]["kind"], schema["$defs"][name]["required"]
+        kind["enum"] = [*kind.get("enum", [kind.pop("const", entry.kind)]), word]
+        if entry.type and "type" in required:
+            required.remove("type")
 
 
 def read_text(path: Path) -> str:
@@ -151,4 +184,5 @@ def _validated(data: dict[str, Any], contract: Contract | None) -> Design:
     """A design of which lab.yaml knows the type, the task and the metric. Raises ValidationError."""
     if contract and data.get("run_name") == contract.run_name:  # a default that was written out asks nothing else
         data = {key: value for key, value in data.items() if key != "run_name"}
+    data = wording.plain(data, contract).data
     return DESIGN.validate_python(data, context={"contract": contract})

@@ -96,13 +96,14 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Con
     """What is wrong, and what was expected."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        known = fields_at(path[:-1], data)
+        words = list(contract.words.comparison) if contract and "comparison" in path else []
+        known = fields_at(path[:-1], data) + words
         hint = nearest(str(path[-1]), known) or (f" Expected one of {', '.join(known)}." if known else "")
         return f"no such key here.{hint}"
     if kind == "union_tag_not_found":
         return f"not a design: it has no kind, which is one of {', '.join(KINDS)}"
     if kind == "union_tag_invalid":
-        return f"kind: {not_one_of(context['tag'], KINDS)}"
+        return f"kind: {not_one_of(context['tag'], [*KINDS, *(contract.words.kinds if contract else ())])}"
     if kind in ("wrong", "lacking"):
         return context["text"]
     if kind == "string_pattern_mismatch":

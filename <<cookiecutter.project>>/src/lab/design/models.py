@@ -7,7 +7,16 @@ import json
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, TypeAdapter, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lab.contract.base import balanced
 from lab.design.blocks import (
@@ -17,6 +26,7 @@ from lab.design.blocks import (
     Constraint,
     Hypothesis,
     Line,
+    Metric,
     Model,
     Override,
     Resources,
@@ -24,9 +34,14 @@ from lab.design.blocks import (
     contract_of,
     wrong,
 )
-from lab.design.levels import Finite, Level, Scalar, label, without_repeats
+from lab.design.levels import Finite, Level, Scalar, by_shape, label, without_repeats
 from lab.design.overrides import key_of
 from lab.errors import not_one_of
+
+Target = Annotated[
+    Annotated[Finite, Tag("value")] | Annotated[dict[Metric, Finite], Field(min_length=1), Tag("mapping")],
+    by_shape("a number, or a value for each of several metrics: {infer.f1_macro: 0.9}"),
+]
 
 
 class DesignBase(Model):
@@ -48,8 +63,9 @@ class DesignBase(Model):
     constraints: list[Constraint] = []
     exclude: list[Annotated[dict[str, Level], Field(min_length=1)]] = []
     """Combinations nobody wants: each a factor or several with their levels."""
-    targets: dict[Line, Finite] = {}
-    """Values of the hypothesis' metric with a name each, such as {baseline: 0.84, target: 0.86, stretch: 0.88}."""
+    targets: dict[Line, Target] = {}
+    """Tiers by name, each a value of the hypothesis' metric, such as {baseline: 0.84, target: 0.86, stretch: 0.88}, or
+    values of several metrics: {final: {infer.f1_macro: 0.9, infer.accuracy: 0.91}}."""
     resources: Resources = UNSTATED
     """What each run takes of a machine, such as {gpus: 0.5}; it is no part of the question."""
     run_name: Annotated[Line, AfterValidator(balanced)] | None = None
@@ -101,6 +117,10 @@ class DesignBase(Model):
             raise wrong(text, "hypothesis", "arm")
         if self.targets and self.hypothesis is None:
             raise wrong("targets expects a hypothesis: they are values of its metric", "targets")
+        for name, tier in self.tiers().items():
+            if self.hypothesis and self.hypothesis.metric not in tier:
+                text = f"says nothing of {self.hypothesis.metric}, the metric of the hypothesis"
+                raise wrong(text, "targets", name)
         return self
 
     @model_validator(mode="after")
@@ -117,6 +137,11 @@ class DesignBase(Model):
     def looks_for_the_best(self) -> bool:
         """Whether the direction of the hypothesis says what is good, and not how an arm differs from another."""
         return self.reference is None
+
+    def tiers(self) -> dict[str, dict[str, float]]:
+        """The targets: of each its metrics with the values that they have to reach."""
+        main = self.hypothesis.metric if self.hypothesis else ""
+        return {name: tier if isinstance(tier, dict) else {main: tier} for name, tier in self.targets.items()}
 
     def factors(self) -> list[str]:
         """What the design varies."""

@@ -202,24 +202,27 @@ def check_task(contract: Contract, params: dict[str, Any]) -> None:
             raise UserError(f"{part} is for {own}, but {contract.task.key} is {task}")
 
 
-def metrics(design: Design) -> dict[str, str]:
-    """The metrics that a design names, by the key that names them."""
+def metrics(design: Design) -> dict[Keys, str]:
+    """The metrics that a design names, by the keys that lead to where it does."""
     if design.hypothesis is None:
         return {}
     guardrails = enumerate(design.hypothesis.guardrails)
-    return {"hypothesis.metric": design.hypothesis.metric} | {
-        f"hypothesis.guardrails.{i}.metric": guardrail.metric for i, guardrail in guardrails
+    tiers = ((name, metric) for name, tier in design.targets.items() if isinstance(tier, dict) for metric in tier)
+    return {
+        ("hypothesis", "metric"): design.hypothesis.metric,
+        **{("hypothesis", "guardrails", i, "metric"): guardrail.metric for i, guardrail in guardrails},
+        **{("targets", name, metric): metric for name, metric in tiers},
     }
 
 
 def check_metrics(design: Design, contract: Contract, pipeline: Pipeline, target: str, params: dict[str, Any]) -> None:
     """Raises UserError: metrics that no stage up to `target` writes."""
     wrong: list[tuple[Keys, str]] = []
-    for key, metric in metrics(design).items():
+    for keys, metric in metrics(design).items():
         try:
-            pipeline.check_metric(key, metric, target, contract, params)
+            pipeline.check_metric(".".join(map(str, keys)), metric, target, contract, params)
         except UserError as error:
-            wrong.append((tuple(int(part) if part.isdigit() else part for part in key.split(".")), str(error)))
+            wrong.append((keys, str(error)))
     if wrong:
         raise MistakesInFile(*wrong)
 

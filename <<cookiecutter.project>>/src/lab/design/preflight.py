@@ -17,6 +17,7 @@ from lab.errors import nearest
 
 if TYPE_CHECKING:
     from lab.contract import Contract
+    from lab.contract.metrics import Metric
 
 SEEDS, ITEMS, COUNTED = "seeds", "images", "counted"  # what can decide, as committed reports call it
 DECIDED = {
@@ -58,6 +59,7 @@ class Inputs:
         packages: what the stages import and is not installed here; empty where all is.
         here: whether the runs are to be carried out in this environment, so that they would miss it.
         old_dvc: what is wrong with the version of DVC; empty where nothing is.
+        resources: why no run could be carried out: it takes more than there is; empty where it could.
         lock: what is wrong with dvc.lock; empty where nothing is.
         remote: why DVC's remote can't be reached from here; empty where that can't be told without asking it.
         data: why the data is not there; empty where it is.
@@ -85,6 +87,7 @@ class Inputs:
     packages: str = ""
     here: bool = True
     old_dvc: str = ""
+    resources: str = ""
     lock: str = ""
     remote: str = ""
     data: str = ""
@@ -128,16 +131,34 @@ def question(design: Design, inputs: Inputs) -> Iterator[Check]:
 def out_of_bounds(design: Design, hypothesis: Hypothesis, contract: Contract) -> Iterator[Check]:
     """The values that are stated and that the metric can't have."""
     metric = contract.metric(hypothesis.metric)
-    low = -math.inf if metric.low is None else metric.low
-    high = math.inf if metric.high is None else metric.high
-    stated = {"expected": (hypothesis.expected, low, high), "min_effect": (hypothesis.min_effect, 0.0, high - low)}
-    stated |= {f"targets.{name}": (value, low, high) for name, value in design.targets.items()}
-    bounds = f"above {low:g}" if metric.high is None else f"below {high:g}"
-    if metric.low is not None and metric.high is not None:
-        bounds = f"between {low:g} and {high:g}"
-    for key, (value, least, most) in stated.items():
-        if value is not None and not least <= value <= most:
-            yield Check(key, False, f"{value:g}, but {metric.name} lies {bounds}")
+    low, high = ends(metric)
+    stated = [("expected", metric, hypothesis.expected), ("expected_baseline", metric, hypothesis.expected_baseline)]
+    outside = [(key, of, value) for key, of, value in stated if value is not None and not within(value, of)]
+    if not 0 <= hypothesis.min_effect <= high - low:
+        outside.append(("min_effect", metric, hypothesis.min_effect))
+    outside += [
+        (f"targets.{name}", of, value)
+        for name, tier in design.tiers().items()
+        for key, value in tier.items()
+        if not within(value, of := contract.metric(key))
+    ]
+    for key, of, value in outside:
+        low, high = ends(of)
+        bounds = f"above {low:g}" if of.high is None else f"below {high:g}"
+        if of.low is not None and of.high is not None:
+            bounds = f"between {low:g} and {high:g}"
+        yield Check(key, False, f"{value:g}, but {of.name} lies {bounds}")
+
+
+def ends(metric: Metric) -> tuple[float, float]:
+    """The smallest and the largest value that a metric can have."""
+    return -math.inf if metric.low is None else metric.low, math.inf if metric.high is None else metric.high
+
+
+def within(value: float, metric: Metric) -> bool:
+    """Whether a metric can have a value."""
+    low, high = ends(metric)
+    return low <= value <= high
 
 
 def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
@@ -188,6 +209,8 @@ def project(inputs: Inputs) -> Iterator[Check]:
     yield Check("packages", not inputs.packages, inputs.packages or installed, blocks=inputs.here)
     if inputs.old_dvc:
         yield Check("dvc", False, inputs.old_dvc)
+    if inputs.resources:
+        yield Check("resources", False, inputs.resources, final=True)
     if inputs.lock:
         yield Check("dvc.lock", False, inputs.lock)
     written = f"git add {shlex.quote(inputs.path)} and git commit: what is asked is written down before the answer"

@@ -73,6 +73,9 @@ def carry_out(
         Stopped: by `lab stop`.
     """
     design, plan = planner.design, current(planner)
+    stand = standings(planner.project, plan.runs)
+    if not again and not plan.undecided and all(replicate.finished for replicate in stand):
+        return stand  # also where something has changed that is not committed
     forced = approve(planner, plan, force, backend)
     for sentence in (before(planner, plan, backend), unfetched(planner.project)):
         if sentence:
@@ -109,23 +112,32 @@ def carry_out(
 
 def fitting(backend: Backend, design: Design, jobs: int | None) -> int | None:
     """How many of a design's runs there can be at a time, up to `jobs`. Raises UserError where there can't be any."""
+    if told := beyond(backend, design):
+        raise UserError(f"{design.name}: {told}")
     room = backend.room(design.resources)
-    if room == 0:
-        stated = design.resources.model_dump(exclude_none=True, exclude={"timeout"})
-        takes = " and ".join(f"{amount:g} {name}" for name, amount in stated.items())
-        raise UserError(f"{design.name}: a run takes {takes}, by resources, and this machine has fewer")
     return jobs if room is None or jobs is None else min(jobs, room)
+
+
+def beyond(backend: Backend, design: Design) -> str:
+    """Why a run can't be carried out at all: it takes more than there is; empty where it can."""
+    if backend.room(design.resources) != 0:
+        return ""
+    stated = design.resources.model_dump(exclude_none=True, exclude={"timeout"})
+    takes = " and ".join(f"{amount:g} {name}" for name, amount in stated.items())
+    return f"a run takes {takes}, by resources, and this machine has fewer"
 
 
 def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
     project = planner.project
-    if not plan.undecided and all(replicate.finished for replicate in standings(project, plan.runs)):
+    replicates = standings(project, plan.runs)
+    if not plan.undecided and all(replicate.finished for replicate in replicates):
         return ""
+    answers = {id(replicate.record) for replicate in replicates}  # another design's run may be this one's, too
     pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
     own = {run.name for run in plan.runs}  # by which one is known that can't be read
-    known = (record for record in pending if record.experiment or record.name not in own)
-    waiting = [record for record in known if record.status in (QUEUED, RUNNING)]
+    known = (each for each in pending if each.experiment or each.name not in own)
+    waiting = [each for each in known if each.status in (QUEUED, RUNNING) and id(each) not in answers]
     names = [record.experiment.get("design") or "no design" for record in waiting]
     others = Counter(name for name in names if name != planner.design.name)
     listed = ", ".join(f"{name} {count}" for name, count in others.items())
@@ -134,19 +146,28 @@ def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     return f"{number} {runs} in the queue before those of this design, of {designs}: {listed}" if others else ""
 
 
+def others_at_work(planner: Planner) -> str:
+    """Which runs there are of other designs that wait or run; empty where there are none."""
+    pending = [record for record in planner.project.records() if record.pending and record.status in (QUEUED, RUNNING)]
+    names = [record.experiment.get("design") or "no design" for record in pending]
+    counts = Counter(name for name in names if name != planner.design.name)
+    return ", ".join(f"{count} of {name}" for name, count in counts.items())
+
+
 def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool:
     """Whether the pre-flight's objections are overridden: by `force`, now or when the design's first runs were queued.
 
     Raises:
         UserError: they are not, or a stage would refuse the settings, which nothing overrides.
     """
-    ready(planner.project)
     replicates = standings(planner.project, plan.runs)
     if not any(replicate.is_to_come for replicate in replicates) and not plan.undecided:
         return False  # nothing new is going to run
+    ready(planner.project)
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]
     force = force or any(block.get("forced") and block.get("digest") == plan.digest for block in blocks)
-    checks = preflight.checks(planner.design, plan, preflight_inputs.gather(planner, plan, here=backend.is_here))
+    inputs = preflight_inputs.gather(planner, plan, beyond(backend, planner.design), here=backend.is_here)
+    checks = preflight.checks(planner.design, plan, inputs)
     objections = [check for check in checks if not check.ok and check.blocks]
     final = any(check.final for check in objections)
     if objections and (final or not force):

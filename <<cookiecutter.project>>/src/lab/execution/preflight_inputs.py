@@ -48,8 +48,8 @@ PATIENCE = 3.0  # seconds for a server to tell its version
 MOST_SETTINGS = 3  # of a baseline's, told where they are not the design's
 
 
-def gather(planner: Planner, plan: Plan | None, jobs: int = 1, here: bool = False) -> Inputs:
-    """What a design file's checklist asks for; `plan` is None where there is none, `here` as in Inputs."""
+def gather(planner: Planner, plan: Plan | None, resources: str = "", jobs: int = 1, here: bool = False) -> Inputs:
+    """What a design file's checklist asks for; `plan` is None where there is none, the others as in Inputs."""
     project, contract, design, path = planner.project, planner.contract, planner.design, planner.path
     head = project.head
     stage = contract.types[design.type]
@@ -76,6 +76,7 @@ def gather(planner: Planner, plan: Plan | None, jobs: int = 1, here: bool = Fals
         packages=missing_packages(project, plan) if plan is not None and head else "",
         here=here,
         old_dvc=old_dvc(),
+        resources=resources,
         lock=old_lock(project) if head else "",
         remote=unreachable(project),
         data=missing_data(project, plan) if plan is not None and head else "",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.contract.metrics import compiled
 from lab.design.expansion import is_bayesian
+from lab.design.plan import MEMBERSHIP
 from lab.errors import UserError
 from lab.execution import logs
 from lab.git_refs import NOTHING
@@ -54,7 +55,7 @@ def standings(
     for run in runs:
         own = (names or {}).get(run.name)
         record = named.get((head or "", own)) if own else answered(project, run, head) or removed(project, run, head)
-        reused = record is not None and record.name != run.name  # another design's, or of another day
+        reused = record is not None and record.name != run.name and not _is_own(record, run)
         lacks = lacking(record, run.needs)
         replicates.append(Replicate(run.arm, run.levels, run.seed, record, reused=reused, run=run, lacks=lacks))
     return replicates
@@ -80,6 +81,12 @@ def removed(project: Project, run: Run, head: str | None = None) -> GitRecord | 
     baseline = head or project.head or ""
     there = logs.kept(project.root, baseline, run.name).exists()
     return GitRecord(project, run.name, NOTHING, baseline, REMOVED) if there else None
+
+
+def _is_own(record: Any, run: Run) -> bool:
+    """Whether a record of another name was made for the run: again, by the same design as it reads now."""
+    block = run.params.get(MEMBERSHIP, {})
+    return "design" in block and all(record.experiment.get(key) == block.get(key) for key in ("design", "digest"))
 
 
 def disturbed(record: Any) -> bool:

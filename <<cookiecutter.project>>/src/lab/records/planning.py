@@ -55,7 +55,9 @@ class Planner:
         try:
             return plan(self.design, contract, self.composer, pipeline, self.date, self.resolve, list(trials))
         except MistakesInFile as error:
-            raise UserError(design_file.placed(design_file.read_text(self.path), self.path, error.mistakes)) from error
+            raise UserError(
+                design_file.placed(design_file.read_text(self.path), self.path, error.mistakes, contract)
+            ) from error
 
     def unusable(self, planned: Plan) -> str:
         """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.
@@ -72,7 +74,7 @@ class Planner:
             runs.append((arm.name, arm.levels, seed, params))
         found = settings_check.mistakes(self.design, self.contract.seeds, self.composer.source.groups, runs, check)
         own = [(mistake.place, str(mistake)) for mistake in found if mistake.place]
-        told = [design_file.placed(design_file.read_text(self.path), self.path, own)] if own else []
+        told = [design_file.placed(design_file.read_text(self.path), self.path, own, self.contract)] if own else []
         others = [mistake for mistake in found if not mistake.place]
         where = self.composer.source.place
         return "\n".join([*told, *(f"{where(each.key, each.value)}{each.problem}" for each in others)])

@@ -74,9 +74,14 @@ def expected(study: Study) -> Iterator[str]:
     if hypothesis.expected is not None:
         label = plain(study.metric(hypothesis.metric).label)
         yield f"{label}: {hypothesis.expected:g} or {'less' if least else 'more'}"
+    if hypothesis.expected_baseline is not None:
+        label = plain(study.metric(hypothesis.metric).label)
+        yield f"{label} of {plain(study.reference or 'the baseline')}: {hypothesis.expected_baseline:g}"
     if study.reference is not None and hypothesis.min_effect:
         arm, way = plain(study.design.claimed_arm or "at least one arm"), "below" if least else "above"
         yield f"{arm} {way} {plain(study.reference)} by {hypothesis.min_effect:g} or more"
+    if hypothesis.because is not None:
+        yield f"because: {plain(hypothesis.because)}"
 
 
 def actual(study: Study, verdict: Verdict) -> Iterator[str]:
@@ -99,6 +104,11 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
         yield f"its best epoch: {listed}"
     if verdict.expected:
         yield f"expected was {verdict.expected.value:g}: {reached(verdict.expected)}"
+    stated = study.design.hypothesis.expected_baseline if study.design.hypothesis else None
+    known = tables.mean(study, study.reference, verdict.metric) if stated is not None and study.reference else None
+    if known:
+        measured = estimate(known.value, known.low, known.high)
+        yield f"{plain(str(study.reference))}: expected was {stated:g}, measured {measured}"
     if verdict.targets:
         yield f"tier: {plain(verdict.tier or 'none of them')}"
 
@@ -247,9 +257,14 @@ def targets(study: Study, verdict: Verdict) -> str:
     """The design's targets as a Markdown table; empty where it has none."""
     if not verdict.targets:
         return ""
-    head = ["tier", study.metric(verdict.metric).label if verdict.metric else "", "reached"]
-    rows = [[mark.name, f"{mark.value:g}", reached(mark)] for mark in verdict.targets]
-    return markdown.table(head, rows, texts=(0, 2))
+    tiers = study.design.tiers()
+    metrics = list(dict.fromkeys(metric for tier in tiers.values() for metric in tier))
+    head = ["tier", *(study.metric(metric).label for metric in metrics), "reached"]
+    rows = []
+    for mark in verdict.targets:
+        values = [tiers[mark.name].get(metric) for metric in metrics]
+        rows.append([mark.name, *("" if value is None else f"{value:g}" for value in values), reached(mark)])
+    return markdown.table(head, rows, texts=(0, len(head) - 1))
 
 
 # Words

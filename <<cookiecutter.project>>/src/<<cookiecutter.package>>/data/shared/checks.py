@@ -103,7 +103,10 @@ def _empty_splits(samples: Sequence[Sample]) -> Finding:
         for split in SPLITS
         if split not in splits and (splits != {"test"} or not trained)
     ]
-    advice = "Every site needs images to train, validate and test on, or to test alone."
+    advice = (
+        "Every site needs images to train, validate and test on, or to test alone. What is cut from train wants "
+        "three images of a class or more, and data.source.fractions above 0."
+    )
     return finding("empty_splits", "Splits without images", empty, advice, fatal=True)
 
 
