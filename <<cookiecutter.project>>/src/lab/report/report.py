@@ -114,6 +114,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         provenance=list(provenance.provenance(study)),
         reasons=list(sections.reasons(verdict)),
         targets=sections.targets(study, verdict),
+        superseded=sections.superseded(study, verdict.metric),
         runs=sections.runs(study, verdict.metric),
     )
 

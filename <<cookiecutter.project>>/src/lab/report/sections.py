@@ -273,6 +273,18 @@ def runs(study: Study, metric: str | None) -> str:
     return markdown.table(head, [_run(replicate, metric) for replicate in study.replicates], texts=(0, 3, 4))
 
 
+def superseded(study: Study, metric: str | None) -> str:
+    """The finished runs whose place later ones of the same arm and seed have taken, as a Markdown table; or empty."""
+    head = ["arm", "seed", study.metric(metric).label if metric else "status", "experiment", "commit"]
+    rows = []
+    for replicate in study.replicates:
+        for record in replicate.superseded:
+            value = record.value(metric) if metric else None
+            measured = "" if value is None else number(value)
+            rows.append([replicate.arm, str(replicate.seed), measured, record.name, record.commit[:12]])
+    return markdown.table(head, rows, texts=(0, 3, 4)) if rows else ""
+
+
 def _run(replicate: Replicate, metric: str | None) -> list[str]:
     record = replicate.record if replicate.finished else None
     value = replicate.value(metric) if metric else None
