@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab import markdown
 from lab.analysis.decisions import INVALID, UNDERPOWERED
-from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed, sentence
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed
 from lab.decimals import decimals, written
 from lab.markdown import code, plain
 from lab.report import tables
