@@ -36,8 +36,8 @@ def marked(
 
     def of(replicate: Replicate) -> Replicate:
         record = replicate.record
-        others = alike(project, record, stage, metrics, is_timing)
-        seen = next((each.name for each in others if before(project, each, record) and not stated(each)), "")
+        others = alike(project, record, stage, metrics, is_timing, stated) if replicate.stated else iter(())
+        seen = next((each.name for each in others), "")
         place = record.experiment.get("arm"), record.experiment.get("seed")
         superseded = tuple(
             each
@@ -52,20 +52,24 @@ def marked(
 
 
 def alike(
-    project: Project, record: GitRecord, stage: str, metrics: Sequence[str], is_timing: bool
+    project: Project, record: GitRecord, stage: str, metrics: Sequence[str], is_timing: bool, stated: Stated
 ) -> Iterator[GitRecord]:
-    """Other finished runs that came to the same, or had to: by the same settings but for those that change nothing."""
+    """Finished runs from before the question that came to the same as one of it, or had to by their settings."""
     brief = record.content.brief
-    if not is_timing:
-        for other in project.finished_by_essence().get(brief.essence, []):
-            same = other.commit != record.commit and other.reaches(stage) and other.data == record.data
-            if same and other.code_of(stage) == record.code_of(stage):
-                yield other
-    for made_by, md5 in brief.came_out.items():
-        for other in project.finished_by_output(made_by).get(md5, []):
-            same = all(other.value(metric) == record.value(metric) for metric in metrics)
-            if other.commit != record.commit and other.reaches(stage) and same:
-                yield other
+
+    def known(other: GitRecord) -> bool:
+        """Whether another run was there before this one, and before the question."""
+        is_other = other.commit != record.commit and other.reaches(stage)
+        return is_other and before(project, other, record) and not stated(other)
+
+    for other in project.finished_by_essence().get(brief.essence, []) if not is_timing else ():
+        if known(other) and other.data == record.data and other.code_of(stage) == record.code_of(stage):
+            yield other
+    # By the stage that answers or, where nothing tells its results apart, by the last that has something.
+    made_by = stage if stage in brief.came_out else next(reversed(brief.came_out), "")
+    for other in project.finished_by_output(made_by).get(brief.came_out.get(made_by, ""), []):
+        if known(other) and all(other.value(metric) == record.value(metric) for metric in metrics):
+            yield other
 
 
 def before(project: Project, other: GitRecord, record: GitRecord) -> bool:
