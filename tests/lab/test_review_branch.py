@@ -18,6 +18,7 @@ from matplotlib.image import imread, imsave
 from trivial import Trivial
 
 from lab import yaml12
+from lab.analysis.decisions import RULES
 from lab.analysis.verdict import judge
 from lab.errors import UserError
 from lab.records.studies import read
@@ -606,3 +607,28 @@ def test_what_draws_reports_may_change(shared: Path, tmp_path: Path) -> None:
     git(clone, "switch", "-q", "main")
     told = clone.lab("review", "small", "--check", check=False)
     assert told.returncode == 1 and "says 0.5108, where the records give 0.5008" in told.stderr
+
+
+@pytest.mark.nightly
+def test_a_report_is_checked_by_the_rules_of_its_day(shared: Path, tmp_path: Path) -> None:
+    """Where the rules have changed since, the default branch's code that had them says whether its numbers agree."""
+    clone = clone_of(shared, tmp_path / "clone")
+    git(clone, "switch", "-q", "main")
+    decisions = clone.root / "src" / "lab" / "analysis" / "decisions.py"
+    text = decisions.read_text()
+    assert f"\nRULES = {RULES}\n" in text and '("higher", "lower"' in text
+    text = text.replace(f"\nRULES = {RULES}\n", f"\nRULES = {RULES + 1}\n")
+    decisions.write_text(text.replace('("higher", "lower"', '("greater", "lower"'))
+    clone.commit("other rules")
+    git(clone, "fetch", "-q", "origin", "refs/exps/*:refs/exps/*")
+    git(clone, "remote", "remove", "origin")
+    told = clone.lab("review", "small", "--check").stdout
+    assert "every number of the report agrees" in told
+    assert f"judged by the rules of its day (version {RULES})" in told and "it is SUPPORTED" in told
+    git(clone, "switch", "-q", "exp/small")
+    numbers = (clone.root / report_path(clone)).with_suffix("") / "verdict.json"
+    numbers.write_text(numbers.read_text().replace(f'"rules": {RULES}', '"rules": 1'))
+    clone.commit("by rules that nobody had")
+    git(clone, "switch", "-q", "main")
+    refused = clone.lab("review", "small", "--check", check=False)
+    assert refused.returncode == 1 and f"verdict.json: rules is 1, where the records give {RULES + 1}" in refused.stderr

@@ -188,7 +188,7 @@ def test_a_run_that_no_design_asked_for_is_promoted_by_the_one_that_it_answers(p
     assert "plain answers no design" in refusal(project, "plain")
     answered.design(project, "after", 0.55, 0.1)
     told = lab(project, "run", "after", "--force")
-    assert "reused" in told and told.rstrip().endswith("4 finished")
+    assert "reused" in told and "4 finished" in told
     refused = refusal(project, "plain")
     assert "exploratory: the design as it reads was committed after runs that decide: what was known before" in refused
     line = next(line for line in lab(project, "status").splitlines() if "after" in line)

@@ -81,6 +81,8 @@ class Replicate:
     Attributes:
         reused: the record is another design's, or of another day, with the same config, code and data.
         stated: the design as it reads was there before: it is in the commit that the run started from.
+        seen: a run that came to the same, or had to, before the design was there as it reads; empty without one.
+        superseded: finished runs of the design with this arm and seed, whose place this one has taken.
         run: what the plan says of it, where there is a plan.
         lacks: what a finished run should have measured and has not, and where to look; empty where it has all.
     """
@@ -91,6 +93,8 @@ class Replicate:
     record: Any = None  # a Record, typed loosely: a test's own have what it needs
     reused: bool = False
     stated: bool = True
+    seen: str = ""
+    superseded: tuple[Any, ...] = ()
     run: Run | None = None
     lacks: str = ""
 

@@ -2,8 +2,8 @@
 
 Each promotion is a test whose p value is known before the next is thought of. LORD++ gives each a level of its own, so
 that of all champions that were made, at most 5 % on the mean are no better than the one before: Ramdas, Yang,
-Wainwright and Jordan, Online control of the false discovery rate with decaying memory, NeurIPS 2017. Each failure lowers
-the next levels, each success raises them. It takes tests for independent, which those on the same items are not quite.
+Wainwright and Jordan, Online control of the false discovery rate with decaying memory, NeurIPS 2017. Each failure
+lowers the next levels, each success raises them. It takes tests for independent, and those on the same items are not.
 """
 
 from __future__ import annotations

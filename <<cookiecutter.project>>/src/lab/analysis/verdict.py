@@ -6,7 +6,8 @@ outcomes mean, `validity` tells runs that did something else than the plan said,
 Runs that failed are left out with their pair, and named. Runs that are still to come leave the verdict open: to stop as
 soon as a p value pleases would find effects where there are none.
 
-*Exploratory* is a verdict on a design that was not the same before the runs.
+*Exploratory* is a verdict on a design that was not the same before the runs, or on what was known before it: the same
+results, the same settings but for those that change nothing, or a run that was repeated until it pleased.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def is_coming(replicate: Replicate) -> bool:
 
 
 def known_before(study: Study, comparisons: Sequence[Comparison], outcome: str) -> Iterator[str]:
-    """What of the results could be known when the design was written as it reads now.
+    """What of the results could be known when the design was written as it reads now, or was known when it ran again.
 
     Runs of this design with other words; or of others, where all that decides has a pair that was there before.
     """
@@ -156,15 +157,40 @@ def known_before(study: Study, comparisons: Sequence[Comparison], outcome: str) 
     if any(r.record and r.record.experiment.get("design") == name and not r.stated for r in study.replicates):
         yield "exploratory: the design was not the same before the runs"
         return
-    later = {(r.arm, r.seed) for r in study.replicates if r.record is None or r.stated}
+    if again := [replicate for replicate in deciding(study) if rerolled(study, replicate)]:
+        listed = ", ".join(f"{each.arm} with seed {each.seed} {len(each.superseded) + 1} times" for each in again)
+        yield f"exploratory: run again after the results were known, and the last run counts: {listed}"
+        return
     claimed = [comparison for comparison in comparisons if comparison.claimed]
     decisive = [comparison for comparison in claimed if comparison.outcome == outcome] or claimed
-    known = [
-        any(not later & {(between.arm, seed), (between.versus or between.arm, seed)} for seed in between.values)
-        for between in (comparison.difference for comparison in decisive)
-    ]
-    if known and all(known):
+    if not decisive:
+        return
+
+    def known(later: set[tuple[str, int]]) -> bool:
+        """Whether all that decides has a pair of which nothing came later."""
+        return all(
+            any(not later & {(each.arm, seed), (each.versus or each.arm, seed)} for seed in each.values)
+            for each in differences
+        )
+
+    differences = [comparison.difference for comparison in decisive]
+    if known({(r.arm, r.seed) for r in study.replicates if r.record is None or r.stated}):
         yield "exploratory: the design as it reads was committed after runs that decide"
+    elif known({(r.arm, r.seed) for r in study.replicates if r.record is None or (r.stated and not r.seen)}):
+        names = dict.fromkeys(r.seen for r in deciding(study) if r.seen)
+        yield (
+            "exploratory: what decides was known before the design as it reads: the same came out of, or by the "
+            f"settings had to come out of, {', '.join([*names][:3])}{' and others' if len(names) > 3 else ''}"
+        )
+
+
+def rerolled(study: Study, replicate: Replicate) -> bool:
+    """Whether the code that made a run had made it before, and measured something else."""
+    return any(
+        each.code == replicate.record.code
+        and any(each.value(metric) != replicate.record.value(metric) for metric in study.metrics)
+        for each in replicate.superseded
+    )
 
 
 def factorial(study: Study, metric: str | None) -> list[Effect]:

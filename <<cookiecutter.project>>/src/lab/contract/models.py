@@ -13,7 +13,7 @@ from lab.contract.base import Key, Model, Stage, Template, When, stands_for
 from lab.contract.metrics import Hook, Metric, MetricEntry, resolve
 from lab.contract.reports import Fact, Figure, ItemPictures, Question, Speed
 from lab.errors import nearest
-from lab.nested_keys import copied, get, put
+from lab.nested_keys import copied, flat, get, put
 
 
 class TaskKey(Model):
@@ -240,6 +240,11 @@ class Contract(Model):
     def without_seeds(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """A flat config without the settings that replicates differ in."""
         return {key: value for key, value in params.items() if key not in self.seeds}
+
+    def without_neutral(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """A flat config without the settings that may leave every stage's output as it is."""
+        neutral = tuple(f"{key}." for keys in self.neutral.values() for key in keys)
+        return {key: value for key, value in flat(params).items() if not f"{key}.".startswith(neutral)}
 
     def with_seed(self, params: dict[str, Any], seed: int) -> dict[str, Any]:
         """A copy of a config with another seed."""

@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lab.design.plan import run_key
+from lab.design.plan import MEMBERSHIP, run_key
 from lab.errors import UserError
 from lab.nested_keys import exists, flat, get
 from lab.records import faults
@@ -28,6 +28,8 @@ class Brief(NamedTuple):
         stages: those whose outputs belong to its params.
         code: by stage what a run up to it is made by, for the stages that answer a question and that dvc.yaml has.
         settings: those of its params that tell data and code, on any commit with the same dvc.yaml; by dotted keys.
+        essence: as `key`, of its config without the settings that may leave every output as it is.
+        came_out: by stage the hash of the output that tells its results apart.
         fault: why it can't be read as a run, and then only `experiment` is known, if that; empty where it can.
     """
 
@@ -39,6 +41,8 @@ class Brief(NamedTuple):
     stages: list[str] = []
     code: dict[str, str] = {}
     settings: dict[str, Any] = {}
+    essence: str = ""
+    came_out: dict[str, str] = {}
     fault: str = ""
 
 
@@ -82,7 +86,15 @@ def _summed_up(commit: Commit, block: dict[str, Any]) -> Brief:
         list(commit.stages),
         code,
         _settings_of_code(commit),
+        run_key(contract.without_neutral({key: value for key, value in params.items() if key != MEMBERSHIP})),
+        {stage: md5 for stage in (*contract.distinct, *contract.types.values()) if (md5 := _came_out(commit, stage))},
     )
+
+
+def _came_out(commit: Commit, stage: str) -> str | None:
+    entry = commit.contract.distinct.get(stage)
+    path = entry.output if entry else commit.contract.predictions_path(stage)
+    return commit.outputs.get(path, {}).get("md5") if path else None
 
 
 def _settings_of_code(commit: Commit) -> dict[str, Any]:

@@ -197,6 +197,23 @@ class Project:
         finished = (record for record in self.records() if record.status == FINISHED)
         return self._grouped("finished", lambda: grouped(finished))
 
+    def finished_by_essence(self) -> Mapping[str, list[GitRecord]]:
+        """Those that have finished by their settings, but for the ones that may leave every output as it is."""
+        return self._grouped("essence", lambda: self._finished_by(lambda record: record.content.brief.essence))
+
+    def finished_by_output(self, stage: str) -> Mapping[str, list[GitRecord]]:
+        """Those that have finished by what came out of a stage."""
+        return self._grouped(
+            f"output {stage}", lambda: self._finished_by(lambda record: record.content.brief.came_out.get(stage))
+        )
+
+    def _finished_by(self, key: Callable[[GitRecord], str | None]) -> dict[str, list[GitRecord]]:
+        groups: dict[str, list[GitRecord]] = defaultdict(list)
+        for record in self.records():
+            if record.status == FINISHED and (found := key(record)):
+                groups[found].append(record)
+        return dict(groups)
+
     def by_design(self) -> Mapping[str, list[GitRecord]]:
         """The records by the name of the design that they belong to, in the order of the first ones."""
 

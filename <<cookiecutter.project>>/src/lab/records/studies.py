@@ -24,6 +24,7 @@ from lab.design.models import Design, SweepDesign, digest
 from lab.design.plan import run_key
 from lab.design.questions import needed_metrics
 from lab.errors import UserError, nearest
+from lab.records import seen
 from lab.records.lacking import lacking
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
@@ -148,6 +149,9 @@ def _study(project: Project, name: str) -> Study | None:
         replace(each, stated=False) if each.record and not _stated(project, design.name, asked, each.record) else each
         for each in _replicates(project, commit, text, design, contract, own)
     ]
+    replicates = seen.marked(
+        project, design, contract, replicates, lambda record: _stated(project, design.name, asked, record)
+    )
     if replicates and all(each.reused for each in replicates):  # HEAD goes on, and what has answered stays where it was
         baselines = {each.record.baseline for each in replicates if each.record}
         commit = max(baselines, key=lambda baseline: (git.time(baseline), baseline))

@@ -116,6 +116,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         provenance=list(provenance.provenance(study)),
         reasons=list(sections.reasons(verdict)),
         targets=sections.targets(study, verdict),
+        superseded=run_tables.superseded(study, verdict.metric),
         runs=run_tables.runs(study, verdict.metric),
     )
 

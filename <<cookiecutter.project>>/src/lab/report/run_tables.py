@@ -1,4 +1,4 @@
-"""The runs of a design as Markdown tables: those that failed, and all of them."""
+"""The runs of a design as Markdown tables: those that failed, all of them, and those that others have replaced."""
 
 from __future__ import annotations
 
@@ -40,6 +40,25 @@ def runs(study: Study, metric: str | None) -> str:
     head = ["arm", "seed", study.metric(metric).label if metric else "status", "experiment", "commit"]
     places = decimals(replicate.value(metric) if metric else None for replicate in study.replicates)
     return markdown.table(head, [_run(replicate, metric, places) for replicate in study.replicates], texts=(0, 3, 4))
+
+
+def superseded(study: Study, metric: str | None) -> str:
+    """The finished runs whose place later ones of the same arm and seed have taken, as a Markdown table; or empty."""
+    head = ["arm", "seed", study.metric(metric).label if metric else "status", "experiment", "commit"]
+    former = [(replicate, record) for replicate in study.replicates for record in replicate.superseded]
+    values = [record.value(metric) if metric else None for _, record in former]
+    places = decimals(values)
+    rows = [
+        [
+            replicate.arm,
+            str(replicate.seed),
+            "" if value is None else written(value, places),
+            record.name,
+            record.commit[:12],
+        ]
+        for (replicate, record), value in zip(former, values, strict=True)
+    ]
+    return markdown.table(head, rows, texts=(0, 3, 4)) if rows else ""
 
 
 def _run(replicate: Replicate, metric: str | None, places: int) -> list[str]:

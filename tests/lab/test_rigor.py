@@ -1,0 +1,34 @@
+"""benchmarks/rigor.py in its short form: levels that are exceeded beyond chance are found in seconds."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+rigor = import_module("rigor")
+SHORT = {  # studies of a row: so few show what was wrong before
+    "crashes": 200,
+    "guardrail-3": 100,
+    "promote-12": 200,
+    "luck-train-300-10": 30,
+    "clusters-infer": 60,
+    "constant-0.97-10": 25,
+}
+ROWS = {row.name: row for row in rigor.ROWS}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_no_level_is_exceeded_beyond_chance(name: str) -> None:
+    found = rigor.measured(ROWS[name], SHORT[name], seed=0)
+    assert found["holds"], rigor.told(found)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ROWS)
+def test_no_level_is_exceeded_by_much(name: str) -> None:
+    found = rigor.measured(ROWS[name], 1000, seed=1)
+    assert found["holds"], rigor.told(found)
