@@ -15,8 +15,8 @@ metrics = load("metrics")
 SCALES = (1, 2, 3, 4)  # of images of 100 x 150 pixels, so that there are objects of all of COCO's sizes
 CLASSES = ["ant", "bee", "cat"]
 METRICS = {
-    "classification": ["f1_macro", "accuracy", "classes.bee.f1", "classes.bee.precision", "classes.bee.recall"],
-    "detection": ["mAP50", "mAP50_95", "classes.bee.AP50", "classes.bee.AP50_95", "AP_small", "AP_large"],
+    "classification": ["f1_macro", "accuracy", "ece", "classes.bee.f1", "classes.bee.precision", "classes.bee.recall"],
+    "detection": ["mAP50", "mAP50_95", "ece", "classes.bee.AP50", "classes.bee.AP50_95", "AP_small", "AP_large"],
 }
 
 
@@ -84,7 +84,7 @@ def test_any_sample_of_images_scores_as_the_stage_would_score_it(
     generator = np.random.default_rng(1)
     samples = [np.ones(60, int), *generator.multinomial(60, np.full(60, 1 / 60), 5), np.arange(60) < 2]
     for name in METRICS[task]:
-        functions = (metrics.accuracy, metrics.f1, metrics.average_precision)
+        functions = (metrics.accuracy, metrics.f1, metrics.average_precision, metrics.calibration_error)
         [scorer] = filter(None, (function(images, f"infer.{name}") for function in functions))
         together = scorer(np.array(samples, float).T)
         for weights, value in zip(samples, together, strict=True):

@@ -1,8 +1,8 @@
 """Metrics as functions of how often each image counts, so that the bootstrap tells what other images could have shown.
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them,
-and a metric by its key, such as `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function
-of weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where
+and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of
+weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where
 the images don't tell.
 """
 
@@ -24,7 +24,11 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 _KEY = re.compile(r"(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
 _SITE = re.compile(r"(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
 _SIZES = {"AP_small": (0.0, 32.0**2), "AP_medium": (32.0**2, 96.0**2), "AP_large": (96.0**2, 1e10)}  # square pixels
-_APART = 10  # the bits of `small`, `medium` and `large` that say where a detection is right, and then where it is left out
+_APART = (
+    10  # the bits of `small`, `medium` and `large` that say where a detection is right, and then where it is left out
+)
+_SHOWN = 0.25  # detections from this confidence up are shown
+_BINS = 10  # of confidence
 _RECALLS = np.linspace(0, 1, 101)  # COCO's
 _THRESHOLDS = {"mAP50": 1, "AP50": 1, "mAP50_95": 10, "AP50_95": 10}  # how many of the ten IoU thresholds count
 
@@ -53,6 +57,30 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
         return None
     correct = images["correct"].to_numpy(float)
     return lambda weights: correct @ weights / weights.sum(0)
+
+
+@_also_by_site
+def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """`ece`: how far confidence and the share that is right lie apart, over ten bins of confidence by their counts.
+
+    Of images with a label each, or of detections from the confidence that is shown, right at IoU 0.5. Guo, Pleiss, Sun,
+    Weinberger, On calibration of modern neural networks, ICML 2017, section 2.
+    """
+    if _parsed(metric) != ("ece", None) or not {"confidence", "correct"} <= set(images.columns):
+        return None
+    if "matched" in images:
+        owner = np.repeat(np.arange(len(images)), [len(values) for values in images["confidence"]])
+        confidence, right = (np.concatenate([np.asarray(v) for v in images[c]]) for c in ("confidence", "matched"))
+        shown = confidence >= _SHOWN
+        owner, confidence, right = owner[shown], confidence[shown].astype(float), right[shown].astype(int) % 2
+    else:
+        owner = np.arange(len(images))
+        confidence, right = images["confidence"].to_numpy(float), images["correct"].to_numpy(float)
+    bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
+    shape = _BINS, len(images)
+    gaps = coo_array((right - confidence, (bins, owner)), shape=shape).tocsr()
+    counts = np.bincount(owner, minlength=len(images)).astype(float)
+    return lambda weights: np.abs(gaps @ weights).sum(0) / np.maximum(counts @ weights, 1)
 
 
 def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:

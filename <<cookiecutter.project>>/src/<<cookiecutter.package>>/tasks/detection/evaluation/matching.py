@@ -49,8 +49,7 @@ def by_size(
     areas = truth[:, 3].astype(float) * width * (truth[:, 4].astype(float) * height)
     found = (detections[:, 2] - detections[:, 0]) * width * ((detections[:, 3] - detections[:, 1]) * height)
     return {
-        name: match(detections, truth, _within(areas, limits), _within(found, limits))
-        for name, limits in SIZES.items()
+        name: match(detections, truth, _within(areas, limits), _within(found, limits)) for name, limits in SIZES.items()
     }, areas
 
 

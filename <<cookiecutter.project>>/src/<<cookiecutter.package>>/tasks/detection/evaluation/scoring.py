@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from ....inference.evaluation import Evaluation, thinned
-from ....metrics import average_precision
+from ....metrics import Scorer, average_precision, calibration_error
 from ....shared.errors import UserError
 from ....shared.prepared import Item
 from .. import boxes
 from .matching import IOU_THRESHOLDS, SHOWN, SIZES, by_size, confused, match, most_confident
+
+Hook = Callable[[pd.DataFrame, str], Scorer | None]
 
 
 def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) -> Evaluation:
@@ -30,7 +34,7 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
     if not len(target):
         raise UserError(f"none of the {len(items)} test images has a labelled object: there is nothing to measure")
     with np.errstate(invalid="ignore"):
-        _, _, precision, recall, _, ap, present, _, _, _, grid, curve = ap_per_class(
+        _, _, precision, recall, _, ap, present, _, _, f1, grid, curve = ap_per_class(
             correct, detections[:, 4], detections[:, 5], target
         )
     rows, confusion = [], []
@@ -67,6 +71,8 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
         "mAP50_95": value(images, "mAP50_95"),
         "precision": float(precision.mean()) if len(ap) else 0.0,
         "recall": float(recall.mean()) if len(ap) else 0.0,
+        **best_f1(grid, f1),
+        "ece": value(images, "ece", calibration_error),
         **{f"AP_{name}": value(images, f"AP_{name}") for name in SIZES if any_of(images, name)},
         "images": len(items),
         "objects": len(target),
@@ -82,9 +88,17 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
     )
 
 
-def value(images: pd.DataFrame, metric: str) -> float:
+def best_f1(confidences: np.ndarray, f1: np.ndarray) -> dict[str, float]:
+    """The best mean F1 of the classes (classes, n) at IoU 0.5, and from which confidence up; nothing found has none."""
+    if not len(f1):
+        return {"best_f1": 0.0, "best_f1_confidence": 1.0}
+    best = int(f1.mean(0).argmax())
+    return {"best_f1": float(f1.mean(0)[best]), "best_f1_confidence": float(confidences[best])}
+
+
+def value(images: pd.DataFrame, metric: str, function: Hook = average_precision) -> float:
     """A metric with each image once."""
-    scorer = average_precision(images, metric)
+    scorer = function(images, metric)
     assert scorer is not None, metric
     return float(scorer(np.ones((len(images), 1)))[0])
 
