@@ -17,8 +17,8 @@ def match(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which detections (k, 6), best first, are right at which IoU threshold, and which don't count: two (k, 10) bool.
 
-    COCO's rule (pycocotools, cocoeval.py, evaluateImg): each takes the best free object of its class. `truth` is (n, 5):
-    class, cx, cy, width, height. Objects that are not `counted` (n,) are taken where there is no other, and who takes
+    COCO's rule (pycocotools, cocoeval.py, evaluateImg): each takes the best free object of its class. `truth` is
+    (n, 5): class, cx, cy, width, height. Objects that are not `counted` (n,) are taken where there is no other, and who takes
     one doesn't count; nor does a detection that finds nothing and is not `own` (k,) to the sizes that are asked for.
     """
     shape = len(detections), len(IOU_THRESHOLDS)
@@ -64,7 +64,7 @@ def most_confident(detections: np.ndarray) -> np.ndarray:
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """The F1 of the detections (k, 6) of one against those of another, from confidence SHOWN up; 1 where both see none."""
+    """The F1 of one's detections (k, 6) against another's, from confidence SHOWN up; 1 where both see none."""
     one, other = (rows[rows[:, 4] >= SHOWN] for rows in (one, other))
     if not len(one) + len(other):
         return 1.0
