@@ -67,7 +67,10 @@ def test_the_site_that_is_trained_on_is_the_one_that_is_tested_on_unless_said() 
         (["lr=["], "lr=["),
         (["task=classification", "model=yolo11n"], "model=yolo11n is for detection, but task is classification"),
         (["data.source.kind=yollo"], "Did you mean 'yolo'?"),
-        (["task=detection", "model.engine=lightening"], "model.engine=lightening: lightening is not one of ultralytics"),
+        (
+            ["task=detection", "model.engine=lightening"],
+            "model.engine=lightening: lightening is not one of ultralytics",
+        ),
         (["training.optimizer=adamx"], "Did you mean 'adam'"),
         (["training.precision=8"], "32, 16-mixed, bf16-mixed"),
         (["infer.voting=loud"], "hard, soft, rank"),

@@ -16,7 +16,7 @@ metrics = load("metrics")
 pictures = load("pictures")
 UserError = load("shared.errors").UserError
 
-FUNCTIONS = (metrics.accuracy, metrics.f1, metrics.average_precision)
+FUNCTIONS = (metrics.accuracy, metrics.f1, metrics.average_precision, metrics.calibration_error)
 LABELS = pd.DataFrame(
     {
         "path": ["a", "b", "c", "d"],
@@ -45,6 +45,7 @@ def scorers(images: pd.DataFrame, key: str) -> list[Any]:
         ("classes.x.recall", 0.5),
         ("classes.y.precision", 2 / 3),
         ("classes.absent.f1", 0.0),
+        ("ece", (0.1 + 0.6 + 0.2 + 0.3) / 4),
     ],
 )
 def test_metrics_of_labels_by_hand(key: str, expected: float) -> None:

@@ -12,10 +12,11 @@ from workspace import load
 
 metrics = load("metrics")
 
+SCALES = (1, 2, 3, 4)  # of images of 100 x 150 pixels, so that there are objects of all of COCO's sizes
 CLASSES = ["ant", "bee", "cat"]
 METRICS = {
-    "classification": ["f1_macro", "accuracy", "classes.bee.f1", "classes.bee.precision", "classes.bee.recall"],
-    "detection": ["mAP50", "mAP50_95", "classes.bee.AP50", "classes.bee.AP50_95"],
+    "classification": ["f1_macro", "accuracy", "ece", "classes.bee.f1", "classes.bee.precision", "classes.bee.recall"],
+    "detection": ["mAP50", "mAP50_95", "ece", "classes.bee.AP50", "classes.bee.AP50_95", "AP_small", "AP_large"],
 }
 
 
@@ -26,6 +27,12 @@ class Picture:
     path: Path
     site: str = "A"
     label: str = ""
+
+
+def pixels(item: Picture) -> tuple[int, int]:
+    """An image's height and width."""
+    scale = SCALES[int(item.path.stem) % len(SCALES)]
+    return 100 * scale, 150 * scale
 
 
 def guesses(n: int, seed: int) -> tuple[list[Picture], list[np.ndarray]]:
@@ -69,6 +76,7 @@ def test_any_sample_of_images_scores_as_the_stage_would_score_it(
         pytest.importorskip("ultralytics")
         items, truths, results = detections(60, seed=0)
         monkeypatch.setattr(scoring, "boxes", lambda item: truths[int(item.path.stem)])
+        monkeypatch.setattr(scoring, "pixels", pixels)
     else:
         items, results = guesses(60, seed=0)
     scoring.score(items, results, CLASSES).per_image.to_parquet(tmp_path / "predictions.parquet", index=False)
@@ -76,7 +84,7 @@ def test_any_sample_of_images_scores_as_the_stage_would_score_it(
     generator = np.random.default_rng(1)
     samples = [np.ones(60, int), *generator.multinomial(60, np.full(60, 1 / 60), 5), np.arange(60) < 2]
     for name in METRICS[task]:
-        functions = (metrics.accuracy, metrics.f1, metrics.average_precision)
+        functions = (metrics.accuracy, metrics.f1, metrics.average_precision, metrics.calibration_error)
         [scorer] = filter(None, (function(images, f"infer.{name}") for function in functions))
         together = scorer(np.array(samples, float).T)
         for weights, value in zip(samples, together, strict=True):
@@ -85,3 +93,42 @@ def test_any_sample_of_images_scores_as_the_stage_would_score_it(
             for part in name.split("."):
                 expected = expected.get(part, {}) if isinstance(expected, dict) else expected
             assert value == pytest.approx(expected if isinstance(expected, float) else 0, abs=1e-9), name
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_average_precision_is_cocos_own(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As faster-coco-eval counts it, pycocotools' successor: to 1e-6, for all sizes and each of them."""
+    library = pytest.importorskip("faster_coco_eval")
+    scoring = load("tasks.detection.evaluation.scoring")
+    corners = load("tasks.detection.evaluation.matching").corners
+    items, truths, results = detections(40, seed)
+    monkeypatch.setattr(scoring, "boxes", lambda item: truths[int(item.path.stem)])
+    monkeypatch.setattr(scoring, "pixels", pixels)
+    ours = scoring.score(items, results, CLASSES).metrics
+
+    def rows(image: int, boxes: np.ndarray, labels: np.ndarray) -> list[dict]:
+        height, width = pixels(items[image])
+        wide = np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2]], axis=1) * [width, height, width, height]
+        return [
+            {"image_id": image, "category_id": int(label), "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            for box, label in zip(wide.tolist(), labels, strict=True)
+        ]
+
+    truth, found = library.COCO(), []
+    objects = [row for n, boxed in enumerate(truths) for row in rows(n, corners(boxed), boxed[:, 0])]
+    for n, result in enumerate(results):
+        pairs = zip(rows(n, result[:, :4], result[:, 5]), result[:, 4], strict=True)
+        found += [row | {"score": float(score)} for row, score in pairs]
+    truth.dataset = {
+        "images": [{"id": n, "height": pixels(item)[0], "width": pixels(item)[1]} for n, item in enumerate(items)],
+        "annotations": [row | {"id": number} for number, row in enumerate(objects, 1)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(CLASSES)],
+    }
+    truth.createIndex()
+    judge = library.COCOeval_faster(truth, truth.loadRes(found), "bbox")
+    judge.evaluate()
+    judge.accumulate()
+    judge.summarize()
+    expected = dict(zip(["mAP50_95", "mAP50", "", "AP_small", "AP_medium", "AP_large"], judge.stats, strict=False))
+    for name in filter(None, expected):
+        assert ours[name] == pytest.approx(expected[name], abs=1e-6), name

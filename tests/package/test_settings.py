@@ -26,7 +26,13 @@ config, errors, settings = load("shared.config"), load("shared.errors"), load("s
 CHECK = hooks.load(PROJECT, str(contract.read(PROJECT).check))
 COMPOSER = composer_of(PROJECT)
 TASKS = {task: COMPOSER.compose([f"task={task}"]) for task in ("classification", "detection")}
-FREE = ("experiment", "no_weights_file.", "source_folders.", "champion_files.", "model.architecture.")  # mappings of any keys, or any value
+FREE = (
+    "experiment",
+    "no_weights_file.",
+    "champion_files.",
+    "source_folders.",
+    "model.architecture.",
+)  # mappings of any keys, or any value
 KEYS = [
     (task, key) for task, params in TASKS.items() for key in flat(params) if not key.startswith(FREE) and key != "task"
 ]

@@ -1,9 +1,9 @@
 """Metrics as functions of how often each image counts, so that the bootstrap tells what other images could have shown.
 
-lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them, and
-a metric by its key, such as `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of
-weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where the
-images don't tell.
+lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them,
+and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of
+weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where
+the images don't tell.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 _KEY = re.compile(r"(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
 _SITE = re.compile(r"(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
+_SIZES = {"AP_small": (0.0, 32.0**2), "AP_medium": (32.0**2, 96.0**2), "AP_large": (96.0**2, 1e10)}  # square pixels
+_APART = (
+    10  # the bits of `small`, `medium` and `large` that say where a detection is right, and then where it is left out
+)
+_SHOWN = 0.25  # detections from this confidence up are shown
+_BINS = 10  # of confidence
+_RECALLS = np.linspace(0, 1, 101)  # COCO's
 _THRESHOLDS = {"mAP50": 1, "AP50": 1, "mAP50_95": 10, "AP50_95": 10}  # how many of the ten IoU thresholds count
 
 
@@ -52,6 +59,30 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     return lambda weights: correct @ weights / weights.sum(0)
 
 
+@_also_by_site
+def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """`ece`: how far confidence and the share that is right lie apart, over ten bins of confidence by their counts.
+
+    Of images with a label each, or of detections from the confidence that is shown, right at IoU 0.5. Guo, Pleiss, Sun,
+    Weinberger, On calibration of modern neural networks, ICML 2017, section 2.
+    """
+    if _parsed(metric) != ("ece", None) or not {"confidence", "correct"} <= set(images.columns):
+        return None
+    if "matched" in images:
+        owner = np.repeat(np.arange(len(images)), [len(values) for values in images["confidence"]])
+        confidence, right = (np.concatenate([np.asarray(v) for v in images[c]]) for c in ("confidence", "matched"))
+        shown = confidence >= _SHOWN
+        owner, confidence, right = owner[shown], confidence[shown].astype(float), right[shown].astype(int) % 2
+    else:
+        owner = np.arange(len(images))
+        confidence, right = images["confidence"].to_numpy(float), images["correct"].to_numpy(float)
+    bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
+    shape = _BINS, len(images)
+    gaps = coo_array((right - confidence, (bins, owner)), shape=shape).tocsr()
+    counts = np.bincount(owner, minlength=len(images)).astype(float)
+    return lambda weights: np.abs(gaps @ weights).sum(0) / np.maximum(counts @ weights, 1)
+
+
 def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
     """How far a converted network says what PyTorch says, `quant.parity.agreement`: a mean over the images."""
     if metric.removeprefix("quant.") != "parity.agreement" or "agreement" not in images:
@@ -73,9 +104,13 @@ def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
 
 @_also_by_site
 def average_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
-    """`mAP50` and `mAP50_95`, and `AP50` and `AP50_95` of a class, of images with boxes."""
+    """`mAP50` and `mAP50_95`, `AP50` and `AP50_95` of a class, `AP_small`, `AP_medium` and `AP_large`, of boxes."""
     name, label = _parsed(metric)
-    if "matched" not in images or name not in _THRESHOLDS or name.startswith("m") != (label is None):
+    if "matched" not in images:
+        return None
+    if name in _SIZES and label is None and "areas" in images:
+        return _average_precision(images, 10, None, name)
+    if name not in _THRESHOLDS or name.startswith("m") != (label is None):
         return None
     return _average_precision(images, _THRESHOLDS[name], label)
 
@@ -104,8 +139,11 @@ def _by_class(images: pd.DataFrame, what: str, label: str | None) -> Scorer:
     return score
 
 
-def _average_precision(images: pd.DataFrame, thresholds: int, label: str | None) -> Scorer:
-    """Average precision at the first IoU thresholds, of a class or over those that the images have, as Ultralytics'."""
+def _average_precision(images: pd.DataFrame, thresholds: int, label: str | None, size: str = "") -> Scorer:
+    """Average precision at the first IoU thresholds, of a class or over those that the images have, as COCO counts it.
+
+    With a `size` it is of the objects of that size alone.
+    """
 
     def flat(column: str, kind: type) -> np.ndarray:
         return np.concatenate([np.asarray(values).astype(kind) for values in images[column]])
@@ -113,14 +151,20 @@ def _average_precision(images: pd.DataFrame, thresholds: int, label: str | None)
     def owner(column: str) -> np.ndarray:
         return np.repeat(np.arange(len(images)), [len(values) for values in images[column]])
 
-    best_first = np.argsort(-flat("confidence", float))
+    best_first = np.argsort(-flat("confidence", float), kind="stable")
     label_of, image = flat("predicted", str)[best_first], owner("predicted")[best_first]
-    matched, truth, of = flat("matched", int)[best_first], flat("actual", str), owner("actual")
+    bits = flat(size.removeprefix("AP_") or "matched", int)[best_first]
+    truth, of = flat("actual", str), owner("actual")
+    if size:
+        areas, (low, high) = flat("areas", float), _SIZES[size]
+        truth, of = truth[there := (areas >= low) & (areas <= high)], of[there]
     classes = []
     for name in np.unique(truth) if label is None else [label]:
         own = label_of == name
-        hits = [(matched[own] // 2**t % 2).astype(bool) for t in range(thresholds)]
-        curves = [_Curve(image[own], hit, len(images)) for hit in hits]
+        curves = []
+        for t in range(thresholds):
+            hit, aside = ((bits[own] >> place & 1).astype(bool) for place in (t, t + _APART))
+            curves.append(_Curve(image[own][~aside], hit[~aside], len(images)))
         classes.append((np.bincount(of[truth == name], minlength=len(images)).astype(float), curves))
 
     def score(weights: np.ndarray) -> np.ndarray:
@@ -149,20 +193,20 @@ class _Curve:
         self.misses = coo_array((counts, (row, image)), shape=(max(1, len(self.at)), images)).tocsr()
 
     def area(self, weights: np.ndarray, objects: np.ndarray) -> np.ndarray:
-        """The area below the curve, by 101 recalls, for `objects` (b,) of the class; 0 where there are none."""
+        """The mean precision (b,) at 101 recalls, of `objects` (b,) of the class; 0 where there are none.
+
+        At each recall the best precision that is reached there or later counts; what is never reached counts 0.
+        """
         draws = weights.shape[1]
         if not len(self.at):
             return np.zeros(draws)
-        hits = np.vstack([np.zeros(draws), np.cumsum(weights[self.at], axis=0)])
-        misses = np.cumsum(self.misses @ weights, axis=0)
-        # Each hit twice: as it is found, and after the misses that follow it. The first row is before any.
-        right, wrong = np.repeat(hits, 2, axis=0)[1:-1], np.repeat(misses, 2, axis=0)
-        both = right + wrong
-        precision = np.divide(right, both, out=np.ones_like(both), where=both > 0)
-        nothing, one = np.zeros((1, draws)), np.ones((1, draws))
-        precision = np.vstack([one, precision, nothing, nothing])
-        recall = np.vstack([nothing, right / np.maximum(objects, 1), hits[-1:] / np.maximum(objects, 1), one])
+        hits, misses = np.cumsum(weights[self.at], axis=0), np.cumsum(self.misses @ weights, axis=0)
+        both = hits + misses
+        precision = np.divide(hits, both, out=np.zeros_like(both), where=both > 0)
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        grid = np.linspace(0, 1, 101)
-        curves = np.array([np.interp(grid, *curve) for curve in zip(recall.T, envelope.T, strict=True)])
-        return np.where(objects > 0, np.trapezoid(curves, grid, axis=1), 0)
+        recall = hits / np.maximum(objects, 1)
+        values = np.zeros(draws)
+        for draw in np.flatnonzero(objects > 0):
+            first = np.searchsorted(recall[:, draw], _RECALLS, side="left")
+            values[draw] = envelope[first[first < len(recall)], draw].sum() / len(_RECALLS)
+        return values

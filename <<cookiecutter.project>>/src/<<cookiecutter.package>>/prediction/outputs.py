@@ -18,6 +18,7 @@ from .inputs import Read
 TABLES = ("parquet", "csv", "coco")
 FILES = {"parquet": "predictions.parquet", "csv": "predictions.csv", "coco": "predictions.json"}
 PICTURES = "pictures"
+NONE = {"class": None, "confidence": None}  # the row of an image without an answer
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
 
 
@@ -61,7 +62,7 @@ class Writer:
         height, width = image.pixels.shape[:2]
         frame = {} if image.frame is None else {"frame": image.frame}
         self.images.append({"file_name": image.name, "width": width, "height": height} | frame)
-        for answer in answers or [{}]:
+        for answer in answers or [NONE]:
             self.rows.append({"image_id": len(self.images), "image": image.name, "frame": image.frame} | answer)
         if self.with_pictures:
             path = self.out / PICTURES / image.name
@@ -87,7 +88,7 @@ def coco(images: list[dict[str, Any]], rows: list[dict[str, Any]], classes: list
     """COCO's JSON: annotations with a score, and a box where there is one; categories count from 1, as the ids do."""
     annotations: list[dict[str, Any]] = []
     for row in rows:
-        if "class" not in row:
+        if row["class"] is None:
             continue
         annotation = {
             "id": len(annotations) + 1,

@@ -27,8 +27,8 @@ MODEL = Path("models/model.pt")
 def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     """Write models/quant/, metrics/quant.json, metrics/quant_speed.json and results/quant/ below `out`.
 
-    Both networks are evaluated on the test split of cfg.infer.site by the code that the infer stage uses, compared image
-    by image, and timed in turns: PyTorch on the CPU, the variant on cfg.quant.device.
+    Both networks are evaluated on the test split of cfg.infer.site by the code that the infer stage uses, compared
+    image by image, and timed in turns: PyTorch on the CPU, the variant on cfg.quant.device.
 
     Raises:
         UserError: an unknown variant, no model or data, classes that differ, no calibration images, a max_drop out of

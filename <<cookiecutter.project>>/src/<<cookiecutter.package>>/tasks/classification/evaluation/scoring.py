@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ....inference.evaluation import Evaluation, thinned
+from ....metrics import calibration_error
 from ....shared.prepared import Item
 
 
@@ -51,5 +52,7 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
             "probabilities": list(probabilities),
         }
     )
+    if scorer := calibration_error(per_image, "ece"):
+        metrics["ece"] = float(scorer(np.ones((len(items), 1)))[0])
     confusion = per_image.filter(["actual", "predicted"])
     return Evaluation(metrics, per_image, confusion, pd.concat(curve, ignore_index=True))

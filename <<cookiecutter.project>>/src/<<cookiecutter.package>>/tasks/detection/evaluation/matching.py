@@ -8,31 +8,69 @@ SHOWN = 0.25  # detections from this confidence up count in the confusion matrix
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)  # COCO's
 
 
-def match(detections: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Which detections (k, 6), best first, are correct at which IoU threshold: (k, 10) bool.
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}  # COCO's, in square pixels
+MOST = 100  # detections of a class in an image that COCO counts, the most confident
 
-    COCO's rule: each takes the best free object of its class. `truth` is (n, 5): class, cx, cy, width, height.
+
+def match(
+    detections: np.ndarray, truth: np.ndarray, counted: np.ndarray | None = None, own: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which detections (k, 6), best first, are right at which IoU threshold, and which don't count: two (k, 10) bool.
+
+    COCO's rule (pycocotools, cocoeval.py, evaluateImg): each takes the best free object of its class. `truth` is
+    (n, 5): class, cx, cy, width, height. Objects that are not `counted` (n,) are taken where there is no other, and who takes
+    one doesn't count; nor does a detection that finds nothing and is not `own` (k,) to the sizes that are asked for.
     """
-    correct = np.zeros((len(detections), len(IOU_THRESHOLDS)), bool)
+    shape = len(detections), len(IOU_THRESHOLDS)
+    right, aside = np.zeros(shape, bool), np.zeros(shape, bool)
+    counted = np.ones(len(truth), bool) if counted is None else counted
     overlaps = iou(detections[:, :4], corners(truth)) * (detections[:, 5:6] == truth[None, :, 0])
+    candidates = np.flatnonzero(overlaps.max(1, initial=0) >= IOU_THRESHOLDS[0])
     for t, threshold in enumerate(IOU_THRESHOLDS):
         free = np.ones(len(truth), bool)
-        for d, row in enumerate(overlaps):
-            candidates = np.where(free, row, 0)
-            if len(candidates) and candidates.max() >= threshold:
-                free[candidates.argmax()] = False
-                correct[d, t] = True
-    return correct
+        for d in candidates:
+            for kind, found in ((counted, right), (~counted, aside)):
+                row = np.where(free & kind, overlaps[d], 0)
+                best = len(row) - 1 - int(row[::-1].argmax())
+                if row[best] >= threshold:
+                    free[best] = False
+                    found[d, t] = True
+                    break
+    if own is not None:
+        aside |= ~(right | aside) & ~own[:, None]
+    return right, aside
+
+
+def by_size(
+    detections: np.ndarray, truth: np.ndarray, pixels: tuple[int, int]
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray]:
+    """`match` for the objects of each of SIZES in an image of `pixels` (height, width), and the objects' areas."""
+    height, width = pixels
+    areas = truth[:, 3].astype(float) * width * (truth[:, 4].astype(float) * height)
+    found = (detections[:, 2] - detections[:, 0]) * width * ((detections[:, 3] - detections[:, 1]) * height)
+    return {
+        name: match(detections, truth, _within(areas, limits), _within(found, limits)) for name, limits in SIZES.items()
+    }, areas
+
+
+def _within(areas: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    return (areas >= limits[0]) & (areas <= limits[1])
+
+
+def most_confident(detections: np.ndarray) -> np.ndarray:
+    """The detections (k, 6), best first, without those of a class beyond the first MOST."""
+    kept = [np.flatnonzero(detections[:, 5] == label)[:MOST] for label in np.unique(detections[:, 5])]
+    return detections[np.sort(np.concatenate(kept))] if kept else detections
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """The F1 of the detections (k, 6) of one against those of another, from confidence SHOWN up; 1 where both see none."""
+    """The F1 of one's detections (k, 6) against another's, from confidence SHOWN up; 1 where both see none."""
     one, other = (rows[rows[:, 4] >= SHOWN] for rows in (one, other))
     if not len(one) + len(other):
         return 1.0
     low, high = other[:, :2], other[:, 2:4]
     truth = np.column_stack([other[:, 5], (low + high) / 2, high - low])
-    return 2 * int(match(one, truth)[:, 0].sum()) / (len(one) + len(other))
+    return 2 * int(match(one, truth)[0][:, 0].sum()) / (len(one) + len(other))
 
 
 def confused(detections: np.ndarray, truth: np.ndarray, classes: list[str]) -> list[tuple[str, str]]:
