@@ -65,12 +65,19 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
 
 
 def statistics(cfg: DictConfig) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel that the network wants: its own where pretrained, else one half."""
-    if cfg.model.weights == PRETRAINED:
-        config = timm.get_pretrained_cfg(cfg.model.architecture)
-        if config is not None:
-            return list(config.mean), list(config.std)
-    return [0.5] * 3, [0.5] * 3
+    """Mean and standard deviation per channel that the network wants: those that its weights were trained with.
+
+    They stand in a model file of ours; other files and pretrained weights have those of timm's; without any, one half.
+    """
+    file = weights_file(cfg.model)
+    if file and file.is_file():
+        try:
+            model = ModelFile.load(file)
+            return model.mean, model.std
+        except UserError:
+            pass  # it is of another kind, or starting_network will tell
+    config = timm.get_pretrained_cfg(cfg.model.architecture) if cfg.model.weights else None
+    return (list(config.mean), list(config.std)) if config is not None else ([0.5] * 3, [0.5] * 3)
 
 
 class Images(Dataset):
