@@ -4,8 +4,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
-from workspace import PROJECT, load
+from workspace import PROJECT, Workspace, load
 
 stage = load("shared.stage")
 config = load("shared.config")
@@ -90,3 +91,9 @@ def test_out_of_memory_says_what_to_change(cfg: object, monkeypatch: pytest.Monk
 def test_every_declared_output_has_a_stage() -> None:
     for name in yaml.safe_load((PROJECT / "dvc.yaml").read_text())["stages"]:
         assert (PROJECT / "src" / f"{name}.py").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("asked", ["training.devices=cuda", "training.devices=[0,1]", "infer.device=cuda"])
+def test_a_gpu_that_is_absent_is_told_before_anything_runs(asked: str, fresh: Workspace) -> None:
+    assert "torch finds no GPU here" in fresh.message("prepare", "task=classification", asked)

@@ -1,5 +1,6 @@
 """Weights from elsewhere: every common format is read, and none of them can run code."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -13,7 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
-from workspace import SMALL, Workspace, load
+from safetensors.torch import save_file
+from workspace import PROJECT, SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
 os.environ.update(YOLO_OFFLINE="1", YOLO_AUTOINSTALL="0")  # as the stages have it, before Ultralytics is imported
@@ -179,3 +181,52 @@ def test_other_networks_keep_their_names() -> None:
     """A prefix goes only where more names fit without it."""
     weights = {"layer1.conv.weight": 1, "fc.weight": 2}
     assert state_dict.renamed(weights, ["conv.weight", "fc.bias"]) == weights
+
+
+# ---- what goes with weights ---------------------------------------------------------------------------------------
+
+
+def test_weights_bring_their_mean_and_deviation(tmp_path: Path) -> None:
+    training, compose = load("tasks.classification.training.lightning"), load("shared.config").compose
+    with contextlib.chdir(PROJECT):
+        cfg = compose(["task=classification", "model=efficientnet_b0"])
+    assert training.statistics(cfg)[0] == [0.5] * 3
+    model_file = load("shared.model_file").ModelFile
+    model_file("classification", "tiny", "x", ["a"], 32, {}, mean=[0.1] * 3, std=[0.2] * 3).save(tmp_path / "own.pt")
+    cfg.model.weights = str(tmp_path / "own.pt")
+    assert training.statistics(cfg) == ([0.1] * 3, [0.2] * 3)
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
+    cfg.model.weights = str(tmp_path / "other.pt")
+    assert training.statistics(cfg)[0] == [0.485, 0.456, 0.406]
+
+
+def test_pretrained_weights_may_be_brought_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    build, error = load("tasks.classification.networks.lightning").build, load("shared.errors").UserError
+    place = tmp_path / ".cache" / "weights" / "test_efficientnet.safetensors"
+    with monkeypatch.context() as context:
+        context.setattr(timm, "create_model", lambda *args, **kwargs: 1 / 0)
+        with pytest.raises(error, match=rf"model.safetensors of https://huggingface.co/timm/test_.* there: {place}"):
+            build("test_efficientnet", ["a", "b"], pretrained=True)
+    author = timm.create_model("test_efficientnet", num_classes=1000)
+    place.parent.mkdir(parents=True)
+    save_file(author.state_dict(), place)
+    network = build("test_efficientnet", ["a", "b"], pretrained=True)
+    assert torch.equal(network.conv_stem.weight, author.conv_stem.weight) and network.num_classes == 2
+
+
+@pytest.mark.parametrize("architecture", ["yolov8n", "yolov5n.yaml", "yolo12n"])
+def test_any_yolo_is_built_by_its_name(architecture: str) -> None:
+    network = load("tasks.detection.networks.ultralytics").build(architecture, ["a", "b"])
+    assert network.model[-1].nc == 2
+
+
+@pytest.mark.parametrize("architecture", ["rtdetr-l", "yolo11n-seg", "yolo11n-pose.yaml", "yolov8n-cls"])
+def test_what_is_no_detector_is_refused(architecture: str) -> None:
+    with pytest.raises(load("shared.errors").UserError, match="model.architecture"):
+        load("tasks.detection.networks.ultralytics").build(architecture, ["a", "b"])

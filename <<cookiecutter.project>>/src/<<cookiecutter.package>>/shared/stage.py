@@ -45,6 +45,8 @@ def run(stage: str, cfg: DictConfig) -> None:
     environment.quiet(threads=threads(stage, cfg), online=cfg.model.weights == "pretrained")
     devices.openvino_device(cfg.quant.device, "quant.device")  # before a training, at whose end it would be too late
     started, clock = datetime.now(UTC), time.perf_counter()
+    if stage == "prepare":
+        check_devices(cfg)
     module = import_module(f"{__name__.split('.')[0]}.stages.{stage}")
     if hasattr(module, "begin"):
         module.begin(started)
@@ -70,6 +72,14 @@ def run(stage: str, cfg: DictConfig) -> None:
         # A list, as `dvc plots` reads it: the seconds of each run's stages side by side.
         effective.write_text(yaml.safe_dump([record], sort_keys=False, allow_unicode=True))
         publish(stage, out)
+
+
+def check_devices(cfg: DictConfig) -> None:
+    """Refuse a GPU that is absent before the first stage starts, not hours later. Raises UserError."""
+    for key in ("training.devices", "infer.device"):
+        asked = OmegaConf.select(cfg, key)
+        if asked not in ("auto", "cpu"):  # which import no torch
+            devices.resolve(asked, key)
 
 
 def threads(stage: str, cfg: DictConfig) -> int:

@@ -40,6 +40,7 @@ def fit(
             max_epochs=cfg.training.max_epochs,
             precision="32-true" if str(cfg.training.precision) == "32" else cfg.training.precision,
             accumulate_grad_batches=cfg.training.accumulate_grad_batches,
+            gradient_clip_val=cfg.training.gradient_clip,
             deterministic="warn" if used != ["cpu"] else True,
             callbacks=[recorder, *early_stopping(cfg, recorder)],
             logger=False,

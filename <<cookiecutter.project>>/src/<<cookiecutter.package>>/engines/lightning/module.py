@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from timm.optim import param_groups_weight_decay
+from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 EMA_DECAY = 0.99
@@ -51,7 +51,11 @@ class SeededModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         training = self.cfg.training
-        parameters = param_groups_weight_decay(self.network, training.weight_decay)
+        if training.layer_decay < 1:  # the first layers know most of what they need
+            parameters = param_groups_layer_decay(self.network, training.weight_decay, layer_decay=training.layer_decay)
+        else:
+            parameters = param_groups_weight_decay(self.network, training.weight_decay)
+        rates = [training.lr * group.get("lr_scale", 1.0) for group in parameters]
         if training.optimizer == "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, training.lr, momentum=0.9, nesterov=True)
         else:
@@ -61,7 +65,5 @@ class SeededModule(pl.LightningModule):
         rising = min(0.5, training.warmup_epochs / training.max_epochs)
         if 0 < rising * steps < LEAST_WARMUP:
             rising = LEAST_WARMUP / steps
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=training.lr, total_steps=steps, pct_start=rising
-        )
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=steps, pct_start=rising)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

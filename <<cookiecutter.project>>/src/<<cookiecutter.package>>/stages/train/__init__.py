@@ -37,6 +37,11 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     if prepared.task != cfg.task:
         raise UserError(f"{prepared.root} holds data for {prepared.task}, but task={cfg.task}: run prepare again")
     training = registry.training(cfg.task, cfg.model.engine)
+    print(
+        f"training.recipe={cfg.training.recipe}: {cfg.training.max_epochs} epochs from lr {cfg.training.lr:g}, "
+        f"augmentation {cfg.augmentation.name}, model.weights={cfg.model.weights or 'null'}",
+        flush=True,
+    )
     with workspace(cfg, prepared) as work:
         trained = training.train(cfg, prepared, work)
 

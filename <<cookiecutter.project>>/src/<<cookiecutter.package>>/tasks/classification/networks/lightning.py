@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....inference import embedding
+from ....shared.environment import project_root
 from ....shared.errors import UserError, nearest
 from ....shared.model_file import ModelFile
 
@@ -24,13 +25,20 @@ def build(architecture: str | dict[str, Any], classes: list[str], pretrained: bo
             f"model.architecture={architecture} is not one of timm's {len(timm.list_models())} models."
             f"{nearest(str(architecture), timm.list_models())}"
         )
+    if not pretrained:
+        return timm.create_model(architecture, num_classes=len(classes))
+    file = project_root() / ".cache" / "weights" / f"{architecture}.safetensors"
+    brought = {"file": str(file)} if file.is_file() else None
     try:
-        return timm.create_model(architecture, num_classes=len(classes), pretrained=pretrained)
+        return timm.create_model(
+            architecture, num_classes=len(classes), pretrained=True, pretrained_cfg_overlay=brought
+        )
     except Exception as error:
-        if not pretrained:
-            raise
+        config = timm.get_pretrained_cfg(architecture)
+        address = f"https://huggingface.co/{config.hf_hub_id}" if config and config.hf_hub_id else "its authors"
         raise UserError(
-            f"cannot fetch the weights of {architecture} ({error}): use model.weights=null or a file"
+            f"cannot fetch the weights of {architecture} ({' '.join(str(error).split())[:200]}): "
+            f"put model.safetensors of {address} there: {file}, or use model.weights=null or another file"
         ) from error
 
 

@@ -17,6 +17,7 @@ from ....engines.lightning.loop import fit, loader
 from ....engines.lightning.module import SeededModule
 from ....engines.lightning.recorder import Recorder
 from ....shared import devices
+from ....shared.errors import UserError
 from ....shared.model_file import ModelFile, load_weights
 from ....shared.prepared import Item, Prepared, read_image
 from ....shared.protocols import Trained
@@ -32,6 +33,10 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
     used = devices.resolve(cfg.training.devices, "training.devices")
     devices.check_precision(cfg.training.precision, used)
+    if cfg.training.freeze:
+        raise UserError(
+            "training.freeze is for detection: training.layer_decay holds the first layers of timm's networks"
+        )
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     mean, std = statistics(cfg)
     model = ModelFile(
@@ -51,18 +56,28 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
         return Images(prepared.items(split, cfg.data.site), prepared.classes, transform)
 
     module = Classifier(cfg, prepared.classes)
-    training = loader(cfg, images("train", augmentation.images(cfg.augmentation)), shuffled=True)
+    learned = images("train", augmentation.images(cfg.augmentation))
+    if cfg.training.class_weights:
+        module.class_weights = class_weights(learned)
+    training = loader(cfg, learned, shuffled=True)
     validation = loader(cfg, images("val", []), shuffled=False)
     return fit(cfg, module, (training, validation), Recorder(cfg, METRIC, model, work), work, used)
 
 
 def statistics(cfg: DictConfig) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel that the network wants: its own where pretrained, else one half."""
-    if cfg.model.weights == PRETRAINED:
-        config = timm.get_pretrained_cfg(cfg.model.architecture)
-        if config is not None:
-            return list(config.mean), list(config.std)
-    return [0.5] * 3, [0.5] * 3
+    """Mean and standard deviation per channel that the network wants: those that its weights were trained with.
+
+    They stand in a model file of ours; other files and pretrained weights have those of timm's; without any, one half.
+    """
+    file = weights_file(cfg.model)
+    if file and file.is_file():
+        try:
+            model = ModelFile.load(file)
+            return model.mean, model.std
+        except UserError:
+            pass  # it is of another kind, or starting_network will tell
+    config = timm.get_pretrained_cfg(cfg.model.architecture) if cfg.model.weights else None
+    return (list(config.mean), list(config.std)) if config is not None else ([0.5] * 3, [0.5] * 3)
 
 
 class Images(Dataset):
@@ -81,18 +96,32 @@ class Images(Dataset):
         return self.transform(image), self.index[item.label]
 
 
+def class_weights(images: Images) -> torch.Tensor:
+    """What errors count by class (classes,): images / (classes * images of the class), as scikit-learn's `balanced`."""
+    numbers = torch.zeros(len(images.index))
+    for item in images.items:
+        numbers[images.index[item.label]] += 1
+    return len(images) / (len(numbers) * numbers.clamp(min=1))
+
+
 class Classifier(SeededModule):
     """A timm network under cross-entropy, with mixup and label smoothing as the config says."""
 
     def __init__(self, cfg: DictConfig, classes: list[str]):
         super().__init__(cfg, starting_network(cfg.model, classes))
+        self.class_weights: torch.Tensor | None = None
         self.mixup = augmentation.mixup(cfg.augmentation, len(classes))
         self.outputs: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
 
     def training_step(self, batch: tuple[torch.Tensor, torch.Tensor], number: int) -> torch.Tensor:
         images, labels = self.mixup(*batch) if self.mixup is not None else batch
         logits = self.network(images.contiguous(memory_format=torch.channels_last))
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.cfg.training.label_smoothing)
+        loss = functional.cross_entropy(
+            logits,
+            labels,
+            weight=self.class_weights if self.class_weights is None else self.class_weights.to(logits.device),
+            label_smoothing=self.cfg.training.label_smoothing,
+        )
         self.losses.append(loss.detach())
         return loss
 

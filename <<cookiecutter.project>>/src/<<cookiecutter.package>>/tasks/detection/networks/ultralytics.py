@@ -12,6 +12,7 @@ from ....shared.environment import quiet_ultralytics
 from ....shared.errors import UserError
 from ....shared.model_file import ModelFile
 
+HEADS = ("Detect",)
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.7, 300  # what Ultralytics' own validation uses
 GREY = 114  # of the padding
 
@@ -24,14 +25,22 @@ def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
     cfg: Any = deepcopy(architecture)  # DetectionModel takes a mapping as well, and writes into it
     if isinstance(cfg, str) and "://" in cfg:  # it would be fetched
         raise UserError(f"model.architecture={cfg} is an address: expected a name such as yolo11n.yaml, or a mapping")
+    if isinstance(cfg, str) and not cfg.endswith((".yaml", ".yml")):
+        cfg = f"{cfg}.yaml"
     try:
         network = DetectionModel(cfg, ch=3, nc=len(classes), verbose=False)
     except FileNotFoundError as error:
         raise UserError(
-            f"model.architecture={architecture} is unknown to Ultralytics: expected a name such as yolo11n.yaml"
+            f"model.architecture={architecture} is unknown to Ultralytics: expected a name such as yolo11n"
         ) from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"model.architecture can't be built: {' '.join(str(error).split())}") from error
+    head = type(network.model[-1]).__name__  # type: ignore[index]
+    if head not in HEADS:
+        raise UserError(
+            f"model.architecture={architecture if isinstance(architecture, str) else 'a mapping'} ends in {head}: the "
+            f"task detection trains networks that end in {' or '.join(HEADS)}, such as yolo11n or yolov8s"
+        )
     network.names = dict(enumerate(classes))
     return network
 

@@ -1,0 +1,88 @@
+"""Recipes go with data and weights, and training does what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from test_prepare import make_folders
+from workspace import PROJECT, Workspace, load
+
+config = load("shared.config")
+OWN = ["data=own", "data.source.path=mine"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "recipe", "augmentation"),
+    [
+        (["task=classification"], "digits", "none"),
+        (["task=detection"], "digits", "default"),
+        (["task=detection", "model.weights=pretrained"], "digits", "default"),
+        (["task=classification", *OWN], "scratch", "photographs"),
+        (["task=classification", *OWN, "model=efficientnet_b0", "model.weights=pretrained"], "finetune", "photographs"),
+        (["task=detection", *OWN, "model.weights=some/weights.pt"], "finetune", "photographs"),
+        (["task=detection", "data=yolo", "training=digits"], "digits", "default"),
+        (["task=detection", "training=finetune"], "finetune", "photographs"),
+        (["task=detection", *OWN, "augmentation=cutout"], "scratch", "cutout"),
+    ],
+)
+def test_recipes_follow_data_and_weights(overrides: list[str], recipe: str, augmentation: str) -> None:
+    cfg = config.compose(overrides)
+    assert (cfg.training.recipe, cfg.augmentation.name) == (recipe, augmentation)
+    assert set(cfg.augmentation) == set(config.compose([*overrides[:1], "augmentation=none"]).augmentation)
+    numbers = cfg.recipes[recipe][cfg.model.engine]
+    assert cfg.training.lr == numbers.get("lr", cfg.model.recipe.lr) == cfg.lr
+    assert cfg.training.max_epochs == numbers.get("max_epochs", cfg.model.recipe.max_epochs)
+    assert cfg.training.weight_decay == numbers.weight_decay
+
+
+def test_what_is_set_by_hand_counts() -> None:
+    cfg = config.compose(["task=classification", *OWN, "lr=0.5", "training.max_epochs=3", "training.layer_decay=0.9"])
+    assert (cfg.training.lr, cfg.training.max_epochs, cfg.training.layer_decay) == (0.5, 3, 0.9)
+
+
+def test_layers_learn_at_rates_that_rise_towards_the_head() -> None:
+    module = load("engines.lightning.module")
+    network = load("tasks.classification.networks.lightning").build("test_efficientnet", ["a", "b"])
+    cfg = config.compose(["task=classification", "training=finetune", "lr=0.1"])
+    seeded = module.SeededModule(cfg, network)
+    seeded._trainer = type("Trainer", (), {"estimated_stepping_batches": 10})()  # type: ignore[assignment]
+    optimizer = seeded.configure_optimizers()["optimizer"]
+    peaks = {id(p): group["max_lr"] for group in optimizer.param_groups for p in group["params"]}
+    stem, head = peaks[id(network.conv_stem.weight)], peaks[id(network.classifier.weight)]
+    assert head == pytest.approx(0.1) and 0 < stem < 0.1 * 0.75
+
+
+def test_rare_classes_count_more() -> None:
+    training = load("tasks.classification.training.lightning")
+    items = [load("shared.prepared").Item(None, "A", "train", label) for label in "aaab"]
+    weights = training.class_weights(training.Images(items, ["a", "b", "never"], None))
+    assert torch.allclose(weights, torch.tensor([4 / 9, 4 / 3, 4 / 3]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["task=classification", "training.freeze=3"], "training.freeze is for detection"),
+        (["task=detection", "model=yolo11t", "training.class_weights=true"], "training.class_weights is for class"),
+        (["task=detection", "model=yolo11t", "training.layer_decay=0.5"], "training.layer_decay is for classification"),
+        (["task=classification", "training.recipe=fine"], "recipes.fine"),
+    ],
+)
+def test_what_an_engine_does_not_know_is_refused(overrides: list[str], words: str, prepared: Any) -> None:
+    task = overrides[0].removeprefix("task=")
+    assert words in prepared(task).message("train", *overrides)
+
+
+def test_data_of_ones_own_is_trained_from_scratch_and_it_says_so(fresh: Workspace) -> None:
+    make_folders(fresh.root / "mine", {"cat": 12, "dog": 6})
+    chosen = ["task=classification", *OWN, "model=tiny", "data.image_size=32", "data.batch_size=4"]
+    fresh.run("prepare", *chosen)
+    said = fresh.run("train", *chosen, "training.max_epochs=1", "training.class_weights=true").stdout
+    assert "training.recipe=scratch: 1 epochs from lr 0.001, augmentation photographs, model.weights=null" in said
