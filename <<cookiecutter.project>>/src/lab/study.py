@@ -214,6 +214,11 @@ class Study:
         return [replicate.record for replicate in self.replicates if replicate.record]
 
     @property
+    def ended(self) -> list[Any]:
+        """The records of runs that came to their end: those with results, and those that are without metric."""
+        return [each.record for each in self.replicates if each.record and each.record.status == FINISHED]
+
+    @property
     def finished(self) -> list[Any]:
         """The records with results."""
         return [replicate.record for replicate in self.replicates if replicate.finished]

@@ -37,7 +37,7 @@ def push(study: Study, branch: Branch) -> tuple[int, int]:
     project = study.project
     if not project.git.remote_url(REMOTE):
         raise UserError(f"there is no git remote {REMOTE}: git remote add {REMOTE} URL")
-    records = [*study.finished, *superseded(study)]
+    records = [*study.ended, *superseded(study)]
     applied = branch.replicate.record.commit if branch.replicate else ""
     files = push_data(project, records, branch.commit, applied)
     experiments = [record for record in records if record.commit != record.baseline]

@@ -109,7 +109,8 @@ def off_plan(study: Study) -> Iterator[str]:
 
     for replicate in study.replicates:
         params = planned.get((replicate.arm, replicate.seed))
-        if params is None or not replicate.finished or replicate.reused:
+        record = replicate.record
+        if params is None or record is None or record.status != FINISHED or replicate.reused:
             continue
         used, asked = settings(replicate.record.params), settings(params)
         other = [key for key in sorted(used.keys() | asked.keys()) if used.get(key) != asked.get(key)]
@@ -181,14 +182,14 @@ def absent(study: Study, target: str) -> Absent | None:
 def unborn(study: Study, main: str | None) -> Iterator[str]:
     """Runs that are no experiments but commits, and not the default branch's: nothing tells them from a text."""
     git = study.project.git
-    for record in study.finished:
+    for record in study.ended:
         if record.commit == record.baseline and main and not git.is_ancestor(record.commit, main):
             yield f"{record.name} is a commit of the branch and no experiment, so that anything may stand in it"
 
 
 def superseded(study: Study) -> list[GitRecord]:
     """The finished runs of the design that another one of the same arm and seed has taken the place of."""
-    counted = {record.commit for record in study.finished}
+    counted = {record.commit for record in study.ended}
     return [
         record
         for record in study.project.records()

@@ -35,7 +35,7 @@ def of_tags(git: Repository, commit: str) -> Iterator[tuple[str, bool]]:
 def notes(study: Study, target: str) -> Iterator[str]:
     """Of the branch at `target`, the baseline, the runs and their tags, a line for each that is signed."""
     git = study.project.git
-    named = {record.commit: record.name for record in study.finished}
+    named = {record.commit: record.name for record in study.ended}
     named |= {study.commit: "the baseline", target: "the branch"}
     for commit, judged, by in of_commits(git, named):
         yield f"Signed: {named[commit]} ({commit[:7]}), by {by}: {judged}"
@@ -46,6 +46,6 @@ def notes(study: Study, target: str) -> Iterator[str]:
 
 def broken(study: Study, target: str) -> Iterator[str]:
     """Signatures that are not of what they stand below, of the branch and its runs."""
-    for commit, judged, by in of_commits(study.project.git, [target, *(record.commit for record in study.finished)]):
+    for commit, judged, by in of_commits(study.project.git, [target, *(record.commit for record in study.ended)]):
         if judged == BAD:
             yield f"the signature of {commit[:7]}, by {by}, is not that of what it signs"

@@ -229,7 +229,7 @@ def upstream(git: Repository) -> str | None:
 
 def experiments(study: Study) -> list[GitRecord]:
     """The finished runs that are DVC experiments, each once."""
-    return [*{record.commit: record for record in study.finished if record.commit != record.baseline}.values()]
+    return [*{record.commit: record for record in study.ended if record.commit != record.baseline}.values()]
 
 
 def of_experiment(record: GitRecord) -> Iterator[str]:
@@ -242,7 +242,7 @@ def applied(study: Study, target: str) -> Iterator[str]:
     """Results on the branch that are not the ones of the experiment whose params it has."""
     project = study.project
     git = project.git
-    sources = {"the baseline": study.commit, **{record.name: record.commit for record in study.finished}}
+    sources = {"the baseline": study.commit, **{record.name: record.commit for record in study.ended}}
     alike = [name for name, rev in sources.items() if git.object_id(rev, PARAMS) == git.object_id(target, PARAMS)]
     if not alike:
         yield f"params.yaml is none of the design's {len(sources) - 1} runs', nor the baseline's"
