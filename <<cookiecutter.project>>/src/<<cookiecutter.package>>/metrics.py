@@ -44,7 +44,7 @@ def _also_by_site(
         if not match:
             return function(images, metric)
         own = (images["site"] == match["site"]).to_numpy()
-        scorer = function(images[own], match["name"])
+        scorer = function(images.loc[own], match["name"])
         return (lambda weights: scorer(weights[own])) if scorer else None
 
     return of_site

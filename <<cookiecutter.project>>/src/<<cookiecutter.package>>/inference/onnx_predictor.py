@@ -40,4 +40,5 @@ class OnnxPredictor:
         return cls(folder / "model.onnx", model, metadata["precision"], threads)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        return self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(batch)})[0]
+        outputs = self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(batch)})
+        return np.asarray(outputs[0])

@@ -18,8 +18,8 @@ def match(
     """Which detections (k, 6), best first, are right at which IoU threshold, and which don't count: two (k, 10) bool.
 
     COCO's rule (pycocotools, cocoeval.py, evaluateImg): each takes the best free object of its class. `truth` is
-    (n, 5): class, cx, cy, width, height. Objects that are not `counted` (n,) are taken where there is no other, and who takes
-    one doesn't count; nor does a detection that finds nothing and is not `own` (k,) to the sizes that are asked for.
+    (n, 5): class, cx, cy, width, height. Objects that are not `counted` (n,) are taken where there is no other, and who
+    takes one doesn't count; nor does a detection that finds nothing and is not `own` (k,) to the sizes that are asked for.
     """
     shape = len(detections), len(IOU_THRESHOLDS)
     right, aside = np.zeros(shape, bool), np.zeros(shape, bool)
