@@ -66,7 +66,7 @@ def write(network: ov.Model, model: ModelFile, folder: Path, precision: str, fac
 
 
 def describe(network: ov.Model, model: ModelFile) -> None:
-    """Write into the network what it is: `lab/classes` and `lab/image_size` as JSON, labels for Intel's Model API."""
+    """Write into the network what it is: `lab/classes`, `lab/image_size` as JSON, labels for Intel's Model API."""
     network.set_rt_info(json.dumps(model.classes), ["lab", "classes"])
     network.set_rt_info(json.dumps(model.image_size), ["lab", "image_size"])
     network.set_rt_info(model.task, ["lab", "task"])
