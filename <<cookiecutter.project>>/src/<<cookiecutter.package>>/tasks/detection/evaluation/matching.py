@@ -19,7 +19,7 @@ def match(
 
     COCO's rule (pycocotools, cocoeval.py, evaluateImg): each takes the best free object of its class. `truth` is
     (n, 5): class, cx, cy, width, height. Objects that are not `counted` (n,) are taken where there is no other, and who
-    takes one doesn't count; nor does a detection that finds nothing and is not `own` (k,) to the sizes that are asked for.
+    takes one doesn't count; nor does a detection that finds nothing and is not `own` (k,) to the sizes asked for.
     """
     shape = len(detections), len(IOU_THRESHOLDS)
     right, aside = np.zeros(shape, bool), np.zeros(shape, bool)
