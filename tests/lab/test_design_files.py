@@ -58,7 +58,8 @@ def test_the_json_schema_is_the_committed_one() -> None:
         ("lr: 3\n", "not a design: it has no kind"),
         (
             "kind: sweeep\n",
-            "line 1: kind: 'sweeep' is not one of single, sweep, comparison, ablation, quantization_compare. Did you mean 'sweep'?",
+            "line 1: kind: 'sweeep' is not one of single, sweep, comparison, ablation, quantization_compare. "
+            "Did you mean 'sweep'?",
         ),
         (SINGLE + "hypotesis: {}\n", "line 4: hypotesis: no such key here. Did you mean 'hypothesis'?"),
         (SINGLE + "type: infer\n", "line 4: type is there twice"),

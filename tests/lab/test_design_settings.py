@@ -122,6 +122,8 @@ def test_a_number_that_is_none_is_told_in_one_sentence(value: str) -> None:
 
 def test_the_nearest_metric_comes_first() -> None:
     text = HEAD.format(kind="single") + "hypothesis: {claim: c, metric: infer.f1_marco}\n"
-    with pytest.raises(UserError, match=r"hypothesis.metric: lab.yaml doesn't know infer.f1_marco. Did you mean") as said:
+    with pytest.raises(
+        UserError, match=r"hypothesis.metric: lab.yaml doesn't know infer.f1_marco. Did you mean"
+    ) as said:
         design_file.parse_text(text, "a.yaml", VISION)
     assert "'infer.f1_macro'" in str(said.value)

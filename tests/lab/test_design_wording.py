@@ -70,7 +70,10 @@ def test_a_kind_may_bring_its_type() -> None:
         ({"models": ["a", "a"]}, "line 6: comparison.models: a is there twice"),
         ({"models": ["a"]}, "line 6: comparison.models: one arm has nothing to be compared with"),
         ({"models": 3}, "line 6: comparison.models: "),
-        ({"variable": "lr", "models": ["a", "b"]}, "line 7: comparison.models stands for model with its values, and var"),
+        (
+            {"variable": "lr", "models": ["a", "b"]},
+            "line 7: comparison.models stands for model with its values, and var",
+        ),
         ({"run_ids": ["a"], "model_versions": ["b"]}, "line 8: comparison.model_versions and comparison.run_ids both"),
         ({"modells": ["a", "b"]}, "line 6: comparison.modells: no such key here. Did you mean 'models'?"),
     ],

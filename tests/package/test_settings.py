@@ -29,7 +29,10 @@ TASKS = {task: COMPOSER.compose([f"task={task}"]) for task in ("classification",
 FREE = (
     "experiment",
     "no_weights_file.",
-    "champion_files.", "recipe_for.", "recipe.", "recipes.",
+    "champion_files.",
+    "recipe_for.",
+    "recipe.",
+    "recipes.",
     "source_folders.",
     "model.architecture.",
 )  # mappings of any keys, or any value

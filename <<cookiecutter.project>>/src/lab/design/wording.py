@@ -47,7 +47,8 @@ def plain(data: dict[str, Any], contract: Contract | None) -> Plain:
     if len(used) == 1:
         (word,) = used
         key = words.comparison[word]
-        more, places = _one(key, block[word]), {(BLOCK, own): (BLOCK, word) for own in OWN[:2]}
+        more = _one(key, block[word])
+        places = {(BLOCK, own): (BLOCK, word) for own in OWN[:2]}
         said.append(f"{BLOCK}.{word} stands for variable: {key}, values: {_shown(more['values'])}")
     else:
         keys = {word: words.comparison[word] for word in used}
