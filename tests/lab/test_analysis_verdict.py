@@ -659,6 +659,10 @@ def test_images_of_one_patient_count_as_one() -> None:
     assert found.outcome == "UNDERPOWERED" and found.comparisons[0].difference.images.n == 30
     assert "over the test images of 30 patients" in found.reasons[0] and "patients would find" in found.reasons[0]
     for frame in frames.values():
+        frame["patient"] = [f"p{j}" for j in range(300)]
+    found = verdict.judge(replace(made, contract=contract), scorers.examples(frames))
+    assert found.outcome == "SUPPORTED" and "over 300 test images" in found.reasons[0], "a group each is none"
+    for frame in frames.values():
         frame["patient"] = "p0"
     found = verdict.judge(replace(made, contract=contract), scorers.examples(frames))
     assert "all test images are of one patient, which tells nothing of another" in found.reasons

@@ -64,7 +64,7 @@ def test_the_projects_readme_opens_with_setup_and_run(bake):
 def test_choices_in_the_projects_readme_are_files(bake):
     project: BakedProject = bake()
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", project.read("README.md"), re.MULTILINE)
-    assert {group for group, _ in rows} == {"task", "data", "model", "augmentation", "quant"}
+    assert {group for group, _ in rows} == {"task", "data", "model", "augmentation", "training", "quant"}
     for group, choices in rows:
         files = {path.stem for path in (project.path / "conf" / group).glob("[a-z]*.yaml")}
         assert set(re.findall(r"`(\w+)`", choices)) == files

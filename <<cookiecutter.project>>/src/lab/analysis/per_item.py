@@ -21,9 +21,11 @@ Scorer = Callable[["np.ndarray"], "np.ndarray"]  # weights (items, b) to values 
 
 
 def cluster(predictions: Predictions | None, frames: Sequence[pd.DataFrame]) -> str:
-    """The column of items that belong together, such as a patient's; empty where no table, or not each, has it."""
+    """The column of items that belong together, such as a patient's; empty where none do, or not each table has it."""
     column = predictions.cluster if predictions else None
-    return column if column and frames and all(column in frame for frame in frames) else ""
+    if not column or not all(column in frame for frame in frames):
+        return ""
+    return column if any(frame[column].duplicated().any() for frame in frames) else ""
 
 
 def scores(

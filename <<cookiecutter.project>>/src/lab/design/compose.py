@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from configparser import ConfigParser, Error
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,9 +17,8 @@ from lab.errors import UserError, nearest
 from lab.nested_keys import copied, exists, find, leaves, nested, put
 
 REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\}")
-SELECTION = re.compile(
-    r"\$\{oc\.select:\s*(\w+(?:\.\w+)*)(?=\.\$\{|\s*[,}])"
-)  # OmegaConf's: ${oc.select:key,otherwise}
+# A key that a text names: ${key}, OmegaConf's ${oc.select:key,otherwise}, or the mapping in which ${key.${name}} chooses.
+NAMED = re.compile(r"\$\{(?:oc\.select:\s*)?(\w+(?:\.\w+)*)(?=\.\$\{|\s*[,}])")
 MISSING = "???"
 Item = TypeVar("Item")
 CHANGED: Callable[[Change], str] = attrgetter("key")  # what an override changes
@@ -29,14 +29,12 @@ class Template(NamedTuple):
 
     Attributes:
         values: interpolations not yet resolved.
-        references: keys that are another's value: key -> the other.
-        texts: keys that are made of others' values by more than that: key -> the text.
-        simple: whether these are all the interpolations there are.
+        texts: the keys whose values have interpolations.
+        simple: whether each of these depends on nothing but the keys that are written in it.
     """
 
     values: dict[str, Any]
-    references: dict[str, str]
-    texts: dict[str, str]
+    texts: list[str]
     simple: bool
 
 
@@ -73,10 +71,10 @@ class Composer:
         template = self._template(tuple(sorted(choice.text for choice in choices)))
         set_ = [change for change in values if not change.mark.startswith("+")]
         refuse(set_, CHANGED, lambda change: self.check_key(change.key, template.values))
+        config = None
         if template.simple and all(fits(change, template.values) for change in values):
             config = self._filled(template, {change.key: change.value for change in values})
-        else:
-            config = self.source.composed(overrides)
+        config = self.source.composed(overrides) if config is None else config
         for key, value in leaves(config):
             if value == MISSING:
                 raise UserError(f"{key} has no value: set it in base")
@@ -111,26 +109,82 @@ class Composer:
             self._templates[choices] = template(values)
         return self._templates[choices]
 
-    def _filled(self, template: Template, changes: dict[str, Any]) -> dict[str, Any]:
-        """The template with other values, and its interpolations resolved."""
+    def _filled(self, template: Template, changes: dict[str, Any]) -> dict[str, Any] | None:
+        """The template with other values, and its interpolations resolved. None where a key that is named isn't there."""
         config = copied(template.values)
         for key, value in changes.items():
             put(config, key, value)
-        for key, text in template.texts.items():
-            if key not in changes:
-                put(config, key, self._value(text, config))
-        for key, source in template.references.items():
-            if key not in changes:
-                put(config, key, resolved(config, source))
+        resolution = Resolution(config, self._computed)
+        try:
+            made = {key: resolution.at(key) for key in template.texts}
+        except KeyError:
+            return None
+        for key, value in made.items():
+            put(config, key, copied(value))
         return config
 
-    def _value(self, text: str, config: dict[str, Any]) -> Any:
+    def _computed(self, text: str, values: dict[str, Any]) -> Any:
         """What a text comes to: computed once for all runs in which the keys in it have the same values."""
-        values = {key: resolved(config, key) for key in keys_in(text)}
         known = json.dumps([text, values], sort_keys=True, default=str)
         if known not in self._made:
             self._made[known] = self.source.value(text, nested(values))
-        return copied(self._made[known])
+        return self._made[known]
+
+
+class Resolution:
+    """The interpolations of a config, each worked out once.
+
+    Args:
+        config: with interpolations, which it keeps.
+        compute: a text, and the values of the keys in it by key, to what it comes to.
+    """
+
+    def __init__(self, config: dict[str, Any], compute: Callable[[str, dict[str, Any]], Any]):
+        self._config, self._compute = config, compute
+        self._known: dict[str, Any] = {}
+        self._above: list[str] = []
+
+    def at(self, key: str) -> Any:
+        """What is at a key in the end, also where that is inside of what another comes to.
+
+        Raises KeyError; UserError: keys that go round in a circle.
+        """
+        value: Any = self._config
+        path = ""
+        for part in key.split("."):
+            path = f"{path}.{part}" if path else part
+            value = self._value(find(value, part), path)
+        return self._whole(value, path)
+
+    def _whole(self, value: Any, path: str) -> Any:
+        """A mapping or a list with all that is in it resolved; anything else as it is."""
+        if not isinstance(value, dict | list) or "${" not in str(value):
+            return value
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        made = {name: self._whole(self._value(item, f"{path}.{name}"), f"{path}.{name}") for name, item in items}
+        return made if isinstance(value, dict) else list(made.values())
+
+    def _value(self, value: Any, path: str) -> Any:
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        if path not in self._known:
+            if path in self._above:
+                raise UserError(f"conf/: {' → '.join([*self._above, path])} go round in a circle")
+            self._above.append(path)
+            try:
+                self._known[path] = self._worked_out(value)
+            finally:
+                self._above.pop()
+        return self._known[path]
+
+    def _worked_out(self, text: str) -> Any:
+        if match := REFERENCE.fullmatch(text):
+            return self.at(match[1])
+        values = {}
+        for key in sorted(set(NAMED.findall(text))):
+            with suppress(KeyError):  # what is only selected may be nowhere
+                values[key] = self.at(key)
+        return self._compute(text, values)
 
 
 def refuse(items: Iterable[Item], key: Callable[[Item], str], check: Callable[[Item], None]) -> None:
@@ -176,32 +230,7 @@ def _hydra_settings(path: Path) -> dict[str, str]:
 def template(values: dict[str, Any]) -> Template:
     """A config with the places of its interpolations."""
     texts = {key: value for key, value in leaves(values) if isinstance(value, str) and "${" in value}
-    references = {key: match[1] for key, value in texts.items() if (match := REFERENCE.fullmatch(value))}
-    others = {key: value for key, value in texts.items() if key not in references}
-    simple = all(is_plain(values, source, others) for source in references.values())
-    return Template(values, references, others, simple and all(is_foreseen(text, values) for text in others.values()))
-
-
-def is_foreseen(text: str, values: dict[str, Any]) -> bool:
-    """Whether a text depends on nothing but the keys that are written in it."""
-    known = len(REFERENCE.findall(text)) + len(SELECTION.findall(text)) == text.count("${")
-    return known and all(is_plain(values, key, {}) for key in keys_in(text))
-
-
-def is_plain(values: dict[str, Any], key: str, texts: dict[str, str]) -> bool:
-    """Whether what is at a key has no interpolations but references to others, or is one of the `texts`."""
-    if not exists(values, key):
-        return False
-    match = REFERENCE.fullmatch(str(find(values, key)))
-    if match:
-        resolved(values, key)  # not in a circle
-        return is_plain(values, match[1], texts)
-    return key in texts or "${" not in str(find(values, key))
-
-
-def keys_in(text: str) -> list[str]:
-    """The keys that a text names; of one that it selects by another's value, the mapping that it is in."""
-    return list(dict.fromkeys([*SELECTION.findall(text), *REFERENCE.findall(text)]))
+    return Template(values, list(texts), all(len(NAMED.findall(text)) == text.count("${") for text in texts.values()))
 
 
 def fits(change: Change, config: dict[str, Any]) -> bool:
@@ -211,14 +240,3 @@ def fits(change: Change, config: dict[str, Any]) -> bool:
     value = change.value
     plain = isinstance(value, str | int | float | None) or (isinstance(value, list) and "{" not in str(value))
     return plain and "${" not in str(value) and not isinstance(find(config, change.key), dict)
-
-
-def resolved(config: dict[str, Any], key: str) -> Any:
-    """The value at `key`, through as many interpolations as there are. Raises UserError: they go round in a circle."""
-    seen: list[str] = []
-    while isinstance(value := find(config, key), str) and (match := REFERENCE.fullmatch(value)):
-        if key in seen:
-            raise UserError(f"conf/: {' → '.join([*seen, key])} go round in a circle")
-        seen.append(key)
-        key = match[1]
-    return copied(value)

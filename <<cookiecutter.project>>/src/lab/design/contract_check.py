@@ -59,7 +59,7 @@ def column_mistakes(contract: Contract, columns: Sequence[str]) -> Iterator[Mist
     """Each column that the contract names and the table of what was said of the test items has not."""
     said = contract.predictions
     if said is not None:
-        named = [("item", said.item, True), *([("cluster", said.cluster, True)] if said.cluster else [])]
+        named = [("item", said.item, True), *([("cluster", said.cluster, False)] if said.cluster else [])]
         named += [("slices", name, True) for name in said.slices]  # `skip` names columns of any task
         keys = ((f"predictions.{key}", name, blocks) for key, name, blocks in named)
         yield from _lacking(keys, columns.__contains__, f"{said.output} has no column {{}}", columns)

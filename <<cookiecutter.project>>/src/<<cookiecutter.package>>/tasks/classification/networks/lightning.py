@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ....inference import embedding
 from ....shared.environment import project_root
 from ....shared.errors import UserError, nearest
 from ....shared.model_file import ModelFile
@@ -78,6 +77,8 @@ def exportable(network: Any) -> Any:
 
 def for_images(model: ModelFile, network: Any) -> Any:
     """What `preprocess` does is a part of the network then."""
+    from ....inference import embedding  # no part of training
+
     return embedding.stretched(network, model.mean, model.std)
 
 

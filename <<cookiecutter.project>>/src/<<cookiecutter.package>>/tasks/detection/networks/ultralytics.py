@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ....inference import embedding
 from ....shared.environment import quiet_ultralytics
 from ....shared.errors import UserError
 from ....shared.model_file import ModelFile
@@ -106,6 +105,8 @@ def exportable(network: Any) -> Any:
 
 def for_images(model: ModelFile, network: Any) -> Any:
     """What `preprocess` does is a part of the network then. Its boxes stay in pixels of the S x S image."""
+    from ....inference import embedding  # no part of training
+
     return embedding.letterboxed(network, model.image_size, GREY)
 
 
