@@ -17,7 +17,7 @@ from lab.errors import UserError, nearest
 from lab.nested_keys import copied, exists, find, leaves, nested, put
 
 REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\}")
-# A key that a text names: ${key}, OmegaConf's ${oc.select:key,otherwise}, or the mapping in which ${key.${name}} chooses.
+# A key that a text names: ${key}, OmegaConf's ${oc.select:key,otherwise}, or the mapping that ${key.${name}} is in.
 NAMED = re.compile(r"\$\{(?:oc\.select:\s*)?(\w+(?:\.\w+)*)(?=\.\$\{|\s*[,}])")
 MISSING = "???"
 Item = TypeVar("Item")
@@ -110,7 +110,7 @@ class Composer:
         return self._templates[choices]
 
     def _filled(self, template: Template, changes: dict[str, Any]) -> dict[str, Any] | None:
-        """The template with other values, and its interpolations resolved. None where a key that is named isn't there."""
+        """The template with other values, its interpolations resolved; None where a key that is named isn't there."""
         config = copied(template.values)
         for key, value in changes.items():
             put(config, key, value)
