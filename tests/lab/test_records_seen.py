@@ -15,7 +15,7 @@ from trivial import Trivial
 
 from lab.analysis.verdict import Verdict, judge
 from lab.records import studies
-from lab.report import sections
+from lab.report import run_tables
 
 pytestmark = pytest.mark.slow  # a project is copied
 
@@ -115,7 +115,7 @@ def test_what_is_run_again_until_it_fits_is_listed_and_exploratory(project: Triv
     study = studies.read(project.project(), "small")
     found = judge(study)
     assert told(found).endswith("and the last run counts: 0.5 with seed 0 2 times, 0.5 with seed 1 2 times")
-    listed = sections.superseded(study, found.metric)
+    listed = run_tables.superseded(study, found.metric)
     assert listed.count("none_small_0.5_s") == 2 and "0.5015" in listed
 
 

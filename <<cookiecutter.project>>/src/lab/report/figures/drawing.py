@@ -215,16 +215,14 @@ def key(figure: Figure, with_intervals: bool, of: str = "seeds", lines: Mapping[
 
 
 def legend(figure: Figure, handles: Sequence[Artist], side: Literal["center", "right"] = "center") -> None:
-    """What the marks mean, below the figure, in as many columns as there is room for."""
-    lengths = [len(str(handle.get_label())) + 8 for handle in handles]
-
-    def width(columns: int) -> int:
-        rows = -(-len(lengths) // columns)
-        return sum(max(lengths[start : start + rows]) for start in range(0, len(lengths), rows))
-
+    """What the marks mean, below the figure, in as many columns as there is room for; long words in several lines."""
+    labels = [textwrap.fill(re.sub(r",(?=\S)", ", ", str(handle.get_label())), LINE - 8) for handle in handles]
     place: Any = f"outside lower {side}"
-    fitting = [columns for columns in range(1, len(lengths) + 1) if width(columns) <= LINE + 16]
-    figure.legend(handles=[*handles], loc=place, ncols=max(fitting, default=1))
+    for columns in range(len(labels), 0, -1):
+        drawn = figure.legend(handles=[*handles], labels=labels, loc=place, ncols=columns)
+        if columns == 1 or drawn.get_window_extent().width <= figure.bbox.width:
+            return
+        drawn.remove()
 
 
 def number(value: float) -> str:
