@@ -217,7 +217,10 @@ def test_settings_that_no_stage_takes_are_told_before_anything_runs(project: Tri
     varied = text + "comparison: {variable: training.optimizer, values: [adamw, adamm]}\n"
     common = text.replace("comparison", "single") + "base: [training.max_epochs=three]\n"
     for content, words in (
-        (varied, "comparison.values.1: training.optimizer: 'adamm': expected one of adamw, adam, sgd. Did you mean 'adam'?"),
+        (
+            varied,
+            "comparison.values.1: training.optimizer: 'adamm': expected one of adamw, adam, sgd. Did you mean 'adam'?",
+        ),
         (common, "base.0: training.max_epochs: 'three': expected a whole number"),
     ):
         path.write_text(content)

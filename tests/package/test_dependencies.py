@@ -152,4 +152,4 @@ def test_a_stage_imports_the_package_of_its_own_checkout(tmp_path: Path, stage: 
             capture_output=True,
             text=True,
         )
-        assert done.stderr.startswith(f"{stage}: No data source 'nowhere'"), done.stderr
+        assert done.stderr.startswith(f"{stage}: data.source.kind=nowhere: nowhere is not one of "), done.stderr

@@ -37,7 +37,10 @@ FREE = (
     "model.architecture.",
 )  # mappings of any keys, or any value
 KEYS = [
-    (task, key) for task, params in TASKS.items() for key in flat(params) if not key.startswith(FREE) and key != "task"
+    (task, key)
+    for task, params in TASKS.items()
+    for key in flat(params)
+    if not key.startswith(FREE) and key not in ("task", "training.recipe")
 ]
 NAMES = ("data.task", "model.task", "model.engine", "data.source.kind")  # texts, of which not each is a name
 KINDS: dict[str, st.SearchStrategy[Any]] = {

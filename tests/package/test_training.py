@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -68,6 +69,7 @@ def test_another_seed_gives_another_model(trained: Get, prepared: Get, task: str
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
     killed = prepared(task).copy(tmp_path / "killed")
+    shutil.rmtree(killed.root / ".cache" / "train", ignore_errors=True)  # of trainings that others had refused
     process = subprocess.Popen(
         killed.command("train", *SMALL[task]), cwd=killed.root, env=killed.environment(), stdout=subprocess.DEVNULL
     )
@@ -149,7 +151,7 @@ def test_patience_stops_early(trained: Get, task: str, tmp_path: Path) -> None:
     """From a trained model, and without learning, nothing gets better."""
     space = trained(task).copy(tmp_path / "space")
     (space.root / "models" / "model.pt").rename(space.root / "start.pt")
-    still = ["model.weights=start.pt", "lr=0", "training.warmup_epochs=0", "augmentation=none"]
+    still = ["model.weights=start.pt", "lr=1e-12", "training.warmup_epochs=0", "augmentation=none"]
     space.run("train", *SMALL[task], *still, "training.max_epochs=15", "training.patience=1")
     assert json.loads((space.root / "metrics" / "train.json").read_text())["epochs"] < 15
 

@@ -76,6 +76,7 @@ def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
     else:
         owner = np.arange(len(images))
         confidence, right = images["confidence"].to_numpy(float), images["correct"].to_numpy(float)
+    confidence = confidence.round(4)  # what a batch of another size changes is no other answer
     bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
     shape = _BINS, len(images)
     gaps = coo_array((right - confidence, (bins, owner)), shape=shape).tocsr()

@@ -93,7 +93,8 @@ def best_f1(confidences: np.ndarray, f1: np.ndarray) -> dict[str, float]:
     if not len(f1):
         return {"best_f1": 0.0, "best_f1_confidence": 1.0}
     best = int(f1.mean(0).argmax())
-    return {"best_f1": float(f1.mean(0)[best]), "best_f1_confidence": float(confidences[best])}
+    # Rounded: what a batch of another size changes is no other answer.
+    return {"best_f1": round(float(f1.mean(0)[best]), 6), "best_f1_confidence": round(float(confidences[best]), 4)}
 
 
 def value(images: pd.DataFrame, metric: str, function: Hook = average_precision) -> float:
