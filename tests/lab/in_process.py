@@ -11,11 +11,14 @@ from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
+import contracts
+
 from lab import cli
 from lab.cli import answer, app, plan, run, track
 from lab.contract import hooks
 
 WITH_ROOT = (app, answer, plan, run, track)
+PACKAGE, _, _ = str(contracts.VISION.check).partition(".")  # a project's own, which hooks are in
 
 
 def lab(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +39,9 @@ def about(root: Path, environment: dict[str, str]) -> Iterator[None]:
     """`lab` is the one of this project, in its folder."""
     private = ("PYTEST_CURRENT_TEST", "DVC_ROOT", "GIT_DIR", "GIT_INDEX_FILE")
     kept = {name: value for name, value in os.environ.items() if name not in private}
+    others = {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == PACKAGE}
     modules, path = set(sys.modules), list(sys.path)
+    sys.path.insert(0, str(root / "src"))  # before the one that the environment is linked with
     hooks.load.cache_clear()
     app.open_backend.cache_clear()
     with mock.patch.dict(os.environ, {**kept, **environment}, clear=True), chdir(root):
@@ -55,3 +60,4 @@ def about(root: Path, environment: dict[str, str]) -> Iterator[None]:
             for name in new:
                 if name.partition(".")[0] in packages:  # also its folders, which have no file
                     del sys.modules[name]
+            sys.modules.update(others)
