@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "<<cookiecutter.project>>" / 
 
 import answered  # these import lab
 import contracts
+import trivial
 from trivial import Trivial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tables gain nothing from more, and a busy machine loses much
@@ -23,6 +24,12 @@ settings.load_profile("lab")
 def tree() -> Path:
     """The template's conf/, designs/, dvc.yaml, params.yaml and lab.yaml as a project has them. Not to be changed."""
     return contracts.tree()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
+    """A trivial project in which nothing has run: made once, so copy it before you change it."""
+    return trivial.make(tmp_path_factory.mktemp("template") / "project")
 
 
 @pytest.fixture(scope="session")

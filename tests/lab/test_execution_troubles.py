@@ -24,17 +24,9 @@ from lab.execution.unfetched import unfetched
 KINDS = ["dvc", "dvc-workers"]
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
-    return trivial.make(tmp_path_factory.mktemp("template") / "project")
-
-
 @pytest.fixture
 def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trivial]:
-    for name, value in trivial.environ().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-    return trivial.copied(template, tmp_path / "project")
+    return trivial.entered(template, tmp_path / "project", monkeypatch)
 
 
 def record(log: str, exit_code: int | None = None, returncode: int = 255) -> SimpleNamespace:

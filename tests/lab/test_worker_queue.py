@@ -28,17 +28,9 @@ from lab.execution.worker.devices import Devices
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
-    return trivial.make(tmp_path_factory.mktemp("template") / "project")
-
-
 @pytest.fixture
 def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trivial]:
-    for name, value in trivial.environ().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-    project = trivial.copied(template, tmp_path / "project")
+    project = trivial.entered(template, tmp_path / "project", monkeypatch)
     yield project
     for worker in own_workers.alive(project.root):
         os.kill(worker.pid, signal.SIGKILL)

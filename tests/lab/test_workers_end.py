@@ -28,17 +28,9 @@ pytestmark = pytest.mark.slow
 KINDS = ["dvc", "dvc-workers"]
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
-    return trivial.make(tmp_path_factory.mktemp("template") / "project")
-
-
 @pytest.fixture
 def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trivial]:
-    for name, value in trivial.environ().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-    project = trivial.copied(template, tmp_path / "project")
+    project = trivial.entered(template, tmp_path / "project", monkeypatch)
     yield project
     for process in there(project):
         process.kill()

@@ -38,6 +38,8 @@ from lab.execution.run import Execution
 from lab.records.project import Project
 
 if TYPE_CHECKING:
+    import pytest
+
     from lab.records.git_record import GitRecord
     from lab.study import Replicate
 
@@ -265,6 +267,14 @@ def compatible() -> dict[Path, bytes]:
                 assert fits, "lab does not do what DVC does"
                 shutil.copytree(place, folder)
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.json")}
+
+
+def entered(template: Trivial, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Trivial:
+    """A copy of a project, and its environment in this process, so that workers are started from here."""
+    for name, value in environ().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
+    return copied(template, folder)
 
 
 def copied(project: Trivial, root: Path) -> Trivial:
