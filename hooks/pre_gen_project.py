@@ -4,9 +4,13 @@ Runs in cookiecutter's own interpreter: standard library only. Be careful to mak
 no longer pass can't be updated by cruft.
 """
 
+import contextlib
 import json
 import keyword
+import os
 import re
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -103,8 +107,24 @@ def place_in_project(url):
     return first if first.casefold() in {name.casefold() for name in OWN.split()} else None
 
 
+def refuse(message):
+    """Ends with the sentence alone: below a failing hook's words the command `cookiecutter` prints a traceback.
+
+    So it is ended as by Ctrl-C, where it is that command; its folder has nothing in it yet. Others see a failing hook.
+    """
+    print(message, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # no ps
+        ps = ["ps", "-o", "args=", "-p", str(os.getppid())]
+        words = subprocess.run(ps, capture_output=True, text=True).stdout.split()[:3]
+        if "cookiecutter" in {Path(word).name for word in words}:
+            with contextlib.suppress(OSError):  # it was there before, with something in it
+                Path.cwd().rmdir()
+            os.kill(os.getppid(), signal.SIGINT)
+    sys.exit(1)
+
+
 TAKEN = {*OWN.split(), *SCRIPTS.split(), *BESIDE.split(), *MODULES.split()}
 if message := problem(**answers):
-    sys.exit(message)
+    refuse(message)
 if answers["package"] in TAKEN:  # of an old project, which stays updatable
     sys.stderr.write(f"package {answers['package']!r} hides a module of that name: rename it, as CHANGELOG.md says.\n")
