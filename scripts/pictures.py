@@ -1,6 +1,6 @@
 """Makes the pictures of both READMEs and the sample report of docs/: the tutorial's commands, run for real.
 
-Run by `make pictures`, with an environment of a project; needs uv and chromium. It takes some minutes, best on an idle machine.
+Run by `make pictures`, with an environment of a project; needs uv and chromium. It takes some minutes.
 """
 
 import html
@@ -30,6 +30,7 @@ WAIT, LAST = 1.2, 6.0  # seconds that a frame of the recording is shown, and its
 MOST = 14  # frames
 COLOURS = {"green": "#7ec699", "red": "#f08d8d", "cyan": "#7fd1d8", "blue": "#8ab4f8", "brown": "#e6c07b"}
 COLOURS |= {"magenta": "#d7a6e8", "brightblack": "#8b949e", "default": "#e6edf3"}
+FONTS = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 WIDE, HIGH = 8.4, 19  # of a character, in pixels
 
 Screen = tuple[tuple[tuple[str, str, bool], ...], ...]  # rows of (text, colour, bold)
@@ -132,18 +133,12 @@ def thinned(frames: list[Screen]) -> list[Screen]:
 
 
 def cast(frames: list[Screen]) -> str:
-    """The screens one after the other, as an SVG that moves without a script, and stands still where motion is unwanted."""
+    """The screens one after the other, in an SVG that moves without a script, or rests where no motion is wanted."""
     width, height = COLUMNS * WIDE + 24, ROWS * HIGH + 44
     whole = WAIT * (len(frames) - 1) + LAST
-    style = [
-        f"text {{ font: 14px ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace; fill: {COLOURS['default']}; }}"
-    ]
+    style = [f"text {{ font: 14px {FONTS}; fill: {COLOURS['default']}; }}", ".b { font-weight: bold; }"]
     style += [f".{name} {{ fill: {colour}; }}" for name, colour in COLOURS.items()]
-    style += [
-        ".b { font-weight: bold; }",
-        "g { visibility: hidden; }",
-        f"#f{len(frames) - 1} {{ visibility: visible; }}",
-    ]
+    style += ["g { visibility: hidden; }", f"#f{len(frames) - 1} {{ visibility: visible; }}"]
     groups, moving = [], []
     for number, frame in enumerate(frames):
         begin, end = 100 * WAIT * number / whole, 100 * WAIT * (number + 1) / whole
@@ -157,8 +152,8 @@ def cast(frames: list[Screen]) -> str:
     style += ["@media (prefers-reduced-motion: no-preference) {", *moving, "}"]
     dots = "".join(f'<circle cx="{18 + 16 * n}" cy="15" r="5" fill="#484f58"/>' for n in range(3))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img" aria-label="A recording: '
-        f'lab checks a question, runs it, and answers.">\n<style>{chr(10).join(style)}</style>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img" '
+        f'aria-label="lab checks a question, runs it, and answers">\n<style>{chr(10).join(style)}</style>\n'
         f'<rect width="100%" height="100%" rx="8" fill="#161b22"/>{dots}\n{chr(10).join(groups)}\n</svg>\n'
     )
 
@@ -181,16 +176,9 @@ def lines(frame: Screen) -> Iterator[str]:
 
 
 def screenshot(page: Path, picture: Path) -> None:
-    chromium = (
-        "chromium",
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--hide-scrollbars",
-        "--virtual-time-budget=4000",
-    )
-    size = "--window-size=1100,1250"
-    subprocess.run((*chromium, size, f"--screenshot={picture}", page.as_uri()), check=True, capture_output=True)
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=4000")
+    command = ("chromium", *options, "--window-size=1100,1250", f"--screenshot={picture}", page.as_uri())
+    subprocess.run(command, check=True, capture_output=True)
     Image.open(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(picture, optimize=True)
 
 

@@ -41,9 +41,9 @@ def designs(models: dict[str, Schema]) -> Iterator[str]:
     first = fields["SingleDesign"]
     shared = {name: field for name, field in first.items() if all(name in of for of in fields.values())}
     yield from ("# The design file", "", MADE, "")
-    yield "A design is a YAML file in `designs/`. Its `kind` says how runs are laid out, its `type` which stage answers."
-    yield "`lab check` names what is wrong in it, with its line; editors complete it by `designs/schema.json`. Fields in"
-    yield from ("**bold** have to be there.", "", "## Every design", "")
+    yield "A design is a YAML file in `designs/`. Its `kind` says how runs are laid out, its `type` which stage"
+    yield "answers. `lab check` names what is wrong in it, with its line; editors complete it by `designs/schema.json`."
+    yield from ("Fields in **bold** have to be there.", "", "## Every design", "")
     yield from table({name: field for name, field in shared.items() if name != "kind"}, models["SingleDesign"])
     for kind, example in KINDS.items():
         own = {name: field for name, field in fields[kind].items() if name not in shared}
@@ -118,11 +118,9 @@ def commands() -> Iterator[str]:
     group = typer.main.get_group(app)
     context = typer.Context(group, info_name="lab")
     yield from ("# The commands", "", MADE, "")
-    yield "`lab COMMAND --help` says the same. A design is given by its file or its name. Exit code 0: all is well; 1: no, such"
-    yield from (
-        "as a run that failed or a design with a problem; 2: it could not be done, and one sentence says why.",
-        "",
-    )
+    yield "`lab COMMAND --help` says the same. A design is given by its file or its name. Exit code 0: all is well;"
+    yield "1: no, such as a run that failed, or a design with a problem; 2: it could not be done, and one sentence says why."
+    yield ""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         pieces = [piece for parameter in command.params for piece in parameter.get_usage_pieces(context)]
