@@ -40,12 +40,31 @@ def commit():
     return "a git repository with a first commit."
 
 
+def left_out():
+    """What git did not take, though the project's own .gitignore lets it: a person's core.excludesFile says so."""
+    names = git("ls-files", "--others", "--ignored", "--exclude-standard").stdout.splitlines()
+    if not names:
+        return None
+    some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    file = git("config", "--path", "core.excludesFile").stdout.strip() or "your own list of what git ignores"
+    return f"{file} kept files out of the first commit: {some}. git add --force takes them, before the next commit."
+
+
+def unread_ci():
+    """Git's hosts read the CI files at a repository's root alone."""
+    if answers["ci"] == "none":
+        return None
+    host, files = ("GitLab", ".gitlab-ci.yml") if answers["ci"] == "gitlab" else ("GitHub", ".github/")
+    return f"{host} reads {files} at the top of a repository alone: move it there, and let its jobs run in this folder."
+
+
 def state():
+    """What git makes of the project, and what there is to know of it beyond that."""
     if not shutil.which("git"):
-        return "no git repository: install git, then git init, git add -A and git commit."
+        return "no git repository: install git, then git init, git add -A and git commit.", None
     if enclosed():
-        return "part of the git repository around it: commit it there."
-    return commit()
+        return "part of the git repository around it: commit it there.", unread_ci()
+    return commit(), left_out()
 
 
 for folder in (".github/workflows", ".gitlab"):  # empty where the CI is another
@@ -56,7 +75,10 @@ for folder in (*glob.glob("**/__pycache__", recursive=True), *glob.glob("**/.*_c
     shutil.rmtree(folder)
 
 if "_commit" not in answers:
-    print(f"\n{answers['project']} is {state()} Next:\n")
+    said, note = state()
+    if note:
+        print(f"\n{note}")
+    print(f"\n{answers['project']} is {said} Next:\n")
     print(f"    cd {shlex.quote(os.getcwd())}")
     print("    make setup && source .venv/bin/activate")
     print("    dvc exp run\n")

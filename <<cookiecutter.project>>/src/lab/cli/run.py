@@ -151,7 +151,7 @@ def status(design: AnyDesignFile = None) -> None:
 
 
 @app.command()
-def logs(experiment: Annotated[str, typer.Argument(help="An experiment's name or commit.")]) -> None:
+def logs(experiment: Annotated[str, typer.Argument(metavar="NAME", help="An experiment's name or commit.")]) -> None:
     """What a run has printed, also one that has finished."""
     from lab.execution import logs as kept
 
