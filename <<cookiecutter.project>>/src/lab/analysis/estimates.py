@@ -303,7 +303,8 @@ def oriented(estimate: Estimate, sign: int) -> Estimate:
 def at_90(estimate: Estimate, look: looks.Look | None = None) -> Estimate | None:
     """The estimate with its 90 % interval: that lies within the margin where two one-sided tests at 5 % say so.
 
-    Where it is one look of several it is as wide as that look has it. None where the test of equivalence takes no spread. What is counted is what it is.
+    As wide as its look has it, where that is one of several. None where the test of equivalence takes no spread. What
+    is counted is what it is.
     """
     from scipy.special import stdtrit
 

@@ -99,40 +99,55 @@ def stopped(study: Study, comparison: Comparison, family: int) -> str:
     if shown >= HOPE or otherwise >= LIKELY:
         return ""
     return (
-        f"past hope at {look}: with all {look.last} seeds the claim would be shown in {100 * shown:.0f} % of cases, and "
-        f"excluded, or the difference shown to be too small to count, in {100 * otherwise:.0f} %"
+        f"past hope at {look}: with all {look.last} seeds the claim would be shown in {100 * shown:.0f} % of cases, "
+        f"and excluded, or the difference shown to be too small to count, in {100 * otherwise:.0f} %"
     )
 
 
 def prospects(study: Study, between: Difference, look: Look, family: int) -> tuple[float, float]:
-    """How probable SUPPORTED is with the last seed, by what was seen so far, and the likelier of REFUTED and EQUIVALENT.
+    """How probable SUPPORTED is with the last seed, by what was seen, and the likelier of REFUTED and EQUIVALENT.
 
     Of a recipe whose items are known, no further seed changes what it owes to them.
     """
-    from scipy.special import stdtr, stdtrit
-
     hypothesis, seeds = study.design.hypothesis, between.seeds
     assert hypothesis is not None and seeds is not None
     n, spread = len(between.values), seeds.deviation
     last = look.last - (look.now - n)  # without the pairs that are lost
     if not spread or last <= n:
         return 1.0, 0.0  # nobody knows
-    gain, least = claimed_sign(study) * seeds.value, hypothesis.min_effect
-    shared = between.shared if between.basis == BOTH else 0.0
+    gain, shared = claimed_sign(study) * seeds.value, between.shared if between.basis == BOTH else 0.0
+    end = Look(look.first, look.last, look.last)
+    shown, otherwise = foreseen(gain, spread, n, last, hypothesis.min_effect, end, family, shared)
+    return float(shown), float(otherwise)
+
+
+def foreseen(
+    gain: Any, spread: Any, n: int, last: int, least: float, end: Look, family: int = 1, shared: float = 0.0
+) -> tuple[Any, Any]:
+    """The same of numbers, or of arrays of them.
+
+    Args:
+        gain, spread: the mean improvement over `n` seeds, and the standard deviation of one seed's.
+        last: how many seeds there are at the `end`, the last look.
+        least: the improvement that is asked for.
+        family: how many arms share the error.
+        shared: the variance that all seeds owe to the same items.
+    """
+    import numpy as np
+    from scipy.special import stdtr, stdtrit
+
     variance = spread**2 / last + shared
     degrees = (last - 1) * (variance / (spread**2 / last)) ** 2
-    error, ahead = math.sqrt(variance), spread * math.sqrt(1 / n - 1 / last)
-    end = Look(look.first, look.last, look.last)
+    error, ahead = np.sqrt(variance), spread * math.sqrt(1 / n - 1 / last)
 
-    def reach(alpha: float) -> float:
+    def reach(alpha: float) -> Any:
         """How far from a value an estimate has to be at the last look."""
-        return float(stdtrit(degrees, 1 - end.level(alpha))) * error
+        return stdtrit(degrees, 1 - end.level(alpha)) * error
 
-    def below(value: float) -> float:
+    def below(value: Any) -> Any:
         """How probable a gain below it is at the last look."""
-        return float(stdtr(n - 1, (value - gain) / ahead))
+        return stdtr(n - 1, (value - gain) / ahead)
 
-    shown = 1 - below(max(least, reach(ALPHA / 2 / family)))
-    half = least - reach(ALPHA)
-    alike = below(half) - below(-half) if half > 0 else 0.0
-    return shown, max(alike, below(least - reach(ALPHA / 2)))
+    half = np.maximum(least - reach(ALPHA), 0)
+    alike, excluded = below(half) - below(-half), below(least - reach(ALPHA / 2))
+    return 1 - below(np.maximum(least, reach(ALPHA / 2 / family))), np.maximum(alike, excluded)

@@ -1,13 +1,14 @@
 """Looking at a comparison after each further seed without being wrong more often: group-sequential t-tests.
 
-Each look may spend a part of the error that one look at the end would have: α t³ of it by the time that a share t of
-the seeds is there (Lan and DeMets, Biometrika 70, 1983; the power family of Kim and DeMets, Biometrika 74, 1987, whose
-cube is near to O'Brien and Fleming's boundaries). The boundaries are those of Student's t, exactly and with as few as
-two seeds (Jennison and Turnbull, Biometrika 78, 1991). Beyond them go the p values, as the smallest α at which a look
-decides (repeated p values), and the intervals, which hold the true value at all looks together (repeated confidence
-intervals: Jennison and Turnbull, J. Royal Statistical Society B 51, 1989). So everything that decides by p < 5 % or by
-an interval decides as it would with fixed seeds, and Holm's correction holds (Maurer and Bretz, Statistics in
-Biopharmaceutical Research 5, 2013); whatever else makes one stop or go on, the level is kept.
+Each look may spend a part of the error that one look at the end would have: α t⁴ of it by the time that a share t of
+the seeds is there (Lan and DeMets, Biometrika 70, 1983; the power family of Kim and DeMets, Biometrika 74, 1987). So
+early looks decide what is plain, and little is lost at the last one, as with O'Brien and Fleming's boundaries. They are
+those of Student's t, exactly and with as few as two seeds (Jennison and Turnbull, Biometrika 78, 1991). By them go the
+p values, as the smallest α at which a look decides (repeated p values), and the intervals, which hold the true value at
+all looks together (repeated confidence intervals: Jennison and Turnbull, J. Royal Statistical Society B 51, 1989). So
+everything that decides by p < 5 % or by an interval decides as it would with fixed seeds, and Holm's correction holds
+(Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013). Whatever makes one stop or go on, the level is
+kept.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from lab.study import Study
 
-SPENT = 3  # the power of the share of seeds by which the error is spent
+SPENT = 4  # the power of the share of seeds by which the error is spent
 EDGE, CELLS = 6.0, 240  # of the grid on which the statistic moves, in standard normal deviates
 LADDER = 60  # levels between which p values are interpolated, beside those that decide
 SMALLEST = 1e-9  # p: below it all are alike
@@ -73,13 +74,15 @@ class Look:
         outside = None if estimate.p_equivalent is None else self.p(estimate.p_equivalent)
         low, high = estimate.low, estimate.high
         if low is not None and high is not None and estimate.degrees is not None:
-            wider = float(stdtrit(estimate.degrees, 1 - self.level(ALPHA / 2)) / stdtrit(estimate.degrees, 1 - ALPHA / 2))
+            wider = float(
+                stdtrit(estimate.degrees, 1 - self.level(ALPHA / 2)) / stdtrit(estimate.degrees, 1 - ALPHA / 2)
+            )
             low, high = (estimate.value + wider * (end - estimate.value) for end in (low, high))
         return replace(estimate, low=low, high=high, p=p, p_equivalent=outside)
 
 
 def at(study: Study, *arms: str) -> Look | None:
-    """The look at which arms are compared: that of the one with fewest seeds; None where the seeds were fixed before."""
+    """The look at which arms are compared: that of the one with fewest seeds; None where they were fixed before."""
     growth = study.design.growth
     if growth is None:
         return None

@@ -92,8 +92,8 @@ def beyond_growth(study: Study, comparison: Comparison, family: int) -> Step | N
     if look is None or look.now == look.last or not growth.stopped(study, comparison, max(1, family)):
         return None
     return Step(
-        f"more seeds have little hope of showing the claim as it reads: claim a smaller effect, from {look.now} seeds on, "
-        "or ask the next question",
+        f"more seeds have little hope of showing the claim as it reads: claim a smaller effect, from {look.now} seeds "
+        "on, or ask the next question",
         f"cp {study.path} {beside(study.path, 'next')}",
     )
 

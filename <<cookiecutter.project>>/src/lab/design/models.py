@@ -46,9 +46,7 @@ Target = Annotated[
 
 
 Seeds = Annotated[
-    Annotated[
-        list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(without_repeats), Tag("list")
-    ]
+    Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(without_repeats), Tag("list")]
     | Annotated[SeedRange, Tag("mapping")],
     by_shape("a list of seeds such as [0, 1, 2], or a range to be used as far as it takes: {from: 3, to: 12}"),
 ]

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.decisions import EQUIVALENT
 from lab.analysis import looks
+from lab.analysis.decisions import EQUIVALENT
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, arm_mean, at_90
 from lab.design.models import AblationDesign
 from lab.report import tables
