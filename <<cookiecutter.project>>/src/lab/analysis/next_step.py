@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.analysis import growth, looks
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import IMAGES
 from lab.design import power
@@ -70,6 +71,8 @@ def decide(study: Study, comparison: Comparison) -> Step:
     family = sum(True for _ in study.arms) - 1 if design.claimed_arm is None else 1
     if between.basis == IMAGES:
         return Step(f"take more test {study.contract.item}s: more seeds of the same models don't tell")
+    if design.growth and (step := beyond_growth(study, comparison, family)):
+        return step
     there = len(design.seeds)
     needed = power.seeds_needed(margin, estimate.deviation, max(1, family)) if margin and estimate.deviation else FEW
     if needed is None:
@@ -81,6 +84,18 @@ def decide(study: Study, comparison: Comparison) -> Step:
     more = max(1, needed - there)
     text = f"{more} more seeds are expected to decide it" if margin else f"{more} more seeds tell more"
     return more_seeds(study, fresh(study, more), text)
+
+
+def beyond_growth(study: Study, comparison: Comparison, family: int) -> Step | None:
+    """What to do where seeds were added as far as it takes, and left the question open; None where all were used up."""
+    look = looks.at(study, comparison.arm)
+    if look is None or look.now == look.last or not growth.stopped(study, comparison, max(1, family)):
+        return None
+    return Step(
+        f"more seeds have little hope of showing the claim as it reads: claim a smaller effect, from {look.now} seeds "
+        "on, or ask the next question",
+        f"cp {study.path} {beside(study.path, 'next')}",
+    )
 
 
 def fresh(study: Study, count: int) -> list[int]:

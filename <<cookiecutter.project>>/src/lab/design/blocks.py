@@ -108,6 +108,24 @@ class Resources(Model):
 UNSTATED = Resources()
 
 
+class SeedRange(Model):
+    """As many seeds as the question takes: a first look after `from` of them, and then one more at a time up to `to`.
+
+    After each, an arm goes on where it is neither decided nor past hope; boundaries for many looks keep the level.
+    """
+
+    first: int = Field(ge=2, alias="from")
+    """Seeds before the first look; with fewer than two there is no spread to judge by."""
+    last: int = Field(le=200, alias="to")
+    """The most seeds."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> SeedRange:
+        if self.first >= self.last:
+            raise ValueError(f"from is {self.first} and to is {self.last}: expected from < to")
+        return self
+
+
 class Guardrail(Model):
     """Something that may not get worse by more than this, in the metric's own unit."""
 

@@ -16,6 +16,7 @@ from lab.design.blocks import (
     Hypothesis,
     Range,
     Resources,
+    SeedRange,
     SweepConfig,
 )
 from lab.design.models import KINDS, DesignBase
@@ -47,6 +48,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "constraints": Constraint,
     "parameters": Range,
     "resources": Resources,
+    "seeds": SeedRange,
 }
 
 
@@ -125,7 +127,7 @@ def fields_at(path: list[str | int], data: Any) -> list[str]:
         model: type[BaseModel] = KINDS.get(data.get("kind"), DesignBase)
     else:
         model = BLOCKS.get(names[-1]) or BLOCKS.get(names[-2] if len(names) > 1 else "", DesignBase)
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def a_metric(contract: Contract | None) -> str:
