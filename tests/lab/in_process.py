@@ -14,10 +14,10 @@ from unittest import mock
 import contracts
 
 from lab import cli
-from lab.cli import answer, app, plan, run, track
+from lab.cli import answer, app, new, plan, run, track
 from lab.contract import hooks
 
-WITH_ROOT = (app, answer, plan, run, track)
+WITH_ROOT = (app, answer, new, plan, run, track)
 PACKAGE, _, _ = str(contracts.VISION.check).partition(".")  # a project's own, which hooks are in
 
 

@@ -56,11 +56,13 @@ class DesignBase(Model):
     task: Line | None = None
     """Of a project that does several things, which; left out, its default."""
     hypothesis: Hypothesis | None = None
+    """What is believed to come out: lab run asks for it before anything runs."""
     base: list[Override] = []
     """Hydra overrides that all runs have in common."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(without_repeats)] = [0]
     """Replicates: each arm is run with each of these seeds."""
     constraints: list[Constraint] = []
+    """Conditions on what is varied: [{require: "data.batch_size * lr <= 1", otherwise: skip}]."""
     exclude: list[Annotated[dict[str, Level], Field(min_length=1)]] = []
     """Combinations nobody wants: each a factor or several with their levels."""
     targets: dict[Line, Target] = {}

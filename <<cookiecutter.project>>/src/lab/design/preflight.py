@@ -171,10 +171,7 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
         yield Check("ranges", True, shown)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
     yield Check("configs", not inputs.settings, inputs.settings or composed, final=True)
-    seeds = len(design.seeds)
-    number = len(plan.runs) + plan.undecided * seeds
-    arms = len({run.arm for run in plan.runs}) + plan.undecided
-    text = f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} {'seed' if seeds == 1 else 'seeds'} = {number}"
+    number, text = len(plan.runs) + plan.undecided * len(design.seeds), extent(design, plan)
     if inputs.done:
         text += f", {inputs.done} of them done"
     yield Check("runs", True, text)
@@ -184,6 +181,13 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     else:
         about = duration(left * inputs.seconds / inputs.jobs)
         yield Check("duration", True, f"about {about} ({inputs.seconds:.0f} s a run, {inputs.jobs} at a time)")
+
+
+def extent(design: Design, plan: Plan) -> str:
+    """How many runs there are: `6 arms × 3 seeds = 18`."""
+    seeds, arms = len(design.seeds), len({run.arm for run in plan.runs}) + plan.undecided
+    number = len(plan.runs) + plan.undecided * seeds
+    return f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} {'seed' if seeds == 1 else 'seeds'} = {number}"
 
 
 def count(design: SweepDesign, name: str) -> str:

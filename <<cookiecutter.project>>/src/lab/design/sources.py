@@ -30,6 +30,10 @@ class Source(Protocol):
         """The files of a group."""
         ...
 
+    def content(self, group: str, name: str) -> dict[str, Any]:
+        """What a file of a group says itself; empty where it can't be read."""
+        ...
+
     def unresolved(self, choices: list[str]) -> dict[str, Any]:
         """The config with these files of groups, its interpolations as they are written. Raises UserError."""
         ...
@@ -64,6 +68,12 @@ class HydraSource:
     def options(self, group: str) -> list[str]:
         stems = sorted(path.stem for path in (self.folder / group).glob("*.yaml"))
         return [stem for stem in stems if not stem.startswith("_")]
+
+    def content(self, group: str, name: str) -> dict[str, Any]:
+        try:
+            return yaml12.mapping((self.folder / group / f"{name}.yaml").read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return {}  # Hydra says what is wrong with it, where it is chosen
 
     def unresolved(self, choices: list[str]) -> dict[str, Any]:
         return self._hydra(choices, resolve=False)
@@ -150,6 +160,9 @@ class ParamsSource:
 
     def options(self, group: str) -> list[str]:
         return []
+
+    def content(self, group: str, name: str) -> dict[str, Any]:
+        return {}
 
     def unresolved(self, choices: list[str]) -> dict[str, Any]:
         return self._params
