@@ -12,10 +12,10 @@ from pathlib import Path
 from unittest import mock
 
 from lab import cli
-from lab.cli import answer, app, plan, run, track
+from lab.cli import answer, app, new, plan, run, track
 from lab.contract import hooks
 
-WITH_ROOT = (app, answer, plan, run, track)
+WITH_ROOT = (app, answer, new, plan, run, track)
 
 
 def lab(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -54,11 +54,11 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
             if verdict.outcome == EQUIVALENT
             else "ask the next question"
         )
-        return Step(f"{what}, in a copy of the design", f"cp {path} {beside(path, 'next')}")
+        return Step(f"{what}, in a copy of the design", f"lab new --from {design.name}")
     if comparison is None and len(study.arms) > 1:
         return more_seeds(study, fresh(study, max(FEW, len(design.seeds))), "tell the best arms apart with fresh seeds")
     if comparison is None:
-        return Step("ask the next question, in a copy of the design", f"cp {path} {beside(path, 'next')}")
+        return Step("ask the next question, in a copy of the design", f"lab new --from {design.name}")
     return decide(study, comparison)
 
 
@@ -79,7 +79,7 @@ def decide(study: Study, comparison: Comparison) -> Step:
         return Step(
             f"an effect of {margin:g} takes more than {power.MOST_SEEDS} seeds at this spread: claim a larger one, or "
             "make the runs more alike",
-            f"cp {study.path} {beside(study.path, 'next')}",
+            f"lab new --from {design.name}",
         )
     more = max(1, needed - there)
     text = f"{more} more seeds are expected to decide it" if margin else f"{more} more seeds tell more"

@@ -157,6 +157,7 @@ class Hypothesis(Model):
     min_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """The smallest difference worth having, in the metric's own unit."""
     guardrails: list[Guardrail] = []
+    """What may not get worse by more than this: [{metric: infer.accuracy, max_decrease: 0.01}]."""
     expected: Finite | None = None
     """The value that the metric is expected to reach."""
     expected_baseline: Finite | None = None

@@ -64,11 +64,13 @@ class DesignBase(Model):
     task: Line | None = None
     """Of a project that does several things, which; left out, its default."""
     hypothesis: Hypothesis | None = None
+    """What is believed to come out: lab run asks for it before anything runs."""
     base: list[Override] = []
     """Hydra overrides that all runs have in common."""
     stated_seeds: Seeds = Field([0], alias="seeds")
     """Replicates: each arm is run with each of these seeds, or with as many as it takes: {from: 3, to: 12}."""
     constraints: list[Constraint] = []
+    """Conditions on what is varied: [{require: "data.batch_size * lr <= 1", otherwise: skip}]."""
     exclude: list[Annotated[dict[str, Level], Field(min_length=1)]] = []
     """Combinations nobody wants: each a factor or several with their levels."""
     targets: dict[Line, Target] = {}

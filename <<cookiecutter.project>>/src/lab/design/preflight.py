@@ -177,11 +177,7 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
         yield Check("ranges", True, shown)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
     yield Check("configs", not inputs.settings, inputs.settings or composed, final=True)
-    number = left(plan, inputs) + inputs.done
-    arms = len({run.arm for run in plan.runs}) + plan.undecided
-    seeds = f"{design.seed_count} {'seed' if design.seed_count == '1' else 'seeds'}"
-    first = f"{arms * design.first_seeds} to " if design.growth else ""
-    text = f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} = {first}{number}"
+    number, text = number_of_arms(plan) * len(design.seeds), extent(design, plan)
     if inputs.done:
         text += f", {inputs.done} of them done"
     yield Check("runs", True, text)
@@ -191,6 +187,14 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
         about = duration((number - inputs.done) * inputs.seconds / inputs.jobs)
         limit = "at most" if design.growth else "about"
         yield Check("duration", True, f"{limit} {about} ({inputs.seconds:.0f} s a run, {inputs.jobs} at a time)")
+
+
+def extent(design: Design, plan: Plan) -> str:
+    """How many runs there are: `6 arms × 3 seeds = 18`."""
+    arms = number_of_arms(plan)
+    seeds = f"{design.seed_count} {'seed' if design.seed_count == '1' else 'seeds'}"
+    first = f"{arms * design.first_seeds} to " if design.growth else ""
+    return f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} = {first}{arms * len(design.seeds)}"
 
 
 def count(design: SweepDesign, name: str) -> str:
@@ -279,10 +283,14 @@ def compared(design: Design, plan: Plan) -> int:
     """How many arms there are, those of a bayesian sweep that are still to be chosen among them."""
     if design.claimed_arm is not None:
         return 2
-    return len({run.arm for run in plan.runs}) + (plan.undecided if is_bayesian(design) else 0)
+    return number_of_arms(plan)
+
+
+def number_of_arms(plan: Plan) -> int:
+    """How many arms a design has, with those that are still to be chosen."""
+    return len({run.arm for run in plan.runs}) + plan.undecided
 
 
 def left(plan: Plan, inputs: Inputs) -> int:
     """How many runs are still to come, as many as there may be."""
-    arms = len({run.arm for run in plan.runs})
-    return (arms + plan.undecided) * len(plan.design.seeds) - inputs.done
+    return number_of_arms(plan) * len(plan.design.seeds) - inputs.done
