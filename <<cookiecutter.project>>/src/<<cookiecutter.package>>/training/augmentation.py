@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 from torchvision.transforms import InterpolationMode, v2
 
-GREY = 114  # fills what a shift uncovers and what cutout removes, as Ultralytics does
+GREY = 114  # fills what a shift uncovers and what cutout removes, as detectors have around their images
 
 
 class PhotometricRandAugment(v2.RandAugment):

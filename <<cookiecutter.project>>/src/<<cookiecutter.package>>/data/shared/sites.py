@@ -19,7 +19,7 @@ from .groups import Grouping
 from .notes import Notes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# What lies beside images without being left out: labels and lists, and what Ultralytics and exporting tools leave.
+# What lies beside images without being left out: labels and lists, and what training and exporting tools leave.
 COMPANIONS = (".txt", ".cache", ".yaml", ".yml", ".json", ".jsonl", ".csv", ".xml", ".names", ".data", ".md", ".dvc")
 JUNK = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
 SPLIT_NAMES = {

@@ -34,7 +34,9 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
     if not len(target):
         raise UserError(f"none of the {len(items)} test images has a labelled object: there is nothing to measure")
     there = np.unique(target).astype(int)
-    by_class = [Curves.of(correct[:, 0], detections[:, 4], detections[:, 5] == c, int((target == c).sum())) for c in there]
+    by_class = [
+        Curves.of(correct[:, 0], detections[:, 4], detections[:, 5] == c, int((target == c).sum())) for c in there
+    ]
     rows, confusion = [], []
     bits = 2 ** np.arange(len(IOU_THRESHOLDS))
     for item, boxed, truth, matched in zip(items, predictions, truths, matches, strict=True):
@@ -72,7 +74,8 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
         "images": len(items),
         "objects": len(target),
         "classes": {
-            classes[c]: {key: value(images, f"classes.{classes[c]}.{key}") for key in ("AP50", "AP50_95")} for c in there
+            classes[c]: {key: value(images, f"classes.{classes[c]}.{key}") for key in ("AP50", "AP50_95")}
+            for c in there
         },
     }
     return Evaluation(

@@ -95,7 +95,9 @@ class Detector(nn.Module):
         if isinstance(self.detector, torchvision_detection.FCOS):
             scores = (torch.sigmoid(logits) * torch.sigmoid(head["bbox_ctrness"])).sqrt()
             return from_edges(deltas, anchors), scores[..., 1:]
-        scores = torch.sigmoid(logits) if isinstance(self.detector, torchvision_detection.RetinaNet) else logits.softmax(-1)
+        scores = (
+            torch.sigmoid(logits) if isinstance(self.detector, torchvision_detection.RetinaNet) else logits.softmax(-1)
+        )
         return from_anchors(deltas, anchors, self.detector.box_coder.weights), scores[..., 1:]
 
     def two_stages(self, squares: ImageList, features: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -233,7 +235,9 @@ def small(parts: Mapping[str, Any], classes: int) -> Any:
     strides.append(2 * strides[-1])  # the pyramid's own
     kind = getattr(torchvision_detection, FAMILIES[parts["detector"]])
     if parts["detector"] == "fcos":
-        return kind(backbone, classes, anchor_generator=AnchorGenerator(tuple((s,) for s in strides), ((1.0,),) * len(strides)))
+        return kind(
+            backbone, classes, anchor_generator=AnchorGenerator(tuple((s,) for s in strides), ((1.0,),) * len(strides))
+        )
     ratios = ((0.5, 1.0, 2.0),) * len(strides)
     if parts["detector"] == "retinanet":
         sizes = tuple(tuple(int(4 * s * 2 ** (third / 3)) for third in range(3)) for s in strides)

@@ -1,4 +1,4 @@
-"""Images as detectors see them, whatever the engine: fitted into a square, grey around them; and boxes back out of it."""
+"""Images as detectors of every engine see them, fitted into a square with grey around; and boxes back out of it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, in
 
     detections = []
     for rows, shape in zip(torch.from_numpy(np.array(output)), shapes, strict=True):
-        boxes, scores = box_convert(rows[:4].T, "cxcywh", "xyxy"), rows[4:].T
+        boxes, scores = box_convert(rows[:4].T, "cxcywh", "xyxy").clamp(0, model.image_size), rows[4:].T
         which, labels = torch.nonzero(scores > CONFIDENCE, as_tuple=True)
         sure, best = scores[which, labels].sort(descending=True, stable=True)
         which, labels, sure = which[best][:MOST_CANDIDATES], labels[best][:MOST_CANDIDATES], sure[:MOST_CANDIDATES]
@@ -61,12 +61,8 @@ def for_images(model: ModelFile, network: Any) -> Any:
 
 
 def ignored_scope(network: Any) -> Any:
-    """What comes after the last convolution or matrix product of an `openvino.Model`: the decoding of boxes.
-
-    Coordinates in pixels and scores share the output, and 8 bits for both ranges lose the boxes, as in
-    ultralytics#25306.
-    """
-    return None
+    """None: every layer may be quantized."""
+    return
 
 
 def metadata(model: ModelFile) -> dict[str, Any]:

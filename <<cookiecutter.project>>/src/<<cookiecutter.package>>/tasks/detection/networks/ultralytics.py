@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ....shared.environment import quiet_ultralytics
 from ....shared.errors import UserError
 from ....shared.model_file import ModelFile
+from ....shared.quiet_ultralytics import quiet_ultralytics
 from .squares import GREY, in_image, preprocess
 
 __all__ = ["preprocess"]  # the same for every engine

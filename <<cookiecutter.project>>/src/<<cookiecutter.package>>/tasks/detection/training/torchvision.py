@@ -36,7 +36,9 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     devices.check_precision(cfg.training.precision, used)
     for key, none in (("label_smoothing", 0), ("class_weights", False), ("layer_decay", 1)):
         if cfg.training[key] != none:
-            raise UserError(f"training.{key} is for classification: torchvision's detectors have none, set it to {none}")
+            raise UserError(
+                f"training.{key} is for classification: torchvision's detectors have none, set it to {none}"
+            )
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     model = ModelFile(
         task="detection",
@@ -50,9 +52,7 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     module = Detector(cfg, model)
 
     def images(split: str, policy: DictConfig | None = None) -> BoxedImages:
-        return BoxedImages(
-            prepared.items(split, cfg.data.site), cfg.data.image_size, boxes, fitted, in_square, policy
-        )
+        return BoxedImages(prepared.items(split, cfg.data.site), cfg.data.image_size, boxes, fitted, in_square, policy)
 
     training = loader(cfg, images("train", cfg.augmentation), shuffled=True, collate=collate)
     validation = loader(cfg, images("val"), shuffled=False, collate=collate)
