@@ -11,6 +11,7 @@ import os
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 answers = json.loads(r"""<< cookiecutter | tojson >>""")
 
@@ -48,6 +49,28 @@ def state():
     return commit()
 
 
+def leave_out(engine):
+    """Takes away all that is an engine's alone: its files, its models, and tasks that no other engine learns."""
+    for path in [*Path("src").rglob(f"*{engine}*"), *Path("conf/model").glob("*.yaml")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif engine in path.name or f"\nengine: {engine}" in path.read_text(encoding="utf-8"):
+            path.unlink()
+    package = Path("src", answers["package"])
+    others = sorted(folder.name for folder in (package / "engines").iterdir())
+    for task in (package / "tasks").iterdir():
+        left = [other for other in others if (task / "networks" / f"{other}.py").exists()]
+        if left:
+            code = (task / "__init__.py").read_text(encoding="utf-8")
+            (task / "__init__.py").write_text(code.replace(f'"{engine}"', f'"{left[0]}"'), encoding="utf-8")
+            continue
+        shutil.rmtree(task)
+        for path in [*Path("conf/task").glob(f"{task.name}.yaml"), *Path("designs").glob(f"{task.name}_*.yaml")]:
+            path.unlink()
+
+
+if answers["ultralytics"] == "no":
+    leave_out("ultralytics")
 for folder in (".github/workflows", ".gitlab"):  # empty where the CI is another
     with contextlib.suppress(OSError):
         os.removedirs(folder)

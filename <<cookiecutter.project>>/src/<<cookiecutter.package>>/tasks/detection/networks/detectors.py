@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -128,8 +129,9 @@ def from_anchors(deltas: Tensor, anchors: Tensor, weights: tuple[float, ...]) ->
     """Boxes (N, n, 4) as centre and size, of deltas (N, n, 4) against anchors (n, 4) or (N, n, 4); R-CNN's coding."""
     sizes = anchors[..., 2:] - anchors[..., :2]
     centres = anchors[..., :2] + sizes / 2
-    moved = torch.stack([deltas[..., 0] / weights[0], deltas[..., 1] / weights[1]], -1) * sizes + centres
-    grown = torch.stack([deltas[..., 2] / weights[2], deltas[..., 3] / weights[3]], -1).clamp(max=LARGEST).exp() * sizes
+    by = torch.tensor(weights, device=deltas.device)
+    moved = deltas[..., :2] / by[:2] * sizes + centres
+    grown = (deltas[..., 2:] / by[2:]).clamp(max=LARGEST).exp() * sizes
     return torch.cat([moved, grown], -1)
 
 
@@ -241,7 +243,10 @@ def small(parts: Mapping[str, Any], classes: int) -> Any:
     ratios = ((0.5, 1.0, 2.0),) * len(strides)
     if parts["detector"] == "retinanet":
         sizes = tuple(tuple(int(4 * s * 2 ** (third / 3)) for third in range(3)) for s in strides)
-        return kind(backbone, classes, anchor_generator=AnchorGenerator(sizes, ratios))
+        head = torchvision_detection.retinanet.RetinaNetHead(
+            channels, len(sizes[0]) * len(ratios[0]), classes, partial(nn.GroupNorm, 32)
+        )
+        return kind(backbone, classes, anchor_generator=AnchorGenerator(sizes, ratios), head=head)
     pooling = MultiScaleRoIAlign([str(place) for place in range(len(levels))], 7, 2)
     return kind(
         backbone,

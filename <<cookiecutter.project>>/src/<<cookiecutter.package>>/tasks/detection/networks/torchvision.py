@@ -12,6 +12,7 @@ from .squares import GREY, in_image, preprocess
 __all__ = ["preprocess"]  # the same for every engine
 
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.6, 300
+LEARNED = ("Convolution", "GroupConvolution", "MatMul", "Constant", "Parameter")  # where the search for decoding ends
 MOST_CANDIDATES = 3000  # of an image, before non-maximum suppression
 
 
@@ -61,8 +62,22 @@ def for_images(model: ModelFile, network: Any) -> Any:
 
 
 def ignored_scope(network: Any) -> Any:
-    """None: every layer may be quantized."""
-    return
+    """What is made of the heads' outputs in an `openvino.Model`: anchors and scores become boxes, in FP32.
+
+    Coordinates in pixels and scores share the output, and 8 bits for both ranges would lose the boxes.
+    """
+    import nncf
+
+    names: set[str] = set()
+    ahead = [result.input_value(0).get_node() for result in network.get_results()]
+    while ahead:
+        operation = ahead.pop()
+        name = operation.get_friendly_name()
+        if operation.get_type_name() in LEARNED or name in names:
+            continue
+        names.add(name)
+        ahead += [value.get_node() for value in operation.input_values()]
+    return nncf.IgnoredScope(names=sorted(names))
 
 
 def metadata(model: ModelFile) -> dict[str, Any]:
