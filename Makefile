@@ -5,7 +5,7 @@ DEMO := demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-clusters nightly quick lint docs params references pictures modules requirements
+.PHONY: demo test test-clusters nightly quick lint docs params references pictures modules licences requirements
 
 demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for the other task
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
@@ -43,6 +43,9 @@ pictures:  # of both READMEs, and docs/sample-report.md; PROJECT_VENV=an environ
 
 modules:  # after requirements: which names are taken; PROJECT_VENV=an environment with all of them installed
 	python3 scripts/modules.py $(PROJECT_VENV)/bin/python
+
+licences:  # after requirements: which packages ask what; PROJECT_VENV=an environment with all of them installed
+	python3 scripts/licences.py $(PROJECT_VENV)/bin/python
 
 requirements:  # pins anew what the template and the generated project install; needs uv
 	python3 scripts/requirements.py

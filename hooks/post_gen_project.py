@@ -8,9 +8,11 @@ import contextlib
 import glob
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
+from pathlib import Path
 
 answers = json.loads(r"""<< cookiecutter | tojson >>""")
 
@@ -67,6 +69,43 @@ def state():
     return commit(), left_out()
 
 
+def leave_out(engine):
+    """Takes away all that is an engine's alone: its files, its models, and tasks that no other engine learns."""
+    gone = {engine}
+    for path in [*Path("src").rglob(f"*{engine}*"), *Path("conf/model").glob("*.yaml")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif engine in path.name or f"\nengine: {engine}" in path.read_text(encoding="utf-8"):
+            path.unlink()
+            gone.add(path.stem)
+    package = Path("src", answers["package"])
+    others = sorted(folder.name for folder in (package / "engines").iterdir())
+    for task in (package / "tasks").iterdir():
+        left = [other for other in others if (task / "networks" / f"{other}.py").exists()]
+        if left:
+            code = (task / "__init__.py").read_text(encoding="utf-8")
+            (task / "__init__.py").write_text(code.replace(f'"{engine}"', f'"{left[0]}"'), encoding="utf-8")
+            continue
+        shutil.rmtree(task)
+        gone.add(task.name)
+        for path in [*Path("conf/task").glob(f"{task.name}.yaml"), *Path("designs").glob(f"{task.name}_*.yaml")]:
+            path.unlink()
+    schema = Path("designs", "schema.json")
+    offered = without(json.loads(schema.read_text(encoding="utf-8")), gone)
+    schema.write_text(json.dumps(offered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def without(node, gone):
+    """What editors are offered, without the keys and files of what is gone: `a.gone.b`, `gone`, `model=gone`."""
+    if isinstance(node, dict):
+        return {key: without(value, gone) for key, value in node.items() if not gone & {*re.split("[.=]", key)}}
+    if isinstance(node, list):
+        return [without(item, gone) for item in node if not (isinstance(item, str) and gone & {*re.split("[.=]", item)})]
+    return node
+
+
+if answers["ultralytics"] == "no":
+    leave_out("ultralytics")
 for folder in (".github/workflows", ".gitlab"):  # empty where the CI is another
     with contextlib.suppress(OSError):
         os.removedirs(folder)

@@ -14,7 +14,9 @@ from ...shared.prepared import UNREADABLE
 from .dataset import NO_BOXES
 from .notes import Notes
 
-MARGIN = 0.01  # of the image: how far beyond its edge a coordinate may lie through rounding, as Ultralytics allows
+MARGIN = (
+    0.01  # of the image: how far beyond its edge a coordinate may lie through rounding, as YOLO's own readers allow
+)
 DECIMALS = 6  # of a fraction: what formats that count pixels and those that don't agree in
 
 

@@ -19,22 +19,9 @@ from .groups import Grouping
 from .notes import Notes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# What lies beside images without being left out: labels and lists, and what Ultralytics and exporting tools leave.
-COMPANIONS = (
-    ".txt",
-    ".cache",
-    ".yaml",
-    ".yml",
-    ".json",
-    ".jsonl",
-    ".csv",
-    ".tsv",
-    ".xml",
-    ".names",
-    ".data",
-    ".md",
-    ".dvc",
-)
+# What lies beside images without being left out: labels and lists, and what training and exporting tools leave.
+TEXTS = (".txt", ".csv", ".tsv", ".md", ".names", ".data")
+COMPANIONS = (*TEXTS, ".cache", ".yaml", ".yml", ".json", ".jsonl", ".xml", ".dvc")
 JUNK = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
 SPLIT_NAMES = {
     "train": ("train", "training", "trainset"),

@@ -1,11 +1,11 @@
-"""Source `yolo`: boxes in YOLO's text files, at one site or several, as Ultralytics, Roboflow, CVAT and Label Studio
+"""Source `yolo`: boxes in YOLO's text files, at one site or several, as Roboflow, CVAT, Label Studio and others
 write them.
 
 A data.yaml names the classes (`names`) and the splits (`train`, `val`, `test`: a folder, a list of folders, or a text
 file of image paths), or CVAT's obj.data and obj.names do, or a classes.txt as Label Studio and LabelImg write. The
 boxes of `…/images/NAME.png` are in `…/labels/NAME.txt`, else beside it: rows of class, cx, cy, w, h, as fractions of
 the image, or of class, x1, y1, x2, y2, … for a polygon.
-https://docs.ultralytics.com/datasets/detect https://docs.cvat.ai/docs/manual/advanced/formats/format-yolo
+https://docs.cvat.ai/docs/manual/advanced/formats/format-yolo
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which images and classes a YOLO data set has: by Ultralytics' data.yaml, CVAT's obj.data or Label Studio's list."""
+"""Which images and classes a YOLO data set has: by a data.yaml, CVAT's obj.data or Label Studio's list."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _data_yaml(place: Path) -> Path:
     chosen = [file for file in files if file.stem == "data"] or files
     if len(chosen) != 1:
         listed = ", ".join(file.name for file in files) or "no YAML file"
-        raise UserError(f"{shown(place)} has {listed}: expected one data.yaml in Ultralytics' format (train, names).")
+        raise UserError(f"{shown(place)} has {listed}: expected one data.yaml in YOLO's format (train, names).")
     return chosen[0]
 
 
@@ -77,7 +77,7 @@ def _read_data_yaml(file: Path) -> dict[str, Any]:
     """The data.yaml, its `names` as a list."""
     data = yaml_file.read(file, shown(file))
     if not isinstance(data, dict) or not data.get("train") or not data.get("names"):
-        raise UserError(f"{shown(file)} lacks `train` or `names`: expected both, as in Ultralytics' data.yaml.")
+        raise UserError(f"{shown(file)} lacks `train` or `names`: expected both, as in YOLO's data.yaml.")
     return {**data, "names": _names(file, data["names"])}
 
 
@@ -133,7 +133,7 @@ def _root(file: Path, path: str | None, notes: Notes) -> Path:
 
 
 def _images_at(file: Path, root: Path, place: str, notes: Notes) -> list[Path]:
-    # Roboflow writes ../train/images for a folder that lies beside the data.yaml; Ultralytics reads it so as well.
+    # Roboflow writes ../train/images for a folder that lies beside the data.yaml; it is read so elsewhere as well.
     where = next((path for path in (root / place, root / place.removeprefix("../")) if path.exists()), None)
     if where is None:
         raise UserError(f"{shown(file)}: no folder or text file {shown(root / place)}.")
