@@ -100,7 +100,9 @@ def without(node, gone):
     if isinstance(node, dict):
         return {key: without(value, gone) for key, value in node.items() if not gone & {*re.split("[.=]", key)}}
     if isinstance(node, list):
-        return [without(item, gone) for item in node if not (isinstance(item, str) and gone & {*re.split("[.=]", item)})]
+        return [
+            without(item, gone) for item in node if not (isinstance(item, str) and gone & {*re.split("[.=]", item)})
+        ]
     return node
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from lab.design import power, promise
 from lab.design.blocks import Hypothesis
-from lab.design.expansion import is_bayesian
 from lab.design.models import ComparisonDesign, Design, SweepDesign
 from lab.design.plan import Plan
 from lab.errors import nearest
