@@ -28,9 +28,13 @@ def pages() -> dict[Path, str]:
     """Both pages, each by its file."""
     schema = json.loads((PROJECT / "designs" / "schema.json").read_text(encoding="utf-8"))
     return {
-        PROJECT / "docs" / "design-file.md": "\n".join(designs(models(schema["$defs"]))) + "\n",
-        PROJECT / "docs" / "commands.md": "\n".join(commands()) + "\n",
+        PROJECT / "docs" / "design-file.md": page(designs(models(schema["$defs"]))),
+        PROJECT / "docs" / "commands.md": page(commands()),
     }
+
+
+def page(lines: Iterator[str]) -> str:
+    return "\n".join(lines).rstrip() + "\n"
 
 
 # What designs may say

@@ -86,7 +86,7 @@ def test_files_are_exactly_these(project, answers):
 
 def test_no_placeholder_is_left(project):
     leftover = re.compile(r"<<|<%|%>|<#|#>|cookiecutter\.")
-    assert not [name for name in project.files() if leftover.search(name + project.read(name))]
+    assert not [name for name in project.texts() if leftover.search(name + project.read(name))]
 
 
 def test_file_names_are_good_on_windows(project):
@@ -96,7 +96,7 @@ def test_file_names_are_good_on_windows(project):
 
 
 def test_text_is_tidy(project):
-    for name in project.files():
+    for name in project.texts():
         text = project.read(name)
         assert text == "" or text.endswith("\n"), f"{name} has no newline at its end"
         assert not re.search(r"[ \t]$|\n{4}|\n\n\Z", text, re.MULTILINE) or name == "LICENSE", (
