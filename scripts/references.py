@@ -106,7 +106,8 @@ def value(field: Schema) -> str:
             words = [value(each) for each in field[several] if each.get("type") != "null"]
             return "a value" if set(words) == set(PLAIN.values()) else " or ".join(dict.fromkeys(words))
     if field.get("type") == "array":
-        return f"list: {value(field['items'])}" if "items" in field else "list"
+        inner = value(field["items"]) if "items" in field else "a value"
+        return f"list: {inner.replace('a value or list: a value', 'a value')}"
     if field.get("type") == "object" or "patternProperties" in field:
         inner = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
         words = [value(each) for each in inner if isinstance(each, dict)]
