@@ -115,3 +115,13 @@ def test_the_shell_completes_experiments(project: Trivial) -> None:
     words = {"_LAB_COMPLETE": "complete_bash", "COMP_WORDS": f"lab logs {name[:-3]}", "COMP_CWORD": "2"}
     with mock.patch.object(app, "HAS_COMMAND", True):
         assert name in in_process.lab(project.root, **words).stdout.split()
+
+
+def test_what_agents_are_told_to_type_can_be_typed() -> None:
+    text = (contracts.PROJECT / "AGENTS.md").read_text(encoding="utf-8")
+    commands = typer.main.get_group(app.app).commands
+    typed = [line.partition("#")[0].split() for line in text.splitlines() if line.startswith("lab ")]
+    assert {"new", "check", "run", "results", "review", "promote"} <= {words[1] for words in typed}
+    for _, name, *words in typed:
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, name
