@@ -72,6 +72,7 @@ def report(
     from lab.cli import view
     from lab.cli.output import Reported
     from lab.report import report
+    from lab.tracking.mlflow.links import links
 
     if everything == (design is not None):
         raise UserError("expected a design, or --all for all of them: lab report DESIGN")
@@ -79,7 +80,7 @@ def report(
         page, reports = report_all()
     else:
         study, verdict = judge(design)
-        path = report.write(study, verdict)
+        path = report.write(study, verdict, links=links(ROOT, study.design.name))
         view.console().print(view.answered(view.answer_of(study, verdict)))
         print(path.relative_to(ROOT))
         reports = [written(study, verdict, path)]
@@ -101,6 +102,7 @@ def report_all() -> tuple[Path, list[Report]]:
     """Write the reports of all designs that have runs, and the page that leads to them, which is returned with them."""
     from lab.records import studies
     from lab.report import index, report
+    from lab.tracking.mlflow.links import links
 
     project = open_project()
     entries, reports = [], []
@@ -111,7 +113,7 @@ def report_all() -> tuple[Path, list[Report]]:
             print(f"lab: {study.design.name} is left out: {error}", file=sys.stderr)
             continue
         found = judge_study(study)
-        path = report.write(study, found)
+        path = report.write(study, found, links=links(ROOT, study.design.name))
         entries.append(index.Entry.of(study, found, path))
         reports.append(written(study, found, path))
         print(f"{study.design.name}: {found.outcome}", flush=True)
