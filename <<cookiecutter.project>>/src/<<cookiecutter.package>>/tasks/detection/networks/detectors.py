@@ -254,6 +254,9 @@ def small(parts: Mapping[str, Any], classes: int) -> Any:
         box_roi_pool=pooling,
         box_head=torchvision_detection.faster_rcnn.TwoMLPHead(channels * 49, 256),
         box_predictor=torchvision_detection.faster_rcnn.FastRCNNPredictor(256, classes),
+        rpn_pre_nms_top_n_train=500,  # of 2000, and 64 of 512: these images are small, and have few objects
+        rpn_post_nms_top_n_train=300,
+        box_batch_size_per_image=64,
     )
 
 
