@@ -56,7 +56,10 @@ def shipped(answers: dict[str, str]) -> set[str]:
     jinja = Environment(**QUESTIONS["_jinja2_env_vars"])
     answers = {"project": "vision-lab", "package": "vision_lab", **answers}
     rendered = (jinja.from_string(name).render(cookiecutter=answers) for name in names if (TEMPLATE / name).is_file())
-    return {name.partition("/")[2] for name in rendered if not name.endswith("/")}
+    files = {name.partition("/")[2] for name in rendered if not name.endswith("/")}
+    if answers.get("ultralytics") == "no":  # its models are called by what they are
+        return {name for name in files if "ultralytics" not in name and not name.startswith("conf/model/yolo")}
+    return files
 
 
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda combination: "-".join(combination.values()))
