@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lab.contract import Contract, Metric
+from lab.design import search
 from lab.design.models import Design, digest
 from lab.design.questions import question_of
 
@@ -174,6 +175,7 @@ class Study:
         replicates: each arm with each seed.
         baseline: what is known of the baseline.
         project: where the records come from; for those who need their files.
+        finalists: of a search that is over, the arms that went on to the stage that answers; None of all others.
     """
 
     design: Design
@@ -184,6 +186,7 @@ class Study:
     replicates: list[Replicate]
     baseline: Baseline = Baseline()
     project: Any = None
+    finalists: tuple[str, ...] | None = None
 
     @property
     def digest(self) -> str:
@@ -197,11 +200,23 @@ class Study:
 
     @cached_property
     def arms(self) -> dict[str, list[Replicate]]:
-        """The replicates by arm."""
+        """The replicates by arm: of a search that is over, those of the arms that are compared."""
+        went_on = self.finalists or ()
+        return {arm: replicates for arm, replicates in self.searched.items() if not went_on or arm in went_on}
+
+    @cached_property
+    def searched(self) -> dict[str, list[Replicate]]:
+        """The replicates by arm, of a search also those of the arms that are not compared."""
         arms: dict[str, list[Replicate]] = {}
         for replicate in self.replicates:
             arms.setdefault(replicate.arm, []).append(replicate)
         return arms
+
+    @property
+    def searched_by(self) -> str | None:
+        """The metric that a search goes by, the first that was measured; None for a design that is none."""
+        names = search.metrics(self.design, self.contract)
+        return next((name for name in names if any(record.value(name) is not None for record in self.finished)), None)
 
     @property
     def reference(self) -> str | None:
@@ -284,11 +299,14 @@ def minimized(design: Design, contract: Contract, metric: str) -> bool:
 
 
 def outcomes(design: Design, contract: Contract, records: Sequence[Any]) -> list[float | None]:
-    """The metric of each combination, averaged over its seeds; None where one of them failed.
+    """What a sweep goes by of each combination, averaged over its seeds; None where one of them failed.
 
     `records` are those of each combination's seeds, one combination after the other.
     """
-    names = metric_names(design, contract, records)
+    there = [record for record in records if record]
+    twins = search.metrics(design, contract)
+    names = [name for name in twins if any(record.value(name) is not None for record in there)]
+    names = names or ([] if twins else metric_names(design, contract, records))
     size = len(design.seeds)
     finished = (record if record and record.status == FINISHED else None for record in records)
     measured = (record.value(names[0]) if record and names else None for record in finished)

@@ -224,6 +224,8 @@ class SweepConfig(Model):
     """The seed of the drawing, apart from the trainings' seeds."""
     parallel: Annotated[int, Field(ge=1)] = 1
     """How many combinations are chosen at a time; bayesian only."""
+    finalists: Annotated[int, Field(ge=1)] = 1
+    """How many of the combinations that do best on validation go on, and are compared on the test split."""
 
     @model_validator(mode="after")
     def _strategy(self) -> SweepConfig:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab.design import search
 from lab.design.compose import Composer, WrongKeys
 from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
 from lab.design.levels import Level
@@ -24,6 +25,7 @@ from lab.nested_keys import exists, find, get
 if TYPE_CHECKING:
     from lab.contract import Contract
 
+UNTIL = "until"  # the key of a run's membership that names the stage that it ends with, where that is not its type's
 MEMBERSHIP = "experiment"  # the key of params.yaml that says what a run belongs to; no stage depends on it
 
 
@@ -71,12 +73,21 @@ class Plan:
         digest: the design's hash.
         runs: in stable order, by arm and then seed.
         undecided: how many combinations of a bayesian sweep are still to be chosen.
+        finalists: of a search that is over, the arms that go on to the stage that answers; None of all others.
+        searched: of a search the stage that its runs end with; empty where it is none.
     """
 
     design: Design
     digest: str
     runs: list[Run] = field(default_factory=list)
     undecided: int = 0
+    finalists: Sequence[str] | None = None
+    searched: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more runs follow from what comes out: combinations of a bayesian sweep, or arms that go on."""
+        return self.undecided > 0 or (bool(self.searched) and self.finalists is None)
 
 
 def plan(
@@ -87,6 +98,7 @@ def plan(
     date: str,
     resolve: Resolve | None = None,
     trials: Sequence[Levels] = (),
+    finalists: Sequence[str] | None = None,
 ) -> Plan:
     """The runs of a design; the same on every call with the same arguments.
 
@@ -98,6 +110,7 @@ def plan(
         date: YYYY-MM-DD, for the names, unless the design has one: that of the commit that last changed the design.
         resolve: turns the name of another run's model into a commit, for a seed.
         trials: of a bayesian sweep, the combinations chosen so far.
+        finalists: of a search that is over, the arms that go on.
 
     Raises:
         UserError: whatever keeps the design from being run as it stands.
@@ -110,30 +123,53 @@ def plan(
         check_metrics(design, contract, pipeline, target, params)
     check_variable(design, composer, [params for _, params in composed])
     check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # a misspelt factor is told before
-    signatures = [pipeline.signatures(target, params) for _, params in composed]
-    check_differences(design, target, pairs, [signature[target] for signature in signatures])
+    searched = searched_stage(design, contract, pipeline, target, composed[0][1] if composed else None)
+    first = searched or target  # where the runs end, but for those that go on
+    signatures = [pipeline.signatures(first, params) for _, params in composed]
+    check_differences(design, first, target, pairs, [signature[first] for signature in signatures])
     names = run_names(design, contract, pairs, [params for _, params in composed], date)
-    blocks, needs = memberships(design, pairs), needed_metrics(design, contract)
-    runs = [
-        Run(
-            name=name,
-            arm=arm.name,
-            levels=arm.levels,
-            seed=seed,
-            replicate=block["replicate"],
-            wave=wave,
-            overrides=overrides,
-            params={**params, MEMBERSHIP: block},
-            target=target,
-            key=run_key(params),
-            needs=needs,
+    blocks, planned_waves = memberships(design, pairs), waves(pipeline, signatures)
+    runs = []
+    for (arm, seed), (overrides, params), name, block, wave in zip(
+        pairs, composed, names, blocks, planned_waves, strict=True
+    ):
+        goes_on = arm.name in (finalists or ())
+        is_search = bool(searched) and not goes_on
+        is_longer = goes_on and first != target
+        runs.append(
+            Run(
+                name=f"{name}-{target}" if is_longer else name,
+                arm=arm.name,
+                levels=arm.levels,
+                seed=seed,
+                replicate=block["replicate"],
+                wave=max(planned_waves) + 1 if is_longer else wave,
+                overrides=overrides,
+                params={**params, MEMBERSHIP: {**block, UNTIL: first} if is_search and first != target else block},
+                target=first if is_search else target,
+                key=run_key(params),
+                needs=needed_metrics(design, contract, is_search),
+            )
         )
-        for (arm, seed), (overrides, params), name, block, wave in zip(
-            pairs, composed, names, blocks, waves(pipeline, signatures), strict=True
-        )
-    ]
     undecided = (design.sweep.max_runs or 0) - len(trials) if is_bayesian(design) else 0
-    return Plan(design, digest(design), runs, max(0, undecided))
+    return Plan(design, digest(design), runs, max(0, undecided), finalists, searched)
+
+
+def searched_stage(
+    design: Design, contract: Contract, pipeline: Pipeline, target: str, params: dict[str, Any] | None
+) -> str:
+    """The stage that the runs of a search end with; empty where the design is none.
+
+    Raises UserError: lab.yaml names a twin of the metric that no stage up to `target` writes.
+    """
+    names = search.metrics(design, contract)
+    if not names:
+        return ""
+    stages = [pipeline.measures(name, contract, params) for name in names]
+    found = next((stage for stage in stages if stage in pipeline.chain(target)), None)
+    if found is None:
+        raise UserError(f"lab.yaml: {names[0]} is a metric's twin, and no stage up to {target} writes it")
+    return found
 
 
 def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, Any]]:
@@ -238,16 +274,19 @@ def check_variable(design: Design, composer: Composer, composed: list[dict[str, 
         raise MistakesInFile((("comparison", "variable"), f"comparison.variable: {error}")) from error
 
 
-def check_differences(design: Design, target: str, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:
+def check_differences(
+    design: Design, target: str, last: str, pairs: list[tuple[Arm, int]], signatures: list[str]
+) -> None:
     """Raises UserError: two arms that no stage can tell apart, since what they differ in is read by none."""
     seen: dict[str, tuple[str, int]] = {}
     for (arm, seed), signature in zip(pairs, signatures, strict=True):
         if signature in seen:
             one, its_seed = seen[signature]
             both = f"{one} and {arm.name}" if one != arm.name else f"{one} with the seeds {its_seed} and {seed}"
+            search_ends = " (where a search ends)" if target != last else ""
             raise UserError(
-                f"{design.name}: {both} are the same experiment: up to the stage {target}, nothing reads what they "
-                "differ in"
+                f"{design.name}: {both} are the same experiment: up to the stage {target}{search_ends}, nothing reads "
+                "what they differ in"
             )
         seen[signature] = (arm.name, seed)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab.design import preflight
-from lab.design.bayesian import replay
-from lab.design.expansion import Levels, is_bayesian
-from lab.design.models import Design, SweepDesign
+from lab.design import preflight, search
+from lab.design.expansion import Levels
+from lab.design.models import Design
 from lab.design.plan import MEMBERSHIP, Run
 from lab.errors import UserError
 from lab.execution import preflight_inputs, queueing
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def current(planner: Planner) -> Plan:
-    """The plan as it stands: of a bayesian sweep, up to the combinations that are open now. Raises UserError."""
+    """The plan as it stands: of a sweep that goes by what comes out, with what that has decided. Raises UserError."""
     design, project = planner.design, planner.project
-    if not isinstance(design, SweepDesign) or not is_bayesian(design) or not project.head:
+    if not project.head:
         return planner.plan()
 
     def results(trials: list[Levels]) -> list[float | None] | None:
@@ -39,7 +38,7 @@ def current(planner: Planner) -> Plan:
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    return planner.plan(replay(design, planner.contract, results, project.remember))
+    return planner.plan(*search.decided(design, planner.contract, results, project.remember))
 
 
 def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
@@ -74,7 +73,7 @@ def carry_out(
     """
     design, plan = planner.design, current(planner)
     stand = standings(planner.project, plan.runs)
-    if not again and not plan.undecided and all(replicate.finished for replicate in stand):
+    if not again and not plan.is_open and all(replicate.finished for replicate in stand):
         return stand  # also where something has changed that is not committed
     forced = approve(planner, plan, force, backend)
     for sentence in (before(planner, plan, backend), unfetched(planner.project)):
@@ -85,9 +84,17 @@ def carry_out(
         say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
     execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources)
 
+    def carried_out(trials: list[Levels], finalists: Sequence[str] | None = None) -> list[Replicate]:
+        """How the runs stand that follow from these choices, once those of them that are new are over."""
+        known = {run.name for run in execution.runs}
+        planned = planner.plan(trials, finalists).runs
+        if new := [run for run in planned if run.name not in known]:
+            execution.add(marked(new, forced))
+        names = {run.name for run in planned}
+        return [each for each in execution.standings() if each.run and each.run.name in names]
+
     def results(trials: list[Levels]) -> list[float | None]:
-        new = planner.plan(trials).runs[len(execution.runs) :]
-        replicates = execution.add(marked(new, forced))
+        replicates = carried_out(trials)
         if unread := next((each for each in replicates if each.status == UNREADABLE), None):
             raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
@@ -100,13 +107,10 @@ def carry_out(
         lost = [each.run for each in stand if each.run and each.status in (FAILED, UNMEASURED)]
         if not lost:
             say("none of its runs has failed")
-        execution.add(marked(lost, forced))
-    elif isinstance(design, SweepDesign) and is_bayesian(design):
-        replay(design, planner.contract, results)
+        replicates = execution.add(marked(lost, forced))
     else:
-        execution.add(marked(planner.plan().runs, forced))
-    replicates = execution.standings()
-    backend.tidy({replicate.record.name for replicate in replicates if replicate.record})
+        replicates = carried_out(*search.decided(design, planner.contract, results))
+    backend.tidy({replicate.record.name for replicate in execution.standings() if replicate.record})
     return replicates
 
 
@@ -131,7 +135,7 @@ def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
     project = planner.project
     replicates = standings(project, plan.runs)
-    if not plan.undecided and all(replicate.finished for replicate in replicates):
+    if not plan.is_open and all(replicate.finished for replicate in replicates):
         return ""
     answers = {id(replicate.record) for replicate in replicates}  # another design's run may be this one's, too
     pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
@@ -161,7 +165,7 @@ def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool
         UserError: they are not, or a stage would refuse the settings, which nothing overrides.
     """
     replicates = standings(planner.project, plan.runs)
-    if not any(replicate.is_to_come for replicate in replicates) and not plan.undecided:
+    if not any(replicate.is_to_come for replicate in replicates) and not plan.is_open:
         return False  # nothing new is going to run
     ready(planner.project)
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,11 +49,11 @@ class Planner:
             return ""
         return self.project.git.last_change(self.path) or self.project.git.last_change(self.project.root)
 
-    def plan(self, trials: Iterable[Levels] = ()) -> Plan:
-        """The plan, with the combinations that a bayesian sweep has chosen so far. Raises UserError."""
-        contract, pipeline = self.contract, self.pipeline
+    def plan(self, trials: Iterable[Levels] = (), finalists: Sequence[str] | None = None) -> Plan:
+        """The plan, with what a bayesian sweep has chosen so far, and a search's arms that go on. Raises UserError."""
+        contract, pipeline, design = self.contract, self.pipeline, self.design
         try:
-            return plan(self.design, contract, self.composer, pipeline, self.date, self.resolve, list(trials))
+            return plan(design, contract, self.composer, pipeline, self.date, self.resolve, list(trials), finalists)
         except MistakesInFile as error:
             raise UserError(
                 design_file.placed(design_file.read_text(self.path), self.path, error.mistakes, contract)

@@ -45,6 +45,7 @@ def marked(
             if record in own
             and (each.experiment.get("arm"), each.experiment.get("seed")) == place
             and each.commit not in (record.commit, each.baseline)
+            and each.stage == record.stage  # a search has run it before up to an earlier one
         )
         return replace(replicate, seen=seen, superseded=superseded)
 

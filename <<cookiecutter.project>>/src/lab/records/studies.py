@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab.contract import FILE, Contract
-from lab.design import design_file
-from lab.design.bayesian import replay
+from lab.design import design_file, search
 from lab.design.compose import config_folder
 from lab.design.expansion import Levels, arms, is_bayesian
-from lab.design.models import Design, SweepDesign, digest
+from lab.design.models import Design, digest
 from lab.design.plan import run_key
 from lab.design.questions import needed_metrics
 from lab.errors import UserError, nearest
@@ -119,13 +118,14 @@ def _designs_that_ran(project: Project) -> list[str]:
 def _enough(project: Project, design: Design) -> bool:
     """Whether as many runs are there as a design has, of its task, code and seeds: to plan it takes a while."""
     contract = project.contract
+    is_searching = is_bayesian(design) or bool(search.metrics(design, contract))
     alike = [
         record
         for record in project.on_code_of(str(project.head), contract.types[design.type])
         if (not contract.seeds or record.content.brief.seed in design.seeds)
         and (design.task is None or record.content.brief.task == design.task)
     ]
-    return len(alike) >= len(design.seeds) * (1 if is_bayesian(design) else len(arms(design)))
+    return len(alike) >= len(design.seeds) * (1 if is_searching else len(arms(design)))
 
 
 def _study(project: Project, name: str) -> Study | None:
@@ -145,9 +145,10 @@ def _study(project: Project, name: str) -> Study | None:
             design = design_file.parse_text(text, path, contract)
     asked = digest(design)
     own = [record for record in own if record.baseline == commit]
+    found, finalists = _replicates(project, commit, text, design, contract, own)
     replicates = [
         replace(each, stated=False) if each.record and not _stated(project, design.name, asked, each.record) else each
-        for each in _replicates(project, commit, text, design, contract, own)
+        for each in found
     ]
     replicates = seen.marked(
         project, design, contract, replicates, lambda record: _stated(project, design.name, asked, record)
@@ -156,7 +157,7 @@ def _study(project: Project, name: str) -> Study | None:
         baselines = {each.record.baseline for each in replicates if each.record}
         commit = max(baselines, key=lambda baseline: (git.time(baseline), baseline))
     baseline = Baseline(project.commit(commit).params, git.day(commit), git.author(commit))
-    return Study(design, contract, commit, path, text, replicates, baseline, project)
+    return Study(design, contract, commit, path, text, replicates, baseline, project, finalists)
 
 
 def _stated(project: Project, name: str, asked: str, record: GitRecord) -> bool:
@@ -224,37 +225,47 @@ def _find_file(project: Project, commit: str, name: str) -> tuple[str, str, Desi
 
 def _replicates(
     project: Project, commit: str, text: str, design: Design, contract: Contract, own: Sequence[GitRecord]
-) -> list[Replicate]:
-    """Each arm and seed with the design's own best record, or where it has none with another's that is the same run."""
-    needs = needed_metrics(design, contract)
-    best: dict[tuple[Any, Any], GitRecord] = {}
-    for record in sorted(own, key=lambda record: ORDER.index(record.status)):
-        best[record.experiment.get("arm"), record.experiment.get("seed")] = record
+) -> tuple[list[Replicate], tuple[str, ...] | None]:
+    """Each arm and seed with the design's own best record, or where it has none with another's that is the same run.
 
-    def of(trials: list[Levels]) -> list[Replicate]:
+    Of a search that is over those of the arms that went on have gone to the end; and which these are.
+    """
+    stage, by = contract.types[design.type], search.metrics(design, contract)
+
+    def best(goes_on: bool) -> dict[tuple[Any, Any], GitRecord]:
+        """The design's own records by arm and seed."""
+        whole = [record for record in own if record.reaches(stage)] if goes_on else own
+        ranked = sorted(whole, key=lambda record: ORDER.index(record.status))
+        return {(record.experiment.get("arm"), record.experiment.get("seed")): record for record in ranked}
+
+    to_the_end, all_own = best(bool(by)), best(goes_on=False)
+
+    def of(trials: list[Levels], finalists: Sequence[str] | None = None) -> list[Replicate]:
+        went_on = finalists or ()
         replicates = [
-            Replicate(arm.name, arm.levels, seed, best.get((arm.name, seed)))
+            Replicate(
+                arm.name, arm.levels, seed, (to_the_end if arm.name in went_on else all_own).get((arm.name, seed))
+            )
             for arm in arms(design, trials)
             for seed in design.seeds
         ]
         if any(each.is_to_come for each in replicates):
-            others = _others(project, commit, design.name, text, trials)
+            others = _others(project, commit, design.name, text, trials, finalists)
             replicates = [replace(each, **others(each)) if each.is_to_come else each for each in replicates]
-        return [replace(each, lacks=lacking(each.record, needs)) for each in replicates]
-
-    if not isinstance(design, SweepDesign) or not is_bayesian(design):
-        return of([])
+        needs = {goes_on: needed_metrics(design, contract, bool(by) and not goes_on) for goes_on in (True, False)}
+        return [replace(each, lacks=lacking(each.record, needs[each.arm in went_on])) for each in replicates]
 
     def results(trials: list[Levels]) -> list[float | None] | None:
         records = [each.record for each in of(trials)]
         undecided = any(record is None or record.status not in (FINISHED, FAILED) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    return of(replay(design, contract, results, project.remember))
+    trials, finalists = search.decided(design, contract, results, project.remember)
+    return of(trials, finalists), None if finalists is None else tuple(finalists)
 
 
 def _others(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels]
+    project: Project, commit: str, name: str, text: str, trials: list[Levels], finalists: Sequence[str] | None
 ) -> Callable[[Replicate], dict[str, Any]]:
     """A function that finds the record of another design that is the same run as a replicate's.
 
@@ -262,7 +273,7 @@ def _others(
     """
     finished = project.finished_by_key()
     nameless = {record.name: record for record in project.unread() if record.baseline == commit and not record.block}
-    runs = _planned(project, commit, name, text, trials) if finished or nameless else {}
+    runs = _planned(project, commit, name, text, trials, finalists) if finished or nameless else {}
 
     def find(replicate: Replicate) -> dict[str, Any]:
         run = runs.get((replicate.arm, replicate.seed))
@@ -282,9 +293,13 @@ def planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     project, name = study.project, study.design.name
     file = _file(project, study.commit, name)
     text = file[1] if file else study.text
-    trials = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
-    runs = _planned(project, study.commit, name, text, trials)
+    runs = _planned(project, study.commit, name, text, chosen(study), study.finalists)
     return {key: run.params for key, run in runs.items()}
+
+
+def chosen(study: Study) -> list[Levels]:
+    """The combinations that a bayesian sweep has chosen; empty for all other designs."""
+    return [replicates[0].levels for replicates in study.searched.values()] if is_bayesian(study.design) else []
 
 
 class Planned(NamedTuple):
@@ -296,23 +311,29 @@ class Planned(NamedTuple):
 
 
 def _planned(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels]
+    project: Project, commit: str, name: str, text: str, trials: list[Levels], finalists: Sequence[str] | None
 ) -> dict[tuple[str, int], Planned]:
     """Each run that a design has as planned at the commit, by arm and seed; empty where it can't be."""
     files = pipeline_files(project)
     ids = [project.git.object_id(commit, path) for path in files]
-    key = json.dumps(["planned", ids, name, text, trials])
+    key = json.dumps(["planned", ids, name, text, trials, finalists])
     if key not in project.cache:
         resolve, known = resolver(project, partial(read, project)), project.kept.get("planned", key)
         if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
-            known = _plan(project, commit, name, text, trials, resolve)
+            known = _plan(project, commit, name, text, trials, finalists, resolve)
             project.kept.put("planned", key, known)
         project.cache[key] = {(arm, seed): Planned(*run) for arm, seed, *run in known["runs"]}
     return project.cache[key]
 
 
 def _plan(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels], resolve: Resolve
+    project: Project,
+    commit: str,
+    name: str,
+    text: str,
+    trials: list[Levels],
+    finalists: Sequence[str] | None,
+    resolve: Resolve,
 ) -> dict[str, Any]:
     """The arm, seed, params and stage of each run, and which commits were taken for the models that it names."""
     models: list[tuple[str, int, str | None]] = []
@@ -331,7 +352,7 @@ def _plan(
             written = _file(project, commit, name)
             day = project.git.last_change(project.root / written[0], commit) if written else ""
             planner.date = day or planner.date
-            runs = planner.plan(trials).runs
+            runs = planner.plan(trials, finalists).runs
         except UserError:  # such as a model that it names and that nobody has any more
             runs = []
     return {

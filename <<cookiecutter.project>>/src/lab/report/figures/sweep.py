@@ -26,6 +26,7 @@ from lab.report.figures.drawing import (
     wrapped,
 )
 from lab.report.figures.search import by_level, history
+from lab.study import measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ COLOURS = "cividis"  # reads the same to colour-blind people and in grey
 def sweep(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     """A heat map for two lists, means by level for more, slices for ranges; then all settings together."""
     assert verdict.metric is not None
-    design, metric = _design(study), study.metric(verdict.metric)
+    design, metric = _design(study), study.metric(study.searched_by or verdict.metric)
     frame = settings(study, metric.name)
     lists = all(isinstance(levels, list) for levels in design.sweep.parameters.values())
     if len(design.factors()) == 2 and lists and design.sweep.strategy == "grid":
@@ -74,8 +75,8 @@ def settings(study: Study, metric: str) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for arm, replicates in study.arms.items():
-        values = study.values(arm, metric)
+    for replicates in study.searched.values():
+        values = measured(replicates, metric)
         if values:
             mean = arm_mean(study, metric, values)
             ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
@@ -119,7 +120,7 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     axes.set_title(f"{metric.label} by {names[a]} and {names[b]}{_over(design)}")
     figure.colorbar(image, ax=axes, label=metric.label)
     small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
-    caption = f"★ marks the best.{small} {_luck(len(frame))}".strip()
+    caption = f"★ marks the best.{small} {_luck(study, len(frame))}".strip()
     return Picture("response", caption, frame.drop(columns="values"), figure)
 
 
@@ -152,7 +153,7 @@ def slices(study: Study, frame: Any, metric: Metric) -> Picture:
     several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
     seeds = several if len(design.seeds) > 1 else ""
     data = frame.drop(columns="values")
-    return Picture("response", f"The best setting is orange.{seeds} {_luck(len(frame))}".strip(), data, figure)
+    return Picture("response", f"The best setting is orange.{seeds} {_luck(study, len(frame))}".strip(), data, figure)
 
 
 def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
@@ -337,5 +338,8 @@ def _over(design: SweepDesign) -> str:
     return f", mean over {len(design.seeds)} seeds" if len(design.seeds) > 1 else ", one seed"
 
 
-def _luck(count: int) -> str:
-    return f"The best of {count} settings looks better than it is: run it again with fresh seeds." if count > 1 else ""
+def _luck(study: Study, count: int) -> str:
+    if count < 2:
+        return ""
+    way = "the test split tells of those that went on" if study.finalists else "run it again with fresh seeds"
+    return f"The best of {count} settings looks better than it is: {way}."
