@@ -192,12 +192,12 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
 
 def chosen_by(design: SweepDesign, plan: Plan, contract: Contract) -> Iterator[Check]:
     """On which part of the data does a sweep choose?"""
-    metric = design.hypothesis.metric if design.hypothesis else ""
-    if plan.searched:
-        by, target = search.metrics(design, contract)[0], contract.types[design.type]
+    metric, by = design.hypothesis.metric if design.hypothesis else "", search.metrics(design, contract)
+    if by:
+        target = contract.types[design.type]
         named = [name for name in (design.claimed_arm, design.reference) if name]
         best = " and ".join([f"the best {design.sweep.finalists}".removesuffix(" 1"), *named])
-        text = f"by {by}, after {plan.searched}; what is answered is {metric or target} of {best}"
+        text = f"by {by[0]}, after {plan.searched}; what is answered is {metric or target} of {best}"
         yield Check("choice", True, text)
     elif contract.metric(metric).split == TEST and design.claimed_arm is None:
         why = "its twin in lab.yaml would be what measures the same on data that were put aside for choosing"

@@ -6,18 +6,16 @@ and at any later time, whatever has become of the design file and of conf/ since
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lab.contract import FILE, Contract
 from lab.design import design_file, search
-from lab.design.compose import config_folder
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, digest
 from lab.design.plan import run_key
@@ -26,19 +24,14 @@ from lab.errors import UserError, nearest
 from lab.records import seen
 from lab.records.lacking import lacking
 from lab.records.model_refs import resolver
+from lab.records.planned import Planned, planned_at
 from lab.records.planning import Planner
 from lab.records.project import answer
 from lab.study import FAILED, FINISHED, ORDER, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
-    from lab.design.model_refs import Resolve
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
-
-
-def pipeline_files(project: Project) -> tuple[str, ...]:
-    """What a plan is made of, beside its design."""
-    return (config_folder(project.root), ".dvc/config", "dvc.yaml", "params.yaml", FILE)
 
 
 def check_measured(study: Study) -> None:
@@ -302,68 +295,10 @@ def chosen(study: Study) -> list[Levels]:
     return [replicates[0].levels for replicates in study.searched.values()] if is_bayesian(study.design) else []
 
 
-class Planned(NamedTuple):
-    """A run as it was planned: its params, the stage that it ends with, and what its experiment is called."""
-
-    params: dict[str, Any]
-    stage: str
-    name: str
-
-
 def _planned(
     project: Project, commit: str, name: str, text: str, trials: list[Levels], finalists: Sequence[str] | None
 ) -> dict[tuple[str, int], Planned]:
     """Each run that a design has as planned at the commit, by arm and seed; empty where it can't be."""
-    files = pipeline_files(project)
-    ids = [project.git.object_id(commit, path) for path in files]
-    key = json.dumps(["planned", ids, name, text, trials, finalists])
-    if key not in project.cache:
-        resolve, known = resolver(project, partial(read, project)), project.kept.get("planned", key)
-        if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
-            known = _plan(project, commit, name, text, trials, finalists, resolve)
-            project.kept.put("planned", key, known)
-        project.cache[key] = {(arm, seed): Planned(*run) for arm, seed, *run in known["runs"]}
-    return project.cache[key]
-
-
-def _plan(
-    project: Project,
-    commit: str,
-    name: str,
-    text: str,
-    trials: list[Levels],
-    finalists: Sequence[str] | None,
-    resolve: Resolve,
-) -> dict[str, Any]:
-    """The arm, seed, params and stage of each run, and which commits were taken for the models that it names."""
-    models: list[tuple[str, int, str | None]] = []
-
-    def noted(model: str, seed: int) -> str:
-        models.append((model, seed, _resolved(resolve, model, seed)))
-        return resolve(model, seed)
-
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        project.git.extract(commit, pipeline_files(project), place)
-        file = place / f"{name}.yaml"
-        file.write_text(text, encoding="utf-8")
-        try:
-            planner = Planner(project, file, noted, place)
-            written = _file(project, commit, name)
-            day = project.git.last_change(project.root / written[0], commit) if written else ""
-            planner.date = day or planner.date
-            runs = planner.plan(trials, finalists).runs
-        except UserError:  # such as a model that it names and that nobody has any more
-            runs = []
-    return {
-        "runs": [[run.arm, run.seed, run.params, run.target, run.name] for run in runs],
-        "models": [list(model) for model in models],
-    }
-
-
-def _resolved(resolve: Resolve, model: str, seed: int) -> str | None:
-    """The commit that a model's name stands for now; None where it stands for none."""
-    try:
-        return resolve(model, seed)
-    except UserError:
-        return None
+    written = _file(project, commit, name)
+    resolve = resolver(project, partial(read, project))
+    return planned_at(project, commit, name, text, written[0] if written else None, resolve, (trials, finalists))
