@@ -55,7 +55,7 @@ def test_the_chosen_alone_are_tested(project: Trivial) -> None:
     assert first.is_open and first.searched == "train"
     trivial.carry_out(project, "sweep")
     study = studies.read(project.project(), "sweep")
-    assert study.finalists == ("lr=0.3",) and list(study.arms) == ["lr=0.3"]
+    assert study.finalists == ["lr=0.3"] and list(study.arms) == ["lr=0.3"]
     reached = {(each.arm, each.record.reaches("infer")) for each in study.replicates}
     assert reached == {("lr=0.1", False), ("lr=0.2", False), ("lr=0.3", True)}
     assert study.values("lr=0.3", "infer.f1_macro") and not study.values("lr=0.2", "infer.f1_macro")
@@ -103,7 +103,7 @@ def test_arms_that_the_hypothesis_names_go_on_with_the_best(project: Trivial) ->
     written(project, hypothesis=claim, sweep={"strategy": "grid", "parameters": {"lr": [0.1, 0.2, 0.3, -1.0]}})
     trivial.carry_out(project, "sweep")
     study = studies.read(project.project(), "sweep")
-    assert study.finalists == ("lr=0.1", "lr=0.2", "lr=0.3"), "what failed does not"
+    assert study.finalists == ["lr=0.1", "lr=0.2", "lr=0.3"], "what failed does not"
     assert [(each.arm, each.claimed) for each in judge(study).comparisons] == [("lr=0.2", True), ("lr=0.3", False)]
 
 
@@ -142,14 +142,52 @@ def test_runs_from_before_there_was_a_twin_are_read_as_they_were(project: Trivia
     assert all(each.record.reaches("infer") for each in study.replicates)
 
 
+def test_what_cant_win_is_stopped_and_is_no_arm(project: Trivial) -> None:
+    rates = [round(0.1 * i, 1) for i in range(1, 10)]
+    sweep = {"parameters": {"lr": rates}, "halving": 3}
+    written(project, seeds=[0], base=["training.max_epochs=9"], sweep=sweep)
+    rungs = []
+    while open_runs := [run for run in planned(project).runs if not answers(project, run)]:
+        rungs.append([run.params["training"]["stop_after"] for run in open_runs])
+        for run in open_runs:
+            trivial.experiment(project, run)
+    assert rungs == [[1] * 9, [3] * 3, [None], [None]], "after 1 and 3 of 9 epochs, a third goes on; one to the end"
+    study = studies.read(project.project(), "sweep")
+    assert (study.finalists, list(study.searched)) == (["lr=0.9"], ["lr=0.9"])
+    assert [each.arm for each in study.replicates if each.stopped] == [f"lr={rate}" for rate in rates[:-1]]
+    assert [comparison.arm for comparison in judge(study).comparisons] == ["lr=0.9"]
+    assert not any(each.superseded for each in study.replicates), "a rung is no reroll of the one before"
+    assert answer(study, judge(study)).sentence.startswith("Of 9 settings (8 were stopped early) lr=0.9 went on")
+    assert all(each.finished and each.stated for each in study.replicates)
+
+
+def answers(project: Trivial, run: Any) -> bool:
+    """Whether a record answers a run."""
+    return project.project().answer(run.params, run.target) is not None
+
+
+@given(st.integers(1, 200), st.integers(1, 100), st.integers(2, 5), st.integers(1, 4))
+def test_halving_saves_epochs_and_leaves_enough(arms: int, epochs: int, factor: int, finalists: int) -> None:
+    sweep = {"parameters": {"lr": [0.1, 0.2]}, "halving": factor, "finalists": finalists}
+    design = design_file.parse(GRID | {"name": "sweep", "sweep": sweep}, contracts.VISION)
+    rungs = search.rungs(design, arms, epochs)
+    budgets, left = [0, *(after for after, _ in rungs), epochs], [arms, *(kept for _, kept in rungs)]
+    assert budgets == sorted(set(budgets)) and left == sorted(left, reverse=True)
+    assert min(left) >= min(finalists, arms)
+    spent = sum(count * (after - before) for count, before, after in zip(left, budgets[:-1], budgets[1:], strict=True))
+    assert spent <= arms * epochs
+    if rungs and arms >= 9 * finalists and epochs >= 9 and factor == 3:
+        assert spent <= arms * epochs / 2, "at nine settings and epochs half is saved at the least"
+
+
 @given(st.lists(st.none() | st.sampled_from([0.1, 0.2, 0.3]), min_size=4, max_size=4), st.integers(1, 5), st.booleans())
 def test_the_best_go_on_and_never_what_failed(values: list[float | None], count: int, is_claimed: bool) -> None:
     claim = {"arm": "lr=0.4", "versus": "lr=0.1"} if is_claimed else {}
-    sweep = {"parameters": {"lr": [0.1, 0.2, 0.3, 0.4]}, "finalists": count}
+    sweep = {"parameters": {"lr": [0.1, 0.2, 0.3, 0.4]}}
     content = GRID | {"name": "sweep", "hypothesis": GRID["hypothesis"] | claim, "sweep": sweep}
     names = [f"lr=0.{i}" for i in range(1, 5)]
     measured = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-    chosen = search.finalists(design_file.parse(content, contracts.VISION), contracts.VISION, names, values)
+    chosen = search.best(design_file.parse(content, contracts.VISION), contracts.VISION, names, values, count)
     assert set(chosen) <= set(measured) and len(chosen) >= min(count, len(measured))
     named = {*claim.values()}
     others = [measured[name] for name in measured if name not in chosen]

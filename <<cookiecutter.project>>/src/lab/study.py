@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.contract.reports import Question
     from lab.design.expansion import Levels
     from lab.design.plan import Run
+    from lab.design.search import Choices
 
 FINISHED, FAILED, QUEUED, RUNNING, MISSING = "finished", "failed", "queued", "running", "not queued"
 UNMEASURED, UNREADABLE, REMOVED = "without metric", "unreadable", "removed"
@@ -86,6 +87,7 @@ class Replicate:
         superseded: finished runs of the design with this arm and seed, whose place this one has taken.
         run: what the plan says of it, where there is a plan.
         lacks: what a finished run should have measured and has not, and where to look; empty where it has all.
+        stopped: it was ended early, since others did better by then: it is no result of its arm.
     """
 
     arm: str
@@ -98,6 +100,7 @@ class Replicate:
     superseded: tuple[Any, ...] = ()
     run: Run | None = None
     lacks: str = ""
+    stopped: bool = False
 
     @property
     def status(self) -> str:
@@ -175,7 +178,7 @@ class Study:
         replicates: each arm with each seed.
         baseline: what is known of the baseline.
         project: where the records come from; for those who need their files.
-        finalists: of a search that is over, the arms that went on to the stage that answers; None of all others.
+        choices: what its records have decided so far, of a sweep that goes by what comes out.
     """
 
     design: Design
@@ -186,7 +189,7 @@ class Study:
     replicates: list[Replicate]
     baseline: Baseline = Baseline()
     project: Any = None
-    finalists: tuple[str, ...] | None = None
+    choices: Choices = ([], None, {})
 
     @property
     def digest(self) -> str:
@@ -206,11 +209,17 @@ class Study:
 
     @cached_property
     def searched(self) -> dict[str, list[Replicate]]:
-        """The replicates by arm, of a search also those of the arms that are not compared."""
+        """The replicates by arm, of a search also those of the arms that are not compared; none that was stopped."""
         arms: dict[str, list[Replicate]] = {}
         for replicate in self.replicates:
-            arms.setdefault(replicate.arm, []).append(replicate)
+            if not replicate.stopped:
+                arms.setdefault(replicate.arm, []).append(replicate)
         return arms
+
+    @property
+    def finalists(self) -> list[str] | None:
+        """Of a search that is over, the arms that went on to the stage that answers; None of all others."""
+        return self.choices[1]
 
     @property
     def searched_by(self) -> str | None:

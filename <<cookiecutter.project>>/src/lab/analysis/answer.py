@@ -102,7 +102,9 @@ def searching(study: Study) -> str:
     if not study.finalists or study.searched_by is None:
         return ""
     best = " and ".join(study.finalists) if len(study.finalists) <= MOST else f"{len(study.finalists)} of them"
-    return f"of {len(study.searched)} settings {best} went on, by {study.metric(study.searched_by).title}: "
+    settings = len({each.arm for each in study.replicates})
+    early = f" ({settings - len(study.searched)} were stopped early)" if settings > len(study.searched) else ""
+    return f"of {settings} settings{early} {best} went on, by {study.metric(study.searched_by).title}: "
 
 
 def found(study: Study, verdict: Verdict, comparison: Comparison | None) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.design import search
@@ -20,11 +21,12 @@ from lab.design.pipeline import Pipeline, waves
 from lab.design.places import place_of, said
 from lab.design.questions import needed_metrics
 from lab.errors import Keys, MistakesInFile, UserError
-from lab.nested_keys import exists, find, get
+from lab.nested_keys import copied, exists, find, get, put
 
 if TYPE_CHECKING:
     from lab.contract import Contract
 
+EPOCHS = "epochs"  # the key that says after how many epochs it is stopped, where it is
 UNTIL = "until"  # the key of a run's membership that names the stage that it ends with, where that is not its type's
 MEMBERSHIP = "experiment"  # the key of params.yaml that says what a run belongs to; no stage depends on it
 
@@ -99,6 +101,7 @@ def plan(
     resolve: Resolve | None = None,
     trials: Sequence[Levels] = (),
     finalists: Sequence[str] | None = None,
+    stopped: Mapping[str, int] = MappingProxyType({}),
 ) -> Plan:
     """The runs of a design; the same on every call with the same arguments.
 
@@ -111,6 +114,7 @@ def plan(
         resolve: turns the name of another run's model into a commit, for a seed.
         trials: of a bayesian sweep, the combinations chosen so far.
         finalists: of a search that is over, the arms that go on.
+        stopped: by arm the epochs after which it is stopped.
 
     Raises:
         UserError: whatever keeps the design from being run as it stands.
@@ -118,6 +122,10 @@ def plan(
     target = contract.types[design.type]
     pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
     composed = compose_all(design, contract, pairs, composer, resolve)
+    composed = [
+        until(contract, stopped[arm.name], *run) if arm.name in stopped else run
+        for (arm, _), run in zip(pairs, composed, strict=True)
+    ]
     for _, params in composed[:1]:
         pipeline.check_paths(target, params)
         check_metrics(design, contract, pipeline, target, params)
@@ -133,19 +141,21 @@ def plan(
     for (arm, seed), (overrides, params), name, block, wave in zip(
         pairs, composed, names, blocks, planned_waves, strict=True
     ):
-        goes_on = arm.name in (finalists or ())
+        goes_on, rung = arm.name in (finalists or ()), stopped.get(arm.name)
         is_search = bool(searched) and not goes_on
         is_longer = goes_on and first != target
+        ending = f"-{target}" if is_longer else f"-e{rung}" if rung else ""
+        leg = ({UNTIL: first} if is_search and first != target else {}) | ({EPOCHS: rung} if rung else {})
         runs.append(
             Run(
-                name=f"{name}-{target}" if is_longer else name,
+                name=f"{name}{ending}",
                 arm=arm.name,
                 levels=arm.levels,
                 seed=seed,
                 replicate=block["replicate"],
                 wave=max(planned_waves) + 1 if is_longer else wave,
                 overrides=overrides,
-                params={**params, MEMBERSHIP: {**block, UNTIL: first} if is_search and first != target else block},
+                params={**params, MEMBERSHIP: {**block, **leg}},
                 target=first if is_search else target,
                 key=run_key(params),
                 needs=needed_metrics(design, contract, is_search),
@@ -153,6 +163,27 @@ def plan(
         )
     undecided = (design.sweep.max_runs or 0) - len(trials) if is_bayesian(design) else 0
     return Plan(design, digest(design), runs, max(0, undecided), finalists, searched)
+
+
+def until(
+    contract: Contract, epochs: int, overrides: list[str], params: dict[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """A run that is stopped after so many epochs. Raises UserError: lab.yaml names no setting for that."""
+    key = contract.curves.until if contract.curves else None
+    if key is None:
+        raise UserError("sweep.halving: lab.yaml names no setting that ends a training early (curves.until)")
+    stopped = copied(params)
+    put(stopped, key, epochs)
+    return [*overrides, override(key, epochs)], stopped
+
+
+def whole_epochs(plan: Plan, contract: Contract) -> int:
+    """How long the runs of a plan train that are not stopped. Raises UserError: not all as long."""
+    key = contract.curves.epochs if contract.curves else None
+    found = {get(run.params, key) for run in plan.runs} if key else set()
+    if len(found) != 1 or not isinstance(known := found.pop(), int):
+        raise UserError(f"sweep.halving expects that all runs train as long: {key or 'curves.epochs of lab.yaml'}")
+    return known
 
 
 def searched_stage(

@@ -198,6 +198,8 @@ def chosen_by(design: SweepDesign, plan: Plan, contract: Contract) -> Iterator[C
         named = [name for name in (design.claimed_arm, design.reference) if name]
         best = " and ".join([f"the best {design.sweep.finalists}".removesuffix(" 1"), *named])
         text = f"by {by[0]}, after {plan.searched}; what is answered is {metric or target} of {best}"
+        if design.sweep.halving:
+            text += f"; of every {design.sweep.halving} settings one goes on, the others are stopped early"
         yield Check("choice", True, text)
     elif contract.metric(metric).split == TEST and design.claimed_arm is None:
         why = "its twin in lab.yaml would be what measures the same on data that were put aside for choosing"

@@ -4,6 +4,10 @@ Whatever is chosen by a number looks better by that number than it is. So where 
 hypothesis' metric, which measures the same on data that were put aside for choosing, the runs of a sweep end at the
 stage that measures it; and once all of them are over, those arms that did best, and those that the hypothesis names,
 go on to the stage that answers. What was decided so far follows from the records alone, as in a bayesian sweep.
+
+With `halving` most arms don't come that far: all are trained for a part of their epochs, the best of them for a larger
+part, and so on (successive halving: Jamieson and Talwalkar, AISTATS 2016). A rung is a run of its own, with its record,
+which ends early and leaves the learning rate's course as it is; the next rung goes on from where it ended.
 """
 
 from __future__ import annotations
@@ -18,8 +22,12 @@ from lab.design.models import Design, SweepDesign
 if TYPE_CHECKING:
     from lab.contract import Contract
 
-Results = Callable[[list[Levels]], "list[float | None] | None"]
-"""What came out of each combination so far, by the metric that is searched by; None while a run of one is open."""
+Choices = tuple[list[Levels], "list[str] | None", dict[str, int]]
+"""What was decided so far: the combinations of a bayesian sweep; the arms that go on to the stage that answers, None
+where the design is no search or while it is open; and by arm the epochs after which it is stopped, if it is."""
+
+Results = Callable[[list[Levels], dict[str, int]], "list[float | None] | None"]
+"""What came out of each combination, with the epochs of those that are stopped: None while a run of one is open."""
 
 
 def metrics(design: Design, contract: Contract) -> list[str]:
@@ -39,24 +47,45 @@ def decided(
     contract: Contract,
     results: Results,
     remember: Remember = lambda key, work_out: work_out(),
-) -> tuple[list[Levels], list[str] | None]:
-    """What follows from the results so far: the combinations of a bayesian sweep, and the arms that go on.
-
-    None for these where the design is no search, or while it is open.
-    """
-    trials = replay(design, contract, results, remember) if is_bayesian(design) else []
-    if not metrics(design, contract) or (values := results(trials)) is None:
-        return trials, None
-    return trials, finalists(design, contract, [arm.name for arm in arms(design, trials)], values)
-
-
-def finalists(design: Design, contract: Contract, names: Sequence[str], values: Sequence[float | None]) -> list[str]:
-    """The arms that go on, in their order: the best, and those that the hypothesis names. None of them has failed."""
+    epochs: Callable[[], int] = lambda: 1,
+) -> Choices:
+    """What follows from the results so far; `epochs` says how long a run trains that is not stopped."""
+    trials = replay(design, contract, lambda tried: results(tried, {}), remember) if is_bayesian(design) else []
+    if not metrics(design, contract):
+        return trials, None, {}
     assert isinstance(design, SweepDesign)
+    names = [arm.name for arm in arms(design, trials)]
+    left, stopped = names, dict[str, int]()
+    for rung, kept in rungs(design, len(names), epochs()) if design.sweep.halving else []:
+        stopped |= dict.fromkeys(left, rung)
+        if (values := results(trials, stopped)) is None:
+            return trials, None, stopped
+        measured = [value if name in left else None for name, value in zip(names, values, strict=True)]
+        left = best(design, contract, names, measured, kept)
+        stopped = {name: after for name, after in stopped.items() if name not in left}
+    if (values := results(trials, stopped)) is None:
+        return trials, None, stopped
+    measured = [value if name in left else None for name, value in zip(names, values, strict=True)]
+    return trials, best(design, contract, names, measured, design.sweep.finalists), stopped
+
+
+def rungs(design: SweepDesign, arms: int, epochs: int) -> list[tuple[int, int]]:
+    """After how many epochs arms are stopped, and how many are left then: the last rung is the whole training."""
+    factor, least = design.sweep.halving or 2, design.sweep.finalists
+    count = 0
+    while factor ** (count + 1) <= min(arms / least, epochs):
+        count += 1
+    return [(epochs // factor ** (count - i), max(least, arms // factor ** (i + 1))) for i in range(count)]
+
+
+def best(
+    design: Design, contract: Contract, names: Sequence[str], values: Sequence[float | None], count: int
+) -> list[str]:
+    """The arms that go on, in their order: the best, and those that the hypothesis names. None of them has failed."""
     sign = -1 if is_minimized(design, contract) else 1
     measured = {name: sign * value for name, value in zip(names, values, strict=True) if value is not None}
-    best = sorted(measured, key=lambda name: -measured[name])[: design.sweep.finalists]
-    return [name for name in measured if name in (*best, design.claimed_arm, design.reference)]
+    first = sorted(measured, key=lambda name: -measured[name])[:count]
+    return [name for name in measured if name in (*first, design.claimed_arm, design.reference)]
 
 
 def is_minimized(design: Design, contract: Contract) -> bool:

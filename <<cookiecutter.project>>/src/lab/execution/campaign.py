@@ -32,13 +32,13 @@ def current(planner: Planner) -> Plan:
     if not project.head:
         return planner.plan()
 
-    def results(trials: list[Levels]) -> list[float | None] | None:
-        replicates = standings(project, planner.plan(trials).runs)
+    def results(trials: list[Levels], stopped: dict[str, int]) -> list[float | None] | None:
+        replicates = standings(project, planner.plan(trials, None, stopped).runs)
         if any(map(undecided, replicates)):
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    return planner.plan(*search.decided(design, planner.contract, results, project.remember))
+    return planner.plan(*search.decided(design, planner.contract, results, project.remember, planner.epochs))
 
 
 def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
@@ -84,17 +84,17 @@ def carry_out(
         say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
     execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources)
 
-    def carried_out(trials: list[Levels], finalists: Sequence[str] | None = None) -> list[Replicate]:
+    def carried_out(trials: list[Levels], finalists: Sequence[str] | None, stopped: dict[str, int]) -> list[Replicate]:
         """How the runs stand that follow from these choices, once those of them that are new are over."""
         known = {run.name for run in execution.runs}
-        planned = planner.plan(trials, finalists).runs
+        planned = planner.plan(trials, finalists, stopped).runs
         if new := [run for run in planned if run.name not in known]:
             execution.add(marked(new, forced))
         names = {run.name for run in planned}
         return [each for each in execution.standings() if each.run and each.run.name in names]
 
-    def results(trials: list[Levels]) -> list[float | None]:
-        replicates = carried_out(trials)
+    def results(trials: list[Levels], stopped: dict[str, int]) -> list[float | None]:
+        replicates = carried_out(trials, None, stopped)
         if unread := next((each for each in replicates if each.status == UNREADABLE), None):
             raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
@@ -109,7 +109,7 @@ def carry_out(
             say("none of its runs has failed")
         replicates = execution.add(marked(lost, forced))
     else:
-        replicates = carried_out(*search.decided(design, planner.contract, results))
+        replicates = carried_out(*search.decided(design, planner.contract, results, epochs=planner.epochs))
     backend.tidy({replicate.record.name for replicate in execution.standings() if replicate.record})
     return replicates
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,12 +13,9 @@ from lab.errors import UserError
 from lab.records.planning import Planner
 
 if TYPE_CHECKING:
-    from lab.design.expansion import Levels
     from lab.design.model_refs import Resolve
+    from lab.design.search import Choices
     from lab.records.project import Project
-
-Choices = tuple[list["Levels"], "Sequence[str] | None"]
-"""What came out has decided so far: the combinations of a bayesian sweep, and a search's arms that go on."""
 
 
 class Planned(NamedTuple):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lab import contract
@@ -11,7 +12,7 @@ from lab.contract import FILE, Contract, hooks
 from lab.design import design_file, settings_check
 from lab.design.compose import composer_of
 from lab.design.pipeline import Pipeline
-from lab.design.plan import Plan, compose, plan, without_membership
+from lab.design.plan import Plan, compose, plan, whole_epochs, without_membership
 from lab.errors import MistakesInFile, UserError
 
 if TYPE_CHECKING:
@@ -49,15 +50,24 @@ class Planner:
             return ""
         return self.project.git.last_change(self.path) or self.project.git.last_change(self.project.root)
 
-    def plan(self, trials: Iterable[Levels] = (), finalists: Sequence[str] | None = None) -> Plan:
-        """The plan, with what a bayesian sweep has chosen so far, and a search's arms that go on. Raises UserError."""
-        contract, pipeline, design = self.contract, self.pipeline, self.design
+    def plan(
+        self,
+        trials: Iterable[Levels] = (),
+        finalists: Sequence[str] | None = None,
+        stopped: Mapping[str, int] = MappingProxyType({}),
+    ) -> Plan:
+        """The plan, with what has been decided so far (`design.search.Choices`). Raises UserError."""
+        contract, planned = self.contract, (self.composer, self.pipeline, self.date, self.resolve)
         try:
-            return plan(design, contract, self.composer, pipeline, self.date, self.resolve, list(trials), finalists)
+            return plan(self.design, contract, *planned, list(trials), finalists, stopped)
         except MistakesInFile as error:
             raise UserError(
                 design_file.placed(design_file.read_text(self.path), self.path, error.mistakes, contract)
             ) from error
+
+    def epochs(self) -> int:
+        """How long its runs train that are not stopped early. Raises UserError."""
+        return whole_epochs(self.plan(), self.contract)
 
     def unusable(self, planned: Plan) -> str:
         """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.

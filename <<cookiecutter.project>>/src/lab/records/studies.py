@@ -18,9 +18,10 @@ from lab.contract import FILE, Contract
 from lab.design import design_file, search
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, digest
-from lab.design.plan import run_key
+from lab.design.plan import EPOCHS, run_key
 from lab.design.questions import needed_metrics
 from lab.errors import UserError, nearest
+from lab.nested_keys import get
 from lab.records import seen
 from lab.records.lacking import lacking
 from lab.records.model_refs import resolver
@@ -30,6 +31,7 @@ from lab.records.project import answer
 from lab.study import FAILED, FINISHED, ORDER, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
+    from lab.design.search import Choices
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
 
@@ -138,7 +140,7 @@ def _study(project: Project, name: str) -> Study | None:
             design = design_file.parse_text(text, path, contract)
     asked = digest(design)
     own = [record for record in own if record.baseline == commit]
-    found, finalists = _replicates(project, commit, text, design, contract, own)
+    found, choices = _replicates(project, commit, text, design, contract, own)
     replicates = [
         replace(each, stated=False) if each.record and not _stated(project, design.name, asked, each.record) else each
         for each in found
@@ -150,7 +152,7 @@ def _study(project: Project, name: str) -> Study | None:
         baselines = {each.record.baseline for each in replicates if each.record}
         commit = max(baselines, key=lambda baseline: (git.time(baseline), baseline))
     baseline = Baseline(project.commit(commit).params, git.day(commit), git.author(commit))
-    return Study(design, contract, commit, path, text, replicates, baseline, project, finalists)
+    return Study(design, contract, commit, path, text, replicates, baseline, project, choices)
 
 
 def _stated(project: Project, name: str, asked: str, record: GitRecord) -> bool:
@@ -218,47 +220,56 @@ def _find_file(project: Project, commit: str, name: str) -> tuple[str, str, Desi
 
 def _replicates(
     project: Project, commit: str, text: str, design: Design, contract: Contract, own: Sequence[GitRecord]
-) -> tuple[list[Replicate], tuple[str, ...] | None]:
+) -> tuple[list[Replicate], Choices]:
     """Each arm and seed with the design's own best record, or where it has none with another's that is the same run.
 
-    Of a search that is over those of the arms that went on have gone to the end; and which these are.
+    Of a search that is over those of the arms that went on have gone to the end; and what was decided.
     """
-    stage, by = contract.types[design.type], search.metrics(design, contract)
+    stage, is_search = contract.types[design.type], bool(search.metrics(design, contract))
+    best: dict[tuple[Any, ...], GitRecord] = {}
+    for record in sorted(own, key=lambda record: ORDER.index(record.status)):
+        block = record.experiment
+        for to_the_end in {False, is_search and record.reaches(stage)}:
+            best[block.get("arm"), block.get("seed"), block.get(EPOCHS), to_the_end] = record
 
-    def best(goes_on: bool) -> dict[tuple[Any, Any], GitRecord]:
-        """The design's own records by arm and seed."""
-        whole = [record for record in own if record.reaches(stage)] if goes_on else own
-        ranked = sorted(whole, key=lambda record: ORDER.index(record.status))
-        return {(record.experiment.get("arm"), record.experiment.get("seed")): record for record in ranked}
-
-    to_the_end, all_own = best(bool(by)), best(goes_on=False)
-
-    def of(trials: list[Levels], finalists: Sequence[str] | None = None) -> list[Replicate]:
+    def of(choices: Choices) -> list[Replicate]:
+        trials, finalists, stopped = choices
         went_on = finalists or ()
         replicates = [
             Replicate(
-                arm.name, arm.levels, seed, (to_the_end if arm.name in went_on else all_own).get((arm.name, seed))
+                arm.name,
+                arm.levels,
+                seed,
+                best.get((arm.name, seed, stopped.get(arm.name), arm.name in went_on)),
+                stopped=finalists is not None and arm.name in stopped,
             )
             for arm in arms(design, trials)
             for seed in design.seeds
         ]
         if any(each.is_to_come for each in replicates):
-            others = _others(project, commit, design.name, text, trials, finalists)
+            others = _others(project, commit, design.name, text, choices)
             replicates = [replace(each, **others(each)) if each.is_to_come else each for each in replicates]
-        needs = {goes_on: needed_metrics(design, contract, bool(by) and not goes_on) for goes_on in (True, False)}
+        needs = {goes_on: needed_metrics(design, contract, is_search and not goes_on) for goes_on in (True, False)}
         return [replace(each, lacks=lacking(each.record, needs[each.arm in went_on])) for each in replicates]
 
-    def results(trials: list[Levels]) -> list[float | None] | None:
-        records = [each.record for each in of(trials)]
+    def results(trials: list[Levels], stopped: dict[str, int]) -> list[float | None] | None:
+        records = [each.record for each in of((trials, None, stopped))]
         undecided = any(record is None or record.status not in (FINISHED, FAILED) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    trials, finalists = search.decided(design, contract, results, project.remember)
-    return of(trials, finalists), None if finalists is None else tuple(finalists)
+    def epochs() -> int:
+        runs, key = (
+            _planned(project, commit, design.name, text, ([], None, {})),
+            contract.curves and contract.curves.epochs,
+        )
+        return next((known for run in runs.values() if key and isinstance(known := get(run.params, key), int)), 1)
+
+    choices = search.decided(design, contract, results, project.remember, epochs)
+    return of(choices), choices
 
 
 def _others(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels], finalists: Sequence[str] | None
+    project: Project, commit: str, name: str, text: str, choices: Choices
 ) -> Callable[[Replicate], dict[str, Any]]:
     """A function that finds the record of another design that is the same run as a replicate's.
 
@@ -266,7 +277,7 @@ def _others(
     """
     finished = project.finished_by_key()
     nameless = {record.name: record for record in project.unread() if record.baseline == commit and not record.block}
-    runs = _planned(project, commit, name, text, trials, finalists) if finished or nameless else {}
+    runs = _planned(project, commit, name, text, choices) if finished or nameless else {}
 
     def find(replicate: Replicate) -> dict[str, Any]:
         run = runs.get((replicate.arm, replicate.seed))
@@ -286,19 +297,12 @@ def planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     project, name = study.project, study.design.name
     file = _file(project, study.commit, name)
     text = file[1] if file else study.text
-    runs = _planned(project, study.commit, name, text, chosen(study), study.finalists)
+    runs = _planned(project, study.commit, name, text, study.choices)
     return {key: run.params for key, run in runs.items()}
 
 
-def chosen(study: Study) -> list[Levels]:
-    """The combinations that a bayesian sweep has chosen; empty for all other designs."""
-    return [replicates[0].levels for replicates in study.searched.values()] if is_bayesian(study.design) else []
-
-
-def _planned(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels], finalists: Sequence[str] | None
-) -> dict[tuple[str, int], Planned]:
+def _planned(project: Project, commit: str, name: str, text: str, choices: Choices) -> dict[tuple[str, int], Planned]:
     """Each run that a design has as planned at the commit, by arm and seed; empty where it can't be."""
     written = _file(project, commit, name)
     resolve = resolver(project, partial(read, project))
-    return planned_at(project, commit, name, text, written[0] if written else None, resolve, (trials, finalists))
+    return planned_at(project, commit, name, text, written[0] if written else None, resolve, choices)

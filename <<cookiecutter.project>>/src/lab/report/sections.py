@@ -130,7 +130,8 @@ def chosen(study: Study, arm: str, metric: str) -> str:
     """What an arm was chosen by, and that this flatters it."""
     value = tables.mean(study, arm, metric)
     measured = estimate(value.value, value.low, value.high) if value else "unknown"
-    among = f"{len(study.finalists or ())} of {len(study.searched)} settings went on by it"
+    settings = len({each.arm for each in study.replicates})
+    among = f"{len(study.finalists or ())} of {settings} settings went on by it"
     return f"{plain(study.metric(metric).label)} {measured}: {among}, so that it flatters them"
 
 

@@ -100,11 +100,13 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
     low, high = np.nanmin(grid), np.nanmax(grid)
     best = max(means, key=lambda at: study.merit(metric.name) * means[at])
+    early = {(label(each.levels[a]), label(each.levels[b])) for each in study.replicates if each.stopped}
     for (y, x), value in np.ndenumerate(grid):
         at = (label(first[x]), label(second[y]))
         share = (value - low) / (high - low) if high > low else 0.5
         colour = GREY if math.isnan(value) else on(matplotlib.colormaps[COLOURS], share)
-        text = "not run" if math.isnan(value) else number(value) + (" ★" if at == best else "")
+        missing = "stopped early" if at in early else "not run"
+        text = missing if math.isnan(value) else number(value) + (" ★" if at == best else "")
         below = spreads.get(at)
         weight, raised = "bold" if at == best else "normal", 1 if below else 0
         lines = {"ha": "center", "color": colour, "textcoords": "offset points"}
