@@ -71,7 +71,7 @@ def test_the_answer_says_how_it_was_chosen(project: Trivial) -> None:
     verdict = judge(study)
     assert [arm.arm for arm in verdict.arms] == ["lr=0.3"] and verdict.best == "lr=0.3"
     told = answer(study, verdict).sentence
-    assert told.startswith("Of 3 settings lr=0.3 went on, by macro-F1 on the validation split: macro-F1 of lr=0.3 is")
+    assert told.startswith("Of 3 settings lr=0.3 was chosen by macro-F1 on the validation split: macro-F1 of lr=0.3 is")
     [chosen] = [line for line in sections.actual(study, verdict) if "went on" in line]
     assert chosen.startswith("macro-F1 on the validation split 0.35") and "1 of 3 settings" in chosen
     assert "1 design has looked at these test items so far: `sweep`" in sections.looks(study)
@@ -157,7 +157,7 @@ def test_what_cant_win_is_stopped_and_is_no_arm(project: Trivial) -> None:
     assert [each.arm for each in study.replicates if each.stopped] == [f"lr={rate}" for rate in rates[:-1]]
     assert [comparison.arm for comparison in judge(study).comparisons] == ["lr=0.9"]
     assert not any(each.superseded for each in study.replicates), "a rung is no reroll of the one before"
-    assert answer(study, judge(study)).sentence.startswith("Of 9 settings (8 were stopped early) lr=0.9 went on")
+    assert answer(study, judge(study)).sentence.startswith("Of 9 settings (8 were stopped early) lr=0.9 was chosen by")
     assert all(each.finished and each.stated for each in study.replicates)
 
 

@@ -101,10 +101,13 @@ def searching(study: Study) -> str:
     """How a search came to the arms that are compared; empty where none are."""
     if not study.finalists or study.searched_by is None:
         return ""
+    several = len(study.finalists) > 1
     best = " and ".join(study.finalists) if len(study.finalists) <= MOST else f"{len(study.finalists)} of them"
+    named = " or named before" if study.design.claimed_arm or study.reference else ""
     settings = len({each.arm for each in study.replicates})
     early = f" ({settings - len(study.searched)} were stopped early)" if settings > len(study.searched) else ""
-    return f"of {settings} settings{early} {best} went on, by {study.metric(study.searched_by).title}: "
+    by = f"chosen by {study.metric(study.searched_by).title}{named}"
+    return f"of {settings} settings{early} {best} {'were' if several else 'was'} {by}: "
 
 
 def found(study: Study, verdict: Verdict, comparison: Comparison | None) -> str:

@@ -120,7 +120,7 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
     axes.set_title(f"{metric.label} by {names[a]} and {names[b]}{_over(design)}")
-    figure.colorbar(image, ax=axes, label=metric.label)
+    figure.colorbar(image, ax=axes, label=wrapped([metric.label], 18)[0])
     small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
     caption = f"★ marks the best.{small} {_luck(study, len(frame))}".strip()
     return Picture("response", caption, frame.drop(columns="values"), figure)
