@@ -314,7 +314,7 @@ def optimism(is_searched: bool, arms: int = 10, items: int = 100, seeds: int = 3
         made = study(design, runs)
         if is_searched:
             values = outcomes(design, VISION, [run for of_arm in runs.values() for run in of_arm])
-            made = replace(made, choices=([], search.best(design, VISION, names, values, 1), {}))
+            made = replace(made, choices=search.Choices(finalists=search.best(design, VISION, names, values, 1)))
         judged = verdict.judge(made)
         best = next(arm.mean.value for arm in judged.arms if arm.arm == judged.best)
         return best - 0.9, None

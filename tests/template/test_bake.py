@@ -121,6 +121,12 @@ def test_ci_reviews_with_lab_s_packages_alone(project, answers):
             tests = project.read(name)
             assert all(f"make {target}\n" in tests for target in ("setup", "lint", "test"))
             assert "requirements.txt" in tests
+            content = yaml.safe_load(tests)  # and a change is tested once, not as a push and as a request as well
+            if answers["ci"] == "github":
+                assert content[True]["push"] == {"branches": ["main", "master"]} and "pull_request" in content[True]
+            else:
+                request, branch = (rule["if"] for rule in content["workflow"]["rules"])
+                assert "merge_request_event" in request and branch == "$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"
         if name.endswith("review.yml"):
             review = project.read(name)
             assert "make setup-lab\n" in review and "make setup\n" not in review

@@ -13,12 +13,12 @@ from lab.contract import Contract, Metric
 from lab.design import search
 from lab.design.models import Design, digest
 from lab.design.questions import question_of
+from lab.design.search import Choices
 
 if TYPE_CHECKING:
     from lab.contract.reports import Question
     from lab.design.expansion import Levels
     from lab.design.plan import Run
-    from lab.design.search import Choices
 
 FINISHED, FAILED, QUEUED, RUNNING, MISSING = "finished", "failed", "queued", "running", "not queued"
 UNMEASURED, UNREADABLE, REMOVED = "without metric", "unreadable", "removed"
@@ -189,12 +189,18 @@ class Study:
     replicates: list[Replicate]
     baseline: Baseline = Baseline()
     project: Any = None
-    choices: Choices = ([], None, {})
+    choices: Choices = Choices()
 
     @property
     def digest(self) -> str:
         """The design's hash, as its runs carry it."""
         return digest(self.design)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that any arm has been asked for, in the design's order."""
+        asked = {replicate.seed for replicate in self.replicates}
+        return [seed for seed in self.design.seeds if seed in asked]
 
     @property
     def stage(self) -> str:
@@ -217,9 +223,9 @@ class Study:
         return arms
 
     @property
-    def finalists(self) -> list[str] | None:
+    def finalists(self) -> Sequence[str] | None:
         """Of a search that is over, the arms that went on to the stage that answers; None of all others."""
-        return self.choices[1]
+        return self.choices.finalists
 
     @property
     def searched_by(self) -> str | None:

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from .errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
-# What Pillow raises for a damaged file; ImportError where Ultralytics, once imported, tries a plugin for HEIF on it.
+# What Pillow raises for a damaged file; ImportError where an engine, once imported, tries a plugin for HEIF on it.
 UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
 Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be raised, and tells it from damage
 

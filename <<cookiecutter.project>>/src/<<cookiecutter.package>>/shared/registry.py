@@ -19,9 +19,14 @@ def tasks() -> list[str]:
     return _names(ROOT / "tasks")
 
 
+def engine_folders() -> list[str]:
+    """The engines that there are, whatever they can learn."""
+    return _names(ROOT / "engines")
+
+
 def engines(task: str) -> list[str]:
     """The engines that a task can be learned with."""
-    return [name for name in _names(ROOT / "engines") if (ROOT / "tasks" / task / "networks" / f"{name}.py").is_file()]
+    return [name for name in engine_folders() if (ROOT / "tasks" / task / "networks" / f"{name}.py").is_file()]
 
 
 def sources() -> list[str]:

@@ -135,9 +135,10 @@ def summary(plan: Plan, states: list[str]) -> str:
 @app.command(name="schema")
 def write_schema() -> None:
     """Write designs/schema.json, by which editors complete and check design files."""
-    from lab.design.design_file import json_schema
+    from lab.design.compose import composer_of
+    from lab.design.editor_schema import json_schema
 
     path = ROOT / "designs" / "schema.json"
-    content = json_schema(open_project().contract)
+    content = json_schema(open_project().contract, composer_of(ROOT).settable())
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(path)

@@ -38,8 +38,12 @@ On = Annotated[
 def queue(design: DesignFile, force: Force = False, again: Again = False, on: On = None) -> None:
     """Put the runs of a design into DVC's queue: all of them or none. `dvc queue start` or `lab run` runs them."""
     from lab.execution import campaign
+    from lab.execution.unfetched import unfetched
 
-    plan, names = campaign.enqueue(planner_of(design), open_backend(on), force, again)
+    planner = planner_of(design)
+    if hint := unfetched(planner.project):
+        print(hint)
+    plan, names = campaign.enqueue(planner, open_backend(on), force, again)
     print(
         f"{len(names)} of {len(plan.runs)} runs queued; the others were queued before, or have run. "
         f"Next: {_command(design, on)}"
@@ -147,7 +151,7 @@ def status(design: AnyDesignFile = None) -> None:
 
 
 @app.command()
-def logs(experiment: Annotated[str, typer.Argument(help="An experiment's name or commit.")]) -> None:
+def logs(experiment: Annotated[str, typer.Argument(metavar="NAME", help="An experiment's name or commit.")]) -> None:
     """What a run has printed, also one that has finished."""
     from lab.execution import logs as kept
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.design import search
@@ -101,7 +100,8 @@ def plan(
     resolve: Resolve | None = None,
     trials: Sequence[Levels] = (),
     finalists: Sequence[str] | None = None,
-    stopped: Mapping[str, int] = MappingProxyType({}),
+    stopped: Mapping[str, int] | None = None,
+    asked: Mapping[str, int] | None = None,
 ) -> Plan:
     """The runs of a design; the same on every call with the same arguments.
 
@@ -114,16 +114,22 @@ def plan(
         resolve: turns the name of another run's model into a commit, for a seed.
         trials: of a bayesian sweep, the combinations chosen so far.
         finalists: of a search that is over, the arms that go on.
-        stopped: by arm the epochs after which it is stopped.
+        stopped: by arm the epochs after which it is stopped, if it is.
+        asked: of seeds that are added as far as it takes, how many of them an arm is run with so far, by its name; left
+            out, as many as there are at first.
 
     Raises:
         UserError: whatever keeps the design from being run as it stands.
     """
     target = contract.types[design.type]
-    pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
+    pairs = [
+        (arm, seed)
+        for arm in arms(design, trials)
+        for seed in design.seeds[: (asked or {}).get(arm.name, design.first_seeds)]
+    ]
     composed = compose_all(design, contract, pairs, composer, resolve)
     composed = [
-        until(contract, stopped[arm.name], *run) if arm.name in stopped else run
+        until(contract, stopped[arm.name], *run) if stopped and arm.name in stopped else run
         for (arm, _), run in zip(pairs, composed, strict=True)
     ]
     for _, params in composed[:1]:
@@ -141,7 +147,7 @@ def plan(
     for (arm, seed), (overrides, params), name, block, wave in zip(
         pairs, composed, names, blocks, planned_waves, strict=True
     ):
-        goes_on, rung = arm.name in (finalists or ()), stopped.get(arm.name)
+        goes_on, rung = arm.name in (finalists or ()), (stopped or {}).get(arm.name)
         is_search = bool(searched) and not goes_on
         is_longer = goes_on and first != target
         ending = f"-{target}" if is_longer else f"-e{rung}" if rung else ""
@@ -207,6 +213,7 @@ def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, 
     """For each run what it belongs to, so that its record tells by itself, on any clone."""
     first = pairs[0][0].name if pairs and design.kind == "comparison" else None
     common = {"design": design.name, "digest": digest(design), "kind": design.kind, "type": design.type}
+    names = list(dict.fromkeys(arm.name for arm, _ in pairs))
     return [
         {
             **common,
@@ -215,9 +222,9 @@ def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, 
             "seed": seed,
             "replicate": design.seeds.index(seed),
             "baseline": design.reference or first,
-            "index": index,
+            "index": names.index(arm.name) * len(design.seeds) + design.seeds.index(seed),
         }
-        for index, (arm, seed) in enumerate(pairs)
+        for arm, seed in pairs
     ]
 
 

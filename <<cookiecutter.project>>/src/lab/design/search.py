@@ -12,8 +12,8 @@ which ends early and leaves the learning rate's course as it is; the next rung g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from lab.design.bayesian import Remember, replay
 from lab.design.expansion import Levels, arms, is_bayesian
@@ -22,20 +22,34 @@ from lab.design.models import Design, SweepDesign
 if TYPE_CHECKING:
     from lab.contract import Contract
 
-Choices = tuple[list[Levels], "list[str] | None", dict[str, int]]
-"""What was decided so far: the combinations of a bayesian sweep; the arms that go on to the stage that answers, None
-where the design is no search or while it is open; and by arm the epochs after which it is stopped, if it is."""
 
-Results = Callable[[list[Levels], dict[str, int]], "list[float | None] | None"]
-"""What came out of each combination, with the epochs of those that are stopped: None while a run of one is open."""
+class Choices(NamedTuple):
+    """What was decided so far by what came out.
+
+    Attributes:
+        trials: the combinations of a bayesian sweep.
+        finalists: of a search that is over, the arms that go on to the stage that answers.
+        stopped: by arm the epochs after which it is stopped, if it is.
+        asked: by arm the number of its seeds, where they are added as far as it takes.
+    """
+
+    trials: Sequence[Levels] = ()
+    finalists: Sequence[str] | None = None
+    stopped: Mapping[str, int] | None = None
+    asked: Mapping[str, int] | None = None
+
+
+Results = Callable[[Choices], "list[float | None] | None"]
+"""What came out of each combination; None while a run of one is open."""
 
 
 def metrics(design: Design, contract: Contract) -> list[str]:
     """The metrics that a search goes by, of which the first that was measured counts; empty where it is none.
 
-    Models that exist already are no recipes that could be measured earlier: a sweep about them is none.
+    Models that exist already are no recipes that could be measured earlier: a sweep about them is none. Nor is one that
+    adds seeds until each arm is told from its reference: it compares them all.
     """
-    if not isinstance(design, SweepDesign) or not contract.is_recipe(design.type):
+    if not isinstance(design, SweepDesign) or not contract.is_recipe(design.type) or design.growth:
         return []
     main = contract.main_metrics(contract.types[design.type])
     names = [design.hypothesis.metric] if design.hypothesis else main
@@ -50,23 +64,23 @@ def decided(
     epochs: Callable[[], int] = lambda: 1,
 ) -> Choices:
     """What follows from the results so far; `epochs` says how long a run trains that is not stopped."""
-    trials = replay(design, contract, lambda tried: results(tried, {}), remember) if is_bayesian(design) else []
+    trials: Sequence[Levels] = ()
+    if is_bayesian(design):
+        trials = replay(design, contract, lambda tried: results(Choices(tried)), remember)
     if not metrics(design, contract):
-        return trials, None, {}
+        return Choices(trials)
     assert isinstance(design, SweepDesign)
     names = [arm.name for arm in arms(design, trials)]
     left, stopped = names, dict[str, int]()
-    for rung, kept in rungs(design, len(names), epochs()) if design.sweep.halving else []:
-        stopped |= dict.fromkeys(left, rung)
-        if (values := results(trials, stopped)) is None:
-            return trials, None, stopped
+    for rung, kept in [*(rungs(design, len(names), epochs()) if design.sweep.halving else []), (0, 0)]:
+        stopped |= dict.fromkeys(left, rung) if rung else {}
+        values = results(Choices(trials, None, stopped))
+        if values is None:
+            return Choices(trials, None, stopped)
         measured = [value if name in left else None for name, value in zip(names, values, strict=True)]
-        left = best(design, contract, names, measured, kept)
-        stopped = {name: after for name, after in stopped.items() if name not in left}
-    if (values := results(trials, stopped)) is None:
-        return trials, None, stopped
-    measured = [value if name in left else None for name, value in zip(names, values, strict=True)]
-    return trials, best(design, contract, names, measured, design.sweep.finalists), stopped
+        left = best(design, contract, names, measured, kept or design.sweep.finalists)
+        stopped = {name: after for name, after in stopped.items() if name not in left} if rung else stopped
+    return Choices(trials, left, stopped)
 
 
 def rungs(design: SweepDesign, arms: int, epochs: int) -> list[tuple[int, int]]:

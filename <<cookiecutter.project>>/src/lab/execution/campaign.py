@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.design import preflight, search
-from lab.design.expansion import Levels
 from lab.design.models import Design
 from lab.design.plan import MEMBERSHIP, Run
+from lab.design.search import Choices
 from lab.errors import UserError
 from lab.execution import preflight_inputs, queueing
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.unfetched import unfetched
 from lab.execution.work_tree import ready
+from lab.records.growth import seeds_asked
 from lab.study import FAILED, QUEUED, RUNNING, UNMEASURED, UNREADABLE, outcomes
 
 if TYPE_CHECKING:
@@ -27,18 +28,30 @@ if TYPE_CHECKING:
 
 
 def current(planner: Planner) -> Plan:
-    """The plan as it stands: of a sweep that goes by what comes out, with what that has decided. Raises UserError."""
+    """The plan as it stands, with what follows from what came out: the combinations of a bayesian sweep that are open
+    now, the arms of a search that go on, the seeds of the next look. Raises UserError."""
     design, project = planner.design, planner.project
+    if design.growth and project.head:
+        return planner.plan(asked=seeds_asked_now(planner, lambda runs: standings(project, runs)))
     if not project.head:
         return planner.plan()
 
-    def results(trials: list[Levels], stopped: dict[str, int]) -> list[float | None] | None:
-        replicates = standings(project, planner.plan(trials, None, stopped).runs)
+    def results(choices: Choices) -> list[float | None] | None:
+        replicates = standings(project, planner.plan(*choices).runs)
         if any(map(undecided, replicates)):
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     return planner.plan(*search.decided(design, planner.contract, results, project.remember, planner.epochs))
+
+
+def seeds_asked_now(planner: Planner, stand: Callable[[list[Run]], list[Replicate]]) -> dict[str, int]:
+    """For each arm how many of its seeds are to be run, those of the next look included, by how the runs `stand`."""
+    design, project, head = planner.design, planner.project, str(planner.project.head)
+    own = [record for record in project.by_design().get(design.name, []) if record.baseline == head]
+    return seeds_asked(
+        project, design, planner.contract, head, own, lambda asked: stand(planner.plan(asked=asked).runs)
+    )
 
 
 def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
@@ -84,17 +97,15 @@ def carry_out(
         say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
     execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources)
 
-    def carried_out(trials: list[Levels], finalists: Sequence[str] | None, stopped: dict[str, int]) -> list[Replicate]:
-        """How the runs stand that follow from these choices, once those of them that are new are over."""
-        known = {run.name for run in execution.runs}
-        planned = planner.plan(trials, finalists, stopped).runs
-        if new := [run for run in planned if run.name not in known]:
+    def added(runs: list[Run]) -> list[Replicate]:
+        """How the runs stand once those of them that are new are over."""
+        known, names = {run.name for run in execution.runs}, {run.name for run in runs}
+        if new := [run for run in runs if run.name not in known]:
             execution.add(marked(new, forced))
-        names = {run.name for run in planned}
         return [each for each in execution.standings() if each.run and each.run.name in names]
 
-    def results(trials: list[Levels], stopped: dict[str, int]) -> list[float | None]:
-        replicates = carried_out(trials, None, stopped)
+    def results(choices: Choices) -> list[float | None]:
+        replicates = added(planner.plan(*choices).runs)
         if unread := next((each for each in replicates if each.status == UNREADABLE), None):
             raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
@@ -108,8 +119,12 @@ def carry_out(
         if not lost:
             say("none of its runs has failed")
         replicates = execution.add(marked(lost, forced))
+    elif design.growth:
+        seeds_asked_now(planner, added)
+        replicates = execution.standings()
     else:
-        replicates = carried_out(*search.decided(design, planner.contract, results, epochs=planner.epochs))
+        choices = search.decided(design, planner.contract, results, epochs=planner.epochs)
+        replicates = added(planner.plan(*choices).runs)
     backend.tidy({replicate.record.name for replicate in execution.standings() if replicate.record})
     return replicates
 

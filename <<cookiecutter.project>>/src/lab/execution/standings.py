@@ -135,7 +135,8 @@ def _planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     """The params of each run that a plan of today has; none where the design can't be planned any more."""
     try:
         planner = studies.planner(study.project, study.project.root / study.path)
-        runs = planner.plan(*study.choices).runs
+        choices = study.choices._replace(asked=planner.all_seeds(study.choices.trials))
+        runs = planner.plan(*choices).runs
     except UserError:
         return {}
     return {(run.arm, run.seed): run.params for run in runs}

@@ -36,10 +36,10 @@ def planned_at(
 ) -> dict[tuple[str, int], Planned]:
     """Each run of the design with this text, by arm and seed; empty where it can't be planned. Kept on disk.
 
-    `path` is where the commit has the design's file, None where it has none.
+    With all seeds that an arm may come to. `path` is where the commit has the design's file, None where it has none.
     """
     ids = [project.git.object_id(commit, path) for path in pipeline_files(project)]
-    key = json.dumps(["planned", ids, name, text, *choices])
+    key = json.dumps(["planned", ids, name, text, *choices[:3]])
     if key not in project.cache:
         known = project.kept.get("planned", key)
         if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
@@ -67,7 +67,7 @@ def _plan(
         try:
             planner = Planner(project, file, noted, place)
             planner.date = (project.git.last_change(project.root / path, commit) if path else "") or planner.date
-            runs = planner.plan(*choices).runs
+            runs = planner.plan(*choices._replace(asked=planner.all_seeds(choices.trials))).runs
         except UserError:  # such as a model that it names and that nobody has any more
             runs = []
     return {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lab import contract
 from lab.contract import FILE, Contract, hooks
 from lab.design import design_file, settings_check
 from lab.design.compose import composer_of
+from lab.design.expansion import arms
 from lab.design.pipeline import Pipeline
 from lab.design.plan import Plan, compose, plan, whole_epochs, without_membership
 from lab.errors import MistakesInFile, UserError
@@ -54,12 +54,13 @@ class Planner:
         self,
         trials: Iterable[Levels] = (),
         finalists: Sequence[str] | None = None,
-        stopped: Mapping[str, int] = MappingProxyType({}),
+        stopped: Mapping[str, int] | None = None,
+        asked: Mapping[str, int] | None = None,
     ) -> Plan:
         """The plan, with what has been decided so far (`design.search.Choices`). Raises UserError."""
         contract, planned = self.contract, (self.composer, self.pipeline, self.date, self.resolve)
         try:
-            return plan(self.design, contract, *planned, list(trials), finalists, stopped)
+            return plan(self.design, contract, *planned, list(trials), finalists, stopped, asked)
         except MistakesInFile as error:
             raise UserError(
                 design_file.placed(design_file.read_text(self.path), self.path, error.mistakes, contract)
@@ -68,6 +69,10 @@ class Planner:
     def epochs(self) -> int:
         """How long its runs train that are not stopped early. Raises UserError."""
         return whole_epochs(self.plan(), self.contract)
+
+    def all_seeds(self, trials: Iterable[Levels] = ()) -> dict[str, int]:
+        """As many seeds for each arm as the design may come to. Raises UserError."""
+        return dict.fromkeys((arm.name for arm in arms(self.design, list(trials))), len(self.design.seeds))
 
     def unusable(self, planned: Plan) -> str:
         """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.

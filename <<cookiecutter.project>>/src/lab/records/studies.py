@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from lab.contract import FILE, Contract
 from lab.design import design_file, search
-from lab.design.expansion import Levels, arms, is_bayesian
+from lab.design.expansion import arms, is_bayesian
 from lab.design.models import Design, digest
 from lab.design.plan import EPOCHS, run_key
 from lab.design.questions import needed_metrics
+from lab.design.search import Choices
 from lab.errors import UserError, nearest
 from lab.nested_keys import get
 from lab.records import seen
+from lab.records.growth import seeds_asked
 from lab.records.lacking import lacking
 from lab.records.model_refs import resolver
 from lab.records.planned import Planned, planned_at
@@ -31,7 +33,6 @@ from lab.records.project import answer
 from lab.study import FAILED, FINISHED, ORDER, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
-    from lab.design.search import Choices
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
 
@@ -120,7 +121,7 @@ def _enough(project: Project, design: Design) -> bool:
         if (not contract.seeds or record.content.brief.seed in design.seeds)
         and (design.task is None or record.content.brief.task == design.task)
     ]
-    return len(alike) >= len(design.seeds) * (1 if is_searching else len(arms(design)))
+    return len(alike) >= design.first_seeds * (1 if is_searching else len(arms(design)))
 
 
 def _study(project: Project, name: str) -> Study | None:
@@ -233,18 +234,17 @@ def _replicates(
             best[block.get("arm"), block.get("seed"), block.get(EPOCHS), to_the_end] = record
 
     def of(choices: Choices) -> list[Replicate]:
-        trials, finalists, stopped = choices
-        went_on = finalists or ()
+        went_on, stopped, asked = choices.finalists or (), choices.stopped or {}, choices.asked or {}
         replicates = [
             Replicate(
                 arm.name,
                 arm.levels,
                 seed,
                 best.get((arm.name, seed, stopped.get(arm.name), arm.name in went_on)),
-                stopped=finalists is not None and arm.name in stopped,
+                stopped=choices.finalists is not None and arm.name in stopped,
             )
-            for arm in arms(design, trials)
-            for seed in design.seeds
+            for arm in arms(design, choices.trials)
+            for seed in design.seeds[: asked.get(arm.name, design.first_seeds)]
         ]
         if any(each.is_to_come for each in replicates):
             others = _others(project, commit, design.name, text, choices)
@@ -252,14 +252,18 @@ def _replicates(
         needs = {goes_on: needed_metrics(design, contract, is_search and not goes_on) for goes_on in (True, False)}
         return [replace(each, lacks=lacking(each.record, needs[each.arm in went_on])) for each in replicates]
 
-    def results(trials: list[Levels], stopped: dict[str, int]) -> list[float | None] | None:
-        records = [each.record for each in of((trials, None, stopped))]
+    if design.growth:
+        grown = seeds_asked(project, design, contract, commit, own, lambda asked: of(Choices(asked=asked)))
+        return of(choices := Choices(asked=grown)), choices
+
+    def results(choices: Choices) -> list[float | None] | None:
+        records = [each.record for each in of(choices)]
         undecided = any(record is None or record.status not in (FINISHED, FAILED) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
     def epochs() -> int:
         runs, key = (
-            _planned(project, commit, design.name, text, ([], None, {})),
+            _planned(project, commit, design.name, text, Choices()),
             contract.curves and contract.curves.epochs,
         )
         return next((known for run in runs.values() if key and isinstance(known := get(run.params, key), int)), 1)

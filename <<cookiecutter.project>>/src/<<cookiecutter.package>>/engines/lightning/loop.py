@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def history_of(state: Path, recorder: Recorder) -> list[dict[str, Any]]:
     return torch_file.load(state)["callbacks"][recorder.state_key]["history"]
 
 
-def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
-    """Batches of `images`, in a new order each epoch where they are shuffled.
+def loader(cfg: DictConfig, images: Dataset, shuffled: bool, collate: Callable | None = None) -> DataLoader:
+    """Batches of `images`, in a new order each epoch where they are shuffled; `collate` makes one of samples.
 
     A last batch of one image is left out where they are: batch normalization has nothing to compare it with.
     """
@@ -77,6 +78,7 @@ def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
         batch_size=size,
         drop_last=shuffled and size > 1 and len(images) > size and len(images) % size == 1,  # type: ignore[arg-type]
         sampler=EpochSampler(len(images), cfg.seed) if shuffled else None,  # type: ignore[arg-type]
+        collate_fn=collate,
         num_workers=cfg.data.workers,
         generator=torch.Generator().manual_seed(cfg.seed),  # so that the loader draws nothing from the global one
     )

@@ -20,10 +20,10 @@ from ultralytics.engine import trainer as engine
 from ultralytics.engine.trainer import BaseTrainer
 
 from ...shared import torch_file
-from ...shared.environment import quiet_ultralytics
 from ...shared.model_file import ModelFile, load_weights
 from ...shared.prepared import Item, Prepared
 from ...shared.protocols import Trained
+from ...shared.quiet_ultralytics import quiet_ultralytics
 from ...training.epoch_log import EpochLog
 from ...training.state_dict import renamed
 from .arguments import arguments

@@ -337,7 +337,7 @@ def _design(study: Study) -> SweepDesign:
 
 
 def _over(design: SweepDesign) -> str:
-    return f", mean over {len(design.seeds)} seeds" if len(design.seeds) > 1 else ", one seed"
+    return f", mean over {design.seed_count} seeds" if len(design.seeds) > 1 else ", one seed"
 
 
 def _luck(study: Study, count: int) -> str:

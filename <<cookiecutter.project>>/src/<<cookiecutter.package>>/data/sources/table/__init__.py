@@ -8,8 +8,10 @@ https://huggingface.co/docs/datasets/image_dataset#imagefolder
 
 from __future__ import annotations
 
+import csv
 import json
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,12 @@ from ...shared.groups import Grouping
 from ...shared.names import Images
 from ...shared.notes import Notes
 from ...shared.sites import Part, read_sites, split_above, split_named
+from ...shared.texts import read_lines, read_text
 
 PATHS = ("file_name", "filename", "file", "path", "filepath", "file_path", "image", "image_path", "img", "image_id")
 LABELS = ("label", "class", "class_name", "category", "target", "label_name", "labels", "classes", "tags")
 SPLITS = ("split", "subset", "set", "partition")
+SUFFIXES = (".csv", ".tsv", ".jsonl")
 SEPARATORS = ("|", ";")  # between several labels of an image
 
 
@@ -53,11 +57,11 @@ def read_place(place: Path, notes: Notes, group: str = "") -> Part:
     for file in tables:
         rows = _rows(file)
         path_column, label_column, split_column = (_column(rows, names) for names in (PATHS, LABELS, SPLITS))
-        for number, row in enumerate(rows, start=2 if file.suffix.lower() == ".csv" else 1):
+        for number, row in enumerate(rows, start=1 if file.suffix.lower() == ".jsonl" else 2):
             name = str(row.get(path_column) or "")
             label = _label(row.get(label_column), f"{shown(file)}:{number}")
             stated = split_named(str(row.get(split_column) or "")) if split_column else None
-            image = images.find(name, [file.parent], stated or "")
+            image = images.find(name, [file.parent], stated or split_named(file.stem) or "")
             if image is None:
                 notes.add("missing_images", f"{shown(file)}:{number} {name}")
             elif not label:
@@ -77,7 +81,7 @@ def _tables(place: Path) -> list[Path]:
     if not place.is_dir():
         return []
     files = [
-        file for pattern in ("*", "*/*") for file in sorted(place.glob(pattern)) if file.suffix in (".csv", ".jsonl")
+        file for pattern in ("*", "*/*") for file in sorted(place.glob(pattern)) if file.suffix.lower() in SUFFIXES
     ]
     listed = [file for file in files if _lists_images(file)]
     return [file for file in listed if file.stem == "metadata"] or listed
@@ -91,14 +95,12 @@ def _lists_images(file: Path) -> bool:
 def _rows(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
     """The rows of a table, as texts, or as JSON has them. Raises UserError where it can't be read."""
     try:
-        if file.suffix == ".jsonl":
-            lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-            rows = [json.loads(line) for line in lines[:limit]]
+        if file.suffix.lower() == ".jsonl":
+            rows = [json.loads(line) for line in read_lines(file)[:limit]]
             return [row for row in rows if isinstance(row, dict)]
-        frame = pd.read_csv(
-            file, sep=None, engine="python", dtype=str, keep_default_na=False, nrows=limit, encoding="utf-8-sig"
-        )
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        text = StringIO(read_text(file))
+        frame = pd.read_csv(text, sep=None, engine="python", dtype=str, keep_default_na=False, nrows=limit)
+    except (ValueError, RecursionError, csv.Error, pd.errors.ParserError) as error:
         raise UserError(f"{shown(file)} can't be read as a table: {error}") from error
     return frame.to_dict("records")  # type: ignore[return-value]
 

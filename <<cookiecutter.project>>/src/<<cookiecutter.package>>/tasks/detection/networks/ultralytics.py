@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ....shared.environment import quiet_ultralytics
 from ....shared.errors import UserError
 from ....shared.model_file import ModelFile
+from ....shared.quiet_ultralytics import quiet_ultralytics
+from .squares import GREY, in_image, preprocess
+
+__all__ = ["preprocess"]  # the same for every engine
 
 HEADS = ("Detect",)
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.7, 300  # what Ultralytics' own validation uses
-GREY = 114  # of the padding
 
 
 def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
@@ -44,25 +46,6 @@ def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
     return network
 
 
-def letterbox(height: int, width: int, size: int) -> tuple[float, int, int]:
-    """How an image fits into a `size` x `size` square: its scale, and the padding left and on top, in pixels."""
-    scale = size / max(height, width)
-    return scale, round((size - round(width * scale)) / 2 - 0.1), round((size - round(height * scale)) / 2 - 0.1)
-
-
-def preprocess(model: ModelFile, image: np.ndarray) -> np.ndarray:
-    """An RGB image (H, W, 3) uint8, scaled to fit and padded with grey: (3, S, S) float32 in [0, 1]."""
-    import cv2
-
-    size = model.image_size
-    height, width = image.shape[:2]
-    scale, left, top = letterbox(height, width, size)
-    square = np.full((size, size, 3), GREY, np.uint8)
-    resized = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
-    square[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
-    return np.ascontiguousarray(square.transpose(2, 0, 1), dtype=np.float32) / 255
-
-
 def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, int]]) -> list[np.ndarray]:
     """Raw output (N, 4 + classes, anchors) to detections, one array (k, 6) an image, best first.
 
@@ -82,11 +65,9 @@ def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, in
         max_time_img=1e6,  # a busy machine must not change the result
     )
     detections = []
-    for rows, (height, width) in zip(kept, shapes, strict=True):
-        scale, left, top = letterbox(height, width, model.image_size)
+    for rows, shape in zip(kept, shapes, strict=True):
         rows = np.asarray(rows, dtype=np.float64)
-        rows[:, [0, 2]] = (rows[:, [0, 2]] - left) / (scale * width)
-        rows[:, [1, 3]] = (rows[:, [1, 3]] - top) / (scale * height)
+        rows[:, :4] = in_image(rows[:, :4], shape, model.image_size)
         detections.append(rows)
     return detections
 
