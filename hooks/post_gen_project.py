@@ -71,13 +71,13 @@ def state():
 
 def leave_out(engine):
     """Takes away all that is an engine's alone: its files, its models, and tasks that no other engine learns."""
-    gone = {engine}
+    gone, models = {engine}, set()
     for path in [*Path("src").rglob(f"*{engine}*"), *Path("conf/model").glob("*.yaml")]:
         if path.is_dir():
             shutil.rmtree(path)
         elif engine in path.name or f"\nengine: {engine}" in path.read_text(encoding="utf-8"):
             path.unlink()
-            gone.add(path.stem)
+            models.add(path.stem)
     package = Path("src", answers["package"])
     others = sorted(folder.name for folder in (package / "engines").iterdir())
     for task in (package / "tasks").iterdir():
@@ -91,16 +91,22 @@ def leave_out(engine):
         for path in [*Path("conf/task").glob(f"{task.name}.yaml"), *Path("designs").glob(f"{task.name}_*.yaml")]:
             path.unlink()
     schema = Path("designs", "schema.json")
-    offered = without(json.loads(schema.read_text(encoding="utf-8")), gone)
+    offered = without(json.loads(schema.read_text(encoding="utf-8")), gone, models)
     schema.write_text(json.dumps(offered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def without(node, gone):
-    """What editors are offered, without the keys and files of what is gone: `a.gone.b`, `gone`, `model=gone`."""
+def without(node, gone, models, key=""):
+    """What editors are offered, without keys and tasks that are gone, `a.gone.b` and `task=gone`, and models."""
     if isinstance(node, dict):
-        return {key: without(value, gone) for key, value in node.items() if not gone & {*re.split("[.=]", key)}}
+        return {
+            name: without(value, gone, models, key if name in ("items", "examples") else name)
+            for name, value in node.items()
+            if not gone & {*name.split(".")}
+        }
     if isinstance(node, list):
-        return [without(item, gone) for item in node if not (isinstance(item, str) and gone & {*re.split("[.=]", item)})]
+        left = [item for item in node if not (isinstance(item, str) and gone & {*re.split("[.=]", item)})]
+        away = {f"model={model}" for model in models} | (models if key == "model" else set())
+        return [without(item, gone, models) for item in left if not (isinstance(item, str) and item in away)]
     return node
 
 

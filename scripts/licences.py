@@ -24,7 +24,11 @@ KINDS = {  # the first that a licence's words fit; None asks nothing
     "NVIDIA's own": "NVIDIA.Proprietary",
     "": "MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Zope|Unlicense|CC0",
 }
-UNSAID = {"cuda-toolkit": "NVIDIA Proprietary", "huey": "MIT", "skops": "MIT"}  # by the LICENSE files of those that say none
+UNSAID = {
+    "cuda-toolkit": "NVIDIA Proprietary",
+    "huey": "MIT",
+    "skops": "MIT",
+}  # by the LICENSE files of those that say none
 NOTES = {"pygit2": "with an exception for programs that link it", "grandalf": "DVC's, which draws graphs by it"}
 ASK = """
 import importlib.metadata, json

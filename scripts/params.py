@@ -1,4 +1,6 @@
-"""Writes the generated project's params.yaml, composed from its conf/ for each task, with Ultralytics and without: run by `make params`.
+"""Writes the generated project's params.yaml, composed from its conf/ for each task, with Ultralytics and without.
+
+Run by `make params`.
 
 DVC rewrites params.yaml from conf/ at every `dvc exp run`. It has to be in the first commit all the same, with the very
 bytes that DVC would write: DVC reads it before it composes, and a fresh project should not show a change that is none.

@@ -54,7 +54,7 @@ def designs(models: dict[str, Schema]) -> Iterator[str]:
             yield from ("", f"Below `{name}`: {lower(config['description'])}", "")
             yield from table(config["properties"], config)
     for name, model in models.items():
-        if name not in KINDS and not name.endswith("Config"):
+        if name not in KINDS and not name.endswith("Config") and "properties" in model:
             yield from ("", f"## {name}", "", *([model["description"], ""] if "description" in model else []))
             yield from table(model["properties"], model)
 

@@ -160,7 +160,7 @@ def noise_said(values: list[float]) -> str:
     noise = power.noise_floor(values)
     if noise is None:
         return WITHOUT_NOISE
-    shown = [f"{n} seeds {power.detectable(power.pair_deviation(noise), n) or 0:.2g}" for n in (2, 3, 5, 10)]
+    shown = [f"{n} seeds {power.supportable(0, power.pair_deviation(noise), n) or 0:.2g}" for n in (2, 3, 5, 10)]
     return f"by the baseline's noise of {noise:.2g} a difference is shown from: {', '.join(shown)}"
 
 

@@ -211,8 +211,8 @@ def legend(study: Study, verdict: Verdict) -> str:
         parts.append(f"The change is against {plain(study.reference)}, {by}.")
     if growth := study.design.growth:
         parts.append(
-            f"Seeds were added one by one, from {growth.first} to {growth.last} at most: changes have the intervals and "
-            "p of their look, by group-sequential boundaries that hold at all looks together."
+            f"Seeds were added one by one, from {growth.first} to {growth.last} at most: changes have the intervals "
+            "and p of their look, by group-sequential boundaries that hold at all looks together."
         )
     parts += [holm(verdict)] if study.design.hypothesis else []
     if any(each.claimed and each.outcome == UNDERPOWERED for each in verdict.comparisons):
