@@ -144,6 +144,7 @@ def test_what_the_preflight_finds_has_to_be_forced(project: Trivial) -> None:
     done = lab(project, "run", "designs/sweep.yaml", "-j", "2")  # it was forced once
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 finished" in done.stdout
+    assert (len(project.calls("train")), len(project.calls("infer"))) == (3, 1), "the best alone is tested"
     assert lab(project, "stop", "--now").returncode == 0
 
 

@@ -107,7 +107,7 @@ def fresh(study: Study, count: int) -> list[int]:
 def more_seeds(study: Study, seeds: list[int], text: str) -> Step:
     """A copy of the design with these seeds. A design that is changed after its runs would be exploratory."""
     path = beside(study.path, f"{len(seeds)}_seeds")
-    count = len({*seeds} - {*study.design.seeds}) * len(study.arms)
+    count = len({*seeds} - {*study.design.seeds}) * len(study.searched)
     listed = ", ".join(map(str, seeds)) if len(seeds) <= 12 else f"{seeds[0]}, …, {seeds[-1]}"
     what = f"{text}: copy the design to {path} with seeds: [{listed}], commit it, then"
     return Step(what, f"lab run {path}", lasts(study, count))

@@ -243,6 +243,11 @@ class SweepConfig(Model):
     """The seed of the drawing, apart from the trainings' seeds."""
     parallel: Annotated[int, Field(ge=1)] = 1
     """How many combinations are chosen at a time; bayesian only."""
+    finalists: Annotated[int, Field(ge=1)] = 1
+    """How many of the combinations that do best on validation go on, and are compared on the test split."""
+    halving: Annotated[int, Field(ge=2)] | None = None
+    """Stop early what can't win: of 3, all are trained for a third of their epochs or less, and the best third goes on;
+    left out, all are trained to their end. Grid and random only."""
 
     @model_validator(mode="after")
     def _strategy(self) -> SweepConfig:
@@ -254,6 +259,8 @@ class SweepConfig(Model):
         bayesian = sorted({"sampler", "parallel"} & self.model_fields_set)
         if self.strategy != "bayesian" and bayesian:
             raise wrong(f"{bayesian[0]} belongs to strategy: bayesian", bayesian[0])
+        if self.strategy == "bayesian" and self.halving:
+            raise wrong("strategy: bayesian learns from whole trainings: halving belongs to grid and random", "halving")
         return self
 
     def space(self) -> float:
