@@ -231,5 +231,7 @@ def test_what_is_no_detector_is_refused(architecture: str) -> None:
     networks = load("tasks.detection.networks.ultralytics")
     with pytest.raises(load("shared.errors").UserError, match="model.architecture"):
         networks.build(architecture, ["a", "b"])
-    told = load("shared.config").mistakes(load("shared.config").compose(["model=yolo", f"model.architecture={architecture}"]))
+    told = load("shared.config").mistakes(
+        load("shared.config").compose(["model=yolo", f"model.architecture={architecture}"])
+    )
     assert [key for key, _ in told] == ["model.architecture"], "before anything runs"

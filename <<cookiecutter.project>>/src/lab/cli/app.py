@@ -216,5 +216,7 @@ A_FILE: Any = {"help": FILE_OR_NAME, "callback": design_file, "autocompletion": 
 From = typer.Option("--from", metavar="DESIGN", **A_FILE | {"help": "Begin with what this one says."})
 DesignFile = Annotated[Path, typer.Argument(metavar="DESIGN", **A_FILE)]
 AnyDesignFile = Annotated[Path | None, typer.Argument(metavar="[DESIGN]", **A_FILE)]
-Experiment = Annotated[str, typer.Argument(metavar="NAME", help="An experiment's name or commit.", autocompletion=experiments)]
+Experiment = Annotated[
+    str, typer.Argument(metavar="NAME", help="An experiment's name or commit.", autocompletion=experiments)
+]
 DesignName = Annotated[str, typer.Argument(metavar="DESIGN", help=FILE_OR_NAME, autocompletion=designs)]
