@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.analysis import growth, looks
+from lab.analysis.budget import used_up
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import IMAGES
 from lab.design import power
@@ -35,6 +36,9 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
     coming = [each for each in study.replicates if not each.is_over]
     if verdict.outcome == INVALID:
         return Step("mend what the stages did otherwise than planned, commit it, and run the design again", run)
+    if used_up(study):
+        text = "allow for the runs that are left by a larger budget in the design, which is no part of the question"
+        return Step(text, run)
     if coming:
         return Step("let the other runs come to their end", run, lasts(study, len(coming)))
     if failed and verdict.outcome not in (SUPPORTED, REFUTED, EQUIVALENT):
