@@ -120,11 +120,7 @@ def test_what_failed_is_mended_before_a_seed_is_added() -> None:
 
 @pytest.mark.parametrize("effect", [0.0, 0.0177])
 def test_what_is_foreseen_saves_two_fifths_of_the_runs(effect: float) -> None:
-<<<<<<< HEAD
     """With as many seeds at most as show min_effect by the t-test in 80 %: of no effect, and of twice as large."""
-=======
-    """With as many seeds at most as show min_effect by the t-test in 80 %: of no effect, and of twice as large one."""
->>>>>>> d9ef414 (A budget of runs and hours, kept between runs; what did not run is told, and nothing is decided without it)
     seeds, share = planning.expected_seeds(SeedRange.model_validate({"from": 3, "to": 12}), effect, 0.01, 0.00886)
     assert seeds <= 0.6 * 12 + 0.1
     assert share < 0.025 if effect == 0 else share > 0.97
