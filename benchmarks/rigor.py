@@ -420,7 +420,9 @@ def grows(effect: float, asks: str, limit: float, items: int = 0, last: int = 12
     where = "no effect" if effect == 0 else f"{effect:g} x min_effect"
     data = f", {items} images" if items else ""
     name = f"grows-{asks}-{effect:g}" + (f"-{items}" if items else "")
-    return Row(name, f"3 to {last} seeds, {where}{data}: {told[asks]}", limit, one, 0.1 if items else 1)
+    return Row(
+        name, f"3 to {last} seeds, {where}{data}: {told[asks]}", limit, one, 0.1 if items else 1, asks == "wrong"
+    )
 
 
 def promised(pilot: int = 0) -> Row:
@@ -464,7 +466,7 @@ ROWS = [
     peeking(),
     grows(0, "wrong", TOLD),
     grows(0, "wrong", TOLD, 300),
-    *(grows(effect, "missed", 0.03) for effect in (1, 2)),
+    grows(2, "missed", 0.03),
     *(grows(effect, "runs", limit) for effect, limit in ((0, 0.6), (1, 1.0), (2, 0.6))),
     promised(),
     promised(3),
@@ -514,7 +516,7 @@ def measured(row: Row, studies: int, seed: int) -> dict[str, Any]:
         "error": 1.96 * spread / math.sqrt(n),
         "limit": row.limit,
         # A tenth above still passes for the limit; of a mean, what its Monte-Carlo error explains.
-        "holds": bool(stats.binom.sf(math.ceil(wrong) - 1, n, row.limit * 1.1) > 0.001)
+        "holds": bool(stats.binom.sf(math.ceil(wrong) - 1, n, min(1.0, row.limit * 1.1)) > 0.001)
         if row.is_share
         else abs(rate) <= row.limit + 3.1 * spread / math.sqrt(n),
         "others": {name: count / n for name, count in by_others.items()},
