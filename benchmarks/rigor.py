@@ -504,8 +504,8 @@ def measured(row: Row, studies: int, seed: int) -> dict[str, Any]:
         mistaken, differences = row.study(chance)
         found.append(float(mistaken))
         if differences is not None:
-            for name, found in others(differences, chance).items():
-                by_others[name] = by_others.get(name, 0) + found
+            for name, is_found in others(differences, chance).items():
+                by_others[name] = by_others.get(name, 0) + is_found
     wrong, rate = math.fsum(found), math.fsum(found) / n
     spread = math.sqrt(max(rate * (1 - rate), 1 / n)) if row.is_share else float(np.std(found))
     return {
