@@ -1,12 +1,17 @@
 """What the two READMEs tell people to type is real."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import TEMPLATE, BakedProject
 from test_bake import CHOICES
 
+TOOLS = Path(sys.executable).parent
 # Composes conf/ with overrides as a stage would; the package is found as the stage scripts find it.
 COMPOSE = """
 import sys
@@ -114,6 +119,13 @@ def test_the_tutorial(bake, environment):
     assert "champion" in promote and (project.path / "models/champion/champion.yaml").is_file()
     branches = project.run("git", "branch", "--format=%(refname:short)").stdout.split()
     assert "exp/learning_rate" in branches
+
+
+@pytest.mark.skipif(not (TOOLS / "mkdocs").exists(), reason="an environment from before: tests/requirements.txt")
+def test_the_template_s_own_pages_become_a_site(tmp_path):
+    command = [TOOLS / "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    subprocess.run(command, cwd=TEMPLATE, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, check=True)
+    assert {"index.html", "sample-report.html"} <= {path.name for path in (tmp_path / "site").iterdir()}
 
 
 @pytest.mark.slow
