@@ -28,12 +28,33 @@ def pages() -> dict[Path, str]:
     """Both pages, each by its file."""
     schema = json.loads((PROJECT / "designs" / "schema.json").read_text(encoding="utf-8"))
     return {
-        PROJECT / "docs" / "design-file.md": "\n".join(designs(schema["$defs"])) + "\n",
-        PROJECT / "docs" / "commands.md": "\n".join(commands()) + "\n",
+        PROJECT / "docs" / "design-file.md": page(designs(models(schema["$defs"]))),
+        PROJECT / "docs" / "commands.md": page(commands()),
     }
 
 
+def page(lines: Iterator[str]) -> str:
+    return "\n".join(lines).rstrip() + "\n"
+
+
 # What designs may say
+
+
+def models(definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """Those with fields; others, such as what editors offer as overrides, are put where they are named."""
+    named = {f"#/$defs/{name}": content for name, content in definitions.items() if "properties" not in content}
+
+    def inlined(part: Any) -> Any:
+        if isinstance(part, list):
+            return [inlined(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if part.get("$ref") in named:
+            rest = {key: each for key, each in part.items() if key != "$ref"}
+            return inlined(named[part["$ref"]] | rest)
+        return {key: inlined(each) for key, each in part.items()}
+
+    return {name: inlined(content) for name, content in definitions.items() if "properties" in content}
 
 
 def designs(models: dict[str, Schema]) -> Iterator[str]:
@@ -85,7 +106,8 @@ def value(field: Schema) -> str:
             words = [value(each) for each in field[several] if each.get("type") != "null"]
             return "a value" if set(words) == set(PLAIN.values()) else " or ".join(dict.fromkeys(words))
     if field.get("type") == "array":
-        return f"list: {value(field['items'])}" if "items" in field else "list"
+        inner = value(field["items"]) if "items" in field else "a value"
+        return f"list: {inner.replace('a value or list: a value', 'a value')}"
     if field.get("type") == "object" or "patternProperties" in field:
         inner = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
         words = [value(each) for each in inner if isinstance(each, dict)]

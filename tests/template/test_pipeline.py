@@ -137,7 +137,7 @@ def test_the_projects_own_tests(bake, environment) -> None:
 
 @pytest.mark.xdist_group("classification")
 def test_overrides_without_dvc(baseline) -> None:
-    """The commands of a person who does not want DVC now, as the README has them."""
+    """The commands of a person who does not want DVC now."""
     project = baseline("classification")
     settings = ("model=efficientnet_b0", "data.image_size=32", "training.max_epochs=1", "task=classification")
     done = project.run("python", "src/train.py", *settings)

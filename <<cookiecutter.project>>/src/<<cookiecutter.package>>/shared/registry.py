@@ -50,6 +50,12 @@ def network(of: str, engine: str) -> Network:
     return _module("model.engine", engine, engines(of), f"tasks.{of}.networks.{engine}")
 
 
+def unusable(of: str, engine: str, architecture: Any) -> str:
+    """Why an engine can't learn the task `of` with an architecture, where its networks can tell without building it."""
+    told = getattr(network(of, engine), "unusable", None)
+    return told(architecture) if told else ""
+
+
 def training(of: str, engine: str) -> Training:
     """How an engine learns the task `of`. Raises UserError."""
     return _module("model.engine", engine, engines(of), f"tasks.{of}.training.{engine}")

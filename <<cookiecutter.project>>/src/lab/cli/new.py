@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from lab.cli.app import ROOT, app, design_file, open_project, typed
-from lab.cli.known import Known
+from lab.cli.app import ROOT, From, command, open_project, typed
 from lab.errors import UserError
 
 if TYPE_CHECKING:
+    from lab.cli.known import Known
     from lab.design.plan import Plan
     from lab.records.planning import Planner
 
@@ -34,14 +34,11 @@ Varied = Annotated[
 ]
 
 
-@app.command()
+@command()
 def new(
     kind: Kind = None,
     vary: Varied = None,
-    source: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="DESIGN", help="Begin with what this one says.", callback=design_file),
-    ] = None,
+    source: Annotated[Path | None, From] = None,
     name: Annotated[str | None, typer.Option("--name", help="Its file's, without .yaml.")] = None,
     title: Annotated[str | None, typer.Option("--title", help="The question.")] = None,
     claim: Annotated[str | None, typer.Option("--claim", help="What you believe comes out, in words.")] = None,
@@ -56,11 +53,13 @@ def new(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any other key: hypothesis.arm=…, sweep.max_runs=20."),
     ] = None,
-) -> None:
+) -> object:
     """Write a question into designs/: with what each key means, checked, and how long its runs will take.
 
     At a terminal it asks for what no option says.
     """
+    from lab.cli.known import Known
+    from lab.cli.output import Written
     from lab.design import draft, preflight
     from lab.design.design_file import FOLDER, load, read_text
 
@@ -110,8 +109,10 @@ def new(
     head = [f"lab run {relative}", "yaml-language-server: $schema=schema.json"]
     planner, plan = written(path, draft.text(content, known.contract, head))
     print(relative)
-    print(f"{preflight.extent(planner.design, plan)} runs; {cost(planner, plan)}")
+    runs, seconds = len(plan.runs) + plan.undecided * len(planner.design.seeds), cost(planner)
+    print(f"{preflight.extent(planner.design, plan)} runs; {cost_said(runs, seconds)}")
     print(f"Next: {typed('lab check')} {name}, then git add {relative} && git commit -m 'Ask: {name}'")
+    return Written(path=relative, runs=runs, seconds=None if seconds is None else runs * seconds)
 
 
 def completed(fields: dict[str, Any], known: Known, kind: str, varied: Mapping[str, Any], asks: bool) -> dict[str, Any]:
@@ -196,18 +197,22 @@ def written(path: Path, text: str) -> tuple[Planner, Plan]:
     return planner, plan
 
 
-def cost(planner: Planner, plan: Plan) -> str:
-    """How long they take, by what such runs took."""
-    from lab.design.preflight import duration
+def cost(planner: Planner) -> float | None:
+    """What such runs took, in seconds; None where none has finished."""
     from lab.execution import preflight_inputs
 
     contract, project = planner.contract, planner.project
     task = planner.design.task or contract.task_of(planner.composer.compose([]))
     stage = contract.types[planner.design.type]
-    seconds = preflight_inputs.seconds(preflight_inputs.similar(project, stage, task)) if project.head else None
+    return preflight_inputs.seconds(preflight_inputs.similar(project, stage, task)) if project.head else None
+
+
+def cost_said(runs: int, seconds: float | None) -> str:
+    """How long so many runs take."""
+    from lab.design.preflight import duration
+
     if seconds is None:
         return "how long they take nobody knows: nothing like it has run yet"
-    runs = len(plan.runs) + plan.undecided * len(planner.design.seeds)
     return f"about {duration(runs * seconds)} one after the other ({seconds:.0f} s a run)"
 
 

@@ -58,7 +58,7 @@ class BoxedImages(Dataset):
 
     def square(self, number: int) -> Sample:
         """An item in its square."""
-        pixels, rows = read_image(self.items[number]), self.boxes(self.items[number])
+        pixels, rows = read_image(self.items[number], needed=self.size), self.boxes(self.items[number])
         corners = np.concatenate([rows[:, 1:3] - rows[:, 3:] / 2, rows[:, 1:3] + rows[:, 3:] / 2], 1)
         placed = self.place(corners, pixels.shape[:2], self.size)
         image = torch.from_numpy(self.fit(pixels, self.size).transpose(2, 0, 1).copy())

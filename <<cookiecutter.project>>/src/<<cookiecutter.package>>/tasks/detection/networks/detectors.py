@@ -16,19 +16,17 @@ from typing import Any
 import torch
 import torchvision.models.detection as torchvision_detection
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models, resnet
+from torchvision.models import get_model, resnet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import MultiScaleRoIAlign, roi_align
 
-from ....shared.errors import UserError, nearest
+from ....shared.errors import UserError
+from .architectures import unusable
 
-FAMILIES = {"ssdlite": "SSD", "retinanet": "RetinaNet", "fcos": "FCOS", "fasterrcnn": "FasterRCNN"}
-SMALL = ("retinanet", "fcos", "fasterrcnn")  # what a mapping may name: detectors on a feature pyramid
-RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-KEYS = {"detector", "backbone", "channels", "levels"}
+KINDS = {"retinanet": "RetinaNet", "fcos": "FCOS", "fasterrcnn": "FasterRCNN"}  # torchvision's classes
 LARGEST = math.log(1000 / 16)  # of a box against its anchor, as a logarithm: torchvision's
 CONSIDERED, PROPOSALS = 1000, 300  # of Faster R-CNN's first stage, an image: before and after suppression
 OVERLAP = 0.7  # above which a proposal gives way to a better one
@@ -190,24 +188,16 @@ def pool(pooling: MultiScaleRoIAlign, features: list[Tensor], boxes: Tensor, sid
 # ---- by name, or by their parts -----------------------------------------------------------------------------------
 
 
-def names() -> list[str]:
-    """torchvision's detectors that can be trained here."""
-    return [name for name in list_models(module=torchvision_detection) if name.startswith(tuple(FAMILIES))]
-
-
 def build(architecture: str | Mapping[str, Any], classes: int) -> Detector:
     """An untrained detector. `architecture` is one of torchvision's names, or a mapping of `small`'s arguments.
 
     Raises:
         UserError: there is none such.
     """
+    if problem := unusable(architecture):
+        raise UserError(f"model.architecture={problem}")
     if isinstance(architecture, Mapping):
         return Detector(small(architecture, classes + 1))
-    if architecture not in names():
-        raise UserError(
-            f"model.architecture={architecture} is not one of torchvision's detectors: {', '.join(names())}, or a "
-            f"mapping of {', '.join(sorted(KEYS))}.{nearest(str(architecture), names())}"
-        )
     return Detector(get_model(architecture, weights=None, weights_backbone=None, num_classes=classes + 1))
 
 
@@ -215,15 +205,11 @@ def small(parts: Mapping[str, Any], classes: int) -> Any:
     """A detector of another size than torchvision's own.
 
     Args:
-        parts: `detector`, one of SMALL; `backbone`, a ResNet of torchvision's; `levels`, which of its four layers feed
-            the feature pyramid, such as [1, 2, 3]: the first is of a quarter of the image's side; `channels` of the
-            pyramid, a multiple of 32.
+        parts: `detector`, fcos, retinanet or fasterrcnn; `backbone`, a ResNet of torchvision's; `levels`, which of its
+            four layers feed the feature pyramid, such as [1, 2, 3]: the first is of a quarter of the image's side;
+            `channels` of the pyramid, a multiple of 32.
         classes: with the background.
-
-    Raises:
-        UserError: there is none such.
     """
-    check(parts)
     body = getattr(resnet, parts["backbone"])(weights=None)
     levels, channels = list(parts["levels"]), parts["channels"]
     last = body.inplanes
@@ -235,7 +221,7 @@ def small(parts: Mapping[str, Any], classes: int) -> Any:
     )
     strides = [2 ** (level + 1) for level in levels]
     strides.append(2 * strides[-1])  # the pyramid's own
-    kind = getattr(torchvision_detection, FAMILIES[parts["detector"]])
+    kind = getattr(torchvision_detection, KINDS[parts["detector"]])
     if parts["detector"] == "fcos":
         return kind(
             backbone, classes, anchor_generator=AnchorGenerator(tuple((s,) for s in strides), ((1.0,),) * len(strides))
@@ -254,22 +240,7 @@ def small(parts: Mapping[str, Any], classes: int) -> Any:
         box_roi_pool=pooling,
         box_head=torchvision_detection.faster_rcnn.TwoMLPHead(channels * 49, 256),
         box_predictor=torchvision_detection.faster_rcnn.FastRCNNPredictor(256, classes),
+        rpn_pre_nms_top_n_train=500,  # of 2000, and 64 of 512: these images are small, and have few objects
+        rpn_post_nms_top_n_train=300,
+        box_batch_size_per_image=64,
     )
-
-
-def check(parts: Mapping[str, Any]) -> None:
-    """Raises UserError where `small` can't make a detector of them."""
-    problems = []
-    if set(parts) != KEYS:
-        problems.append(f"has {', '.join(map(str, parts))}: expected {', '.join(sorted(KEYS))}")
-    for key, known in (("detector", SMALL), ("backbone", RESNETS)):
-        if key in parts and parts[key] not in known:
-            problems.append(f"{key}={parts[key]} is not one of {', '.join(known)}.{nearest(str(parts[key]), known)}")
-    levels = parts.get("levels", [1])
-    if not (isinstance(levels, list) and levels and set(levels) <= {1, 2, 3, 4} and sorted(set(levels)) == levels):
-        problems.append(f"levels={levels} should be some of 1, 2, 3, 4, in this order")
-    channels = parts.get("channels", 32)
-    if not isinstance(channels, int) or channels < 32 or channels % 32:
-        problems.append(f"channels={channels} should be a multiple of 32")
-    if problems:
-        raise UserError(f"model.architecture {'; '.join(problems)}")

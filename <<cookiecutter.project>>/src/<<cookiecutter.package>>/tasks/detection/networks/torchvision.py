@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ....shared.model_file import ModelFile
+from .architectures import unusable
 from .squares import GREY, in_image, preprocess
 
-__all__ = ["preprocess"]  # the same for every engine
+__all__ = ["preprocess", "unusable"]
 
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.6, 300
 LEARNED = ("Convolution", "GroupConvolution", "MatMul", "Constant", "Parameter")  # where the search for decoding ends

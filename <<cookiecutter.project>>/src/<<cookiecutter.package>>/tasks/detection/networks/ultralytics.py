@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -15,7 +17,19 @@ from .squares import GREY, in_image, preprocess
 __all__ = ["preprocess"]  # the same for every engine
 
 HEADS = ("Detect",)
+OTHERS = re.compile(r"^(rtdetr|sam|fastsam|mobile_sam)|-(seg|pose|cls|obb)", re.IGNORECASE)  # for other tasks
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.7, 300  # what Ultralytics' own validation uses
+
+
+def unusable(architecture: str | Mapping[str, Any]) -> str:
+    """Why an architecture is no detector that can be trained, as far as its name says it; empty where it doesn't."""
+    if isinstance(architecture, Mapping):
+        head = architecture.get("head")
+        name = str(head[-1][2]) if head and len(head[-1]) > 2 else "no head"
+        return "" if name in HEADS else f"a mapping that ends in {name}: expected {' or '.join(HEADS)}"
+    if OTHERS.search(architecture):
+        return f"{architecture} is no YOLO for boxes: the task detection trains such as yolo11n or yolov8s"
+    return ""
 
 
 def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:

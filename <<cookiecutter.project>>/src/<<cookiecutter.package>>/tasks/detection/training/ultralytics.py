@@ -31,7 +31,7 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
         raise UserError(
             "training.label_smoothing is for classification: Ultralytics' detection loss has none, set it to 0"
         )
-    for key, none in (("class_weights", False), ("layer_decay", 1), ("gradient_clip", None)):
+    for key, none in (("class_weights", False), ("balanced", False), ("layer_decay", 1), ("gradient_clip", None)):
         if cfg.training[key] != none:
             raise UserError(f"training.{key} is for classification: Ultralytics doesn't know it, leave it as it is")
     size = cfg.data.image_size
