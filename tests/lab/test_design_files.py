@@ -284,7 +284,7 @@ DIGESTS = {  # of commit 793bb1c: records carry them
     "detection_ablation": "ad199cecf268",
     "detection_architecture": "7d6fa5e0d8a6",
     "detection_augmentation": "66faf753e921",
-    "detection_baseline": "bd2ea8e31667",
+    "detection_baseline": "8b6c95414e45",
     "detection_bayesian_sweep": "1b08c7d6cceb",
     "detection_cross_site": "c927b4a53572",
     "detection_ensemble": "97ab94f21988",
