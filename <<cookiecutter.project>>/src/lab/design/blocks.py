@@ -265,9 +265,9 @@ class SweepConfig(Model):
     """How many combinations are chosen at a time; bayesian only."""
     finalists: Annotated[int, Field(ge=1)] = 1
     """How many of the combinations that do best on validation go on, and are compared on the test split."""
-    halving: Annotated[int, Field(ge=2)] | None = None
-    """Stop early what can't win: of 3, all are trained for a third of their epochs or less, and the best third goes on;
-    left out, all are trained to their end. Grid and random only."""
+    halving: Annotated[int, Field(ge=2, le=4)] | None = None
+    """Stop early what can't win: with 2, the better half goes on after a quarter of the epochs, and again after a half;
+    with 4, the best quarter after a quarter. Left out, all are trained to their end. Grid and random only."""
 
     @model_validator(mode="after")
     def _strategy(self) -> SweepConfig:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lab.contract import Contract
 
 
+EARLIEST = 4  # of so many parts of a training, the first is left to each: sooner, curves don't tell yet who wins
+
+
 class Choices(NamedTuple):
     """What was decided so far by what came out.
 
@@ -87,7 +90,7 @@ def rungs(design: SweepDesign, arms: int, epochs: int) -> list[tuple[int, int]]:
     """After how many epochs arms are stopped, and how many are left then: the last rung is the whole training."""
     factor, least = design.sweep.halving or 2, design.sweep.finalists
     count = 0
-    while factor ** (count + 1) <= min(arms / least, epochs):
+    while factor ** (count + 1) <= min(arms / least, epochs, EARLIEST):
         count += 1
     return [(epochs // factor ** (count - i), max(least, arms // factor ** (i + 1))) for i in range(count)]
 

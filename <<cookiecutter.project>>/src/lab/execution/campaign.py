@@ -107,11 +107,12 @@ def carry_out(
     execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources, design.budget)
 
     def added(runs: list[Run]) -> list[Replicate]:
-        """How the runs stand once those of them that are new are over."""
-        known, names = {run.name for run in execution.runs}, {run.name for run in runs}
+        """How the runs stand, in their order, once those of them that are new are over."""
+        known = {run.name for run in execution.runs}
         if new := [run for run in runs if run.name not in known]:
             execution.add(marked(new, forced))
-        return [each for each in execution.standings() if each.run and each.run.name in names]
+        by_name = {each.run.name: each for each in execution.standings() if each.run}
+        return [by_name[run.name] for run in runs]
 
     def results(choices: Choices) -> list[float | None] | None:
         replicates = added(planner.plan(*choices).runs)
