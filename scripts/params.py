@@ -4,6 +4,7 @@ DVC rewrites params.yaml from conf/ at every `dvc exp run`. It has to be in the 
 bytes that DVC would write: DVC reads it before it composes, and a fresh project should not show a change that is none.
 """
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def composed(task: str) -> str:
 
 def content() -> str:
     """The template's file: one text for each task."""
-    detection, classification = composed("detection"), composed("classification")
-    return f"<% if cookiecutter.task == 'detection' -%>\n{detection}<% else -%>\n{classification}<% endif -%>\n"
+    tasks = json.loads((TEMPLATE / "cookiecutter.json").read_text())["task"]
+    texts = (f"if cookiecutter.task == '{task}' -%>\n{composed(task)}" for task in tasks)
+    return f"<% {'<% el'.join(texts)}<% endif -%>\n"
 
 
 def main() -> None:

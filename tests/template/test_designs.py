@@ -22,6 +22,11 @@ SMALL = {
         "data.batch_size": 64,
         "data.image_size": 32,
     },
+    "multilabel": {
+        "data.source.scenes": "{train: 96, val: 32, test: 32}",
+        "data.batch_size": 32,
+        "data.image_size": 32,
+    },
 }
 QUICK = {
     "training.max_epochs": 1,
@@ -60,7 +65,7 @@ def order(name: str) -> tuple[bool, bool, str]:
     return "ab_benchmark" in name or "ensemble" in name, "baseline" not in name, name
 
 
-@pytest.fixture(scope="module", params=["detection", "classification"])
+@pytest.fixture(scope="module", params=list(SMALL))
 def studies(request, bake, environment) -> tuple[BakedProject, list[str]]:
     """A project whose designs of one task are shrunk and committed, and their names in the order to run them."""
     task = request.param

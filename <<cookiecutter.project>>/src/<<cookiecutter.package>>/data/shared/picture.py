@@ -19,7 +19,7 @@ COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 def draw_samples(dataset: Dataset, file: Path) -> None:
     """Writes a PNG file with a row for each site and a column for each split."""
-    caption = CAPTION if any(sample.label for sample in dataset.samples) else 0
+    caption = CAPTION if any(sample.caption for sample in dataset.samples) else 0
     width, height = COLUMNS * (TILE + GAP) - GAP, HEADER + ROWS * (TILE + caption + GAP) - GAP
     picture = Image.new(
         "RGB",
@@ -36,14 +36,14 @@ def draw_samples(dataset: Dataset, file: Path) -> None:
                 y = top + HEADER + index // COLUMNS * (TILE + caption + GAP)
                 picture.paste(tile(sample, dataset.classes), (x, y))
                 if caption:
-                    _text(ImageDraw.Draw(picture), (x + TILE / 2, y + TILE + 3), sample.label, 15, INK, anchor="mt")
+                    _text(ImageDraw.Draw(picture), (x + TILE / 2, y + TILE + 3), sample.caption, 15, INK, anchor="mt")
     file.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file)
 
 
 def _spread(samples: Sequence[Sample], number: int) -> list[Sample]:
     """Some samples, evenly spaced over all of them in the order of their classes and names."""
-    ordered = sorted(samples, key=lambda sample: (sample.label, sample.name))
+    ordered = sorted(samples, key=lambda sample: (sample.caption, sample.name))
     return [ordered[index] for index in np.unique(np.linspace(0, len(ordered) - 1, number).astype(int)) if ordered]
 
 
