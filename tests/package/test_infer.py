@@ -19,7 +19,7 @@ from PIL import Image
 from workspace import PACKAGE, SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
-matching = load("tasks.detection.evaluation.matching")
+matching = load("inference.matching")
 networks = load("tasks.detection.networks.ultralytics")
 layout = load("shared.prepared")
 

@@ -22,6 +22,12 @@ SMALL = {
         "data.batch_size": 64,
         "data.image_size": 32,
     },
+    "segmentation": {
+        "model": "yolo11t_seg",
+        "data.source.scenes": "{train: 48, val: 16, test: 16}",
+        "data.batch_size": 16,
+        "data.image_size": 64,
+    },
     "multilabel": {
         "data.source.scenes": "{train: 96, val: 32, test: 32}",
         "data.batch_size": 32,

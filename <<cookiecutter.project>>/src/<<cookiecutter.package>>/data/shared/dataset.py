@@ -82,6 +82,19 @@ def labelled(sample: Sample, labels: Iterable[str]) -> LabelledSample:
     return LabelledSample(*place, group=sample.group, labels=tuple(sorted(set(labels))))
 
 
+@dataclass(frozen=True, eq=False)
+class OutlinedSample(Sample):
+    """An image with an outline for each of its boxes: points (m, 2), x and y as fractions of the image."""
+
+    outlines: tuple[np.ndarray, ...] = ()
+
+
+def outlined(sample: Sample, outlines: Iterable[np.ndarray]) -> OutlinedSample:
+    """The image of a sample that isn't read yet, with an outline for each of its boxes."""
+    place = (sample.site, sample.split, sample.name, sample.image)
+    return OutlinedSample(*place, boxes=sample.boxes, group=sample.group, outlines=tuple(outlines))
+
+
 @dataclass(frozen=True)
 class Finding:
     """The result of one check: how many problems of its kind there are, where, and whether they forbid training."""

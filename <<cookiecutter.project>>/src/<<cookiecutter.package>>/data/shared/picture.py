@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...shared.prepared import SPLITS, to_rgb
-from .dataset import Dataset, Sample
+from .dataset import Dataset, OutlinedSample, Sample
 
 COLUMNS, ROWS = 3, 2  # images of each site and split
 TILE, GAP, MARGIN, HEADER, CAPTION = 192, 6, 28, 34, 22  # pixels
@@ -48,13 +48,16 @@ def _spread(samples: Sequence[Sample], number: int) -> list[Sample]:
 
 
 def tile(sample: Sample, classes: Sequence[str]) -> Image.Image:
-    """The image, as large as the tile allows, with its boxes and their classes."""
+    """The image, as large as the tile allows, with its boxes, outlines and their classes."""
     with Image.open(BytesIO(sample.content)) as opened:
         image = Image.fromarray(to_rgb(opened, sample.brightest or 65535))
     scale = TILE / max(image.size)
     way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), way)
     pen = ImageDraw.Draw(image)
+    for index, points in enumerate(sample.outlines if isinstance(sample, OutlinedSample) else ()):
+        colour = COLOURS[int(sample.boxes[index, 0]) % len(COLOURS)]
+        pen.polygon([(x * image.width, y * image.height) for x, y in points], outline=colour, width=2)
     for label, cx, cy, w, h in sample.boxes:
         left, top = (cx - w / 2) * image.width, (cy - h / 2) * image.height
         corners = (left - 1, top - 1, left + w * image.width, top + h * image.height)

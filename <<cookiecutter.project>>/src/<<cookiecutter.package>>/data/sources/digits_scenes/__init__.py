@@ -1,6 +1,6 @@
 """Source `digits_scenes`: handwritten digits, drawn into scenes (data/handwritten).
 
-For detection they have boxes; for multilabel they are labelled with the digits that occur.
+For detection they have boxes, for segmentation outlines; for multilabel they are labelled with the digits that occur.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from ....shared.errors import UserError
 from ....shared.prepared import SPLITS
-from ...handwritten.drawing import CAMERAS, DIGITS_PER_SCENE, draw_scene, load_digits, png, sites_of, splits_of
-from ...shared.dataset import Dataset, Sample, labelled
+from ...handwritten.drawing import CAMERAS, DIGITS_PER_SCENE, draw_scene, load_digits, outline, png, sites_of, splits_of
+from ...shared.dataset import Dataset, Sample, labelled, outlined
 
 
 def read(source: DictConfig) -> Dataset:
@@ -34,9 +34,13 @@ def read(source: DictConfig) -> Dataset:
             for index in range(source.scenes[split]):
                 digits = rng.choice(chosen, size=rng.integers(*DIGITS_PER_SCENE, endpoint=True))
                 labels = [classes.index(number) for number in numbers[digits]]
-                scene, boxes = draw_scene(rng, CAMERAS[site_index], images[digits], labels, source.scene_size)
+                scene, boxes, inks = draw_scene(rng, CAMERAS[site_index], images[digits], labels, source.scene_size)
                 sample = Sample(site, split, f"{index:04d}", png(scene), boxes=boxes)
-                samples.append(labelled(sample, sample.objects(names)) if task == "multilabel" else sample)
+                if task == "multilabel":
+                    sample = labelled(sample, sample.objects(names))
+                elif task == "segmentation":
+                    sample = outlined(sample, [outline(ink, box) for ink, box in zip(inks, boxes, strict=True)])
+                samples.append(sample)
     return Dataset(task, names, samples)
 
 

@@ -136,6 +136,6 @@ def best_threshold(probabilities: np.ndarray, there: np.ndarray) -> float:
 
 
 def macro_f1(there: np.ndarray, given: np.ndarray) -> float:
-    """The mean F1 of the classes (images, classes); scikit-learn's takes twenty times as long for as many thresholds."""
+    """The mean F1 of the classes (images, classes); scikit-learn's takes long for many thresholds."""
     both, either = (there * given).sum(0), there.sum(0) + given.sum(0)
     return float((2 * both / np.maximum(either, 1)).mean())
