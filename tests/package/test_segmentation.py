@@ -73,12 +73,17 @@ def as_coco(root: Path) -> None:
         (root / split / "_annotations.coco.json").write_text(json.dumps(content))
 
 
+def points(outline: list[int]) -> str:
+    """As CVAT writes them."""
+    return ";".join(f"{x},{y}" for x, y in np.reshape(outline, (-1, 2)))
+
+
 def as_cvat(root: Path) -> None:
     entries = []
     for number, (split, name) in enumerate(images(root)):
         shapes = "".join(
-            f'<polygon label="{CLASSES[label]}" points="{";".join(f"{x},{y}" for x, y in np.reshape(outline, (-1, 2)))}"/>'
-            for label, outline in enumerate(OUTLINES)
+            f'<polygon label="{name_of}" points="{points(outline)}"/>'
+            for name_of, outline in zip(CLASSES, OUTLINES, strict=True)
         )
         entries.append(
             f'<image id="{number}" name="{name}.png" subset="{split}" width="{SIZE[0]}" height="{SIZE[1]}">{shapes}'
@@ -176,7 +181,7 @@ def test_average_precision_of_masks_is_cocos_own(seed: int, tmp_path: Path) -> N
         lines = [
             f"{label} {' '.join(map(str, points.ravel()))}" for label, points in zip(labels, polygons, strict=True)
         ]
-        (tmp_path / "labels" / f"{image}.txt").write_text("\n".join(told))
+        (tmp_path / "labels" / f"{image}.txt").write_text("\n".join(lines))
         there = [masks.Mask.inside(points.astype(np.float32), (60, 80)) for points in polygons]
         truth += [annotation(coding, image, label, mask) for label, mask in zip(labels, there, strict=True)]
         moved = [masks.Mask.inside(points + rng.normal(0, 0.03, 2), (60, 80)) for points in polygons]
