@@ -5,7 +5,7 @@ DEMO := demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-clusters nightly quick lint params modules requirements
+.PHONY: demo test test-clusters nightly quick lint docs params references pictures modules licences requirements
 
 demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for another task
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
@@ -29,11 +29,23 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
+docs: $(VENV)/ready  # the README and docs/ as a site, site/index.html; needs no network
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet && echo "site/index.html"
+
 params: $(VENV)/ready  # composes the generated project's params.yaml, after a change of its conf/
 	$(VENV)/bin/python scripts/params.py
 
+references:  # the project's docs/design-file.md and commands.md; PROJECT_VENV=an environment of a project
+	$(PROJECT_VENV)/bin/python scripts/references.py
+
+pictures:  # of both READMEs, and docs/sample-report.md; PROJECT_VENV=an environment of a project; needs uv and chromium
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" uv run --no-project --with pyte==0.8.2 --with pillow scripts/pictures.py $(PROJECT_VENV)
+
 modules:  # after requirements: which names are taken; PROJECT_VENV=an environment with all of them installed
 	python3 scripts/modules.py $(PROJECT_VENV)/bin/python
+
+licences:  # after requirements: which packages ask what; PROJECT_VENV=an environment with all of them installed
+	python3 scripts/licences.py $(PROJECT_VENV)/bin/python
 
 requirements:  # pins anew what the template and the generated project install; needs uv
 	python3 scripts/requirements.py

@@ -283,6 +283,33 @@ def projects(designs: int, seeds: int = 5, better: float = 0.3) -> Row:
     return Row(f"projects-{designs}", f"champions of {designs} designs, no better than the last", 0.05, one, 0.1)
 
 
+def promotions(chance: np.random.Generator, proposals: int, better: float = 0.0, seeds: int = 5) -> int:
+    """How many promotions an agent wins that makes one proposal after the other, each as good as the champion, or
+    better by so many standard deviations of a seed.
+
+    Each is a design with its own runs, held against the champion's; what wins is the champion from then on.
+    """
+    design = parsed("comparison", ["old", "new"], seeds, arm="new", versus="old")
+    skill, champion, won = 0.9, chance.normal(0.9, 0.01, seeds), []
+    for _ in range(proposals):
+        old, new = chance.normal([[skill], [skill + better * 0.01]], 0.01, (2, seeds))
+        _, duel = challenged(study(design, {"old": old, "new": new}), champion, online.level(won))
+        won.append(duel.p is not None and duel.p <= duel.level)
+        if duel.won:
+            skill, champion = skill + better * 0.01, new
+    return sum(won)
+
+
+def agent(proposals: int, most: int = 5) -> Row:
+    """An agent whose proposals change nothing."""
+
+    def one(chance: np.random.Generator) -> tuple[bool, None]:
+        return promotions(chance, proposals) > most, None
+
+    says = f"an agent wins more than {most} promotions by {proposals} proposals that change nothing"
+    return Row(f"agent-{proposals}", says, 0.01, one, 0.05)
+
+
 def crashes() -> Row:
     """An arm that fails with half of its seeds, the worse ones, and is as good as its reference where it doesn't."""
     design = parsed("comparison", ["old", "new"], 6, arm="new", versus="old")
@@ -301,6 +328,7 @@ ROWS = [
     *map(sweep, (7, 19)),
     *map(promote, (1, 6, 12, 18)),
     projects(30),
+    agent(100),
     *(luck(items, seeds) for items, seeds in ((300, 3), (300, 10), (1000, 3), (1000, 10))),
     luck(300, 5, "infer"),
     clusters("infer", 1),

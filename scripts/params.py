@@ -1,4 +1,6 @@
-"""Writes the generated project's params.yaml, composed from its conf/ for each task: run by `make params`.
+"""Writes the generated project's params.yaml, composed from its conf/ for each task, with Ultralytics and without.
+
+Run by `make params`.
 
 DVC rewrites params.yaml from conf/ at every `dvc exp run`. It has to be in the first commit all the same, with the very
 bytes that DVC would write: DVC reads it before it composes, and a fresh project should not show a change that is none.
@@ -6,6 +8,7 @@ bytes that DVC would write: DVC reads it before it composes, and a fresh project
 
 import json
 import tempfile
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
@@ -15,12 +18,13 @@ from omegaconf import OmegaConf
 TEMPLATE = Path(__file__).parents[1]
 PARAMS = TEMPLATE / "<<cookiecutter.project>>" / "params.yaml"
 PACKAGE = "package_placeholder"
+TASKS = json.loads((TEMPLATE / "cookiecutter.json").read_text())["task"]
 
 
-def composed(task: str) -> str:
-    """params.yaml of a project whose default is `task`, as dvc.utils.hydra.compose_and_dump writes it."""
+def composed(task: str, ultralytics: str) -> str:
+    """params.yaml of a project with these answers, as dvc.utils.hydra.compose_and_dump writes it."""
     with tempfile.TemporaryDirectory() as folder:
-        answers = {"task": task, "package": PACKAGE}
+        answers = {"task": task, "ultralytics": ultralytics, "package": PACKAGE}
         project = Path(cookiecutter(str(TEMPLATE), no_input=True, output_dir=folder, extra_context=answers))
         with initialize_config_dir(str(project / "conf"), version_base=None):
             config = compose("config")
@@ -28,10 +32,27 @@ def composed(task: str) -> str:
     return OmegaConf.to_yaml(config).replace(PACKAGE, "<< cookiecutter.package >>")
 
 
+def merged(with_it: str, without: str) -> str:
+    """One text for both: what they share once, the rest under conditions."""
+    one, other = with_it.splitlines(keepends=True), without.splitlines(keepends=True)
+    text = ""
+    for same, start, end, first, last in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        if same == "equal":
+            text += "".join(one[start:end])
+            continue
+        for answer, lines in (("yes", one[start:end]), ("no", other[first:last])):
+            if lines:
+                text += f"<%- if cookiecutter.ultralytics == '{answer}' %>\n{''.join(lines)}<%- endif %>\n"
+    return text
+
+
 def content() -> str:
     """The template's file: one text for each task."""
-    tasks = json.loads((TEMPLATE / "cookiecutter.json").read_text())["task"]
-    texts = (f"if cookiecutter.task == '{task}' -%>\n{composed(task)}" for task in tasks)
+    texts = []
+    for task in TASKS:
+        answers = ("yes",) if task == "segmentation" else ("yes", "no")  # there is none without Ultralytics
+        with_it, *without = (composed(task, answer) for answer in answers)
+        texts.append(f"if cookiecutter.task == '{task}' -%>\n{merged(with_it, *without) if without else with_it}")
     return f"<% {'<% el'.join(texts)}<% endif -%>\n"
 
 

@@ -15,6 +15,7 @@ CONDITIONS = {
     "gs": "cookiecutter.dvc_remote == 'gs'",
     "azure": "cookiecutter.dvc_remote == 'azure'",
     "ssh": "cookiecutter.dvc_remote == 'ssh'",
+    "ultralytics": "cookiecutter.ultralytics == 'yes'",
     "wandb": "cookiecutter.tracking == 'mlflow+wandb'",
 }
 SUITES = {"lab": "machinery", "cluster": "clusters"}  # of the tests, each with the group that it needs beside these
@@ -35,10 +36,15 @@ def projects_lines(folder: Path, target: str, groups: list[str]) -> list[str]:
     pin = ("pyproject.toml", "--constraint=together.txt", *(f"--extra={group}" for group in groups))
     base = compiled(folder, *pin)
     lines = [f"# make {target} installs this and nothing else; make lock writes it, from pyproject.toml", *base]
+    added: dict[str, list[str]] = {}  # lines, each with the conditions that bring it
     for extra, condition in CONDITIONS.items():
-        lines += [f"<%- if {condition} %>"]
-        lines += sorted(set(compiled(folder, *pin, f"--extra={extra}")) - set(base))
-        lines += ["<%- endif %>"]
+        for line in sorted(set(compiled(folder, *pin, f"--extra={extra}")) - set(base)):
+            added.setdefault(line, []).append(condition)
+    blocks: dict[str, list[str]] = {}
+    for line, conditions in added.items():
+        blocks.setdefault(" or ".join(conditions), []).append(line)
+    for condition, own in blocks.items():
+        lines += [f"<%- if {condition} %>", *own, "<%- endif %>"]
     return lines
 
 
@@ -47,8 +53,8 @@ def main() -> None:
     (TEMPLATE / "tests/requirements.txt").write_text("\n".join(["# make requirements", *tools]) + "\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        placeholder = r"<%.*?%>|<<.*?>>"
-        (folder / "pyproject.toml").write_text(re.sub(placeholder, "x", (PROJECT / "pyproject.toml").read_text()))
+        text = re.sub(r"(?m)^<%.*%>\n", "", (PROJECT / "pyproject.toml").read_text())
+        (folder / "pyproject.toml").write_text(re.sub(r"<%.*?%>|<<.*?>>", "x", text))
         together = compiled(folder, "pyproject.toml", "--all-extras")
         (folder / "together.txt").write_text("\n".join(together))
         for file, (target, groups) in FILES.items():

@@ -21,7 +21,7 @@ import yaml
 PROJECT = Path(__file__).parents[1]
 PACKAGE = next(PROJECT.glob("src/*/shared/stage.py")).parents[1].name
 STAGES = ("prepare", "train", "infer", "quant")
-SMALL_MODELS = ("tiny", "yolo11t", "multilabel_tiny", "yolo11t_seg")  # else the first of the task and the engine
+SMALL_MODELS = ("tiny", "yolo11t", "fcos18", "multilabel_tiny", "yolo11t_seg")  # else the first of task and engine
 SMALL = {  # what makes a task's embedded data small; a task of yours may have a line here, too
     "classification": ["data.image_size=32", "data.batch_size=128"],
     "detection": ["data.source.scenes={train:40,val:16,test:16}"],
@@ -78,7 +78,7 @@ def copy(root: Path) -> Path:
 def run(root: Path, stage: str, overrides: list[str]) -> Run:
     """A stage, in a process of its own."""
     modules = root / f"{stage}.json"
-    private = ("PYTEST_CURRENT_TEST", "DVC_ROOT", "OMP_NUM_THREADS")  # Ultralytics behaves differently in a test
+    private = ("PYTEST_CURRENT_TEST", "DVC_ROOT", "OMP_NUM_THREADS")  # engines behave differently in a test
     environment = {name: value for name, value in os.environ.items() if name not in private}
     command = [sys.executable, "-c", RECORDED, f"src/{stage}.py", modules.name, *overrides]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)

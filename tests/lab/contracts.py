@@ -18,11 +18,9 @@ TEMPLATE = Path(__file__).resolve().parents[2]
 PROJECT = TEMPLATE / "<<cookiecutter.project>>"
 COOKIECUTTER = json.loads((TEMPLATE / "cookiecutter.json").read_text())
 ANSWERS = {
+    **{question: answers[0] for question, answers in COOKIECUTTER.items() if isinstance(answers, list)},
     "project": "vision-lab",
     "package": "vision_lab",
-    "task": "detection",
-    "tracking": "mlflow",
-    "dvc_remote": "local",
     "dvc_remote_url": ".dvc/storage",
 }
 CONFIG = ("conf", "designs", ".dvc/config", "dvc.yaml", "params.yaml", "lab.yaml")

@@ -11,18 +11,15 @@ from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-import contracts
-
 from lab import cli
-from lab.cli import answer, app, plan, run, track
+from lab.cli import answer, app, new, plan, run, track
 from lab.contract import hooks
 
-WITH_ROOT = (app, answer, plan, run, track)
-PACKAGE, _, _ = str(contracts.VISION.check).partition(".")  # a project's own, which hooks are in
+WITH_ROOT = (app, answer, new, plan, run, track)
 
 
 def lab(root: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What `lab` says in the project at `root`. Nothing of that project stays imported."""
+    """What `lab` says in the project at `root`."""
     out, err = io.StringIO(), io.StringIO()
     command = ["lab", *arguments]
     with about(root, environment), redirect_stdout(out), redirect_stderr(err), mock.patch.object(sys, "argv", command):
@@ -39,9 +36,6 @@ def about(root: Path, environment: dict[str, str]) -> Iterator[None]:
     """`lab` is the one of this project, in its folder."""
     private = ("PYTEST_CURRENT_TEST", "DVC_ROOT", "GIT_DIR", "GIT_INDEX_FILE")
     kept = {name: value for name, value in os.environ.items() if name not in private}
-    others = {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == PACKAGE}
-    modules, path = set(sys.modules), list(sys.path)
-    sys.path.insert(0, str(root / "src"))  # before the one that the environment is linked with
     hooks.load.cache_clear()
     app.open_backend.cache_clear()
     with mock.patch.dict(os.environ, {**kept, **environment}, clear=True), chdir(root):
@@ -53,11 +47,3 @@ def about(root: Path, environment: dict[str, str]) -> Iterator[None]:
         finally:
             for patch in patches:
                 patch.stop()
-            sys.path[:] = path
-            new = set(sys.modules) - modules
-            own = {name for name in new if str(getattr(sys.modules[name], "__file__", "")).startswith(str(root))}
-            packages = {name.partition(".")[0] for name in own}
-            for name in new:
-                if name.partition(".")[0] in packages:  # also its folders, which have no file
-                    del sys.modules[name]
-            sys.modules.update(others)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from lab import yaml12
 from lab.design import overrides
-from lab.design.compose import Composer, composer_of
+from lab.design.compose import Composer, WrongKeys, composer_of
 from lab.design.sources import HydraSource, ParamsSource
 from lab.errors import UserError
 
@@ -270,3 +270,16 @@ def test_what_depends_on_more_than_it_names_goes_through_hydra(text: str, tmp_pa
     with initialize_config_dir(str(tmp_path), version_base=None):
         expected = OmegaConf.to_container(compose("config", overrides=["c=6"]), resolve=True)
     assert Composer(HydraSource(tmp_path)).compose(["c=6"]) == expected
+
+
+def test_all_that_is_wrong_with_overrides_is_said_at_once_and_how_any_other_file_of_a_group_is_chosen(
+    tree: Path,
+) -> None:
+    with pytest.raises(WrongKeys) as caught:
+        composer_of(tree).compose(["model=resnet50", "model.of_which_nobody_knows=1", "traning.ema=true", "lr="])
+    model, key = str(caught.value).splitlines()
+    assert model.endswith(
+        "Any other is set by a key, as model=timm and model.architecture=resnet50, or model=yolo and "
+        "model.architecture=resnet50"
+    )
+    assert key.endswith("Did you mean 'training.ema'?")

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from lab import yaml12
 from lab.contract import Contract
 from lab.design import bayesian, design_file
+from lab.design.compose import composer_of
+from lab.design.editor_schema import json_schema
 from lab.design.levels import identity
 from lab.design.models import digest
 from lab.design.scenarios import Scenario
@@ -46,7 +48,7 @@ def test_shipped_designs_survive_the_round_trip(path: Path, tmp_path: Path) -> N
 
 def test_the_json_schema_is_the_committed_one() -> None:
     committed = json.loads((PROJECT / "designs" / "schema.json").read_text())
-    assert committed == design_file.json_schema(VISION), "lab schema writes it anew"
+    assert committed == json_schema(VISION, composer_of(contracts.tree()).settable()), "lab schema writes it anew"
     assert "designs/schema.json" in json.loads((PROJECT / ".vscode" / "settings.json").read_text())["yaml.schemas"]
 
 
@@ -167,6 +169,15 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert len(text.splitlines()) == 3
 
 
+def test_a_mistake_comes_with_the_line_as_it_was_meant(tmp_path: Path) -> None:
+    text = SWEEP + "hypothesis: {claim: c, metric: f1_macro}\nsweep:\n  strategi: grid # all\n  parameters: {lr: [1]}\n"
+    metric, strategy = message(tmp_path, text).splitlines()
+    hint = "Did you mean 'infer.f1_macro' or 'quant.f1_macro'? Write hypothesis: {claim: c, metric: infer.f1_macro}"
+    assert metric.endswith(hint)
+    assert strategy.endswith("Did you mean 'strategy'? Write strategy: grid # all")
+    assert message(tmp_path, SWEEP).endswith("sweep: is missing: sweep: {parameters: {lr: [0.001, 0.01]}}")
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "lr_sweep.yaml").write_text(SINGLE)
     for name, words in {"lr_swep.yaml": "Did you mean", "": "a folder"}.items():
@@ -273,7 +284,7 @@ DIGESTS = {  # of commit 793bb1c: records carry them
     "detection_ablation": "ad199cecf268",
     "detection_architecture": "7d6fa5e0d8a6",
     "detection_augmentation": "66faf753e921",
-    "detection_baseline": "8b6c95414e45",
+    "detection_baseline": "bd2ea8e31667",
     "detection_bayesian_sweep": "d170aea51b2f",
     "detection_cross_site": "c927b4a53572",
     "detection_ensemble": "97ab94f21988",
@@ -375,10 +386,10 @@ def test_a_project_without_a_seed_has_one_run_an_arm() -> None:
 
 
 def test_the_json_schema_has_what_lab_yaml_knows() -> None:
-    fields = design_file.json_schema(PLAIN)["$defs"]["SingleDesign"]["properties"]
+    fields = json_schema(PLAIN, {})["$defs"]["SingleDesign"]["properties"]
     assert fields["type"]["enum"] == ["train"]
     assert "task" not in fields
-    hypothesis = design_file.json_schema(PLAIN)["$defs"]["Hypothesis"]["properties"]
+    hypothesis = json_schema(PLAIN, {})["$defs"]["Hypothesis"]["properties"]
     assert hypothesis["metric"]["examples"] == ["evaluate.accuracy"]
 
 
@@ -386,3 +397,30 @@ def test_yaml_that_we_write_is_yaml_for_others() -> None:
     content = {"a": ["1e-3", "on", "007", "", "null", "~", "a: b", "# x", "é🦊", 0.001, 1, True, None]}
     assert yaml12.load(yaml12.dump(content)) == content
     assert yaml.safe_load(yaml12.dump({"a": "plain", "b": [1, 2]})) == {"a": "plain", "b": [1, 2]}
+
+
+def test_the_json_schema_offers_keys_files_and_metrics_wherever_a_design_names_them() -> None:
+    schema = json.loads((PROJECT / "designs" / "schema.json").read_text())
+    blocks = {name: model["properties"] for name, model in schema["$defs"].items() if "properties" in model}
+    offered = blocks["SweepConfig"]["parameters"]["properties"]
+    assert {"lr", "model", "data.batch_size", "training.ema"} <= offered.keys()
+    assert "tiny" in offered["model"]["items"]["examples"]
+    assert not any(key.startswith("experiment") for key in offered)
+    assert "lr" in blocks["ComparisonConfig"]["variable"]["anyOf"][0]["examples"]
+    for block in ("Hypothesis", "Guardrail"):
+        assert {"infer.f1_macro", "quant.size_mb"} <= set(blocks[block]["metric"]["examples"])
+    overrides = schema["$defs"]["Override"]["examples"]
+    assert {"model=tiny", "task=detection", "lr="} <= set(overrides)
+    assert blocks["SingleDesign"]["base"]["items"]["$ref"] == "#/$defs/Override"
+
+
+def test_the_json_schema_explains_every_key() -> None:
+    schema = json.loads((PROJECT / "designs" / "schema.json").read_text())
+    plain = {"metric", "low", "high", "max_increase", "max_decrease", "step"}  # which say it themselves
+    for name, model in schema["$defs"].items():
+        for key, entry in model.get("properties", {}).items():
+            assert entry.get("description") or "$ref" in entry or key in plain, f"{name}.{key}"
+    assert (
+        "sweep (which combination of parameters is best)"
+        in schema["$defs"]["SweepDesign"]["properties"]["kind"]["description"]
+    )

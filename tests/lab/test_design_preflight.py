@@ -55,10 +55,13 @@ def test_power_is_that_of_statsmodels(effect: float, n: int) -> None:
 
 def test_the_detectable_effect_is_the_one_that_so_many_seeds_suffice_for() -> None:
     for n in (2, 3, 5, 12):
-        effect = power.detectable(0.02, n, comparisons=2)
-        assert power.paired_power(effect, 0.02, n, comparisons=2) == pytest.approx(power.POWER, abs=1e-3)
-    assert power.detectable(0.02, 1) is None
-    assert power.detectable(0.0, 5) == 0.0
+        effect = power.supportable(0.01, 0.02, n, comparisons=2, shared=1e-6)
+        assert power.supported_chance(effect, 0.01, 0.02, n, 2, 1e-6) == pytest.approx(power.POWER, abs=1e-3)
+    assert power.supportable(0.0, 0.02, 1) is None
+    assert power.supportable(0.01, 0.0, 5) == 0.01
+    assert power.supporting_seeds(0.01, 0.01, 1.0) is None, "an effect of min_effect looks smaller in half of the cases"
+    assert power.supported_chance(0.01, 0.01, 0.02, 900) == pytest.approx(0.5, abs=1e-3)
+    assert power.supported_chance(1.0, 0.0, 1.0, 10) == pytest.approx(power.paired_power(1.0, 1.0, 10), abs=1e-3)
     assert power.seeds_needed(0.0, 1.0) is None
     assert power.seeds_needed(1e-6, 1.0) is None
     assert power.seeds_needed(0.01, 0.0) == 2
@@ -169,9 +172,8 @@ def test_power_is_judged_by_the_baselines_replicates() -> None:
     made = design(hypothesis=HYPOTHESIS, seeds=[0, 1, 2])
     weak = line("power", made, Inputs(**READY, baseline=[0.88, 0.90, 0.92], replicates="some_baseline"))
     assert not weak.ok
-    assert "by the spread of 3 runs of some_baseline: 0.02" in weak.message
-    assert "an effect of 0.01 needs 79 seeds" in weak.message
-    assert "3 show" in weak.message
+    assert "3 seeds decide an effect of 0.13 with 80 %; an effect of 0.02 takes 22 seeds, or 11 to 183" in weak.message
+    assert "spread by 0.028, as 3 runs of some_baseline have it" in weak.message
     strong = line("power", made, Inputs(**READY, baseline=[0.9, 0.9001, 0.8999]))
     assert strong.ok, strong
     assert "unknown" in line("power", made, Inputs(**READY)).message

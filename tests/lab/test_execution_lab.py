@@ -90,6 +90,14 @@ def test_what_dvcs_queue_would_run_twice_is_told(project: Trivial) -> None:
     assert "dvc queue start" not in lab(project, "queue", "designs/failing.yaml").stdout
 
 
+def test_a_queue_tells_a_clone_what_it_could_fetch(project: Trivial, tmp_path: Path) -> None:
+    trivial.experiment(project, project.run("run"))
+    project.call("git", "clone", "-q", str(project.root), str(tmp_path / "clone"))
+    done = lab(Trivial(tmp_path / "clone"), "queue", "designs/variants.yaml")
+    assert "origin has 1 experiment, and this clone none" in done.stdout
+    assert "3 of 3 runs queued" in done.stdout
+
+
 def test_a_failure_is_told(project: Trivial) -> None:
     done = lab(project, "run", "designs/failing.yaml")
     assert done.returncode == 1

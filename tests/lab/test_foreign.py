@@ -167,7 +167,7 @@ def test_from_the_run_to_the_champion(repository: Repository) -> None:
     """One after the other, as a user would: each command reads what the one before has left."""
     assert "6 finished" in repository.lab("run", "depth", "-j", "2")
     assert "6" in next(line for line in repository.lab("status").splitlines() if line.startswith("depth"))
-    rows = json.loads(repository.lab("results", "depth", "--json"))
+    rows = json.loads(repository.lab("results", "depth", "--json"))["runs"]
     assert len(rows) == 6 and all(0 < row["scores.accuracy"] <= 1 and row["scores.size.nodes"] > 0 for row in rows)
 
     said = repository.lab("report", "depth")

@@ -43,6 +43,19 @@ def test_what_goes_wrong_in_a_call(root: Path, name: str) -> None:
         hooks.load(root, f"call_{name}:f")({})
 
 
+def test_each_project_has_its_own_code(root: Path) -> None:
+    """Though another copy of the project is linked with the environment, or has been read before."""
+    copies = [root / "one", root / "two"]
+    for copy in copies:
+        (copy / "src" / "own_package").mkdir(parents=True)
+        (copy / "src" / "own_package" / "__init__.py").touch()
+        (copy / "src" / "own_package" / "part.py").write_text(f"def name():\n    return {copy.name!r}\n")
+        (copy / "src" / "own_package" / "hooks.py").write_text("from own_package.part import name\n")
+    sys.path.insert(0, str(copies[0] / "src"))
+    for copy in reversed(copies):
+        assert hooks.load(copy, "own_package.hooks:name")() == copy.name
+
+
 def test_a_module_that_is_no_python_and_a_name_that_is_no_function(root: Path) -> None:
     (root / "broken_syntax.py").write_text("def f(:\n")
     with pytest.raises(UserError, match="broken_syntax:f: its module can't be imported: SyntaxError"):

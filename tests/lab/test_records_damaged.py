@@ -238,7 +238,7 @@ def test_a_run_without_metric_is_told_everywhere(damaged: Damaged, tmp_path: Pat
     assert not copy.calls("train"), "it is not run again by itself"
     assert "without metric" in lab(copy.root, "status").stdout
     assert "metrics/infer.json: f1_macro is nan" in lab(copy.root, "results", "small").stdout
-    assert json.loads(lab(copy.root, "results", "small", "--json").stdout)[0]["infer.f1_macro"] is None
+    assert json.loads(lab(copy.root, "results", "small", "--json").stdout)["runs"][0]["infer.f1_macro"] is None
     assert any(
         "0.1 with seed 0 is without metric" in each for each in judge(studies.read(copy.project(), "small")).reasons
     )
@@ -409,7 +409,7 @@ def assert_told(damaged: Damaged) -> None:
     json.dumps(frame.plain(frame.arranged(study)), allow_nan=False)
     frame.markdown(study)
     report.markdown(study, verdict, [])
-    view.overview(project)
+    view.overview(project, view.statuses(project))
     list(needs.unread(project))
     for projection in Mirror(project, pages).designs():
         assert projection.digest

@@ -71,7 +71,8 @@ def answers(project: Project) -> Any:
         + tuple((each.arm, each.seed, each.status, each.name, each.reused, each.stated) for each in study.replicates)
         for study in (*studies.read_all(project), *studies.answered(project))
     ]
-    return records, rows, [column._cells for column in getattr(view.overview(project), "columns", [])]
+    overview = view.overview(project, view.statuses(project))
+    return records, rows, [column._cells for column in getattr(overview, "columns", [])]
 
 
 def uncached(project: Trivial) -> Any:

@@ -308,6 +308,16 @@ def test_the_page_needs_no_other_file(ran: Trivial, tmp_path: Path) -> None:
     assert "<title>Which learning rate | if any?</title>" in page and page.count("<table>") == 4
 
 
+def test_runs_lead_to_where_they_are_tracked(ran: Trivial, tmp_path: Path) -> None:
+    study = read(ran.project(), "rates")
+    found = judge(study)
+    name = study.finished[0].name
+    path = report.write(study, found, tmp_path, links={name: "https://mlflow.example/#/runs/1?a&b", "none": "x"})
+    page = path.with_suffix(".html").read_text()
+    assert page.count(f'<td><a href="https://mlflow.example/#/runs/1?a&amp;b">{name}</a></td>') == 1
+    assert "mlflow.example" not in path.read_text(), "what is committed is the same everywhere"
+
+
 def test_lab_report_writes_it_into_the_project(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "project")
     said = project.lab("report", "designs/rates.yaml").stdout.splitlines()

@@ -37,13 +37,36 @@ const behind = (element) => {
   return [255, 255, 255];
 };
 const own = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+const drag = (scale, from, to) => {
+  const { left, width, top, height } = scale.getBoundingClientRect();
+  scale.setPointerCapture = () => {};
+  const at = (share) => ({ bubbles: true, clientX: left + width / 2, clientY: top + share * height });
+  for (const [kind, share] of [["pointerdown", from], ["pointermove", to], ["pointerup", to]])
+    scale.dispatchEvent(new PointerEvent(kind, at(share)));
+};
+const brush = () => {
+  const scales = [...document.querySelectorAll(".scale")];
+  const passing = () => document.querySelector(".passing").textContent;
+  const gone = () => document.querySelectorAll("[data-thread].out").length;
+  seen.scales = scales.length;
+  seen.brushed = [[passing(), gone()]];
+  for (const [from, to] of [[0, 0.35], [0.5, 0.5]]) {
+    drag(scales[scales.length - 1], from, to);
+    seen.brushed.push([passing(), gone()]);
+  }
+};
 setTimeout(() => {
+  if (document.querySelector(".scale")) brush();
   const mark = document.querySelector("[data-tells]");
   mark.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, clientX: 50, clientY: 50 }));
   seen.told = mark.dataset.tells;
   const tip = document.getElementById("tells");
   seen.tip = tip.hidden ? "" : tip.textContent;
   const table = document.querySelector("table");
+  if (!document.querySelector("input.filter")) {
+    document.body.dataset.seen = JSON.stringify(seen);
+    return;
+  }
   const cells = () => [...table.tBodies[0].rows].map((row) => row.cells[2].textContent);
   for (const times of [1, 2]) {
     table.querySelectorAll("th button")[2].click();
@@ -73,10 +96,14 @@ setTimeout(() => {
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with the driver in it."""
-    study = studies.made("augmentation")
+    return written(tmp_path_factory.mktemp("page"), "augmentation")
+
+
+def written(folder: Path, design: str) -> Path:
+    study = studies.made(design)
     found = judge(study)
     drawn = figures.pictures(study, found)
-    path = tmp_path_factory.mktemp("page") / "report.html"
+    path = folder / "report.html"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(html, "SCRIPT", html.SCRIPT + DRIVER)
         path.write_text(report.page(study, report.markdown(study, found, drawn), drawn))
@@ -107,6 +134,16 @@ def test_the_page_can_be_read_on_a_dark_phone(page: Path, tmp_path: Path) -> Non
     seen = looked_at(page, tmp_path, "500,900", "--blink-settings=preferredColorScheme=0")
     assert seen["paper"] == "rgb(21, 24, 28)", "it is dark"
     assert seen["faint"] == [] and seen["wide"] <= 0, "what is wide scrolls in its own place"
+
+
+def test_settings_are_picked_out_along_a_scale(tmp_path: Path) -> None:
+    seen = looked_at(written(tmp_path, "random"), tmp_path, "1000,900")
+    assert seen["refused"] == []
+    assert seen["scales"] == 4, "three parameters, and what came out"
+    whole, best, lifted = seen["brushed"]
+    assert whole == lifted == ["Drag along a scale to keep the lines that pass there.", 0]
+    told, gone = best
+    assert 0 < gone < 8 and told.startswith(f"{8 - gone} of 8 pass there")
 
 
 def test_what_is_written_on_a_colour_can_be_read() -> None:

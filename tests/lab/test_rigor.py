@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
@@ -25,6 +26,12 @@ ROWS = {row.name: row for row in rigor.ROWS}
 def test_no_level_is_exceeded_beyond_chance(name: str) -> None:
     found = rigor.measured(ROWS[name], SHORT[name], seed=0)
     assert found["holds"], rigor.told(found)
+
+
+def test_an_agent_wins_next_to_nothing_by_a_hundred_proposals_that_change_nothing() -> None:
+    won = [rigor.promotions(np.random.default_rng(seed), 100) for seed in range(5)]
+    assert max(won) <= 5
+    assert rigor.promotions(np.random.default_rng(0), 20, better=4.0) > 5, "and better ones get through"
 
 
 @pytest.mark.nightly

@@ -290,7 +290,7 @@ def test_results_from_git_alone(lived: Lived) -> None:
     assert second.split()[:4] == ["0.1", "0", "finished", "(reused)"]
     rows = list(csv.DictReader(io.StringIO(lived.lab("results", "designs/grid.yaml", "--csv").stdout)))
     assert [(row["seed"], row["infer.f1_macro"]) for row in rows] == [("0", "0.1"), ("1", "0.101")]
-    assert "one of --csv, --json and --markdown" in lived.lab("results", "grid", "--csv", "--json").stderr
+    assert "one of --csv and --markdown" in lived.lab("results", "grid", "--csv", "--markdown").stderr
     done = lived.lab("results", "grid", "--sort", "f1_marco")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean" in done.stderr

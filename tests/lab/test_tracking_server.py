@@ -20,6 +20,7 @@ from tracked import dump, export, send
 
 from lab.tracking import mirror
 from lab.tracking.conformance import one, question
+from lab.tracking.mlflow.links import links
 from lab.tracking.sink import Trouble
 
 pytestmark = pytest.mark.slow
@@ -112,7 +113,7 @@ def wait(condition: Any) -> None:
     trivial.wait_until(condition, 200)
 
 
-def test_mirrors_at_once_over_http(http: Server) -> None:
+def test_mirrors_at_once_over_http(http: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     design = one(question("threads", 6, 10), artifacts={"run.md": b"text"})
     address = http.up()
     with ThreadPoolExecutor(4) as threads:
@@ -122,6 +123,15 @@ def test_mirrors_at_once_over_http(http: Server) -> None:
     assert len(found) == 7
     assert all(sum(map(len, found[member.key]["metrics"].values())) == 20 for member in design.members)
     assert found[design.members[0].key]["artifacts"] == ["run.md"]
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "tracking.yaml").write_text("experiment: tests\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    pages = links(tmp_path, "threads")
+    assert pages.keys() == {member.key.partition("/")[2] for member in design.members}
+    assert all(re.fullmatch(f"{address}/#/experiments/\\d+/runs/[0-9a-f]{{32}}", page) for page in pages.values())
+    assert not links(tmp_path, "another")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert not links(tmp_path, "threads"), "and one that is down keeps nobody waiting"
 
 
 def test_a_server_with_an_error_of_its_own() -> None:

@@ -68,6 +68,20 @@ def test_links_inside_the_data_are_followed_and_dangling_ones_named(tmp_path: Pa
     assert places(tmp_path / "out", "dangling_links") == [str(root / "images" / "train" / "gone.png")]
 
 
+def test_a_link_to_a_folder_above_adds_nothing(tmp_path: Path) -> None:
+    root = make_folders(tmp_path / "mine", {"cat": 8, "dog": 8})
+    (root / "cat" / "all").symlink_to(root)
+    prepared = run(tmp_path / "out", "image_folder", path=str(root))
+    assert (images_of(prepared), problems(prepared)) == (16, {})
+
+
+def test_classes_that_a_person_reads_as_one_are_named(tmp_path: Path) -> None:
+    root = make_folders(tmp_path / "mine", {"Cat": 8, "cat ": 8, "dog": 8})
+    prepared = run(tmp_path / "out", "image_folder", path=str(root))
+    assert problems(prepared) == {"names_alike": 1}
+    assert "'Cat' ~ 'cat '" in message(prepared, "names_alike")
+
+
 def test_files_that_dvc_has_linked_to_its_cache_are_read(tmp_path: Path) -> None:
     root = make_folders(tmp_path / "mine", {"cat": 8, "dog": 8})
     for file in sorted(root.rglob("*.png")):

@@ -97,6 +97,21 @@ def as_cvat_yolo(root: Path) -> None:
     write_text(root / "obj.data", f"classes = 3\n{described}names = data/obj.names\nbackup = backup/\n")
 
 
+def as_labelimg(root: Path) -> None:
+    """LabelImg's: labels beside the images, and the classes in a list; folders of splits are a person's."""
+    for image in IMAGES:
+        picture(root / image.split / f"{image.name}.png", image)
+        write_text(root / image.split / f"{image.name}.txt", rows(image))
+    write_text(root / "classes.txt", "\n".join(CLASSES) + "\n")
+
+
+def as_capitals(root: Path) -> None:
+    for image in IMAGES:
+        picture(root / "Images" / image.split.title() / f"{image.name}.png", image)
+        write_text(root / "Labels" / image.split.title() / f"{image.name}.txt", rows(image))
+    write_text(root / "classes.txt", "\n".join(CLASSES) + "\n")
+
+
 def coco(images: list[Image], names: Callable[[Image], str]) -> dict[str, Any]:
     annotations = [
         {"id": 100 * number + index, "image_id": number, "category_id": label + 1, "bbox": [x0, y0, x1 - x0, y1 - y0]}
@@ -189,6 +204,8 @@ BOXES = {
     "ultralytics": ("yolo", as_ultralytics),
     "roboflow": ("yolo", as_roboflow),
     "cvat-yolo": ("yolo", as_cvat_yolo),
+    "labelimg": ("yolo", as_labelimg),
+    "capitals": ("yolo", as_capitals),
     "coco": ("coco", as_coco),
     "roboflow-coco": ("coco", as_roboflow_coco),
     "voc": ("voc", as_voc),
@@ -245,6 +262,14 @@ def as_table(root: Path) -> None:
     pd.DataFrame(table).to_csv(root / "labels.csv", index=False, sep=";")
 
 
+def as_stems(root: Path) -> None:
+    """A table of each split, as Kaggle has them: names without their suffix."""
+    table = labelled(root, lambda split, label, index: f"{split}/{label}{index}.png")
+    for split in LABELS:
+        mine = [{"image_id": Path(row["path"]).stem, "label": row["label"]} for row in table if row["split"] == split]
+        pd.DataFrame(mine).to_csv(root / f"{split}.tsv", index=False, sep="\t")
+
+
 def as_metadata_csv(root: Path) -> None:
     """Hugging Face's imagefolder: a metadata.csv in each split's folder."""
     table = labelled(root, lambda split, label, index: f"{split}/{label}{index}.png")
@@ -267,6 +292,7 @@ def as_metadata_jsonl(root: Path) -> None:
 CLASSED = {
     "folders": ("image_folder", as_folders),
     "table": ("table", as_table),
+    "stems": ("table", as_stems),
     "metadata.csv": ("table", as_metadata_csv),
     "metadata.jsonl": ("table", as_metadata_jsonl),
     "zip": ("image_folder", zipped(as_folders)),

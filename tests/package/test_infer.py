@@ -21,6 +21,7 @@ from workspace import PACKAGE, SMALL, Workspace, load
 Get = Callable[[str], Workspace]
 matching = load("inference.matching")
 networks = load("tasks.detection.networks.ultralytics")
+squares = load("networks.squares")
 layout = load("shared.prepared")
 
 unit = st.floats(0.05, 0.95)
@@ -60,7 +61,7 @@ def test_an_object_counts_once() -> None:
 @given(st.integers(20, 300), st.integers(20, 300), st.sampled_from([64, 96, 320]))
 def test_boxes_survive_the_letterbox(height: int, width: int, size: int) -> None:
     """A box of the original image, drawn in the letterboxed one, comes back as it was."""
-    scale, left, top = networks.letterbox(height, width, size)
+    scale, left, top = squares.letterbox(height, width, size)
     x1, y1, x2, y2 = 0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height
     box = np.array([(x1 + x2) / 2 * scale + left, (y1 + y2) / 2 * scale + top, (x2 - x1) * scale, (y2 - y1) * scale])
     output = np.zeros((1, 5, 1), np.float32)

@@ -73,7 +73,6 @@ def test_any_sample_of_images_scores_as_the_stage_would_score_it(
     """Also after the way through a file."""
     scoring = load(f"tasks.{task}.evaluation.scoring")
     if task == "detection":
-        pytest.importorskip("ultralytics")
         items, truths, results = detections(60, seed=0)
         monkeypatch.setattr(scoring, "boxes", lambda item: truths[int(item.path.stem)])
         monkeypatch.setattr(load("inference.object_scoring"), "pixels", pixels)

@@ -431,7 +431,7 @@ from importlib import import_module
 def load(name):
     return import_module(f"PACKAGE.{name}")
 load("shared.environment").quiet(1, False)
-load("shared.environment").quiet_ultralytics()
+load("shared.quiet_ultralytics").quiet_ultralytics()
 from ultralytics import YOLO
 classes = json.loads(Path("data/prepared/manifest.json").read_text())["classes"]
 site = Path("data/prepared/A").resolve()

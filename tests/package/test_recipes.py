@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_prepare import make_folders
 from workspace import PROJECT, Workspace, load
 
@@ -66,11 +69,52 @@ def test_rare_classes_count_more() -> None:
     assert torch.allclose(weights, torch.tensor([4 / 9, 4 / 3, 4 / 3]))
 
 
+def test_rare_classes_are_seen_as_often() -> None:
+    """By the same draw whenever an epoch of a seed comes again."""
+    training, loop = load("tasks.classification.training.lightning"), load("engines.lightning.loop")
+    items = [load("shared.prepared").Item(None, "A", "train", label) for label in "a" * 190 + "b" * 10]
+    weights = training.balance(training.Images(items, ["a", "b", "never"], None))
+
+    def drawn(epoch: int) -> list[int]:
+        sampler = loop.EpochSampler(len(items), 0, weights)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert drawn(0) == drawn(0) != drawn(1) and len(drawn(0)) == len(items)
+    assert 70 < sum(number >= 190 for number in drawn(0)) < 130
+    plain = list(loop.EpochSampler(len(items), 0))
+    assert sorted(plain) == list(range(len(items)))
+
+
+def test_workers_are_those_asked_for_or_the_cores_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = load("shared.devices")
+    for cores, expected in ((1, 0), (4, 3), (64, 8)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert (devices.workers("auto"), devices.workers(2)) == (expected, 2)
+
+
+def test_a_large_photograph_is_decoded_as_large_as_needed(tmp_path: Path) -> None:
+    """Never smaller, and turned as its EXIF says; what is no JPEG comes as it is."""
+    read_image = load("shared.prepared").read_image
+    image = Image.radial_gradient("L").resize((1600, 1200)).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    image.save(tmp_path / "a.jpg", exif=exif)
+    image.save(tmp_path / "a.png")
+    for needed, shape in ((0, (1600, 1200)), (700, (1600, 1200)), (500, (800, 600)), (224, (400, 300))):
+        pixels = read_image(tmp_path / "a.jpg", needed=needed)
+        assert pixels.shape[:2] == shape and min(shape) >= needed
+        whole = np.asarray(Image.fromarray(read_image(tmp_path / "a.jpg")).resize(shape[::-1], Image.Resampling.BOX))
+        assert np.abs(whole.astype(int) - pixels).mean() < 2
+    assert read_image(tmp_path / "a.png", needed=224).shape[:2] == (1200, 1600)
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
         (["task=classification", "training.freeze=3"], "training.freeze is for detection"),
         (["task=detection", "model=yolo11t", "training.class_weights=true"], "training.class_weights is for class"),
+        (["task=detection", "model=yolo11t", "training.balanced=true"], "training.balanced is for classification"),
         (["task=detection", "model=yolo11t", "training.layer_decay=0.5"], "training.layer_decay is for classification"),
         (["task=classification", "training.recipe=fine"], "recipes.fine"),
     ],
@@ -84,5 +128,5 @@ def test_data_of_ones_own_is_trained_from_scratch_and_it_says_so(fresh: Workspac
     make_folders(fresh.root / "mine", {"cat": 12, "dog": 6})
     chosen = ["task=classification", *OWN, "model=tiny", "data.image_size=32", "data.batch_size=4"]
     fresh.run("prepare", *chosen)
-    said = fresh.run("train", *chosen, "training.max_epochs=1", "training.class_weights=true").stdout
+    said = fresh.run("train", *chosen, "training.max_epochs=1", "training.balanced=true", "data.workers=auto").stdout
     assert "training.recipe=scratch: 1 epochs from lr 0.001, augmentation photographs, model.weights=null" in said

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from workspace import PROJECT, load
@@ -131,6 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stage")
 
 
+@hypothesis_settings(max_examples=20)  # each composes the config and reads a params.yaml
 @given(st.data())
 def test_a_value_of_a_wrong_kind_is_refused_by_lab_and_by_the_stage(folder: Path, data: st.DataObject) -> None:
     task, key = data.draw(st.sampled_from(KEYS))
@@ -142,6 +144,7 @@ def test_a_value_of_a_wrong_kind_is_refused_by_lab_and_by_the_stage(folder: Path
     assert any(found == key or found.startswith(f"{key}.") for found in refused_by_lab(task, key, value)), (key, value)
 
 
+@hypothesis_settings(max_examples=20)
 @given(st.data())
 def test_a_right_value_passes_both(folder: Path, data: st.DataObject) -> None:
     task, key = data.draw(st.sampled_from([each for each in KEYS if each[1] not in NAMES]))

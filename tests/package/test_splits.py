@@ -256,15 +256,15 @@ def test_folds_of_the_digits_keep_a_digit_at_both_sites_together(tmp_path: Path)
     assert abs(number_of_images(prepared, "A")[2] - 1797 / 3) < 10
 
 
-def test_a_design_compares_its_arms_fold_by_fold_as_the_readme_says(tmp_path: Path) -> None:
+def test_a_design_compares_its_arms_fold_by_fold_as_the_docs_say(tmp_path: Path) -> None:
     from lab import contract
     from lab.design import design_file
     from lab.design.compose import composer_of
     from lab.design.pipeline import Pipeline
     from lab.design.plan import plan
 
-    readme = (PROJECT / "README.md").read_text()
-    told = next(block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "data.source.fold" in block)
+    page = (PROJECT / "docs" / "your-own-data.md").read_text()
+    told = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "data.source.fold" in block)
     file = tmp_path / "folds.yaml"
     file.write_text(
         "kind: comparison\ntype: train\ntask: classification\ntitle: Which rate?\n"

@@ -25,6 +25,10 @@ class BakedProject:
         paths = (path.relative_to(self.path) for path in self.path.rglob("*") if not path.is_dir())
         return {path.as_posix() for path in paths if path.parts[0] != ".git"}
 
+    def texts(self) -> set[str]:
+        """Those that people read: all but pictures."""
+        return {name for name in self.files() if not name.endswith(".png")}
+
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -34,6 +35,7 @@ SMALL = {
         "data.image_size": 32,
     },
 }
+WITHOUT = {"model": "fcos18"}  # Ultralytics
 QUICK = {
     "training.max_epochs": 1,
     "training.warmup_epochs": 0.5,
@@ -45,12 +47,12 @@ QUICK = {
 SIZES = {224: 32, 384: 64, 512: 96, 640: 128}
 
 
-def shrink(path: Path, task: str) -> None:
+def shrink(path: Path, small_ones: dict[str, Any]) -> None:
     """The design with one seed, little data and one epoch, but for what it sets or varies itself."""
     design = yaml.safe_load(path.read_text())
     own = yaml.safe_dump({key: design.get(key) for key in ("base", "sweep", "comparison", "ablation")})
     small = [
-        f"{key}={value}" for key, value in (SMALL[task] | QUICK).items() if key not in own.replace("infer.model", "")
+        f"{key}={value}" for key, value in (small_ones | QUICK).items() if key not in own.replace("infer.model", "")
     ]
     if "ablation" in design:  # with one epoch there is no warm-up to take away, as the verdict would say: INVALID
         small = [each.replace("max_epochs=1", "max_epochs=2") for each in small]
@@ -71,14 +73,14 @@ def order(name: str) -> tuple[bool, bool, str]:
     return "ab_benchmark" in name or "ensemble" in name, "baseline" not in name, name
 
 
-@pytest.fixture(scope="module", params=list(SMALL))
+@pytest.fixture(scope="module", params=[*SMALL, "detection without Ultralytics"])
 def studies(request, bake, environment) -> tuple[BakedProject, list[str]]:
     """A project whose designs of one task are shrunk and committed, and their names in the order to run them."""
-    task = request.param
-    project = bake(environment, project=f"{task}-studies", task=task)
+    task, *without = request.param.split(" ", 1)
+    project = bake(environment, project=f"{task}-studies", task=task, ultralytics="no" if without else "yes")
     names = sorted((name for name in SHIPPED if name.startswith(task)), key=order)
     for name in names:
-        shrink(project.path / "designs" / f"{name}.yaml", task)
+        shrink(project.path / "designs" / f"{name}.yaml", SMALL[task] | (WITHOUT if without else {}))
     tracking = project.path / "conf" / "tracking.yaml"
     # The mirror comes once, at the end.
     tracking.write_text(tracking.read_text().replace("backends: [mlflow]", "backends: []"))

@@ -1,5 +1,6 @@
 """Which answers are refused, and what the new project's git is like, as a person at the command line sees it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -77,9 +78,10 @@ def test_bad_answers_are_refused_before_anything_is_written(generate, tmp_path, 
     (tmp_path / "out").mkdir()
     done = generate(tmp_path / "out", **options)
     assert done.returncode != 0
-    assert sentence in (done.stderr + done.stdout).splitlines()[0]
+    said = (done.stderr + done.stdout).split("\n\n")
+    assert sentence in said[0] and len(said[0].splitlines()) == 1
+    assert said[1:] in ([], ["Aborted!\n"]), "cookiecutter's traceback would stand below the sentence"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert "Traceback" not in done.stderr
 
 
 def test_folders_for_dvcs_remote(generate, tmp_path):
@@ -126,6 +128,8 @@ def test_a_repository_around_it_is_left_alone(generate, tmp_path):
     assert "part of the git repository around it" in done.stdout
     assert not (tmp_path / "vision-lab/.git").exists()
     assert git(tmp_path, "status", "--porcelain") == "?? vision-lab/\n"
+    assert "GitHub reads .github/ at the top of a repository alone" in done.stdout
+    assert "at the top" not in generate(project="no-ci", ci="none").stdout
 
 
 def test_a_repository_that_ignores_it_does_not_count(generate, tmp_path):
@@ -146,6 +150,23 @@ def test_git_hooks_of_another_repository_are_safe(generate, tmp_path, monkeypatc
     monkeypatch.undo()
     assert not (other / ".git/index").exists()
     assert (output / "vision-lab/.git").is_dir()
+
+
+def test_what_a_personal_list_keeps_out_of_the_first_commit_is_said(generate, tmp_path, monkeypatch):
+    (tmp_path / "ignored").write_text("LICENSE\n*.json\n")
+    (tmp_path / "gitconfig").write_text(f"[core]\nexcludesFile = {tmp_path / 'ignored'}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    said = next(line for line in generate().stdout.splitlines() if "kept files out of the first commit" in line)
+    assert said.startswith(str(tmp_path / "ignored")) and "LICENSE" in said and "conf/schema.json" in said
+
+
+def test_every_question_and_choice_has_its_help():
+    asked = json.loads((TEMPLATE / "cookiecutter.json").read_text())
+    for question, choices in ((name, value) for name, value in asked.items() if not name.startswith("_")):
+        if isinstance(choices, list) and question != "python_version":
+            assert asked["__prompts__"][question].keys() == {"__prompt__", *choices}
+        else:
+            assert "[" not in asked["__prompts__"][question], "rich would take it for markup"
 
 
 def test_a_user_without_a_name_in_git(generate, tmp_path, monkeypatch):

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import TEMPLATE
 
+sys.path.insert(0, str(TEMPLATE / "scripts"))
+import licences  # noqa: E402
+
 PROJECT = TEMPLATE / "<<cookiecutter.project>>"
 SRC = PROJECT / "src"
 # Modules whose package has another name. Of all others "-" in the package's name is "_" in the module's.
@@ -26,10 +29,15 @@ PACKAGES = {
 HEAVY = {"torch", "torchvision", "ultralytics", "openvino", "nncf", "pytorch-lightning", "lightning", "timm"}
 
 
+def pyproject() -> str:
+    """The template's, with every line that an answer may bring."""
+    text = re.sub(r"(?m)^<%.*%>\n", "", (PROJECT / "pyproject.toml").read_text())
+    return re.sub(r"<%.*?%>|<<.*?>>", "x", text)
+
+
 def groups() -> dict[str, set[str]]:
     """The names of the packages that each group declares."""
-    text = re.sub(r"<%.*?%>|<<.*?>>", "x", (PROJECT / "pyproject.toml").read_text())
-    declared = tomllib.loads(text)["project"]["optional-dependencies"]
+    declared = tomllib.loads(pyproject())["project"]["optional-dependencies"]
     return {group: {re.split(r"[\[=]", pin)[0] for pin in pins} for group, pins in declared.items()}
 
 
@@ -69,7 +77,7 @@ def test_what_is_imported_is_declared(room):
     machinery = sorted((SRC / "lab").rglob("*.py"))
     paths = machinery if room == "lab" else sorted(set(SRC.rglob("*.py")) - set(machinery))
     assert len(paths) > 5
-    assert undeclared(paths, groups()[room] | groups()["wandb"] | groups()["ray"]) == {}
+    assert undeclared(paths, groups()[room] | groups()["wandb"] | groups()["ray"] | groups()["ultralytics"]) == {}
 
 
 def test_lab_is_light():
@@ -80,7 +88,15 @@ def test_lab_is_light():
 
 
 def test_a_package_of_two_groups_has_one_version():
-    text = re.sub(r"<%.*?%>|<<.*?>>", "x", (PROJECT / "pyproject.toml").read_text())
-    pins = {pin for group in tomllib.loads(text)["project"]["optional-dependencies"].values() for pin in group}
+    pins = {pin for group in tomllib.loads(pyproject())["project"]["optional-dependencies"].values() for pin in group}
     names = [pin.split("==")[0] for pin in pins]
     assert sorted(names) == sorted(set(names))
+
+
+def test_the_readme_says_which_packages_ask_what(environment):
+    """By what they say of themselves: make licences writes it."""
+    written = licences.BLOCK.search(licences.README.read_text())[0]
+    assert written == licences.table(environment / "bin" / "python")
+    assert licences.kind("some", "GPL-3.0-or-later") and not licences.kind("some", "Apache-2.0 OR GPL-2.0-or-later")
+    with pytest.raises(SystemExit, match="which licence is 'ask me'"):
+        licences.kind("some", "ask me")

@@ -191,6 +191,12 @@ class Study:
         return digest(self.design)
 
     @property
+    def seeds(self) -> list[int]:
+        """The seeds that any arm has been asked for, in the design's order."""
+        asked = {replicate.seed for replicate in self.replicates}
+        return [seed for seed in self.design.seeds if seed in asked]
+
+    @property
     def stage(self) -> str:
         """The stage of dvc.yaml that answers the question."""
         return self.contract.types[self.design.type]

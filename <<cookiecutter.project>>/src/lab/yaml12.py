@@ -149,3 +149,11 @@ def explained(error: yaml.MarkedYAMLError) -> str:
 def dump(content: Any) -> str:
     """YAML text that `load` gives back as it was."""
     return yaml.dump(content, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def dump_line(content: Any, flow: bool = False) -> str:
+    """The same on one line: a mapping of one key to a single value or, with `flow`, anything in brackets."""
+    text = yaml.dump(
+        content, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=float("inf")
+    )
+    return text.rstrip("\n")

@@ -76,7 +76,11 @@ def of_site(prepared: Prepared, items: list[Item], predictions: list[np.ndarray]
 
 def predict(predictor: Predictor, items: list[Item], batch_size: int) -> list[np.ndarray]:
     """One prediction an item, as its task defines it."""
-    groups = (predict_images(predictor, [read_image(item) for item in group]) for group in batches(items, batch_size))
+    needed = predictor.model.image_size
+    groups = (
+        predict_images(predictor, [read_image(item, needed=needed) for item in group])
+        for group in batches(items, batch_size)
+    )
     return [prediction for group in groups for prediction in group]
 
 

@@ -16,6 +16,7 @@ from ..shared.prepared import Item
 from .evaluation import Evaluation, thinned
 from .matching import IOU_THRESHOLDS, SHOWN, SIZES, box_areas, by_size, confused, corners, iou, match
 
+GRID = np.linspace(0, 1, 1000)  # of confidences, and of recalls
 Hook = Callable[[pd.DataFrame, str], Scorer | None]
 
 
@@ -48,17 +49,15 @@ def score(images: list[Seen], classes: list[str]) -> Evaluation:
     What each image adds lies in `per_image`, and metrics.py makes the metrics of it, so that they and their intervals
     are of one code.
     """
-    from ultralytics.utils.metrics import ap_per_class
-
     matches = [match(seen.detections, seen.truth, overlaps=seen.overlaps)[0] for seen in images]
     detections, correct = np.concatenate([seen.detections for seen in images]), np.concatenate(matches)
     target = np.concatenate([seen.truth[:, 0] for seen in images])
     if not len(target):
         raise UserError(f"none of the {len(images)} test images has a labelled object: there is nothing to measure")
-    with np.errstate(invalid="ignore"):
-        _, _, precision, recall, _, ap, present, _, _, f1, grid, curve = ap_per_class(
-            correct, detections[:, 4], detections[:, 5], target
-        )
+    there = np.unique(target).astype(int)
+    by_class = [
+        Curves.of(correct[:, 0], detections[:, 4], detections[:, 5] == c, int((target == c).sum())) for c in there
+    ]
     rows, confusion = [], []
     bits = 2 ** np.arange(len(IOU_THRESHOLDS))
     for seen, matched in zip(images, matches, strict=True):
@@ -87,38 +86,66 @@ def score(images: list[Seen], classes: list[str]) -> Evaluation:
             | seen.shapes
         )
         confusion += confused(boxed[shown], truth, classes, seen.overlaps[shown])
-    curves = [thinned(classes[int(c)], grid, curve[i]) for i, c in enumerate(present)] if len(ap) else []
+    curves = [thinned(classes[c], GRID, one.over_recall) for c, one in zip(there, by_class, strict=True)]
     table = pd.DataFrame(rows)
-    there = [classes[int(c)] for c in np.unique(target)]
     metrics = {
         "mAP50": value(table, "mAP50"),
         "mAP50_95": value(table, "mAP50_95"),
-        "precision": float(precision.mean()) if len(ap) else 0.0,
-        "recall": float(recall.mean()) if len(ap) else 0.0,
-        **best_f1(grid, f1),
+        **at_best_f1(by_class, bool(len(detections))),
         "ece": value(table, "ece", calibration_error),
         **{f"AP_{name}": value(table, f"AP_{name}") for name in SIZES if any_of(table, name)},
         "images": len(images),
         "objects": len(target),
         "classes": {
-            name: {key: value(table, f"classes.{name}.{key}") for key in ("AP50", "AP50_95")} for name in there
+            classes[c]: {key: value(table, f"classes.{classes[c]}.{key}") for key in ("AP50", "AP50_95")} for c in there
         },
     }
     return Evaluation(
         metrics,
         table,
         pd.DataFrame(confusion, columns=["actual", "predicted"]),
-        pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=["class", "recall", "precision"]),
+        pd.concat(curves, ignore_index=True),
     )
 
 
-def best_f1(confidences: np.ndarray, f1: np.ndarray) -> dict[str, float]:
-    """The best mean F1 of the classes (classes, n) at IoU 0.5, and from which confidence up; nothing found has none."""
-    if not len(f1):
-        return {"best_f1": 0.0, "best_f1_confidence": 1.0}
-    best = int(f1.mean(0).argmax())
+@dataclass(frozen=True)
+class Curves:
+    """What a class's detections come to at IoU 0.5, (1000,) each: from the confidences of GRID up, and over recall."""
+
+    precision: np.ndarray
+    recall: np.ndarray
+    over_recall: np.ndarray  # the best precision that is reached at the recalls of GRID or later
+
+    @classmethod
+    def of(cls, right: np.ndarray, confidence: np.ndarray, own: np.ndarray, objects: int) -> Curves:
+        """Of a class's `own` detections (k,) of all, and how many objects there are; read between its corners."""
+        order = np.argsort(-confidence[own], kind="stable")
+        sure, hits = confidence[own][order], right[own][order].cumsum()
+        if not len(sure):
+            return cls(*np.zeros((3, len(GRID))))
+        precision, recall = hits / np.arange(1, len(hits) + 1), hits / objects
+        envelope = np.maximum.accumulate(np.r_[1.0, precision, 0.0][::-1])[::-1]
+        return cls(
+            np.interp(-GRID, -sure, precision, left=1),
+            np.interp(-GRID, -sure, recall, left=0),
+            np.interp(GRID, np.r_[0.0, recall, 1.0], envelope),
+        )
+
+
+def at_best_f1(by_class: list[Curves], any_found: bool) -> dict[str, float]:
+    """Precision, recall and F1, each a mean over the classes, from the confidence up where F1 is best."""
+    if not any_found:
+        return {"precision": 0.0, "recall": 0.0, "best_f1": 0.0, "best_f1_confidence": 1.0}
+    precision, recall = (np.array([getattr(one, name) for one in by_class]) for name in ("precision", "recall"))
+    f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-16)).mean(0)
+    best = int(f1.argmax())
     # Rounded: what a batch of another size changes is no other answer.
-    return {"best_f1": round(float(f1.mean(0)[best]), 6), "best_f1_confidence": round(float(confidences[best]), 4)}
+    return {
+        "precision": float(precision[:, best].mean()),
+        "recall": float(recall[:, best].mean()),
+        "best_f1": round(float(f1[best]), 6),
+        "best_f1_confidence": round(float(GRID[best]), 4),
+    }
 
 
 def value(images: pd.DataFrame, metric: str, function: Hook = average_precision) -> float:

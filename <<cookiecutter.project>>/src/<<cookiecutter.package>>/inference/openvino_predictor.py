@@ -17,8 +17,10 @@ from .latency import example
 if TYPE_CHECKING:
     import openvino as ov
 
-NETWORK = "network_openvino_model"  # below models/quant: Ultralytics knows OpenVINO's folders by the end of their name
-KEY = "lab"  # our part of metadata.yaml: Ultralytics makes an attribute of every key at the top
+NETWORK = (
+    "network_openvino_model"  # below models/quant: YOLO's own program knows OpenVINO's folders by the end of their name
+)
+KEY = "lab"  # our part of metadata.yaml: YOLO's own program makes an attribute of every key at the top
 DESCRIBED = ("task", "name", "classes", "image_size", "mean", "std", "epoch", "metrics", "engine")  # of ModelFile
 
 
@@ -109,7 +111,7 @@ class OpenVinoPredictor:
         """One round of asynchronous inference, image by image, and how many requests are in flight.
 
         The round gives images a second. The requests take turns, and each is waited for before it starts again:
-        OpenVINO's own AsyncInferQueue can hang (ultralytics#25923).
+        OpenVINO's own AsyncInferQueue can hang.
         """
         compiled = self.compile(1, "THROUGHPUT")
         count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")

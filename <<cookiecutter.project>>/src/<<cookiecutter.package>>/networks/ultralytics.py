@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..shared.environment import quiet_ultralytics
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
+from ..shared.quiet_ultralytics import quiet_ultralytics
+from .squares import GREY, in_image, preprocess
+
+__all__ = ["preprocess"]  # the same for every engine
 
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.7, 300  # what Ultralytics' own validation uses
-GREY = 114  # of the padding
 
 
 def build_as(
@@ -57,25 +59,6 @@ def build_as(
     return network
 
 
-def letterbox(height: int, width: int, size: int) -> tuple[float, int, int]:
-    """How an image fits into a `size` x `size` square: its scale, and the padding left and on top, in pixels."""
-    scale = size / max(height, width)
-    return scale, round((size - round(width * scale)) / 2 - 0.1), round((size - round(height * scale)) / 2 - 0.1)
-
-
-def preprocess(model: ModelFile, image: np.ndarray) -> np.ndarray:
-    """An RGB image (H, W, 3) uint8, scaled to fit and padded with grey: (3, S, S) float32 in [0, 1]."""
-    import cv2
-
-    size = model.image_size
-    height, width = image.shape[:2]
-    scale, left, top = letterbox(height, width, size)
-    square = np.full((size, size, 3), GREY, np.uint8)
-    resized = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_LINEAR)
-    square[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
-    return np.ascontiguousarray(square.transpose(2, 0, 1), dtype=np.float32) / 255
-
-
 def detections(model: ModelFile, output: np.ndarray, shape: tuple[int, int], classes: int) -> np.ndarray:
     """An image's raw output (4 + classes + more, anchors) as rows (k, 6 + more), best first.
 
@@ -95,10 +78,8 @@ def detections(model: ModelFile, output: np.ndarray, shape: tuple[int, int], cla
         max_time_img=1e6,  # a busy machine must not change the result
         nc=classes,
     )
-    scale, left, top = letterbox(*shape, model.image_size)
     rows = np.asarray(kept[0], dtype=np.float64)
-    rows[:, [0, 2]] = (rows[:, [0, 2]] - left) / (scale * shape[1])
-    rows[:, [1, 3]] = (rows[:, [1, 3]] - top) / (scale * shape[0])
+    rows[:, :4] = in_image(rows[:, :4], shape, model.image_size)
     return rows
 
 

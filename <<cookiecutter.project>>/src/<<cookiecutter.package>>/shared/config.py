@@ -109,3 +109,5 @@ def disagreements(cfg: Mapping[Any, Any]) -> Iterator[Mistake]:
         yield "data.source.kind", registry.unknown(kind, registry.sources())
     if (engine := cfg["model"]["engine"]) not in registry.engines(task):
         yield "model.engine", registry.unknown(engine, registry.engines(task))
+    elif problem := registry.unusable(task, engine, cfg["model"]["architecture"]):
+        yield "model.architecture", problem

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from omegaconf import ListConfig
 
 from .errors import UserError
+
+MOST_WORKERS = 8  # more wait for the disk, and for memory
 
 
 def resolve(devices: object, key: str) -> list[str]:
@@ -32,6 +36,14 @@ def resolve(devices: object, key: str) -> list[str]:
     if absent:
         raise UserError(f"{key}={devices} asks for GPU {absent[0]}, but this machine's are 0 to {count - 1}")
     return [f"cuda:{index}" for index in indexes]
+
+
+def workers(asked: int | str) -> int:
+    """How many processes load images: "auto" is one for each core that this process may use but its own, at most 8."""
+    if asked != "auto":
+        return int(asked)
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, usable - 1)
 
 
 def openvino_device(asked: str, key: str) -> str:

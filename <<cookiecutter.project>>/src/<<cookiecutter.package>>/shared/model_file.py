@@ -22,8 +22,8 @@ FORMAT = 1
 class ModelFile:
     """A trained network.
 
-    `engine` says who builds it; empty in files from before there was a choice. `architecture` is a timm name, the name
-    of one of Ultralytics' YAML files, or such a YAML as a mapping. `mean` and `std` are per RGB channel, for images
+    `engine` says who builds it; empty in files from before there was a choice. `architecture` is what the engine builds
+    it of: a name, such as one of timm's, or a mapping. `mean` and `std` are per RGB channel, for images
     scaled to [0, 1]; `metrics` are those of the validation split after `epoch` (counted from 1).
     """
 

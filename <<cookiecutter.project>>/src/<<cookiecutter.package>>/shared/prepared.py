@@ -21,7 +21,7 @@ from PIL import Image, ImageOps
 from .errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
-# What Pillow raises for a damaged file; ImportError where Ultralytics, once imported, tries a plugin for HEIF on it.
+# What Pillow raises for a damaged file; ImportError where an engine, once imported, tries a plugin for HEIF on it.
 UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
 Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be raised, and tells it from damage
 
@@ -86,10 +86,12 @@ class Prepared:
         return wanted
 
 
-def read_image(source: Item | Path, brightest: float = 65535) -> np.ndarray:
+def read_image(source: Item | Path, brightest: float = 65535, needed: int = 0) -> np.ndarray:
     """The pixels of an image: (height, width, 3) uint8, RGB, turned as its EXIF orientation says.
 
-    `brightest` is the pixel value that is white, in images of more than 8 bits.
+    `brightest` is the pixel value that is white, in images of more than 8 bits. A JPEG of which `needed` pixels a side
+    will do is decoded at a half, a quarter or an eighth of its size, as long as both sides keep so many: a photograph
+    of 12 megapixels in a tenth of the time.
 
     Raises:
         UserError: the file is absent, no image, or cut short.
@@ -97,6 +99,8 @@ def read_image(source: Item | Path, brightest: float = 65535) -> np.ndarray:
     path = source.path if isinstance(source, Item) else source
     try:
         with Image.open(path) as image:
+            if needed:
+                image.draft(None, (needed, needed))
             return to_rgb(image, brightest)
     except UNREADABLE as error:
         raise UserError(f"Cannot read the image {path}: {error}") from error

@@ -9,8 +9,10 @@
     networks/<engine>.py                  what its networks share
     data/sources/<kind>/                  a Source
 
-Each of them is a module with the names below. An engine comes in two, so that evaluating a model doesn't depend on the
-code that trains one. Modules import what is heavy (torch and all above it) in the functions that need it.
+Each of them is a module with the names below. A Network's may have one more, `unusable(architecture)`: why there is no
+such network, told before anything runs and without importing what is heavy; empty where there is one. An engine comes
+in two, so that evaluating a model doesn't depend on the code that trains one. Modules import what is heavy (torch and
+all above it) in the functions that need it.
 """
 
 from __future__ import annotations

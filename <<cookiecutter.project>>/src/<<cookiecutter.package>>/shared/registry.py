@@ -19,9 +19,14 @@ def tasks() -> list[str]:
     return _names(ROOT / "tasks")
 
 
+def engine_folders() -> list[str]:
+    """The engines that there are, whatever they can learn."""
+    return _names(ROOT / "engines")
+
+
 def engines(task: str) -> list[str]:
     """The engines that a task can be learned with."""
-    return [name for name in _names(ROOT / "engines") if (ROOT / "tasks" / task / "networks" / f"{name}.py").is_file()]
+    return [name for name in engine_folders() if (ROOT / "tasks" / task / "networks" / f"{name}.py").is_file()]
 
 
 def sources() -> list[str]:
@@ -43,6 +48,12 @@ def network(of: str, engine: str) -> Network:
     """An engine's networks for the task `of`; an empty `engine` is the task's default. Raises UserError."""
     engine = engine or task(of).DEFAULT_ENGINE
     return _module("model.engine", engine, engines(of), f"tasks.{of}.networks.{engine}")
+
+
+def unusable(of: str, engine: str, architecture: Any) -> str:
+    """Why an engine can't learn the task `of` with an architecture, where its networks can tell without building it."""
+    told = getattr(network(of, engine), "unusable", None)
+    return told(architecture) if told else ""
 
 
 def training(of: str, engine: str) -> Training:

@@ -18,11 +18,19 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from . import config, devices, environment
+from . import config, devices, environment, registry
 from .dependencies import declaration, outputs
 from .errors import UserError
 
-PACKAGES = ("torch", "torchvision", "ultralytics", "pytorch-lightning", "timm", "openvino", "nncf", "numpy")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "timm",
+    "openvino",
+    "nncf",
+    "numpy",
+)  # and engines by their name
 # A full disk, and what may not be read or written: of the machine, where a traceback tells nothing more.
 TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE)
 LIVE = Path("dvclive")  # the one output that grows while the stage runs
@@ -141,12 +149,14 @@ def machine() -> dict[str, Any]:
     torch = sys.modules.get("torch")  # not imported for the sake of this record
     if torch is not None and torch.cuda.is_available():
         facts["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    facts["versions"] = {name: version for name in PACKAGES if (version := installed(name))}
+    facts["versions"] = {
+        name: version for name in (*PACKAGES, *registry.engine_folders()) if (version := installed(name))
+    }
     return facts
 
 
 def installed(package: str) -> str | None:
-    """The version of a package; classification runs without Ultralytics, so that one may be absent."""
+    """The version of a package; None where it is absent: each task runs without the engines of others."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

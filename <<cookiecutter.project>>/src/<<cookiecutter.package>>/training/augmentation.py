@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 from torchvision.transforms import InterpolationMode, v2
 
-GREY = 114  # fills what a shift uncovers and what cutout removes, as Ultralytics does
+GREY = 114  # fills what a shift uncovers and what cutout removes, as detectors have around their images
 
 
 class PhotometricRandAugment(v2.RandAugment):
@@ -28,8 +28,8 @@ def pixels(policy: DictConfig, boxes: bool) -> list[v2.Transform]:
     return transforms
 
 
-def images(policy: DictConfig) -> list[v2.Transform]:
-    """All of a policy but what needs several images, for images (3, H, W) uint8 without boxes."""
+def moves(policy: DictConfig) -> list[v2.Transform]:
+    """Shift, size, rotation and flip, for images (3, H, W) uint8, with boxes or without."""
     transforms: list[v2.Transform] = []
     if policy.translate or policy.scale or policy.rotate:
         shift, zoom = policy.translate, policy.scale
@@ -44,9 +44,19 @@ def images(policy: DictConfig) -> list[v2.Transform]:
         )
     if policy.flip:
         transforms.append(v2.RandomHorizontalFlip(policy.flip))
-    if policy.brightness:
-        transforms.append(v2.ColorJitter(brightness=policy.brightness, contrast=policy.brightness))
-    return [*transforms, *pixels(policy, boxes=False)]
+    return transforms
+
+
+def colours(policy: DictConfig) -> list[v2.Transform]:
+    """Brightness and contrast, for images (3, H, W) uint8."""
+    if not policy.brightness:
+        return []
+    return [v2.ColorJitter(brightness=policy.brightness, contrast=policy.brightness)]
+
+
+def images(policy: DictConfig) -> list[v2.Transform]:
+    """All of a policy but what needs several images, for images (3, H, W) uint8 without boxes."""
+    return [*moves(policy), *colours(policy), *pixels(policy, boxes=False)]
 
 
 def mixup(policy: DictConfig, classes: int) -> v2.Transform | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.analysis import growth, looks
 from lab.analysis.comparisons import claimed_sign
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import COUNTED, IMAGES, at_90, best_of, difference, interval, sentence
@@ -97,7 +98,15 @@ def said(study: Study, verdict: Verdict, comparison: Comparison | None) -> str:
         return is_open + standing(study, verdict) + claim
     several = sum(each.claimed for each in verdict.comparisons)
     among = f"of {several} arms {verdict.winner or comparison.arm} does best: " if several > 1 else ""
-    return is_open + among + of_claim(study, verdict, comparison)
+    return is_open + among + of_claim(study, verdict, comparison) + at_look(study, verdict, comparison)
+
+
+def at_look(study: Study, verdict: Verdict, comparison: Comparison) -> str:
+    """Where seeds were added as far as it takes: at which look there were enough, or why there are no more."""
+    if not study.design.growth or not verdict.complete:
+        return ""
+    why = growth.stopped(study, comparison, growth.claimed(verdict.comparisons))
+    return f"; {why}" if why else ""
 
 
 def still_open(study: Study) -> str:
@@ -287,17 +296,18 @@ def decisive(study: Study, comparison: Comparison) -> str:
     text = sentence(study, between)
     if hypothesis is None or between.versus is None:
         return text
-    if comparison.outcome == EQUIVALENT and hypothesis.min_effect and (ends := interval_of_equivalence(between)):
+    if comparison.outcome == EQUIVALENT and hypothesis.min_effect and (ends := interval_of_equivalence(study, between)):
         return f"{text}; its 90 % interval {ends} lies within ±{hypothesis.min_effect:g}"
     way = "lower" if hypothesis.direction == "minimize" else "higher"
     least = f" by {hypothesis.min_effect:g} or more" if hypothesis.min_effect else ""
     return f"{text}; claimed is {way}{least}"
 
 
-def interval_of_equivalence(between: Difference) -> str:
+def interval_of_equivalence(study: Study, between: Difference) -> str:
     """The 90 % interval, which is what two one-sided tests at 5 % come to; empty where there is none."""
     estimate = between.estimate
-    narrow = at_90(estimate) if estimate else None
+    look = looks.at(study, between.arm, between.versus) if between.versus is not None else None
+    narrow = at_90(estimate, look) if estimate else None
     return interval(narrow).strip() if narrow else ""
 
 

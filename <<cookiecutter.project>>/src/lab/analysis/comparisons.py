@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lab.analysis import statistics
+from lab.analysis import looks, statistics
 from lab.analysis.decisions import INCONCLUSIVE, REFUTED, SUPPORTED, decide
 from lab.analysis.estimates import (
     COUNTED,
@@ -182,6 +182,8 @@ def guard(study: Study, between: Difference, rail: Guardrail, examples: Examples
         return replace(unknown, difference=change)
     worse = oriented(change.estimate, 1 if kind == "max_increase" else -1)
     p = statistics.beyond(worse, limit)
+    if p is not None and change.basis != COUNTED and (look := looks.at(study, arm, versus)):
+        p = look.p(p)
     sure = p is not None and p < power.ALPHA
     holds = sure if rail.strict else worse.value <= limit
     beyond = worse.low is not None and worse.low > limit

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab.analysis import bounded, per_item, resampling, statistics
+from lab.analysis import bounded, looks, per_item, resampling, statistics
 from lab.analysis.statistics import EffectSize, Estimate
 from lab.design.levels import Level
 from lab.design.power import ALPHA
@@ -177,7 +177,11 @@ def difference(
         between = with_items(study, between, theirs, examples, margin)
     if versus is None and basis != COUNTED and between.basis != IMAGES:
         between = against_constant(study, between, next(iter(theirs.values())), margin)
-    return between
+    look = looks.at(study, arm, versus) if versus is not None and basis != COUNTED else None
+    if look is None:
+        return between
+    seeds, images, both = (each and look.adjusted(each) for each in (between.seeds, between.images, between.both))
+    return replace(between, seeds=seeds, images=images, both=both)
 
 
 def _reference_values(study: Study, arm: str, versus: str | None, metric: str) -> dict[int, float]:
@@ -296,10 +300,11 @@ def oriented(estimate: Estimate, sign: int) -> Estimate:
     return replace(estimate, value=-estimate.value, low=low, high=high)
 
 
-def at_90(estimate: Estimate) -> Estimate | None:
+def at_90(estimate: Estimate, look: looks.Look | None = None) -> Estimate | None:
     """The estimate with its 90 % interval: that lies within the margin where two one-sided tests at 5 % say so.
 
-    None where the test of equivalence takes no spread. What is counted is what it is.
+    As wide as its look has it, where that is one of several. None where the test of equivalence takes no spread. What
+    is counted is what it is.
     """
     from scipy.special import stdtrit
 
@@ -307,7 +312,8 @@ def at_90(estimate: Estimate) -> Estimate | None:
         return estimate if estimate.p_equivalent is not None and estimate.low is not None else None
     if estimate.n < 2 or not estimate.deviation:
         return None
-    half = float(stdtrit(estimate.degrees or estimate.n - 1, 1 - ALPHA)) * estimate.deviation / math.sqrt(estimate.n)
+    tail = look.level(ALPHA) if look else ALPHA
+    half = float(stdtrit(estimate.degrees or estimate.n - 1, 1 - tail)) * estimate.deviation / math.sqrt(estimate.n)
     return replace(estimate, low=estimate.value - half, high=estimate.value + half)
 
 
@@ -331,10 +337,11 @@ def sentence(study: Study, between: Difference) -> str:
 def evidence(study: Study, between: Difference) -> str:
     """What a difference rests on: `5 seeds and 300 test images`, `the test images of 30 patients`."""
     over = [counted(len(between.values), "seed")] if between.basis != IMAGES else []
+    look = looks.at(study, between.arm, between.versus) if between.versus is not None else None
     if between.basis in (IMAGES, BOTH) and between.images:
         item, n = f"test {study.contract.item}", between.images.n
         over.append(f"the {item}s of {counted(n, between.cluster)}" if between.cluster else counted(n, item))
-    return " and ".join(over)
+    return " and ".join(over) + (f" ({look}, sequential interval)" if look and between.basis != COUNTED else "")
 
 
 def counted(n: int, noun: str) -> str:

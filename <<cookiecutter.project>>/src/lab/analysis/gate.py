@@ -156,7 +156,7 @@ def duel(study: Study, judged: Verdict, candidates: Sequence[Replicate], champio
         type=study.design.type,
         title=study.design.title,
         hypothesis=asked.model_copy(update={"arm": arm, "versus": NAME, "expected": None, "direction": direction}),
-        seeds=sorted(champions),
+        seeds=study.design.growth or sorted(champions),  # added by what was seen, they need its boundaries here as well
         comparison=ComparisonConfig.model_construct(values=[arm, NAME], versus=NAME),
     )
     ours = [replace(candidate, reused=True) for candidate in candidates]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.analysis import growth, looks
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import IMAGES
 from lab.design import power
@@ -53,11 +54,11 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
             if verdict.outcome == EQUIVALENT
             else "ask the next question"
         )
-        return Step(f"{what}, in a copy of the design", f"cp {path} {beside(path, 'next')}")
+        return Step(f"{what}, in a copy of the design", f"lab new --from {design.name}")
     if comparison is None and len(study.arms) > 1:
         return more_seeds(study, fresh(study, max(FEW, len(design.seeds))), "tell the best arms apart with fresh seeds")
     if comparison is None:
-        return Step("ask the next question, in a copy of the design", f"cp {path} {beside(path, 'next')}")
+        return Step("ask the next question, in a copy of the design", f"lab new --from {design.name}")
     return decide(study, comparison)
 
 
@@ -70,17 +71,31 @@ def decide(study: Study, comparison: Comparison) -> Step:
     family = sum(True for _ in study.arms) - 1 if design.claimed_arm is None else 1
     if between.basis == IMAGES:
         return Step(f"take more test {study.contract.item}s: more seeds of the same models don't tell")
+    if design.growth and (step := beyond_growth(study, comparison, family)):
+        return step
     there = len(design.seeds)
     needed = power.seeds_needed(margin, estimate.deviation, max(1, family)) if margin and estimate.deviation else FEW
     if needed is None:
         return Step(
             f"an effect of {margin:g} takes more than {power.MOST_SEEDS} seeds at this spread: claim a larger one, or "
             "make the runs more alike",
-            f"cp {study.path} {beside(study.path, 'next')}",
+            f"lab new --from {design.name}",
         )
     more = max(1, needed - there)
     text = f"{more} more seeds are expected to decide it" if margin else f"{more} more seeds tell more"
     return more_seeds(study, fresh(study, more), text)
+
+
+def beyond_growth(study: Study, comparison: Comparison, family: int) -> Step | None:
+    """What to do where seeds were added as far as it takes, and left the question open; None where all were used up."""
+    look = looks.at(study, comparison.arm)
+    if look is None or look.now == look.last or not growth.stopped(study, comparison, max(1, family)):
+        return None
+    return Step(
+        f"more seeds have little hope of showing the claim as it reads: claim a smaller effect, from {look.now} seeds "
+        "on, or ask the next question",
+        f"cp {study.path} {beside(study.path, 'next')}",
+    )
 
 
 def fresh(study: Study, count: int) -> list[int]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lab.analysis import statistics
+from lab.analysis import growth, statistics
 from lab.analysis.comparisons import claimed_sign, guard_sentence
 from lab.analysis.decisions import SUPPORTED
 from lab.analysis.estimates import IMAGES, disturbed, unmeasured
@@ -40,7 +40,7 @@ def reasons(
     claimed = [comparison for comparison in comparisons if comparison.claimed]
     involved = {comparison.arm for comparison in claimed} | {study.reference}
     yield from undecidable(study, claimed, coming)
-    yield from of_arms(study, claimed)
+    yield from of_arms(study, claimed, is_open=bool(coming))
     yield from luck(claimed, [arm for arm in arms if arm.arm in involved and arm.mean], best)
     yield from left_out(study, [arm for arm in study.arms if arm in involved])
     yield from doubts(study)
@@ -56,13 +56,15 @@ def undecidable(study: Study, claimed: Sequence[Comparison], coming: Sequence[Re
         yield "the hypothesis names neither an arm to be measured against nor an expected value"
 
 
-def of_arms(study: Study, claimed: Sequence[Comparison]) -> Iterator[str]:
+def of_arms(study: Study, claimed: Sequence[Comparison], is_open: bool) -> Iterator[str]:
     """What was found of each arm with its guardrails: of a few, in their order; of many, the best."""
     shown = claimed if len(claimed) <= MOST else sorted(claimed, key=lambda each: rank(study, each))[:MOST]
     for comparison in shown:
         yield comparison.because
         yield from (guard_sentence(study, guard) for guard in comparison.guardrails)
         yield from disagreement(comparison)
+        if study.design.growth and not is_open and (why := growth.stopped(study, comparison, len(claimed))):
+            yield f"{comparison.arm}: {why}"
     others = Counter(comparison.outcome for comparison in claimed if comparison not in shown)
     if others:
         yield f"and {others.total()} more arms: {', '.join(f'{n} {outcome}' for outcome, n in others.items())}"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import functools
+import inspect
 import os
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from lab.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from lab.cli.output import Output
     from lab.execution.backend import Backend
     from lab.records.planning import Planner
     from lab.records.project import Project
@@ -26,7 +31,6 @@ HAS_COMMAND = (Path(sys.executable).parent / "lab").exists()  # which make setup
 app = typer.Typer(
     help="Ask a question in designs/, and get its answer.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -34,12 +38,20 @@ app = typer.Typer(
 
 def main() -> None:
     """Run `lab`; what a user can put right, the machine's trouble as well, is one message and exit code 2."""
+
+    def refuse(message: str) -> NoReturn:
+        print(f"lab: {typed(message)}", file=sys.stderr)
+        if "--json" in sys.argv:
+            from lab.cli.output import Refused
+
+            print(Refused(command=sys.argv[1], exit_code=2, error=typed(message)).model_dump_json(indent=1))
+        sys.exit(2)
+
     try:
         check_place(Path.cwd())
         app(prog_name=typed("lab"))
     except UserError as error:
-        print(f"lab: {typed(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        refuse(str(error))
     except BrokenPipeError:  # lab plan … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -47,8 +59,7 @@ def main() -> None:
         from lab.cli import trouble
 
         if told := trouble.sentence(error, ROOT):
-            print(f"lab: {told}", file=sys.stderr)
-            sys.exit(2)
+            refuse(told)
         raise
 
 
@@ -70,6 +81,50 @@ def check_place(folder: Path) -> None:
                     f"(make setup makes it), then lab"
                 )
             return
+
+
+# Commands
+
+
+def command(name: str | None = None) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Makes a function a command of `lab`, which has --json besides: what it returns, a model of `cli.output`.
+
+    Its exit code is the one that it returns with. With --json all that it prints goes to stderr.
+    """
+
+    def register(function: Callable[..., object]) -> Callable[..., object]:
+        called = name or function.__name__
+
+        @functools.wraps(function)
+        def run(*, as_json: bool = False, **given: Any) -> None:
+            printed = as_json_object(called, lambda: function(**given)) if as_json else function(**given)
+            if code := getattr(printed, "exit_code", 0):
+                raise typer.Exit(code)
+
+        signature = inspect.signature(function, eval_str=True)
+        machine = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Json)
+        run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), machine])  # type: ignore[attr-defined]
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+Json = Annotated[bool, typer.Option("--json", help="For programs: one object, as docs/json.md says.")]
+
+
+def as_json_object(called: str, function: Callable[[], Any]) -> Output:
+    """Call what a command does, and print what it returns as JSON; what it prints goes to stderr."""
+    from lab.cli.output import Output, Refused
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            found = function() or Output()
+    except typer.Exit as ended:  # interrupted, or somebody said no
+        found = Refused(exit_code=ended.exit_code, error="ended before it was done")
+    found = found.model_copy(update={"command": called})
+    print(found.model_dump_json(indent=1))
+    return found
 
 
 # The project
@@ -113,7 +168,7 @@ def planner_of(design: Path, project: Project | None = None) -> Planner:
     return studies.planner(project or open_project(), design)
 
 
-# How a design is given
+# How a design is given, and what the shell offers for it
 
 
 def design_file(design: Path | None) -> Path | None:
@@ -129,7 +184,39 @@ def design_file(design: Path | None) -> Path | None:
     return Path(os.path.relpath(named))
 
 
+def designs(incomplete: str) -> list[str]:
+    """For the shell: the designs whose names begin like this; those of a folder that is typed, as files."""
+    folder = ROOT / "designs"
+    names = [path.stem for path in sorted(folder.glob("*.yaml"))]
+    offered = [f"designs/{name}.yaml" for name in names] if "/" in incomplete else names
+    return [name for name in offered if name.startswith(incomplete)]
+
+
+def experiments(incomplete: str) -> list[str]:
+    """For the shell: the finished experiments whose names begin like this."""
+    from lab.git import Repository
+
+    return sorted({each.name for each in Repository(ROOT).experiments() if each.name.startswith(incomplete)})
+
+
+def arms(context: typer.Context, incomplete: str) -> list[str]:
+    """For the shell: the arms of the design that is on the line."""
+    from lab import contract
+    from lab.design import design_file as files
+    from lab.design.expansion import arms as unfold
+
+    named = context.params.get("design") or next(iter(context.args), None)  # the latter before an option has a value
+    path = design_file(Path(named)) if named else None
+    names = [arm.name for arm in unfold(files.read(path, contract.read(ROOT)))] if path else []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 FILE_OR_NAME = "A file of designs/, or its name."
-DesignFile = Annotated[Path, typer.Argument(metavar="DESIGN", help=FILE_OR_NAME, callback=design_file)]
-AnyDesignFile = Annotated[Path | None, typer.Argument(metavar="[DESIGN]", help=FILE_OR_NAME, callback=design_file)]
-DesignName = Annotated[str, typer.Argument(metavar="DESIGN", help=FILE_OR_NAME)]
+A_FILE: Any = {"help": FILE_OR_NAME, "callback": design_file, "autocompletion": designs}
+From = typer.Option("--from", metavar="DESIGN", **A_FILE | {"help": "Begin with what this one says."})
+DesignFile = Annotated[Path, typer.Argument(metavar="DESIGN", **A_FILE)]
+AnyDesignFile = Annotated[Path | None, typer.Argument(metavar="[DESIGN]", **A_FILE)]
+Experiment = Annotated[
+    str, typer.Argument(metavar="NAME", help="An experiment's name or commit.", autocompletion=experiments)
+]
+DesignName = Annotated[str, typer.Argument(metavar="DESIGN", help=FILE_OR_NAME, autocompletion=designs)]

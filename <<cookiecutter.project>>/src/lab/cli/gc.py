@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.app import app, open_backend, open_project
+from lab.cli.app import command, open_backend, open_project
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lab.retention.gc import Found
 
 
-@app.command()
+@command()
 def gc(
     keep: Annotated[
         list[str] | None,
@@ -27,11 +27,12 @@ def gc(
         bool, typer.Option("--shared", help="Also on DVC's remote, and in a cache outside of the project.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
-) -> None:
+) -> object:
     """Free what no verdict, champion, review or open design needs: models, checkpoints, data of runs that are answered.
 
     It first says what goes and what stays. The runs stay what they are: params, metrics, curves and answers.
     """
+    from lab.cli.output import Freed
     from lab.cli.terminal import console as terminal
     from lab.retention import gc as retention
 
@@ -44,11 +45,13 @@ def gc(
     show(console, found)
     if not found.checkouts and not any(found.freed(place) for place in found.places):
         print("Nothing to free.")
-        return
+        return Freed(places={})
     if not (yes or typer.confirm("Free it?")):
         raise typer.Exit(1)
-    for place, (files, size) in retention.free(project, open_backend(), words, shared, found).items():
+    freed = retention.free(project, open_backend(), words, shared, found)
+    for place, (files, size) in freed.items():
         print(f"freed {place}: {files} files, {amount(size)}")
+    return Freed(places={place: {"files": files, "bytes": size} for place, (files, size) in freed.items()})
 
 
 def show(console: Console, found: Found) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from lab.cli.app import ROOT, DesignFile, app, open_backend, open_project, planner_of
+from lab.cli.app import ROOT, DesignFile, command, open_backend, open_project, planner_of
 from lab.cli.terminal import console
 from lab.errors import UserError
 
@@ -18,9 +17,10 @@ if TYPE_CHECKING:
     from lab.study import Replicate
 
 
-@app.command()
-def check(design: DesignFile) -> None:
+@command()
+def check(design: DesignFile) -> object:
     """The checklist before anything runs: what is missing, and what the design can decide."""
+    from lab.cli import output
     from lab.design import preflight
     from lab.execution import campaign, preflight_inputs
 
@@ -38,16 +38,16 @@ def check(design: DesignFile) -> None:
     place = console()
     place.print(Text(planner.design.title, style="bold"))
     place.print(table)
-    if preflight.blocked(checks):
-        raise typer.Exit(2)
+    ready = not preflight.blocked(checks)
+    lines = [output.Line(name=each.name, ok=each.ok, blocks=each.blocks, message=each.message) for each in checks]
+    code = 0 if ready else 2
+    return output.Checked(design=planner.design.name, ready=ready, checks=lines, exit_code=code)
 
 
-@app.command()
-def plan(
-    design: DesignFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
-) -> None:
+@command()
+def plan(design: DesignFile) -> object:
     """The exact runs of a design, and which of them are done already. Starts nothing."""
+    from lab.cli import output
     from lab.design import design_file
     from lab.execution import campaign
     from lab.execution.standings import standings
@@ -60,26 +60,19 @@ def plan(
         replicates = standings(planner.project, plan.runs)
     else:
         replicates = [Replicate(run.arm, run.levels, run.seed, run=run) for run in plan.runs]
-    if not as_json:
-        for sentence in design_file.words_used(design, planner.contract):
-            print(sentence)
-    (print_json if as_json else print_table)(plan, replicates)
-
-
-def print_json(plan: Plan, replicates: list[Replicate]) -> None:
-    """The plan as JSON, a run a line; `experiment` is what answers it, where something does."""
-    head = {"design": plan.design.name, "digest": plan.digest, "undecided": plan.undecided}
+    for sentence in design_file.words_used(design, planner.contract):
+        print(sentence)
+    print_table(plan, replicates)
     runs = [
-        {
+        output.PlannedRun(
             **replicate.run.asdict(),
-            "state": state(replicate),
-            "experiment": replicate.record.name if replicate.record else None,
-        }
+            state=state(replicate),
+            experiment=replicate.record.name if replicate.record else None,
+        )
         for replicate in replicates
         if replicate.run
     ]
-    lines = ",\n".join(json.dumps(run, ensure_ascii=False) for run in runs)
-    print(f'{json.dumps(head, ensure_ascii=False)[:-1]}, "runs": [\n{lines}\n]}}')
+    return output.Planned(design=plan.design.name, digest=plan.digest, undecided=plan.undecided, runs=runs)
 
 
 def state(replicate: Replicate) -> str:
@@ -130,12 +123,15 @@ def summary(plan: Plan, states: list[str]) -> str:
     return text
 
 
-@app.command(name="schema")
-def write_schema() -> None:
+@command("schema")
+def write_schema() -> object:
     """Write designs/schema.json, by which editors complete and check design files."""
-    from lab.design.design_file import json_schema
+    from lab.cli import output
+    from lab.design.compose import composer_of
+    from lab.design.editor_schema import json_schema
 
     path = ROOT / "designs" / "schema.json"
-    content = json_schema(open_project().contract)
+    content = json_schema(open_project().contract, composer_of(ROOT).settable())
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(path)
+    return output.Written(path=path.relative_to(ROOT).as_posix())

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lab.cli.answer import judge
-from lab.cli.app import app, open_project
+from lab.cli.app import arms, command, designs, open_project
 from lab.errors import UserError
 
+if TYPE_CHECKING:
+    from lab.cli.output import Rechecked
 
-@app.command()
+
+@command()
 def review(
     design: Annotated[
         str | None,
-        typer.Argument(metavar="[DESIGN]", help="A file of designs/, or its name; for --check the branch's."),
+        typer.Argument(
+            metavar="[DESIGN]",
+            help="A file of designs/, or its name; for --check the branch's.",
+            autocompletion=designs,
+        ),
     ] = None,
     best: Annotated[bool, typer.Option("--best", help="Apply the best arm, whatever the verdict.")] = False,
-    arm: Annotated[str | None, typer.Option("--arm", metavar="ARM", help="Apply this arm.")] = None,
+    arm: Annotated[
+        str | None, typer.Option("--arm", metavar="ARM", help="Apply this arm.", autocompletion=arms)
+    ] = None,
     push: Annotated[bool, typer.Option("--push", help="Push data, experiments and branch.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Recompute the branch's report. Exit code 1: it disagrees.")
@@ -35,22 +44,21 @@ def review(
         float,
         typer.Option("--tolerance", metavar="PART", min=0, help="With --rerun: how far off on another machine."),
     ] = 0.01,
-) -> None:
+) -> object:
     """Make exp/DESIGN: the winner's results and the report, in a commit on the baseline.
 
     The work tree stays as it is.
     """
+    from lab.cli.output import Reviewed
     from lab.review import branch as branches
     from lab.review import push as pushing
 
     if commit is not None and not check:
         raise UserError("--commit says what is checked: lab review --check --commit COMMIT")
     if check:
-        recheck(design, commit)
-        return
+        return recheck(design, commit)
     if rerun:
-        repeat(design, rerun, tolerance)
-        return
+        return repeat(design, rerun, tolerance)
     if design is None or (best and arm is not None):
         raise UserError("expected a design, and one of --best and --arm at most: lab review DESIGN")
     study, verdict = judge(design)
@@ -74,10 +82,18 @@ def review(
             print(f"lab: {warning}", file=sys.stderr)
     for line in branches.commands(project, branch)[push:]:
         print(f"  {line}")
+    return Reviewed(
+        design=study.design.name,
+        outcome=verdict.outcome,
+        branch=branch.name,
+        commit=branch.commit,
+        experiment=record.name if record else None,
+    )
 
 
-def recheck(design: str | None, commit: str | None) -> None:
+def recheck(design: str | None, commit: str | None) -> Rechecked:
     """Print the summary of a check as Markdown, and what disagrees as errors."""
+    from lab.cli.output import Rechecked
     from lab.review import verify
 
     result = verify.check(open_project(), design, commit)
@@ -87,42 +103,48 @@ def recheck(design: str | None, commit: str | None) -> None:
         print("lab: there is nothing to check: the branch brings no report and no results", file=sys.stderr)
     for problem in result.problems[: verify.MOST]:
         print(f"lab: {problem}", file=sys.stderr)
-    raise typer.Exit(1 if result.problems else 0)
+    return Rechecked(problems=result.problems, summary=result.summary, exit_code=1 if result.problems else 0)
 
 
-def repeat(design: str | None, count: int, tolerance: float) -> None:
+def repeat(design: str | None, count: int, tolerance: float) -> Rechecked:
     """Print what came out of runs carried out again. Exit code 1: something else than they had."""
+    from lab.cli.output import Rechecked
     from lab.records import studies
     from lab.review import rerun
 
     if design is None:
         raise UserError("expected a design: lab review DESIGN --rerun K")
     study = studies.read(open_project(), design)
-    agree = True
+    lines, problems = [], []
     for record in rerun.drawn(study, count):
         print(f"{record.name}: from {record.baseline[:7]} again", flush=True)
         again = rerun.repeat(study, record)
         for line, is_same in rerun.compared(study, record, again, tolerance):
             print(f"  {'✓' if is_same else '✗'} {line}")
-            agree = agree and is_same
-    raise typer.Exit(0 if agree else 1)
+            lines.append(line)
+            problems += [] if is_same else [f"{record.name}: {line}"]
+    return Rechecked(problems=problems, summary="\n".join(lines), exit_code=1 if problems else 0)
 
 
-@app.command()
+@command()
 def promote(
     name: Annotated[
-        str | None, typer.Argument(metavar="DESIGN|EXPERIMENT", help="A file of designs/, its name, or a run's.")
+        str | None,
+        typer.Argument(
+            metavar="DESIGN|EXPERIMENT", help="A file of designs/, its name, or a run's.", autocompletion=designs
+        ),
     ] = None,
     force: Annotated[
         str,
         typer.Option("--force", metavar="REASON", help="Although the gate objects; champion.yaml keeps the reason."),
     ] = "",
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
-) -> None:
+) -> object:
     """Make a run the champion, in a commit: if it beats the one that is, by its design's own rule.
 
     `git push` is yours.
     """
+    from lab.cli.output import Promoted
     from lab.records.champion import FOLDER
     from lab.review import promote as promotion
     from lab.tracking.mlflow import registry
@@ -144,3 +166,6 @@ def promote(
     if registered := registry.register(project):
         print(registered)
     print(f"Committed in {FOLDER}. Next: dvc push && git push -u origin HEAD")
+    metrics = {name: measured.model_dump() for name, measured in champion.metrics.items()}
+    replaced = champion.replaces if name else None
+    return Promoted(experiment=champion.experiment, replaces=replaced, overridden=overridden, metrics=metrics)

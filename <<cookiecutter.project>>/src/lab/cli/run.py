@@ -12,7 +12,8 @@ from lab.cli.app import (
     ROOT,
     AnyDesignFile,
     DesignFile,
-    app,
+    Experiment,
+    command,
     open_backend,
     open_backends,
     open_project,
@@ -22,7 +23,10 @@ from lab.cli.app import (
 from lab.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from lab.cli import output
+    from lab.records.planning import Planner
+    from lab.records.project import Project
+    from lab.study import Replicate
 
 Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
 Again = Annotated[bool, typer.Option("--again", help="Also what has finished or failed already, under new names.")]
@@ -34,21 +38,27 @@ On = Annotated[
 ]
 
 
-@app.command()
-def queue(design: DesignFile, force: Force = False, again: Again = False, on: On = None) -> None:
+@command()
+def queue(design: DesignFile, force: Force = False, again: Again = False, on: On = None) -> object:
     """Put the runs of a design into DVC's queue: all of them or none. `dvc queue start` or `lab run` runs them."""
+    from lab.cli import output
     from lab.execution import campaign
+    from lab.execution.unfetched import unfetched
 
-    plan, names = campaign.enqueue(planner_of(design), open_backend(on), force, again)
+    planner = planner_of(design)
+    if hint := unfetched(planner.project):
+        print(hint)
+    plan, names = campaign.enqueue(planner, open_backend(on), force, again)
     print(
         f"{len(names)} of {len(plan.runs)} runs queued; the others were queued before, or have run. "
         f"Next: {_command(design, on)}"
     )
     if on is None and names and len({run.wave for run in plan.runs}) > 1:
         print("Some of them share a stage: lab run lets the first go before, dvc queue start may run it twice")
+    return output.Queued(design=plan.design.name, queued=list(names.values()), runs=len(plan.runs))
 
 
-@app.command()
+@command()
 def run(
     design: DesignFile,
     jobs: Annotated[
@@ -62,7 +72,7 @@ def run(
         Literal["lab", "dvc"], typer.Option(help="Whose workers: lab's where they do as DVC's, or DVC's own.")
     ] = "lab",
     on: On = None,
-) -> None:
+) -> object:
     """Run a design to its end, from wherever it stands. Exit code 0: every run has finished, with metrics."""
     from lab.cli import view
     from lab.execution import campaign
@@ -101,7 +111,7 @@ def run(
     table = view.results(planner.design, contract, replicates)
     console.print(table, view.summary(replicates), *view.logs(replicates), sep="\n")
     if told := answered(planner.design.name):
-        console.print("", told)
+        console.print("", view.answered(told))
     if any(replicate.status == FAILED for replicate in replicates):
         mend = (
             f"What failed is not tried again by itself. Once the cause is mended: {_command(design, on)} --failed, "
@@ -116,13 +126,13 @@ def run(
         console.print(Text(mend), soft_wrap=True)
     if complaint := mirror.complaint():
         console.print(Text(complaint), soft_wrap=True)
-    raise typer.Exit(0 if succeeded(replicates) else 1)
+    return stand(planner, replicates, told, 0 if succeeded(replicates) else 1)
 
 
-@app.command()
-def status(design: AnyDesignFile = None) -> None:
+@command()
+def status(design: AnyDesignFile = None) -> object:
     """How the runs of a design stand, or of all designs together."""
-    from lab.cli import view
+    from lab.cli import output, view
     from lab.execution import campaign
     from lab.execution.registry import DEFAULT
     from lab.execution.standings import standings
@@ -131,61 +141,86 @@ def status(design: AnyDesignFile = None) -> None:
     project = open_project()
     if project.head is None:
         raise UserError("nothing can have run here: there is no git repository with a commit")
+    designs: dict[str, dict[str, int]] = {}
+    workers: dict[str, int | None] = {}
+    found = None
     if design is None:
-        console.print(view.overview(project))
+        designs = view.statuses(project)
+        console.print(view.overview(project, designs))
     else:
         planner = planner_of(design, project)
         replicates = standings(project, campaign.current(planner).runs)
         table = view.results(planner.design, planner.contract, replicates)
         console.print(table, view.summary(replicates), *view.outdated(planner, replicates), sep="\n")
+        found = stand(planner, replicates, answered(planner.design.name, project))
     for backend in open_backends():
         place = "" if backend.name == DEFAULT else f" on {backend.name}"
         try:
-            console.print(f"{backend.workers()} workers{place}")
+            workers[backend.name] = backend.workers()
+            console.print(f"{workers[backend.name]} workers{place}")
         except UserError as error:  # a scheduler that doesn't answer
+            workers[backend.name] = None
             console.print(Text(f"workers{place} unknown: {error}"), soft_wrap=True)
+    return found or output.Overview(designs=designs, workers=workers)
 
 
-@app.command()
-def logs(experiment: Annotated[str, typer.Argument(help="An experiment's name or commit.")]) -> None:
+@command()
+def logs(experiment: Experiment) -> object:
     """What a run has printed, also one that has finished."""
+    from lab.cli import output
     from lab.execution import logs as kept
 
-    print(kept.read(open_project(), experiment), end="")
+    text = kept.read(open_project(), experiment)
+    print(text, end="")
+    return output.Logged(experiment=experiment, text=text)
 
 
-@app.command()
+@command()
 def stop(
     design: AnyDesignFile = None,
     now: Annotated[
         bool, typer.Option("--now", help="End the running experiments, too: they start anew when taken up.")
     ] = False,
-) -> None:
+) -> object:
     """Let the workers end after the runs that they are at. The queue stays as it is: lab run takes it up again.
 
     With a DESIGN, only where no other's runs wait or run.
     """
+    from lab.cli import output
     from lab.execution import campaign, run
     from lab.execution.registry import DEFAULT
 
     if design is not None and (others := campaign.others_at_work(planner_of(design))):
         end = f"workers are of all designs, and {others} would stop, too: {typed('lab stop')} ends them"
         raise UserError(end)
+    workers = {}
     for backend in open_backends():
         count, place = run.stop(ROOT, backend, now), "" if backend.name == DEFAULT else f" on {backend.name}"
         ending = f"end{'' if now else ' after the run that they are at'}"
         print(f"{count} workers{place} {ending}; the queue stays as it is")
+        workers[backend.name] = count
+    return output.Stopped(workers=workers)
 
 
-def answered(design: str) -> RenderableType | None:
+def stand(planner: Planner, replicates: list[Replicate], told: output.Answer | None, code: int = 0) -> output.Stand:
+    """How a design's runs stand, for programs."""
+    from lab.cli import output, view
+    from lab.study import metric_names
+
+    names = metric_names(planner.design, planner.contract, [each.record for each in replicates])
+    runs = [view.run_of(replicate, names) for replicate in replicates]
+    return output.Stand(design=planner.design.name, runs=runs, answer=told, exit_code=code)
+
+
+def answered(design: str, project: Project | None = None) -> output.Answer | None:
     """The answer that the runs give; None where they give none, such as of a design that no commit has."""
     from lab.cli import view
     from lab.cli.answer import judge_study
     from lab.records import studies
 
     try:
-        study = studies.read(open_project(), design)
-        return view.answered(study, judge_study(study)) if study.records else None
+        study = studies.read(project or open_project(), design)
+        return view.answer_of(study, judge_study(study)) if study.records else None
     except UserError:
         return None
 

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.app import ROOT, app, open_backends, open_project
+from lab.cli.app import ROOT, command, designs, open_backends, open_project
 from lab.errors import UserError
 
 if TYPE_CHECKING:
     from lab.tracking.mirror import Mirror
 
-Designs = Annotated[list[str] | None, typer.Argument(metavar="[DESIGN]...", help="Files of designs/, or their names.")]
+Designs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DESIGN]...", help="Files of designs/, or their names.", autocompletion=designs),
+]
 
 
-@app.command()
+@command()
 def mirror(
     design: Designs = None,
     everything: Annotated[bool, typer.Option("--all", help="All designs that have runs.")] = False,
@@ -25,12 +28,13 @@ def mirror(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: don't ask.")] = False,
     owner: Annotated[int | None, typer.Option("--follow", hidden=True)] = None,
-) -> None:
+) -> object:
     """Show designs and their runs in MLflow, or where conf/tracking.yaml says.
 
     As often as you like: it sends what is new.
     """
     from lab.cli import view
+    from lab.cli.output import Mirrored
     from lab.report import pages
     from lab.tracking import background
     from lab.tracking.mirror import Mirror
@@ -41,14 +45,14 @@ def mirror(
     project = open_project()
     if owner is not None:
         background.follow(Mirror(project, pages), owner, lambda: any(b.workers() for b in open_backends()), say)
-        return
+        return None
     if not design and not everything and not prune:
         raise UserError("which design? lab mirror DESIGN, or lab mirror --all")
     mirror = Mirror(project, pages)
     try:
         if prune:
             remove(mirror, yes)
-            return
+            return Mirrored(places=[sink.place for sink in mirror.sinks])
         if watch:
             say(f"watching; {mirror.places}. Ctrl-C ends it")
             go_on(mirror, design or (), say)
@@ -64,6 +68,12 @@ def mirror(
     for line in view.unread(project.unread()):
         say(line)
     say(f"{report.created} runs new, {report.updated} brought up to date: {mirror.places}")
+    return Mirrored(
+        places=[sink.place for sink in mirror.sinks],
+        created=report.created,
+        updated=report.updated,
+        messages=report.messages,
+    )
 
 
 def say(line: str) -> None:
@@ -83,12 +93,20 @@ def remove(mirror: Mirror, yes: bool) -> None:
             print(f"{len(runs)} runs deleted")
 
 
-@app.command()
+@command()
 def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of 127.0.0.1.")] = 5000,
     show: Annotated[bool, typer.Option("--open", help="Show the designs in the browser.")] = False,
-) -> None:
+) -> object:
     """MLflow's pages, with what lab mirror put there, on this machine; or the address of the server that is used."""
+    from lab.cli.output import Mirrored
     from lab.tracking.mlflow.ui import serve
 
-    serve(ROOT, port, say, typer.launch if show else None)
+    places: list[str] = []
+
+    def tell(line: str) -> None:
+        places.append(line)
+        say(line)
+
+    serve(ROOT, port, tell, typer.launch if show else None)
+    return Mirrored(places=places)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from lab.analysis import answer as answers
 from lab.analysis.decisions import EQUIVALENT, INCONCLUSIVE, INVALID, REFUTED, SUPPORTED, UNDERPOWERED
 from lab.cli import terminal
 from lab.cli.app import typed
+from lab.cli.output import Answer, Run
 from lab.decimals import decimals, written
 from lab.errors import UserError
 from lab.execution.standings import outdated_runs, progress
@@ -91,6 +93,19 @@ def results(design: Design, contract: Contract, replicates: Sequence[Replicate])
     return table
 
 
+def run_of(replicate: Replicate, metrics: Iterable[str]) -> Run:
+    """The same of one run, for programs."""
+    return Run(
+        arm=replicate.arm,
+        seed=replicate.seed,
+        status=replicate.status,
+        experiment=replicate.record.name if replicate.record else None,
+        reused=replicate.reused,
+        metrics={name: replicate.value(name) for name in metrics},
+        trouble=replicate.trouble,
+    )
+
+
 def _note(replicate: Replicate, contract: Contract) -> str:
     """What is worth knowing of a run beyond its metrics."""
     if replicate.record is None:
@@ -151,48 +166,59 @@ def outdated(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]
         )
 
 
-def overview(project: Project) -> RenderableType:
-    """How many runs of each design stand how, those of others that it reuses among them, and what is running."""
-    contract = project.contract  # first: without one nothing can have run
-    queued = [record for record in project.records() if record.pending]
-    statuses: dict[str, list[str]] = {}
+def statuses(project: Project) -> dict[str, dict[str, int]]:
+    """How many runs of each design stand how, those of others that it reuses among them."""
+    project.contract  # noqa: B018, first: without one nothing can have run
+    found: dict[str, Counter[str]] = {}
     for study in (*studies.read_all(project), *studies.answered(project)):
         past = outdated_runs(study)
-        statuses[study.design.name] = [
+        found[study.design.name] = Counter(
             each.status if (each.arm, each.seed) not in past else OUTDATED if each.finished else MISSING
             for each in study.replicates
-        ]
-    statuses["(no design)"] = [record.status for record in queued if not record.experiment]
+        )
+    others = [record.status for record in project.records() if record.pending and not record.experiment]
+    found["(no design)"] = Counter(others)
+    return {design: dict(own) for design, own in found.items() if own}
+
+
+def overview(project: Project, designs: Mapping[str, Mapping[str, int]]) -> RenderableType:
+    """These, and what is running."""
     unreadable = [Text(line) for line in unread(project.unread())]
-    if not any(statuses.values()):
+    if not designs:
         hint = "lab run DESIGN starts those of a design, lab plan DESIGN shows which they are"
         if others := sum(record.status == FINISHED for record in project.records()):
             hint = f"lab plan DESIGN shows which of its runs the {others} finished here answer"
         return Group(Text(typed(f"no run of a design yet: {hint}")), *unreadable)
-    known = {status for own in statuses.values() for status in own}
+    known = {status for own in designs.values() for status in own}
     columns = [status for status in (*STATUSES, OUTDATED) if status in ALWAYS or status in known]
     table = Table("design", *columns, box=None, pad_edge=False, header_style="bold")
-    for design, own in statuses.items():
-        if own:
-            table.add_row(Text(design), *(str(own.count(status) or "") for status in columns))
-    for record in queued:
-        if record.status == RUNNING:
-            table.add_row(Text(f"  {record.name}"), Text(_at(record, contract)))
+    for design, own in designs.items():
+        table.add_row(Text(design), *(str(own.get(status, "") or "") for status in columns))
+    for record in project.records():
+        if record.pending and record.status == RUNNING:
+            table.add_row(Text(f"  {record.name}"), Text(_at(record, project.contract)))
     return Group(table, *unreadable) if unreadable else table
 
 
-def answered(study: Study, verdict: Verdict) -> RenderableType:
+def answer_of(study: Study, verdict: Verdict) -> Answer:
+    """The answer as people and programs are told it."""
+    found = answers.answer(study, verdict)
+    said = {name: getattr(found, name) for name in ("outcome", "best", "decisive")}
+    step = f"{found.step.text}{found.step.time}"
+    return Answer(**said, sentence=answers.ended(found.sentence), next=step, next_command=typed(found.step.command))
+
+
+def answered(answer: Answer) -> RenderableType:
     """The answer first: the outcome as a badge, the sentence, and what to do next."""
-    answer = answers.answer(study, verdict)
-    first = Text.assemble((answer.outcome, BADGES[verdict.outcome]), f": {answers.ended(answer.sentence)}")
+    first = Text.assemble((answer.outcome, BADGES[answer.outcome.partition(" ")[0]]), f": {answer.sentence}")
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for heading, line in answer.lines():
-        table.add_row(heading, Text(line))
-    table.add_row("Next", Text(f"{answer.step.text}{answer.step.time}"))
-    if answer.step.command:
-        table.add_row("", Text(typed(answer.step.command), style="cyan"))
+    for heading, line in (("Best", answer.best), ("Decisive", answer.decisive), ("Next", answer.next)):
+        if line:
+            table.add_row(heading, Text(line))
+    if answer.next_command:
+        table.add_row("", Text(answer.next_command, style="cyan"))
     return Group(first, table)
 
 

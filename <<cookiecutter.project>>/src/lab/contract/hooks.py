@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lab.errors import UserError, nearest
@@ -20,11 +24,8 @@ def load(root: Path, name: str) -> Callable[..., Any]:
     Whatever it raises becomes a UserError: a ValueError, by which it tells of a person's mistake, in its own words.
     """
     module_name, _, function_name = name.partition(":")
-    for folder in (root, root / "src"):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
     try:
-        module = import_module(module_name)
+        module = _module(root, module_name)
     except ImportError as error:
         raise UserError(f"lab.yaml: {name}: its module can't be imported: {error}") from error
     except (Exception, SystemExit) as error:
@@ -34,6 +35,26 @@ def load(root: Path, name: str) -> Callable[..., Any]:
     if not callable(function := getattr(module, function_name)):
         raise UserError(f"lab.yaml: {name}: expected a function, not {function!r}")
     return for_people(function, name)
+
+
+def _module(root: Path, name: str) -> ModuleType:
+    """The module as `root` has it, though the environment may be linked with another copy of the project."""
+    folders = [str(root), str(root / "src")]
+    sys.path += [folder for folder in folders if folder not in sys.path]
+    top = name.partition(".")[0]
+    spec = PathFinder.find_spec(top, folders)
+    if spec and spec.loader and spec.origin:
+        known = sys.modules.get(top)
+        if known is None or os.path.realpath(known.__file__ or "") != os.path.realpath(spec.origin):
+            for other in [other for other in sys.modules if other == top or other.startswith(f"{top}.")]:
+                del sys.modules[other]
+            module = sys.modules[top] = module_from_spec(spec)
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[top]
+                raise
+    return import_module(name)
 
 
 def for_people(function: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -207,14 +207,17 @@ class Contract(Model):
     def nearest_metric(self, name: str) -> str:
         """` Did you mean 'infer.f1_macro'?` for the most similar metric of the same file; empty where none is."""
         file, _, key = name.partition(".")
-        keys = [known.removeprefix(f"{file}.") for known in self._metric_names() if known.startswith(f"{file}.")]
-        return nearest(key, keys).replace("'", f"'{file}.", 1) if keys else nearest(name, self._metric_names())
+        keys = [known.removeprefix(f"{file}.") for known in self.metric_names if known.startswith(f"{file}.")]
+        return nearest(key, keys).replace("'", f"'{file}.", 1) if keys else nearest(name, self.metric_names)
 
-    def _metric_names(self) -> list[str]:
+    @cached_property
+    def metric_names(self) -> list[str]:
         """The names of metrics that can be told without a run."""
         stages = list(dict.fromkeys(self.types.values()))
         names = [name for stage in stages for name in (*self.main_metrics(stage), *self.told_metrics(stage))]
-        patterns = [pattern for pattern in self.metrics if pattern.count("*") <= 1]
+        patterns = [
+            pattern for pattern in self.metrics if "*" not in pattern.removeprefix("*.").removeprefix("seconds.")
+        ]
         names += [pattern.replace("*", stage) for stage in stages for pattern in patterns]
         return list(dict.fromkeys(names))
 

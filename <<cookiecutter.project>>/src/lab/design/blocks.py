@@ -108,6 +108,24 @@ class Resources(Model):
 UNSTATED = Resources()
 
 
+class SeedRange(Model):
+    """As many seeds as the question takes: a first look after `from` of them, and then one more at a time up to `to`.
+
+    After each, an arm goes on where it is neither decided nor past hope; boundaries for many looks keep the level.
+    """
+
+    first: int = Field(ge=2, alias="from")
+    """Seeds before the first look; with fewer than two there is no spread to judge by."""
+    last: int = Field(le=200, alias="to")
+    """The most seeds."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> SeedRange:
+        if self.first >= self.last:
+            raise ValueError(f"from is {self.first} and to is {self.last}: expected from < to")
+        return self
+
+
 class Guardrail(Model):
     """Something that may not get worse by more than this, in the metric's own unit."""
 
@@ -139,6 +157,7 @@ class Hypothesis(Model):
     min_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """The smallest difference worth having, in the metric's own unit."""
     guardrails: list[Guardrail] = []
+    """What may not get worse by more than this: [{metric: infer.accuracy, max_decrease: 0.01}]."""
     expected: Finite | None = None
     """The value that the metric is expected to reach."""
     expected_baseline: Finite | None = None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from lab.design.overrides import Change, key_of
 from lab.design.sources import PARAMS, HydraSource, ParamsSource, Source
 from lab.errors import UserError, nearest
-from lab.nested_keys import copied, exists, find, leaves, nested, put
+from lab.nested_keys import copied, exists, find, flat, leaves, nested, put
 
 REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\}")
 # A key that a text names: ${key}, OmegaConf's ${oc.select:key,otherwise}, or the mapping that ${key.${name}} is in.
@@ -64,13 +64,17 @@ class Composer:
             UserError: a key or a group's file that doesn't exist, with the nearest name; a value that is required.
         """
         changes: list[Change] = []
-        refuse(overrides, key_of, lambda text: changes.append(self.source.parse(text)))
+        wrong = refused(overrides, key_of, lambda text: changes.append(self.source.parse(text)))
         choices = [change for change in changes if change.key in self.source.groups]
         values = [change for change in changes if change.key not in self.source.groups]
-        refuse(choices, CHANGED, lambda choice: self._check_choice(choice.key, choice.value))
-        template = self._template(tuple(sorted(choice.text for choice in choices)))
+        unknown = refused(choices, CHANGED, lambda choice: self._check_choice(choice.key, choice.value))
+        without = {group for group, _ in unknown}  # of which nobody knows the keys
+        template = self._template(tuple(sorted(choice.text for choice in choices if choice.key not in without)))
         set_ = [change for change in values if not change.mark.startswith("+")]
-        refuse(set_, CHANGED, lambda change: self.check_key(change.key, template.values))
+        set_ = [change for change in set_ if change.key.partition(".")[0] not in without]
+        wrong += unknown + refused(set_, CHANGED, lambda change: self.check_key(change.key, template.values))
+        if wrong:
+            raise WrongKeys(wrong)
         config = None
         if template.simple and all(fits(change, template.values) for change in values):
             config = self._filled(template, {change.key: change.value for change in values})
@@ -83,6 +87,14 @@ class Composer:
     def options(self, group: str) -> list[str]:
         """The files of a group."""
         return self.source.options(group)
+
+    def settable(self) -> dict[str, list[str]]:
+        """Each group with its files, and each key, also of what is in a file that is not chosen, with none."""
+        groups = {group: self.options(group) for group in sorted(self.source.groups)}
+        files = [(group, self.source.content(group, name)) for group, names in groups.items() for name in names]
+        inside = {f"{group}.{key}" for group, content in files for key in flat(content) if key != "defaults"}
+        chosen = {key for key in flat(self.source.unresolved([])) if key.partition(".")[0] != "experiment"}
+        return {**groups, **{key: [] for key in sorted(chosen | inside) if key not in groups}}
 
     def keys(self, config: dict[str, Any]) -> list[str]:
         """Everything that can be set: groups and keys."""
@@ -99,9 +111,16 @@ class Composer:
     def _check_choice(self, group: str, name: Any) -> None:
         options = self.options(group)
         if name not in options:
-            files = f"{self.source.called}{group}/ has {', '.join(options)}.{nearest(str(name), options)}"
-            inside = f" A key of it is set by {group}.key=…" if isinstance(name, dict) else ""
-            raise UserError(f"{group}={name}: {files}{inside}")
+            hint = nearest(str(name), options)
+            if isinstance(name, dict):
+                hint += f" A key of it is set by {group}.key=…"
+            elif (
+                ways := []
+                if hint
+                else [f"{group}={one} and {key}={name}" for one, key in self.source.open_choices(group)]
+            ):
+                hint = f" Any other is set by a key, as {', or '.join(ways)}"
+            raise UserError(f"{group}={name}: {self.source.called}{group}/ has {', '.join(options)}.{hint}")
 
     def _template(self, choices: tuple[str, ...]) -> Template:
         if choices not in self._templates:
@@ -187,16 +206,15 @@ class Resolution:
         return self._compute(text, values)
 
 
-def refuse(items: Iterable[Item], key: Callable[[Item], str], check: Callable[[Item], None]) -> None:
-    """Raises WrongKeys: all of the overrides that a check refuses."""
+def refused(items: Iterable[Item], key: Callable[[Item], str], check: Callable[[Item], None]) -> list[tuple[str, str]]:
+    """All of the overrides that a check refuses: the key of each, and why."""
     wrong = []
     for item in items:
         try:
             check(item)
         except UserError as error:
             wrong.append((key(item), str(error)))
-    if wrong:
-        raise WrongKeys(wrong)
+    return wrong
 
 
 def composer_of(tree: Path) -> Composer:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,7 @@ def parse_text(text: str, path: Path | str, contract: Contract) -> Design:
 
 def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Keys, str]], contract: Contract) -> str:
     """What is wrong with a design's text, a line each: the keys that lead to a mistake tell its line."""
-    lines, told = yaml12.lines(text), []
+    lines, told, rows = yaml12.lines(text), [], text.splitlines()
     try:
         places = wording.plain(load(text, path), contract).places
     except MistakesInFile:  # which are what is told
@@ -57,8 +59,17 @@ def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Keys, str]], co
         own = wording.in_file(keys, places)
         if own != keys:
             message = message.replace(".".join(map(str, keys)), ".".join(map(str, own)), 1)
-        told.append(f"{path}, line {yaml12.line_of(lines, own)}: {message}")
+        line = yaml12.line_of(lines, own)
+        told.append(f"{path}, line {line}: {message}{corrected(rows[line - 1], message)}")
     return "\n".join(told)
+
+
+def corrected(row: str, message: str) -> str:
+    """` Write strategy: grid`, where a message ends with what a word of a file's line was meant to be."""
+    meant = re.search(r"Did you mean '([^']+)'[^?]*\?$", message)
+    words = [word for word in re.findall(r"[\w./-]+", row.partition(" #")[0]) if word in message]
+    wrong = get_close_matches(meant[1], words, n=1, cutoff=0) if meant else []
+    return f" Write {row.strip().replace(wrong[0], meant[1], 1)}" if meant and wrong else ""
 
 
 def words_used(path: Path | str, contract: Contract) -> list[str]:
@@ -94,38 +105,6 @@ def names_taken(design: Design, path: Path) -> None:
             continue  # its own check says what is wrong with it
         if isinstance(data, dict) and "kind" in data and data.get("name", other.stem) == design.name:
             raise UserError(f"{path}: name: {design.name} is taken by {other}: a design's name is its own")
-
-
-def json_schema(contract: Contract) -> dict[str, Any]:
-    """The JSON Schema of a design file, for editors: with the types, tasks and metrics that lab.yaml has."""
-    schema = DESIGN.json_schema()
-    metrics = [name for name in contract.metrics if "*" not in name]
-    metrics = [name for stage in contract.types.values() for name in contract.main_metrics(stage)] + metrics
-    _add_words(schema, contract)
-    for model in schema["$defs"].values():
-        fields = model.get("properties", {})
-        if "type" in fields:
-            fields["type"]["enum"] = list(contract.types)
-        if contract.task is None:
-            fields.pop("task", None)
-        if "metric" in fields:
-            fields["metric"]["examples"] = list(dict.fromkeys(metrics))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Design", **schema}
-
-
-def _add_words(schema: dict[str, Any], contract: Contract) -> None:
-    """The project's own words, where a design may say them."""
-    fields = schema["$defs"]["ComparisonConfig"]["properties"]
-    for word, key in contract.words.comparison.items():
-        fields[word] = fields["values"] | {"description": f"The values of {key}, in place of variable and values."}
-    mapping = schema["discriminator"]["mapping"]
-    for word, entry in contract.words.kinds.items():
-        name = mapping[entry.kind].rpartition("/")[2]
-        mapping[word] = mapping[entry.kind]
-        kind, required = schema["$defs"][name]["properties"]["kind"], schema["$defs"][name]["required"]
-        kind["enum"] = [*kind.get("enum", [kind.pop("const", entry.kind)]), word]
-        if entry.type and "type" in required:
-            required.remove("type")
 
 
 def read_text(path: Path) -> str:

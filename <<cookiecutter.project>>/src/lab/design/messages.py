@@ -16,6 +16,7 @@ from lab.design.blocks import (
     Hypothesis,
     Range,
     Resources,
+    SeedRange,
     SweepConfig,
 )
 from lab.design.models import KINDS, DesignBase
@@ -38,6 +39,19 @@ OVERRIDES = {  # where a text is a Hydra override
     ("ablation", "baseline"): AN_OVERRIDE,
     ("ablation", "components"): f"{AN_OVERRIDE}, or a list of them",
 }
+EXAMPLES = {  # of what has to be there
+    "title": "title: Which learning rate is best?",
+    "claim": "claim: A larger rate does better",
+    "metric": "metric: {metric}",
+    "sweep": "sweep: {{parameters: {{lr: [0.001, 0.01]}}}}",
+    "parameters": "parameters: {{lr: [0.001, 0.01]}}",
+    "comparison": "comparison: {{variable: lr, values: [0.001, 0.01]}}",
+    "ablation": "ablation: {{baseline: [lr=0.01], components: {{rate: lr=0.001}}}}",
+    "baseline": "baseline: [lr=0.01]",
+    "components": "components: {{rate: lr=0.001}}",
+    "require": 'require: "lr <= 0.1"',
+    "otherwise": "otherwise: skip",
+}
 BLOCKS: dict[str, type[BaseModel]] = {
     "sweep": SweepConfig,
     "comparison": ComparisonConfig,
@@ -47,6 +61,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "constraints": Constraint,
     "parameters": Range,
     "resources": Resources,
+    "seeds": SeedRange,
 }
 
 
@@ -109,7 +124,10 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Con
     if kind == "string_pattern_mismatch":
         names = [key for key in reversed(path) if key in PATTERNS]
         expected = PATTERNS[str(names[0])] if names else "a key of the config"
-        return f"{shown(value)}: expected {expected.format(metric=a_metric(contract))}"
+        hint = near_metric(value, contract) if contract and names[:1] == ["metric"] else ""
+        return f"{shown(value)}: expected {expected.format(metric=a_metric(contract))}{f'.{hint}' if hint else ''}"
+    if kind == "missing" and path and (example := EXAMPLES.get(str(path[-1]))):
+        return f"is missing: {example.format(metric=a_metric(contract))}"
     if kind == "too_short":
         return "is empty"
     overrides = OVERRIDES.get(tuple(path[:1])) or OVERRIDES.get(tuple(path[:2]))
@@ -125,7 +143,14 @@ def fields_at(path: list[str | int], data: Any) -> list[str]:
         model: type[BaseModel] = KINDS.get(data.get("kind"), DesignBase)
     else:
         model = BLOCKS.get(names[-1]) or BLOCKS.get(names[-2] if len(names) > 1 else "", DesignBase)
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def near_metric(value: str, contract: Contract) -> str:
+    """What a metric without its file may mean: one that matters, else any."""
+    stages = dict.fromkeys(contract.types.values())
+    matter = [name for stage in stages for name in (*contract.main_metrics(stage), *contract.told_metrics(stage))]
+    return nearest(value, matter) or nearest(value, contract.metric_names)
 
 
 def a_metric(contract: Contract | None) -> str:

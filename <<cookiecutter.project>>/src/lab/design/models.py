@@ -30,6 +30,7 @@ from lab.design.blocks import (
     Model,
     Override,
     Resources,
+    SeedRange,
     SweepConfig,
     contract_of,
     wrong,
@@ -41,6 +42,13 @@ from lab.errors import not_one_of
 Target = Annotated[
     Annotated[Finite, Tag("value")] | Annotated[dict[Metric, Finite], Field(min_length=1), Tag("mapping")],
     by_shape("a number, or a value for each of several metrics: {infer.f1_macro: 0.9}"),
+]
+
+
+Seeds = Annotated[
+    Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(without_repeats), Tag("list")]
+    | Annotated[SeedRange, Tag("mapping")],
+    by_shape("a list of seeds such as [0, 1, 2], or a range to be used as far as it takes: {from: 3, to: 12}"),
 ]
 
 
@@ -56,11 +64,13 @@ class DesignBase(Model):
     task: Line | None = None
     """Of a project that does several things, which; left out, its default."""
     hypothesis: Hypothesis | None = None
+    """What is believed to come out: lab run asks for it before anything runs."""
     base: list[Override] = []
     """Hydra overrides that all runs have in common."""
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(without_repeats)] = [0]
-    """Replicates: each arm is run with each of these seeds."""
+    stated_seeds: Seeds = Field([0], alias="seeds")
+    """Replicates: each arm is run with each of these seeds, or with as many as it takes: {from: 3, to: 12}."""
     constraints: list[Constraint] = []
+    """Conditions on what is varied: [{require: "data.batch_size * lr <= 1", otherwise: skip}]."""
     exclude: list[Annotated[dict[str, Level], Field(min_length=1)]] = []
     """Combinations nobody wants: each a factor or several with their levels."""
     targets: dict[Line, Target] = {}
@@ -89,13 +99,51 @@ class DesignBase(Model):
             raise wrong("this project has no tasks to choose from: lab.yaml names no setting that is the task")
         return task
 
-    @field_validator("seeds")
+    @field_validator("stated_seeds")
     @classmethod
-    def _possible_seeds(cls, seeds: list[int], info: ValidationInfo) -> list[int]:
+    def _possible_seeds(cls, seeds: list[int] | SeedRange, info: ValidationInfo) -> list[int] | SeedRange:
         contract = contract_of(info)
-        if contract and not contract.seeds and len(seeds) > 1:
+        if contract and not contract.seeds and (isinstance(seeds, SeedRange) or len(seeds) > 1):
             raise wrong("lab.yaml names no setting that is the seed, so that replicates would be one run: give one")
         return seeds
+
+    @model_validator(mode="after")
+    def _decidable_growth(self, info: ValidationInfo) -> DesignBase:
+        """Seeds are added until a comparison over seeds is decided: there has to be one."""
+        if self.growth is None:
+            return self
+        if self.hypothesis is None or self.looks_for_the_best:
+            text = "a range goes on until each arm is told from the one that it is measured against: give a list"
+            raise wrong(f"{text}, or hypothesis: {{…, versus: ARM}} of arms that are there from the start", "seeds")
+        contract = contract_of(info)
+        metric = contract.metric(self.hypothesis.metric) if contract else None
+        if contract and metric and metric.exact:
+            raise wrong(f"{metric.name} is counted, and more seeds don't change it: give a list", "seeds")
+        if contract and metric and metric.per_item and not contract.is_recipe(self.type):
+            item = contract.item
+            text = f"{metric.name} is decided over test {item}s for models that are there: more seeds don't tell more"
+            raise wrong(f"{text}, so give a list", "seeds")
+        return self
+
+    @property
+    def growth(self) -> SeedRange | None:
+        """The range of seeds to be used as far as it takes; None where they are fixed."""
+        return self.stated_seeds if isinstance(self.stated_seeds, SeedRange) else None
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds that an arm may be run with, in their order."""
+        return list(range(self.stated_seeds.last)) if isinstance(self.stated_seeds, SeedRange) else self.stated_seeds
+
+    @property
+    def seed_count(self) -> str:
+        """How many seeds an arm is run with, in words: `5`, `3 to 12`."""
+        return f"{self.growth.first} to {self.growth.last}" if self.growth else str(len(self.seeds))
+
+    @property
+    def first_seeds(self) -> int:
+        """With how many of them each arm is run in any case."""
+        return self.growth.first if self.growth else len(self.seeds)
 
     @model_validator(mode="after")
     def _agreement(self, info: ValidationInfo) -> DesignBase:
@@ -235,6 +283,12 @@ class AblationDesign(DesignBase):
     kind: Literal["ablation"]
     ablation: AblationConfig
 
+    @model_validator(mode="after")
+    def _same_seeds(self) -> AblationDesign:
+        if self.growth and self.ablation.method == "factorial":
+            raise wrong("the effects of method: factorial rest on all arms with the same seeds: give a list", "seeds")
+        return self
+
     def factors(self) -> list[str]:
         return list(self.ablation.components)
 
@@ -262,7 +316,7 @@ DESIGN: TypeAdapter[Design] = TypeAdapter(Annotated[Design, Discriminator("kind"
 
 def content(design: Design) -> dict[str, Any]:
     """A design as the mapping that its YAML file holds, without defaults."""
-    return {"kind": design.kind} | design.model_dump(mode="json", exclude_unset=True)
+    return {"kind": design.kind} | design.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def digest(design: DesignBase) -> str:
@@ -270,7 +324,7 @@ def digest(design: DesignBase) -> str:
 
     A direction counts where the design states it: elsewhere it is lab.yaml's, which has a history of its own.
     """
-    fields = design.model_dump(mode="json", exclude_defaults=True, exclude={"resources"})
+    fields = design.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"resources"})
     if design.hypothesis:
         fields["hypothesis"].pop("direction", None)
         fields["hypothesis"] |= design.hypothesis.model_dump(include={"direction"}, exclude_unset=True)

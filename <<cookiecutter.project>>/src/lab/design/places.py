@@ -54,7 +54,8 @@ def places(
     else:
         for factor, level in levels.items():
             yield factor, _place_of(design, factor, level)
-    yield from ((key, ("seeds", design.seeds.index(seed))) for key in seed_keys)
+    listed = () if design.growth else (design.seeds.index(seed),)
+    yield from ((key, ("seeds", *listed)) for key in seed_keys)
 
 
 def _listed(overrides: str | list[str], *place: str) -> Iterator[tuple[str, Keys]]:

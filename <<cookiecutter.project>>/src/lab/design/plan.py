@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,7 @@ def plan(
     date: str,
     resolve: Resolve | None = None,
     trials: Sequence[Levels] = (),
+    asked: Mapping[str, int] | None = None,
 ) -> Plan:
     """The runs of a design; the same on every call with the same arguments.
 
@@ -98,12 +99,18 @@ def plan(
         date: YYYY-MM-DD, for the names, unless the design has one: that of the commit that last changed the design.
         resolve: turns the name of another run's model into a commit, for a seed.
         trials: of a bayesian sweep, the combinations chosen so far.
+        asked: of seeds that are added as far as it takes, how many of them an arm is run with so far, by its name; left
+            out, as many as there are at first.
 
     Raises:
         UserError: whatever keeps the design from being run as it stands.
     """
     target = contract.types[design.type]
-    pairs = [(arm, seed) for arm in arms(design, trials) for seed in design.seeds]
+    pairs = [
+        (arm, seed)
+        for arm in arms(design, trials)
+        for seed in design.seeds[: (asked or {}).get(arm.name, design.first_seeds)]
+    ]
     composed = compose_all(design, contract, pairs, composer, resolve)
     for _, params in composed[:1]:
         pipeline.check_paths(target, params)
@@ -140,6 +147,7 @@ def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, 
     """For each run what it belongs to, so that its record tells by itself, on any clone."""
     first = pairs[0][0].name if pairs and design.kind == "comparison" else None
     common = {"design": design.name, "digest": digest(design), "kind": design.kind, "type": design.type}
+    names = list(dict.fromkeys(arm.name for arm, _ in pairs))
     return [
         {
             **common,
@@ -148,9 +156,9 @@ def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, 
             "seed": seed,
             "replicate": design.seeds.index(seed),
             "baseline": design.reference or first,
-            "index": index,
+            "index": names.index(arm.name) * len(design.seeds) + design.seeds.index(seed),
         }
-        for index, (arm, seed) in enumerate(pairs)
+        for arm, seed in pairs
     ]
 
 

@@ -1,5 +1,8 @@
 """Whether a design can decide anything: its noise, the seeds it needs, and the smallest p it can reach.
 
+What is planned for is the verdict: SUPPORTED takes a significant difference that is on the mean no smaller than
+min_effect, so that a true effect of just min_effect comes out so in half of the cases, with any number of seeds.
+
 Arms are compared over seeds in pairs, by the t-test. Its power is that of statsmodels' TTestPower, which takes seconds
 to import: Cohen, Statistical Power Analysis for the Behavioral Sciences, 1988, chapter 2.
 """
@@ -14,7 +17,7 @@ from collections.abc import Sequence
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 1000
-QUANTILES = 5000
+QUANTILES, FEWER = 5000, 500  # over which a power is averaged; fewer where many are asked for
 
 
 def noise_floor(values: Sequence[float]) -> float | None:
@@ -68,20 +71,60 @@ def seeds_needed(effect: float, deviation: float, comparisons: int = 1, shared: 
     return bisect_left(range(MOST_SEEDS), True, lo=2, key=reached) if reached(MOST_SEEDS) else None
 
 
-def detectable(deviation: float, seeds: int, comparisons: int = 1) -> float | None:
-    """The smallest difference that is found with 80 % power, in the metric's unit; None with one seed."""
+def supported_chance(
+    effect: float, least: float, deviation: float, seeds: int, comparisons: int = 1, shared: float = 0.0
+) -> float:
+    """The probability of SUPPORTED at a true effect: significant, and on the mean no smaller than `least`.
+
+    Averaged over the quantiles of what the spread over seeds is measured as. The other arguments are `paired_power`'s.
+    """
+    import numpy as np
+    from scipy.special import gammaincinv, ndtr, stdtrit
+
+    if seeds < 2:
+        return 0.0
+    if deviation == 0 and shared == 0:
+        return float(effect > 0 and effect >= least)
+    quantiles = (np.arange(FEWER) + 0.5) / FEWER
+    between = deviation**2 / seeds * 2 * gammaincinv((seeds - 1) / 2, quantiles) / (seeds - 1)
+    variance = between + shared
+    degrees = (seeds - 1) * (variance / between) ** 2 if shared else seeds - 1
+    critical = np.maximum(stdtrit(degrees, 1 - ALPHA / comparisons / 2) * np.sqrt(variance), least)
+    return float(np.mean(ndtr((effect - critical) / math.sqrt(deviation**2 / seeds + shared))))
+
+
+def supporting_seeds(
+    effect: float, least: float, deviation: float, comparisons: int = 1, shared: float = 0.0
+) -> int | None:
+    """The fewest seeds with which `supported_chance` reaches 80 %; None where a thousand are too few."""
+
+    def reached(seeds: int) -> bool:
+        return supported_chance(effect, least, deviation, seeds, comparisons, shared) >= POWER
+
+    return bisect_left(range(MOST_SEEDS), True, lo=2, key=reached) if reached(MOST_SEEDS) else None
+
+
+def supportable(least: float, deviation: float, seeds: int, comparisons: int = 1, shared: float = 0.0) -> float | None:
+    """The smallest true effect at which `supported_chance` reaches 80 %; None with one seed."""
     if seeds < 2:
         return None
-    low, high = 0.0, deviation
-    while paired_power(high, deviation, seeds, comparisons) < POWER:
+    low, high = least, least + deviation + math.sqrt(shared)
+    if high == least:
+        return least
+    while supported_chance(high, least, deviation, seeds, comparisons, shared) < POWER:
         high *= 2
-        if high == 0:
-            return 0.0
-    for _ in range(40):
+    for _ in range(30):
         middle = (low + high) / 2
-        enough = paired_power(middle, deviation, seeds, comparisons) >= POWER
+        enough = supported_chance(middle, least, deviation, seeds, comparisons, shared) >= POWER
         low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def noise_range(noise: float, n: int) -> tuple[float, float]:
+    """The standard deviations between which the true one lies in four of five cases, by what `n` runs showed (χ²)."""
+    from scipy.special import chdtri
+
+    return noise * math.sqrt((n - 1) / chdtri(n - 1, 0.1)), noise * math.sqrt((n - 1) / chdtri(n - 1, 0.9))
 
 
 def smallest_p(seeds: int, comparisons: int = 1) -> float:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.design import power
+from lab.design import power, promise
 from lab.design.blocks import Hypothesis
-from lab.design.expansion import is_bayesian
 from lab.design.models import ComparisonDesign, Design, SweepDesign
 from lab.design.plan import Plan
 from lab.errors import nearest
@@ -18,6 +17,7 @@ from lab.errors import nearest
 if TYPE_CHECKING:
     from lab.contract import Contract
     from lab.contract.metrics import Metric
+    from lab.design.promise import Foreseen, Spread
 
 SEEDS, ITEMS, COUNTED = "seeds", "images", "counted"  # what can decide, as committed reports call it
 DECIDED = {
@@ -71,6 +71,9 @@ class Inputs:
         done: how many of the plan's runs are finished.
         seconds: what a run took in the past on average; None where nobody knows.
         jobs: how many run at a time.
+        pairs: how the differences of the design's own arms spread; None before two pairs have run.
+        foreseen: of a range of seeds, a true effect, the differences' deviation, min_effect, the number of comparisons
+            and the items' variance, how many seeds an arm takes, and in which share of cases it is SUPPORTED.
     """
 
     path: str
@@ -99,6 +102,8 @@ class Inputs:
     done: int = 0
     seconds: float | None = None
     jobs: int = 1
+    pairs: Spread | None = None
+    foreseen: Foreseen = lambda *asked: (math.nan, math.nan)
 
 
 def checks(design: Design, plan: Plan | str, inputs: Inputs) -> list[Check]:
@@ -171,19 +176,24 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
         yield Check("ranges", True, shown)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
     yield Check("configs", not inputs.settings, inputs.settings or composed, final=True)
-    seeds = len(design.seeds)
-    number = len(plan.runs) + plan.undecided * seeds
-    arms = len({run.arm for run in plan.runs}) + plan.undecided
-    text = f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} {'seed' if seeds == 1 else 'seeds'} = {number}"
+    number, text = number_of_arms(plan) * len(design.seeds), extent(design, plan)
     if inputs.done:
         text += f", {inputs.done} of them done"
     yield Check("runs", True, text)
-    left = number - inputs.done
     if inputs.seconds is None:
         yield Check("duration", True, "unknown: nothing like it has run yet")
     else:
-        about = duration(left * inputs.seconds / inputs.jobs)
-        yield Check("duration", True, f"about {about} ({inputs.seconds:.0f} s a run, {inputs.jobs} at a time)")
+        about = duration((number - inputs.done) * inputs.seconds / inputs.jobs)
+        limit = "at most" if design.growth else "about"
+        yield Check("duration", True, f"{limit} {about} ({inputs.seconds:.0f} s a run, {inputs.jobs} at a time)")
+
+
+def extent(design: Design, plan: Plan) -> str:
+    """How many runs there are: `6 arms × 3 seeds = 18`."""
+    arms = number_of_arms(plan)
+    seeds = f"{design.seed_count} {'seed' if design.seed_count == '1' else 'seeds'}"
+    first = f"{arms * design.first_seeds} to " if design.growth else ""
+    return f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} = {first}{arms * len(design.seeds)}"
 
 
 def count(design: SweepDesign, name: str) -> str:
@@ -246,14 +256,19 @@ def decision(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check
         return
     n = len(design.seeds)
     comparisons = 1 if isinstance(plan, str) else max(1, compared(design, plan) - 1)
-    yield Check("seeds", power.smallest_p(n, comparisons) <= power.ALPHA, seeds_message(n, comparisons), blocks=False)
-    noise = power.noise_floor(inputs.baseline)
-    if noise is None:
+    if design.growth is None:
+        is_exact = power.smallest_p(n, comparisons) <= power.ALPHA
+        yield Check("seeds", is_exact, promise.seeds_message(n, comparisons), blocks=False)
+    spread = inputs.pairs or promise.spread_of(inputs)
+    if spread is None:
         unknown = "the noise, and the seeds needed, are unknown"
         text = f"no replicates of its reference or of a baseline on this commit: {unknown}"
         yield Check("power", False, text, blocks=False)
     elif design.kind != "single":
-        yield power_check(hypothesis.metric, noise, inputs, effect_of(design, inputs.baseline), n, comparisons)
+        runs = 0 if isinstance(plan, str) else left(plan, inputs)
+        time = "" if inputs.seconds is None or not runs else duration(runs * inputs.seconds / inputs.jobs)
+        is_enough, text = promise.promise(design, spread, inputs, comparisons, time)
+        yield Check("power", is_enough, text, blocks=False)
 
 
 def no_baseline(design: Design, inputs: Inputs) -> str:
@@ -267,43 +282,14 @@ def compared(design: Design, plan: Plan) -> int:
     """How many arms there are, those of a bayesian sweep that are still to be chosen among them."""
     if design.claimed_arm is not None:
         return 2
-    return len({run.arm for run in plan.runs}) + (plan.undecided if is_bayesian(design) else 0)
+    return number_of_arms(plan)
 
 
-def effect_of(design: Design, baseline: Sequence[float]) -> float:
-    """The effect that is looked for: the least worth having or, where that is not said, expected minus measured."""
-    hypothesis = design.hypothesis
-    assert hypothesis is not None
-    if hypothesis.min_effect > 0 or hypothesis.expected is None:
-        return hypothesis.min_effect
-    return abs(hypothesis.expected - sum(baseline) / len(baseline))
+def number_of_arms(plan: Plan) -> int:
+    """How many arms a design has, with those that are still to be chosen."""
+    return len({run.arm for run in plan.runs}) + plan.undecided
 
 
-def seeds_message(n: int, comparisons: int) -> str:
-    """What so many seeds can show at best."""
-    if n == 1:
-        return "one seed: it can't tell an effect from the luck of a seed, nor give an interval"
-    arms = f" over {comparisons} arms by Holm" if comparisons > 1 else ""
-    exact = f"{n} seeds: an exact paired test reaches p = {power.smallest_p(n, comparisons):.2g} at best{arms}"
-    return (
-        exact
-        if power.smallest_p(n, comparisons) <= power.ALPHA
-        else f"{exact}; the t-test can go below, if noise is normal"
-    )
-
-
-def power_check(metric: str, noise: float, inputs: Inputs, effect: float, n: int, comparisons: int) -> Check:
-    """Whether the seeds suffice for the effect."""
-    deviation = power.pair_deviation(noise)
-    needed = power.seeds_needed(effect, deviation, comparisons)
-    smallest = power.detectable(deviation, n, comparisons)
-    text = f"noise of {metric}, by the spread of {len(inputs.baseline)} runs of {inputs.replicates}: {noise:.2g}; "
-    if effect == 0:
-        text += "state hypothesis.min_effect or expected"
-    elif needed is None:
-        text += f"no number of seeds shows an effect of {effect:.2g}"
-    else:
-        text += f"an effect of {effect:.2g} needs {needed} seeds (paired t, 80 % power)"
-    if smallest is not None and (needed is None or needed > n):
-        text += f"; {n} show {smallest:.2g} and more"
-    return Check("power", needed is not None and needed <= n, text, blocks=False)
+def left(plan: Plan, inputs: Inputs) -> int:
+    """How many runs are still to come, as many as there may be."""
+    return number_of_arms(plan) * len(plan.design.seeds) - inputs.done

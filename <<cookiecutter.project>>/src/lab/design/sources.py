@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +31,14 @@ class Source(Protocol):
 
     def options(self, group: str) -> list[str]:
         """The files of a group."""
+        ...
+
+    def content(self, group: str, name: str) -> dict[str, Any]:
+        """What a file of a group says itself; empty where it can't be read."""
+        ...
+
+    def open_choices(self, group: str) -> list[tuple[str, str]]:
+        """The files that stand for many choices, each with the key that tells which."""
         ...
 
     def unresolved(self, choices: list[str]) -> dict[str, Any]:
@@ -64,6 +75,23 @@ class HydraSource:
     def options(self, group: str) -> list[str]:
         stems = sorted(path.stem for path in (self.folder / group).glob("*.yaml"))
         return [stem for stem in stems if not stem.startswith("_")]
+
+    def content(self, group: str, name: str) -> dict[str, Any]:
+        try:
+            return yaml12.mapping((self.folder / group / f"{name}.yaml").read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            return {}  # Hydra says what is wrong with it, where it is chosen
+
+    def open_choices(self, group: str) -> list[tuple[str, str]]:
+        """Those whose opening commands set a key of the group to what no other file's do: `-S g=any -S g.key=some`."""
+        commands = re.compile(rf"-S {re.escape(group)}=(\S+).* -S ({re.escape(group)}\.\S+?)=(\S+)")
+        found = []
+        for name in self.options(group):
+            text = (self.folder / group / f"{name}.yaml").read_text(encoding="utf-8", errors="replace")
+            opening = takewhile(lambda line: line.startswith("#"), text.splitlines())
+            found += [match.groups() for line in opening if (match := commands.search(line))]
+        often = Counter((key, value) for _, key, value in found)
+        return list(dict.fromkeys((name, key) for name, key, value in found if often[key, value] == 1))
 
     def unresolved(self, choices: list[str]) -> dict[str, Any]:
         return self._hydra(choices, resolve=False)
@@ -149,6 +177,12 @@ class ParamsSource:
         return overrides.parse_plain(text)
 
     def options(self, group: str) -> list[str]:
+        return []
+
+    def content(self, group: str, name: str) -> dict[str, Any]:
+        return {}
+
+    def open_choices(self, group: str) -> list[tuple[str, str]]:
         return []
 
     def unresolved(self, choices: list[str]) -> dict[str, Any]:

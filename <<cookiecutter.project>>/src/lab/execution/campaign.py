@@ -18,6 +18,7 @@ from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.unfetched import unfetched
 from lab.execution.work_tree import ready
+from lab.records.growth import seeds_asked
 from lab.study import FAILED, QUEUED, RUNNING, UNMEASURED, UNREADABLE, outcomes
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 
 
 def current(planner: Planner) -> Plan:
-    """The plan as it stands: of a bayesian sweep, up to the combinations that are open now. Raises UserError."""
+    """The plan as it stands: of a bayesian sweep, up to the combinations that are open now, and where seeds are added
+    as far as it takes, up to those of the next look. Raises UserError."""
     design, project = planner.design, planner.project
+    if design.growth and project.head:
+        return planner.plan(asked=seeds_asked_now(planner, lambda runs: standings(project, runs)))
     if not isinstance(design, SweepDesign) or not is_bayesian(design) or not project.head:
         return planner.plan()
 
@@ -40,6 +44,15 @@ def current(planner: Planner) -> Plan:
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     return planner.plan(replay(design, planner.contract, results, project.remember))
+
+
+def seeds_asked_now(planner: Planner, stand: Callable[[list[Run]], list[Replicate]]) -> dict[str, int]:
+    """For each arm how many of its seeds are to be run, those of the next look included, by how the runs `stand`."""
+    design, project, head = planner.design, planner.project, str(planner.project.head)
+    own = [record for record in project.by_design().get(design.name, []) if record.baseline == head]
+    return seeds_asked(
+        project, design, planner.contract, head, own, lambda asked: stand(planner.plan(asked=asked).runs)
+    )
 
 
 def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tuple[Plan, dict[str, str]]:
@@ -92,6 +105,10 @@ def carry_out(
             raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
+    def added(runs: list[Run]) -> list[Replicate]:
+        known = {run.name for run in execution.runs}
+        return execution.add(marked([run for run in runs if run.name not in known], forced))
+
     stand = standings(planner.project, plan.runs) if again or failed else []
     if again and (over := sum(replicate.finished for replicate in stand)):
         start = "run that has finished starts" if over == 1 else "runs that have finished start"
@@ -101,6 +118,8 @@ def carry_out(
         if not lost:
             say("none of its runs has failed")
         execution.add(marked(lost, forced))
+    elif design.growth:
+        seeds_asked_now(planner, added)
     elif isinstance(design, SweepDesign) and is_bayesian(design):
         replay(design, planner.contract, results)
     else:

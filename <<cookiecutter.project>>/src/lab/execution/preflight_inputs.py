@@ -19,18 +19,21 @@ import yaml
 from dotenv import dotenv_values
 
 from lab import nested_keys, yaml12
+from lab.analysis import planning
+from lab.analysis.estimates import BOTH, difference
 from lab.contract import hooks
 from lab.design import contract_check, design_file
 from lab.design.contract_check import Mistake
 from lab.design.plan import MEMBERSHIP
 from lab.design.preflight import COUNTED, ITEMS, SEEDS, Inputs
+from lab.design.promise import Spread
 from lab.errors import UserError
 from lab.execution.stage_imports import missing_packages
 from lab.execution.standings import standings
 from lab.execution.work_tree import ready
 from lab.records import per_item, studies
 from lab.records.commit import LOCK
-from lab.study import FINISHED, Replicate
+from lab.study import FINISHED, Replicate, Study
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -88,6 +91,8 @@ def gather(planner: Planner, plan: Plan | None, resources: str = "", jobs: int =
         done=sum(replicate.finished for replicate in replicates),
         seconds=seconds(alike),
         jobs=jobs,
+        pairs=pairs(planner, replicates, metric),
+        foreseen=planning.expected_seeds,
     )
 
 
@@ -136,6 +141,25 @@ def noise(
     if not name:
         return [], ""
     return values_of(measured[name], metric), name + apart(contract, measured[name][0].params, settings)
+
+
+def pairs(planner: Planner, replicates: list[Replicate], metric: str) -> Spread | None:
+    """How the differences of the design's own arms from their reference spread, pooled; None before two pairs."""
+    study = Study(
+        planner.design, planner.contract, str(planner.project.head), "", "", replicates, project=planner.project
+    )
+    if study.reference is None or not metric or study.metric(metric).exact:
+        return None
+    examples = per_item.read(study)
+    others = [arm for arm in study.arms if arm != study.reference]
+    found = [difference(study, arm, study.reference, metric, examples) for arm in others]
+    known = [each for each in found if each.seeds and each.seeds.deviation]
+    degrees = sum(len(each.values) - 1 for each in known)
+    if not degrees:
+        return None
+    squares = sum((len(each.values) - 1) * (each.seeds.deviation or 0.0) ** 2 for each in known if each.seeds)
+    shared = max(each.shared for each in known) if all(each.basis == BOTH for each in known) else None
+    return Spread(math.sqrt(squares / degrees), degrees + 1, f"{degrees + len(known)} pairs of its own runs", shared)
 
 
 def values_of(records: Iterable[Any], metric: str) -> list[float]:

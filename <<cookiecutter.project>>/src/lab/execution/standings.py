@@ -134,7 +134,8 @@ def _planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     """The params of each run that a plan of today has; none where the design can't be planned any more."""
     levels = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
     try:
-        runs = studies.planner(study.project, study.project.root / study.path).plan(levels).runs
+        planner = studies.planner(study.project, study.project.root / study.path)
+        runs = planner.plan(levels, planner.all_seeds(levels)).runs
     except UserError:
         return {}
     return {(run.arm, run.seed): run.params for run in runs}

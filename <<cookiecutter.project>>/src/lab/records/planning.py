@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from lab import contract
 from lab.contract import FILE, Contract, hooks
 from lab.design import design_file, settings_check
 from lab.design.compose import composer_of
+from lab.design.expansion import arms
 from lab.design.pipeline import Pipeline
 from lab.design.plan import Plan, compose, plan, without_membership
 from lab.errors import MistakesInFile, UserError
@@ -49,15 +50,20 @@ class Planner:
             return ""
         return self.project.git.last_change(self.path) or self.project.git.last_change(self.project.root)
 
-    def plan(self, trials: Iterable[Levels] = ()) -> Plan:
-        """The plan, with the combinations that a bayesian sweep has chosen so far. Raises UserError."""
+    def plan(self, trials: Iterable[Levels] = (), asked: Mapping[str, int] | None = None) -> Plan:
+        """The plan, with the combinations that a bayesian sweep has chosen so far, and with the seeds that each arm has
+        been asked for. Raises UserError."""
         contract, pipeline = self.contract, self.pipeline
         try:
-            return plan(self.design, contract, self.composer, pipeline, self.date, self.resolve, list(trials))
+            return plan(self.design, contract, self.composer, pipeline, self.date, self.resolve, list(trials), asked)
         except MistakesInFile as error:
             raise UserError(
                 design_file.placed(design_file.read_text(self.path), self.path, error.mistakes, contract)
             ) from error
+
+    def all_seeds(self, trials: Iterable[Levels] = ()) -> dict[str, int]:
+        """As many seeds for each arm as the design may come to. Raises UserError."""
+        return dict.fromkeys((arm.name for arm in arms(self.design, list(trials))), len(self.design.seeds))
 
     def unusable(self, planned: Plan) -> str:
         """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.

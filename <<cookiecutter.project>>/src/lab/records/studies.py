@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -25,6 +25,7 @@ from lab.design.plan import run_key
 from lab.design.questions import needed_metrics
 from lab.errors import UserError, nearest
 from lab.records import seen
+from lab.records.growth import seeds_asked
 from lab.records.lacking import lacking
 from lab.records.model_refs import resolver
 from lab.records.planning import Planner
@@ -125,7 +126,7 @@ def _enough(project: Project, design: Design) -> bool:
         if (not contract.seeds or record.content.brief.seed in design.seeds)
         and (design.task is None or record.content.brief.task == design.task)
     ]
-    return len(alike) >= len(design.seeds) * (1 if is_bayesian(design) else len(arms(design)))
+    return len(alike) >= design.first_seeds * (1 if is_bayesian(design) else len(arms(design)))
 
 
 def _study(project: Project, name: str) -> Study | None:
@@ -231,17 +232,19 @@ def _replicates(
     for record in sorted(own, key=lambda record: ORDER.index(record.status)):
         best[record.experiment.get("arm"), record.experiment.get("seed")] = record
 
-    def of(trials: list[Levels]) -> list[Replicate]:
+    def of(trials: list[Levels], asked: Mapping[str, int] | None = None) -> list[Replicate]:
         replicates = [
             Replicate(arm.name, arm.levels, seed, best.get((arm.name, seed)))
             for arm in arms(design, trials)
-            for seed in design.seeds
+            for seed in design.seeds[: (asked or {}).get(arm.name, design.first_seeds)]
         ]
         if any(each.is_to_come for each in replicates):
             others = _others(project, commit, design.name, text, trials)
             replicates = [replace(each, **others(each)) if each.is_to_come else each for each in replicates]
         return [replace(each, lacks=lacking(each.record, needs)) for each in replicates]
 
+    if design.growth:
+        return of([], seeds_asked(project, design, contract, commit, own, partial(of, [])))
     if not isinstance(design, SweepDesign) or not is_bayesian(design):
         return of([])
 
@@ -331,7 +334,7 @@ def _plan(
             written = _file(project, commit, name)
             day = project.git.last_change(project.root / written[0], commit) if written else ""
             planner.date = day or planner.date
-            runs = planner.plan(trials).runs
+            runs = planner.plan(trials, planner.all_seeds(trials)).runs
         except UserError:  # such as a model that it names and that nobody has any more
             runs = []
     return {

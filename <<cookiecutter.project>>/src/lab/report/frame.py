@@ -69,14 +69,6 @@ def columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if name not in LAST] + [name for name in LAST if name in names]
 
 
-def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Such rows with None for what JSON has no number for."""
-    return [
-        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
-        for row in rows
-    ]
-
-
 def as_csv(rows: list[dict[str, Any]]) -> str:
     """Such rows as a CSV file."""
     text = io.StringIO()

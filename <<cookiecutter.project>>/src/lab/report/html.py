@@ -27,6 +27,7 @@ def html(
     folder: Path | None,
     drawings: Mapping[str, str] | None = None,
     images: Mapping[str, str] | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> str:
     """The page of a report's Markdown.
 
@@ -38,6 +39,7 @@ def html(
         folder: where the figures' paths start; None where they are all given.
         drawings: elements that stand in place of the pictures, by their names.
         images: sources of pictures, by their names.
+        links: addresses of what stands in cells of tables, by its text.
     """
     from markdown_it import MarkdownIt
 
@@ -55,6 +57,9 @@ def html(
         lambda match: shown(match, folder, drawings or {}, images or {}),
         body,
     )
+    for name, address in (links or {}).items():
+        cell = rf"(?<=<td>){re.escape(escaping.escape(name))}(?=</td>| \(reused\)</td>)"
+        body = re.sub(cell, lambda found, to=address: f'<a href="{escaping.escape(to)}">{found[0]}</a>', body)
     return page(title, f"<main>\n{body}</main>\n")
 
 

@@ -52,3 +52,54 @@ for (const table of document.querySelectorAll("table")) {
   });
   table.before(filter);
 }
+
+// Lines through several scales: where one drags along a scale, only those stay that pass there.
+const SVG = "http://www.w3.org/2000/svg";
+const rectangle = (name, x, y, height) => {
+  const made = document.createElementNS(SVG, "rect");
+  for (const [key, value] of Object.entries({ class: name, x: x - 9, y, width: 18, height })) made.setAttribute(key, value);
+  return made;
+};
+for (const drawing of document.querySelectorAll("svg.figure")) {
+  const threads = [...drawing.querySelectorAll("[data-thread]")].map((line) => {
+    const numbers = line.querySelector("path").getAttribute("d").match(/-?[\d.]+/g).map(Number);
+    return { line, xs: numbers.filter((_, i) => i % 2 === 0), ys: numbers.filter((_, i) => i % 2) };
+  });
+  if (!threads.length) continue;
+  const heights = threads.flatMap((thread) => thread.ys);
+  const [top, bottom] = [Math.min(...heights), Math.max(...heights)];
+  const picked = new Map(); // of each scale by its place: the ends
+  const passing = document.createElement("p");
+  passing.className = "caption passing";
+  passing.setAttribute("role", "status");
+  drawing.parentElement.after(passing);
+  const show = () => {
+    drawing.querySelectorAll(".picked").forEach((old) => old.remove());
+    for (const [i, [a, b]] of picked) drawing.append(rectangle("picked", threads[0].xs[i], a, b - a));
+    const stays = ({ ys }) => [...picked].every(([i, [a, b]]) => ys[i] >= a - 1 && ys[i] <= b + 1);
+    for (const thread of threads) thread.line.classList.toggle("out", !stays(thread));
+    const count = threads.filter(stays).length;
+    const all = "Drag along a scale to keep the lines that pass there.";
+    passing.textContent = picked.size ? `${count} of ${threads.length} pass there. A click on the scale lifts it.` : all;
+  };
+  threads[0].xs.forEach((x, i) => {
+    const scale = rectangle("scale", x, top - 6, bottom - top + 12);
+    const at = (event) => new DOMPoint(event.clientX, event.clientY).matrixTransform(drawing.getScreenCTM().inverse()).y;
+    let start = null;
+    scale.addEventListener("pointerdown", (event) => {
+      start = at(event);
+      scale.setPointerCapture(event.pointerId);
+      picked.delete(i);
+      show();
+    });
+    scale.addEventListener("pointermove", (event) => {
+      if (start === null) return;
+      const ends = [start, at(event)].sort((a, b) => a - b);
+      if (ends[1] - ends[0] > 3) picked.set(i, ends);
+      show();
+    });
+    for (const end of ["pointerup", "pointercancel"]) scale.addEventListener(end, () => (start = null));
+    drawing.append(scale);
+  });
+  show();
+}

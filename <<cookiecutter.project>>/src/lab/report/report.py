@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -40,10 +40,11 @@ NEXT = "- [ ] What follows from this?"
 DIGITS = 6  # significant ones, of what is written for programs
 
 
-def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
+def write(study: Study, verdict: Verdict, folder: Path | None = None, links: Mapping[str, str] | None = None) -> Path:
     """Write a design's report into `folder` (left out, the project's): the text as Markdown and HTML, figures and data.
 
-    A report of the same name is replaced; what a person wrote into it is kept. Returns the Markdown file.
+    A report of the same name is replaced; what a person wrote into it is kept. Returns the Markdown file. `links` are
+    addresses of runs, by the experiments' names, for the HTML: they are this place's, and no part of the answer.
     """
     from lab.report.figures import pictures
 
@@ -64,17 +65,23 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None) -> Path:
     (beside / "table.csv").write_text(as_csv(tables.table(study, verdict)), encoding="utf-8")
     (beside / "verdict.json").write_text(numbers(study, verdict), encoding="utf-8")
     path.write_text(text, encoding="utf-8")
-    path.with_suffix(".html").write_text(page(study, text, drawn, reports), encoding="utf-8")
+    path.with_suffix(".html").write_text(page(study, text, drawn, reports, links), encoding="utf-8")
     return path
 
 
-def page(study: Study, text: str, pictures: Sequence[Picture], folder: Path | None = None) -> str:
+def page(
+    study: Study,
+    text: str,
+    pictures: Sequence[Picture],
+    folder: Path | None = None,
+    links: Mapping[str, str] | None = None,
+) -> str:
     """The report's text as one HTML file. Pictures that are not drawn now are taken from `folder`, if there is one."""
     from lab.report.html import html, source
 
     drawings = {picture.name: picture.svg for picture in pictures if picture.svg}
     images = {picture.name: source(picture.png) for picture in pictures if picture.png and not picture.svg}
-    return html(text, study.design.title, folder, drawings, images)
+    return html(text, study.design.title, folder, drawings, images, links)
 
 
 def name(study: Study) -> str:

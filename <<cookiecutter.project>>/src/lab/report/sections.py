@@ -169,10 +169,10 @@ def table(study: Study, verdict: Verdict) -> str:
 
 def legend(study: Study, verdict: Verdict) -> str:
     """What the table's numbers are."""
-    seeds, item = len(study.design.seeds), study.contract.item
+    seeds, item = len(study.seeds), study.contract.item
     beside = verdict.metric is not None and tables.beside(study, verdict.metric)
     compactly = ", or ± half of one (a share's ends at 0 and 1)" if beside else ""
-    intervals = f"Means over {seeds} seeds with their 95 % intervals{compactly}."
+    intervals = f"Means over {study.design.seed_count} seeds with their 95 % intervals{compactly}."
     parts = [intervals if seeds > 1 else "One seed: means have no intervals."]
     least = tables.floor(study, verdict) if verdict.metric else 0.0
     if least:
@@ -187,6 +187,11 @@ def legend(study: Study, verdict: Verdict) -> str:
     if bases and study.reference:
         by = " or ".join(way for base, way in ways.items() if base in bases)
         parts.append(f"The change is against {plain(study.reference)}, {by}.")
+    if growth := study.design.growth:
+        parts.append(
+            f"Seeds were added one by one, from {growth.first} to {growth.last} at most: changes have the intervals "
+            "and p of their look, by group-sequential boundaries that hold at all looks together."
+        )
     parts += [holm(verdict)] if study.design.hypothesis else []
     if any(each.claimed and each.outcome == UNDERPOWERED for each in verdict.comparisons):
         few = f"so few seeds or test {item}s"
@@ -238,7 +243,7 @@ def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
     """What a reader would ask, and whether the records say yes."""
     hypothesis, replicates = study.design.hypothesis, study.replicates
     finished = [replicate.arm for replicate in replicates if replicate.finished]
-    reference, seeds = study.reference, len(study.design.seeds)
+    reference, seeds = study.reference, len(study.seeds)
     yield "The hypothesis is stated", hypothesis is not None
     before = not verdict.exploratory and all(replicate.stated or replicate.reused for replicate in replicates)
     noted = bool(hypothesis and (hypothesis.expected is not None or hypothesis.min_effect))
@@ -246,7 +251,7 @@ def checklist(study: Study, verdict: Verdict) -> Iterator[tuple[str, bool]]:
     yield f"The expected result was noted before {runs}", noted and before
     yield f"The design was committed before {runs}, and not changed since", before
     if reference is not None:
-        yield "The reference was measured with every seed", finished.count(reference) == seeds
+        yield "The reference was measured with every seed", finished.count(reference) == len(study.arms[reference])
     yield "More than one seed", seeds > 1
     yield "All runs have finished", len(finished) == len(replicates)
     known = bool(finished) and study.contract.effective is not None

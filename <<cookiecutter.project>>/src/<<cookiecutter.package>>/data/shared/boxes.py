@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -15,7 +16,7 @@ from .dataset import NO_BOXES, Sample, labelled, outlined
 from .notes import Notes
 
 TASKS = ("detection", "segmentation", "multilabel")  # that boxes and polygons serve
-MARGIN = 0.01  # of the image: how far beyond its edge a coordinate may lie through rounding, as Ultralytics allows
+MARGIN = 0.01  # of the image: how far beyond its edge a coordinate may lie by rounding, as YOLO's own readers allow
 DECIMALS = 6  # of a fraction: what formats that count pixels and those that don't agree in
 
 
@@ -108,17 +109,22 @@ def _problem(box: Box, classes: Sequence[str]) -> str:
     return ""
 
 
-def check_size(image: Path, stated: tuple[float, float], place: str, notes: Notes) -> tuple[float, float]:
+def check_size(image: Path, said: tuple[Any, Any], place: str, notes: Notes) -> tuple[float, float]:
     """An image's (width, height) in pixels; noted where its labels were made for another size.
 
     A file that can't be read keeps the stated size: the checks of images name it.
     """
+    try:
+        stated = (float(said[0] or 0), float(said[1] or 0))
+    except (ArithmeticError, TypeError, ValueError):
+        notes.add("malformed_labels", f"{place} says {said[0]!r:.40} x {said[1]!r:.40} for its width and height")
+        stated = (0.0, 0.0)
     try:
         with Image.open(image) as opened:
             turned = ImageOps.exif_transpose(opened) if opened.getexif().get(0x0112, 1) > 4 else opened
             size = turned.size
     except UNREADABLE:
         return stated
-    if min(stated) > 0 and tuple(stated) != size:
+    if min(stated) > 0 and stated != size:
         notes.add("other_sizes", f"{place} says {stated[0]:g}x{stated[1]:g}, {image.name} has {size[0]}x{size[1]}")
     return size

@@ -9,6 +9,7 @@ Nothing is repaired or left out behind the user's back.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from unicodedata import normalize
 
 from ...shared.errors import UserError
 from ...shared.prepared import SPLITS
@@ -23,6 +24,7 @@ def check(dataset: Dataset) -> list[Finding]:
         *_near_duplicates(dataset.samples),
         _several_labels(dataset.samples),
         _single_class(dataset),
+        _names_alike(dataset),
         _empty_splits(dataset.samples),
         _absent_classes(dataset),
         *_nothing_to_learn(dataset),
@@ -138,6 +140,15 @@ def _single_class(dataset: Dataset) -> Finding:
     labels = {sample.label for sample in dataset.samples}
     alone = [f"'{labels.pop()}'"] if len(labels) == 1 and "" not in labels else []
     return finding("single_class", "A single class, nothing to tell it from", alone, fatal=True)
+
+
+def _names_alike(dataset: Dataset) -> Finding:
+    """Classes that a person reads as one, and that a file system without capitals makes one."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in dataset.classes:
+        alike[" ".join(normalize("NFKC", name).casefold().split())].append(f"'{name}'")
+    pairs = [" ~ ".join(names) for names in alike.values() if len(names) > 1]
+    return finding("names_alike", "Classes whose names differ in capitals or spaces alone", pairs)
 
 
 def _nothing_to_learn(dataset: Dataset) -> list[Finding]:

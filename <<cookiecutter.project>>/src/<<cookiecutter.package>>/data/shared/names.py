@@ -31,6 +31,7 @@ class Images:
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.paths:
             self._by_name[path.name].append(path)
+            self._by_name[path.stem].append(path)  # tables may leave the suffix out
         self._listed: set[Path] = set()
 
     def find(self, name: str, places: Sequence[Path], split: str = "") -> Path | None:
@@ -46,9 +47,8 @@ class Images:
         return found
 
     def _named(self, relative: PurePosixPath, split: str) -> Path | None:
-        same = self._by_name.get(relative.name, [])
-        longest = max((_common_end(path, relative) for path in same), default=0)
-        same = [path for path in same if _common_end(path, relative) == longest]
+        common = {path: _common_end(path, relative) for path in self._by_name.get(relative.name, [])}
+        same = [path for path, length in common.items() if length == max(common.values())]
         if len(same) > 1:
             same = [path for path in same if set(SPLIT_NAMES.get(split, ())) & {part.lower() for part in path.parts}]
         return same[0] if len(same) == 1 else None
@@ -61,7 +61,9 @@ class Images:
 
 
 def _common_end(path: Path, relative: PurePosixPath) -> int:
-    """How many of the last parts of two paths are the same."""
+    """How many of the last parts of two paths are the same; the second may be without its suffix."""
+    if path.name != relative.name:
+        path = path.with_suffix("")
     pairs = zip(reversed(path.parts), reversed(relative.parts), strict=False)
     return next(
         (index for index, (one, other) in enumerate(pairs) if one != other), min(len(path.parts), len(relative.parts))

@@ -19,8 +19,9 @@ from .groups import Grouping
 from .notes import Notes
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# What lies beside images without being left out: labels and lists, and what Ultralytics and exporting tools leave.
-COMPANIONS = (".txt", ".cache", ".yaml", ".yml", ".json", ".jsonl", ".csv", ".xml", ".names", ".data", ".md", ".dvc")
+# What lies beside images without being left out: labels and lists, and what training and exporting tools leave.
+TEXTS = (".txt", ".csv", ".tsv", ".md", ".names", ".data")
+COMPANIONS = (*TEXTS, ".cache", ".yaml", ".yml", ".json", ".jsonl", ".xml", ".dvc")
 JUNK = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
 SPLIT_NAMES = {
     "train": ("train", "training", "trainset"),
@@ -47,7 +48,10 @@ def read_sites(task: str, source: DictConfig, read_place: Callable[[Path, Notes]
     """
     root = data_root(source)
     notes, grouping = Notes(root), Grouping.of(source)
-    parts = {site: read_place(place, notes) for site, place in site_paths(root, source).items()}
+    try:
+        parts = {site: read_place(place, notes) for site, place in site_paths(root, source).items()}
+    except OSError as error:  # no permission, a path longer than the file system has, a disk that fails
+        raise UserError(f"{shown(root)} can't be read: {error}") from error
     first = next(iter(parts.values()))
     classes = first.classes if first.listed else sorted({name for part in parts.values() for name in part.classes})
     samples: list[Sample] = []
@@ -127,7 +131,7 @@ def files_below(folder: Path, notes: Notes, above: tuple[Path, ...] = ()) -> Ite
     if not real.is_relative_to(notes.root):
         notes.add("links_outside", f"{shown(folder)} -> {real}")
         return
-    if real in above:
+    if real in above or (folder.is_symlink() and folder.parent.resolve().is_relative_to(real)):
         return  # a link to a folder that it lies in
     for path in sorted(folder.iterdir()):
         if _is_junk(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ...shared import torch_file
+from ...shared import devices, torch_file
 from ...shared.model_file import ModelFile
 from ...shared.protocols import Trained
 from .module import SeededModule
@@ -55,8 +56,16 @@ def fit(
     return Trained(best, last, history, recorder.metric, used)
 
 
-def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
-    """Batches of `images`, in a new order each epoch where they are shuffled.
+def loader(
+    cfg: DictConfig,
+    images: Dataset,
+    shuffled: bool,
+    collate: Callable | None = None,
+    weights: torch.Tensor | None = None,
+) -> DataLoader:
+    """Batches of `images`, in a new order each epoch where they are shuffled; `collate` makes one of samples.
+
+    With `weights` (images,) as many are drawn as there are, each as often as its weight says, some several times.
 
     A last batch of one image is left out where they are: batch normalization has nothing to compare it with.
     """
@@ -65,8 +74,9 @@ def loader(cfg: DictConfig, images: Dataset, shuffled: bool) -> DataLoader:
         images,
         batch_size=size,
         drop_last=shuffled and size > 1 and len(images) > size and len(images) % size == 1,  # type: ignore[arg-type]
-        sampler=EpochSampler(len(images), cfg.seed) if shuffled else None,  # type: ignore[arg-type]
-        num_workers=cfg.data.workers,
+        sampler=EpochSampler(len(images), cfg.seed, weights) if shuffled else None,  # type: ignore[arg-type]
+        collate_fn=collate,
+        num_workers=devices.workers(cfg.data.workers),
         generator=torch.Generator().manual_seed(cfg.seed),  # so that the loader draws nothing from the global one
     )
 
@@ -79,10 +89,10 @@ def early_stopping(cfg: DictConfig, recorder: Recorder) -> list[pl.Callback]:
 
 
 class EpochSampler(Sampler[int]):
-    """A random order that depends on the seed and the epoch alone, so that a resumed epoch sees it again."""
+    """A random order, or draw, that depends on seed and epoch alone, so that a resumed epoch sees it again."""
 
-    def __init__(self, size: int, seed: int):
-        self.size, self.seed, self.epoch = size, seed, 0
+    def __init__(self, size: int, seed: int, weights: torch.Tensor | None = None):
+        self.size, self.seed, self.weights, self.epoch = size, seed, weights, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
@@ -93,4 +103,6 @@ class EpochSampler(Sampler[int]):
 
     def __iter__(self) -> Any:
         generator = torch.Generator().manual_seed(self.seed + 1000 * (self.epoch + 1))
+        if self.weights is not None:
+            return iter(torch.multinomial(self.weights, self.size, replacement=True, generator=generator).tolist())
         return iter(torch.randperm(self.size, generator=generator).tolist())

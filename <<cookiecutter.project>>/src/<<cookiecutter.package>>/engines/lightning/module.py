@@ -65,5 +65,9 @@ class SeededModule(pl.LightningModule):
         rising = min(0.5, training.warmup_epochs / training.max_epochs)
         if 0 < rising * steps < LEAST_WARMUP:
             rising = LEAST_WARMUP / steps
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rates, total_steps=steps, pct_start=rising)
+        # It starts from a 25th of the peak, and ends at this part of where it starts.
+        left = 1 / (25 * training.final_lr) if training.final_lr else 1e4
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=rates, total_steps=steps, pct_start=rising, div_factor=25, final_div_factor=left
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

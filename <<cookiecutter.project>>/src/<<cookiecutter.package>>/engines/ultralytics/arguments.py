@@ -7,6 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from ...shared import devices
+
 
 def arguments(cfg: DictConfig, work: Path, used: list[str]) -> dict[str, Any]:
     """What Ultralytics is started with; see https://docs.ultralytics.com/modes/train/#train-settings."""
@@ -19,7 +21,7 @@ def arguments(cfg: DictConfig, work: Path, used: list[str]) -> dict[str, Any]:
         "imgsz": cfg.data.image_size,
         "batch": cfg.data.batch_size,
         "nbs": cfg.data.batch_size * training.accumulate_grad_batches,
-        "workers": cfg.data.workers,
+        "workers": devices.workers(cfg.data.workers),
         "epochs": training.max_epochs,
         "optimizer": {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}[training.optimizer],
         "lr0": training.lr,

@@ -20,11 +20,11 @@ from ultralytics.engine import trainer as engine
 from ultralytics.engine.trainer import BaseTrainer
 
 from ...shared import torch_file
-from ...shared.environment import quiet_ultralytics
 from ...shared.errors import UserError
 from ...shared.model_file import ModelFile, load_weights
 from ...shared.prepared import Item, Prepared
 from ...shared.protocols import Trained
+from ...shared.quiet_ultralytics import quiet_ultralytics
 from ...training.epoch_log import EpochLog
 from ...training.state_dict import renamed
 from .arguments import arguments
@@ -39,7 +39,7 @@ def check(cfg: DictConfig) -> None:
     """Raises UserError for what Ultralytics does not know, or would change silently."""
     if cfg.training.label_smoothing:
         raise UserError("training.label_smoothing is for classification: Ultralytics' losses have none, set it to 0")
-    for key, none in (("class_weights", False), ("layer_decay", 1), ("gradient_clip", None)):
+    for key, none in (("class_weights", False), ("balanced", False), ("layer_decay", 1), ("gradient_clip", None)):
         if cfg.training[key] != none:
             raise UserError(f"training.{key} is for classification: Ultralytics doesn't know it, leave it as it is")
     size = cfg.data.image_size

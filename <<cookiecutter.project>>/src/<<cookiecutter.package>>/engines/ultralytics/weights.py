@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ...shared.environment import project_root, quiet_ultralytics
+from ...shared.environment import project_root
 from ...shared.errors import UserError
+from ...shared.quiet_ultralytics import quiet_ultralytics
 from ...training import state_dict
 from ...training.weights import check, weights_file
 

@@ -59,8 +59,10 @@ def run(cfg: DictConfig, out: Path) -> None:
     }
     _write_items(root / "items.csv", dataset, paths, digests)
     _write_json(root / "manifest.json", manifest)
-    problems = {finding.check: finding.count for finding in findings}
-    _write_json(out / "metrics" / "prepare.json", {"images": images, "objects": counts, "problems": problems})
+    # A few numbers for tables of experiments: the manifest has all of them, by site and class.
+    of_all_sites = {split: sum(splits[split] for splits in images.values()) for split in SPLITS}
+    problems = {finding.check: finding.count for finding in findings if finding.count}
+    _write_json(out / "metrics" / "prepare.json", {"images": of_all_sites, "problems": problems})
     draw_samples(dataset, out / "data" / "samples.png")
     write_page(out / "data" / "report.html", dataset, images, counts, findings)
     _report(dataset, images, counts, findings)

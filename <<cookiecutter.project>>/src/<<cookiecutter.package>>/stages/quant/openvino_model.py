@@ -3,7 +3,7 @@
 models/quant/
     model.xml, model.bin        takes images as they are: preprocessing and names inside, for programs without this code
     network_openvino_model/     the network alone, for preprocessed images: what is measured here, and what
-        model.xml, model.bin    ultralytics.YOLO loads; for one image, other batch sizes are compiled as they come
+        model.xml, model.bin    an engine's own programs load; for one image, other sizes are compiled as they come
         metadata.yaml           what a reader has to know; on top what the engine's own programs read
 """
 

@@ -36,7 +36,7 @@ def ask(reference: Predictor, variant: Predictor, items: Sequence[Item], batch_s
     actual: list[np.ndarray] = []
     largest, low, high = 0.0, np.inf, -np.inf
     for group in batches(list(items), batch_size):
-        images = [read_image(item) for item in group]
+        images = [read_image(item, needed=model.image_size) for item in group]
         batch = np.stack([network.preprocess(model, image) for image in images])
         theirs = reference(batch)
         ours = theirs if variant is reference else variant(batch)

@@ -189,7 +189,7 @@ def dataset(model: ModelFile, items: Sequence[Item]) -> Any:
     """The images as NNCF takes them: (1, 3, S, S) float32, preprocessed as for prediction, read when needed."""
     import nncf
 
-    return nncf.Dataset(items, lambda item: preprocess(model, read_image(item))[np.newaxis])
+    return nncf.Dataset(items, lambda item: preprocess(model, read_image(item, needed=model.image_size))[np.newaxis])
 
 
 def silence() -> None:

@@ -90,7 +90,7 @@ def of_many(study: Study) -> Iterator[Figure]:
             yield Figure(draw="matrix")
         if "effects" not in asked:
             yield Figure(draw="interaction")
-    if len(study.arms) > MANY and len(study.design.seeds) > 1:
+    if len(study.arms) > MANY and len(study.seeds) > 1:
         yield Figure(draw="ranking")
 
 

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab.analysis import looks
 from lab.analysis.decisions import EQUIVALENT
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, arm_mean, at_90
 from lab.design.models import AblationDesign
@@ -53,7 +54,7 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
 
     assert verdict.metric is not None
     metrics = [verdict.metric, *study.metrics[1:]][:MOST_METRICS]
-    names, seeds = ordered(study, verdict), list(study.design.seeds)
+    names, seeds = ordered(study, verdict), list(study.seeds)
     more = more or {}
     reference = study.reference
     columns = 2 if reference in study.arms and len(names) > 1 else 1
@@ -83,7 +84,8 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
                 points(line[1], change.values if change else {}, seeds, y, colour, about)
                 interval(line[1], arm["change"], arm["change_low"], arm["change_high"], y, colour, about)
                 if change is not None and equivalent(verdict, arm["arm"], metric):
-                    narrow = at_90(change.estimate) if change.estimate else None
+                    look = looks.at(study, arm["arm"], reference) if reference else None
+                    narrow = at_90(change.estimate, look) if change.estimate else None
                     bar(line[1], (narrow.low, narrow.high) if narrow else (None, None), (y, y), INK, 4.5)
                     dashed |= {"90 % interval, which the test of equivalence takes": INK} if narrow else {}
                 has_basis = arm["change_low"] is not None and arm["basis"] in basis
@@ -188,5 +190,5 @@ def _caption(study: Study, metrics: Sequence[str], has_interval: bool) -> str:
         sides["less" if study.minimized(metric) else "more"].append(study.metric(metric).title)
     first, *rest = [(way, " and ".join(names)) for way, names in sides.items() if names]
     better = f"{first[0].capitalize()} is better in {first[1]}{''.join(f', {way} in {names}' for way, names in rest)}."
-    alone = len(study.design.seeds) == 1 and not has_interval
+    alone = len(study.seeds) == 1 and not has_interval
     return f"{better} With one seed there are no intervals: any difference may be chance." if alone else better

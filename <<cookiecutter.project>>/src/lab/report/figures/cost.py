@@ -79,7 +79,7 @@ def pareto(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         if beaten
         else f"none is beaten in {labels['all']} at once."
     )
-    several = len(study.design.seeds) > 1
+    several = len(study.seeds) > 1
     seeds = " Small marks are single seeds, thin lines the 95 % intervals of their means." if several else ""
     yield Picture(name, caption + seeds, frame, figure)
 
@@ -115,7 +115,7 @@ def gains(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     if not any(tables.is_measured(study, metric) for metric in metrics):
         yield Picture(name, f"What is gained and lost is not shown: no run has measured {' or '.join(metrics)}.")
         return
-    seeds = study.design.seeds
+    seeds = study.seeds
     figure, grid = canvas(1.2 + 0.36 * len(study.arms), 1, len(metrics), sharey=True, squeeze=False)
     rows: list[dict[str, Any]] = []
     for i, (axes, metric) in enumerate(zip(grid[0], metrics, strict=True)):

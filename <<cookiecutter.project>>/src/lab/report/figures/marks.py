@@ -21,13 +21,18 @@ INK, GREY, RULE, PAPER = "#222222", "#767676", "#e4e4e4", "#ffffff"  # as a page
 DARK, LIGHT = "#000000", "#fdfdfd"  # on a colour of the figure's own: they stay
 OF_PAGE = {INK: "currentColor", GREY: "var(--grey)", RULE: "var(--rule)", PAPER: "var(--paper)"}
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-TELLS = "tells:"
+TELLS, THREAD = "tells:", "thread:"
 FONT = re.compile(r"(?P<rest>.*?)(?P<size>[\d.]+)px")
 
 
 def tell(artist: Artist, texts: Sequence[str]) -> None:
     """Let the marks of an artist say something when pointed at: a text each, in their order, or one for all."""
     artist.set_gid(TELLS + json.dumps([*texts]))
+
+
+def thread(line: Artist, text: str) -> None:
+    """Let a line through several scales say something, and be one that a page picks out by where it passes."""
+    line.set_gid(f"{THREAD}{TELLS}{json.dumps([text])}")
 
 
 def svg(figure: Figure, name: str, alt: str) -> str:
@@ -77,7 +82,7 @@ def styled(element: ElementTree.Element) -> None:
 def referring(element: ElementTree.Element, name: str) -> None:
     """Ids that no other figure of the page has."""
     for key, value in element.attrib.items():
-        if key == "id" and not value.startswith(TELLS):
+        if key == "id" and not value.startswith((TELLS, THREAD)):
             element.set(key, f"{name}-{value}")
         elif key == f"{{{XLINK}}}href" and value.startswith("#"):
             element.set(key, f"#{name}-{value[1:]}")
@@ -87,6 +92,9 @@ def referring(element: ElementTree.Element, name: str) -> None:
 
 def telling(element: ElementTree.Element) -> None:
     """What the marks say, as the page's script finds it."""
+    if element.get("id", "").startswith(THREAD):
+        element.set("data-thread", "")
+        element.set("id", element.attrib["id"].removeprefix(THREAD))
     if not element.get("id", "").startswith(TELLS):
         return
     texts = json.loads(element.attrib.pop("id").removeprefix(TELLS))

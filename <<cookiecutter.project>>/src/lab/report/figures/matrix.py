@@ -102,7 +102,7 @@ def gap(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         missing=f"What is lost where {column} is not {row} is not shown: there are not both.",
     )
     name = entry.file
-    gaps = _gaps(runs(study, metric.name), list(study.design.seeds))
+    gaps = _gaps(runs(study, metric.name), list(study.seeds))
     if not gaps:
         yield Picture(name, labels["missing"])
         return
@@ -110,7 +110,7 @@ def gap(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     rows = []
     for y, ((a, b), values) in enumerate(gaps.items()):
         mean = over_seeds(study, metric.name, values)
-        points(axes, values, study.design.seeds, y, BLUE)
+        points(axes, values, study.seeds, y, BLUE)
         interval(axes, mean.value, mean.low, mean.high, y, BLUE)
         levels = {labels["row_name"]: a, labels["column_name"]: b}
         rows.append(levels | {"gap": mean.value, "low": mean.low, "high": mean.high})

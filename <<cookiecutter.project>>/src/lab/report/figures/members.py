@@ -50,7 +50,7 @@ def contributions(study: Study, metric: str) -> Picture:
     rows: list[dict[str, Any]] = []
     for y, (name, values) in enumerate(changes.items()):
         mean = over_seeds(study, metric, values)
-        points(axes, values, study.design.seeds, y, BLUE)
+        points(axes, values, study.seeds, y, BLUE)
         interval(axes, mean.value, mean.low, mean.high, y, BLUE)
         ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
         rows += [{"member": name, "seed": seed, "change": value} | ends for seed, value in values.items()]

@@ -42,7 +42,7 @@ def by_level(study: Study, metric: Metric) -> Picture:
                 continue
             mean, y = arm_mean(study, metric.name, values), len(lines)
             what = f"{names[factor]}={level}"
-            points(axes, values, study.design.seeds, y, BLUE, what)
+            points(axes, values, study.seeds, y, BLUE, what)
             interval(axes, mean.value, mean.low, mean.high, y, BLUE, what)
             rows.append({"parameter": factor, "level": level, "mean": mean.value, "low": mean.low, "high": mean.high})
             lines.append(what)
@@ -64,7 +64,7 @@ def over_settings(study: Study, factor: str, level: str, metric: str) -> dict[in
         for arm, replicates in study.arms.items()
         if label(replicates[0].levels[factor]) == level and study.values(arm, metric)
     ]
-    seeds = [seed for seed in study.design.seeds if of_arms and all(seed in values for values in of_arms)]
+    seeds = [seed for seed in study.seeds if of_arms and all(seed in values for values in of_arms)]
     return {seed: sum(values[seed] for values in of_arms) / len(of_arms) for seed in seeds}
 
 

@@ -181,7 +181,7 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
             alpha=1 if best else 0.8,
             zorder=3 if best else 2,
         )
-        marks.tell(line, [settings_told(row, factors, names)])
+        marks.thread(line, settings_told(row, factors, names))
     for x, scale in enumerate(scales):
         axes.axvline(x, color=GREY, lw=1, zorder=1)
         for share, text in scale.marks():
@@ -334,7 +334,7 @@ def _design(study: Study) -> SweepDesign:
 
 
 def _over(design: SweepDesign) -> str:
-    return f", mean over {len(design.seeds)} seeds" if len(design.seeds) > 1 else ", one seed"
+    return f", mean over {design.seed_count} seeds" if len(design.seeds) > 1 else ", one seed"
 
 
 def _luck(count: int) -> str:

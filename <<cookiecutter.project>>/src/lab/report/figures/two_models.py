@@ -97,7 +97,7 @@ def by_class(study: Study, old: str, new: str) -> Picture:
     for y, (name, changes, estimate) in enumerate(shown):
         low, high = (0.0 if end is None else end for end in (estimate.low, estimate.high))
         colour = BLUE if low > 0 else VERMILION if high < 0 else GREY  # a change that may be chance has none
-        points(axes, changes, study.design.seeds, y, colour, f"{first.by} {name}")
+        points(axes, changes, study.seeds, y, colour, f"{first.by} {name}")
         interval(axes, estimate.value, estimate.low, estimate.high, y, colour, f"{first.by} {name}")
     axes.axvline(0, color=GREY, lw=1)
     axes.set(yticks=range(len(shown)), yticklabels=wrapped(name for name, _, _ in shown), ylabel=first.by)

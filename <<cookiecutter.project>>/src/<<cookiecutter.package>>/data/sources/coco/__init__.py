@@ -23,6 +23,10 @@ from ...shared.dataset import Dataset, Sample
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
 from ...shared.sites import Part, read_sites, split_named
+from ...shared.texts import read_text
+
+# What a file holds, and by what its entries are known
+IDENTITIES = {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id",)}
 
 
 def read(source: DictConfig) -> Dataset:
@@ -39,6 +43,8 @@ def recognize(place: Path) -> str:
 def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images that the JSON files in `place` list. Raises UserError."""
     contents = {file: content for file in _candidates(place) if (content := _content(file)) is not None}
+    for file, content in contents.items():
+        _check(file, content)
     if not contents:
         raise UserError(f"{shown(place)} has no JSON file in COCO's format (images, annotations, categories).")
     images = Images(place, notes)
@@ -72,23 +78,37 @@ def _is_coco(file: Path) -> bool:
 def _content(file: Path) -> dict[str, Any] | None:
     """A file in COCO's format; None for any other JSON. Raises UserError where it is damaged."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{shown(file)} is no readable JSON: {error}") from error
-    keys = ("images", "annotations", "categories")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in keys):
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in IDENTITIES):
         return None
     return content
 
 
+def _check(file: Path, content: dict[str, Any]) -> None:
+    """Raises UserError where an entry is no mapping, or has no number or name to be known by."""
+    for key, identities in IDENTITIES.items():
+        for number, entry in enumerate(content[key]):
+            if not isinstance(entry, dict):
+                raise UserError(f"{shown(file)}: {key}[{number}] is {entry!r:.60}: expected a mapping.")
+            wrong = [name for name in identities if not isinstance(entry.get(name), (int, str))]
+            if wrong:
+                raise UserError(
+                    f"{shown(file)}: {key}[{number}] has the {wrong[0]} {entry.get(wrong[0])!r:.60}: expected a number."
+                )
+
+
 def _categories(file: Path, content: dict[str, Any]) -> dict[Any, str]:
     """Category -> its name, by number. Roboflow's first, which stands for all the others, is none."""
-    used = {annotation.get("category_id") for annotation in content["annotations"]}
-    above = {category.get("supercategory") for category in content["categories"]}
+    used = {annotation["category_id"] for annotation in content["annotations"]}
+    above = {str(category.get("supercategory")) for category in content["categories"]}
     names = {
         category["id"]: str(category.get("name", ""))
-        for category in sorted(content["categories"], key=lambda category: category["id"])
-        if category["id"] in used or category.get("name") not in above or category.get("supercategory") != "none"
+        for category in sorted(
+            content["categories"], key=lambda category: (isinstance(category["id"], str), category["id"])
+        )
+        if category["id"] in used or str(category.get("name")) not in above or category.get("supercategory") != "none"
     }
     checked = checked_names(list(names.values()), shown(file))
     if not checked:
@@ -100,7 +120,8 @@ def _samples(
     file: Path, content: dict[str, Any], names: dict[Any, str], images: Images, notes: Notes, task: str
 ) -> list[Sample]:
     split = split_named(file.stem) or split_named(file.parent.name) or "train"
-    sides = [side for annotation in content["annotations"] for side in annotation.get("bbox") or ()]
+    boxed = [box for annotation in content["annotations"] if isinstance(box := annotation.get("bbox"), list)]
+    sides = [side for box in boxed for side in box]
     if sides and all(isinstance(side, (int, float)) and 0 <= side <= 1 for side in sides):
         raise UserError(f"{shown(file)} gives its boxes in fractions of the image: COCO's are in pixels.")
     labels = defaultdict(list)
@@ -117,8 +138,8 @@ def _samples(
         if image is None:
             notes.add("missing_images", f"{shown(file)}: {name or entry}")
             continue
-        stated = (float(entry.get("width") or 0), float(entry.get("height") or 0))
-        size = boxes.check_size(image, stated, f"{shown(file)} image {entry.get('id')}", notes)
+        stated = (entry.get("width"), entry.get("height"))
+        size = boxes.check_size(image, stated, f"{shown(file)} image {entry['id']}", notes)
         found = [
             box for place, label in labels[entry.get("id")] if (box := _box(label, names, size, place, notes, task))
         ]
@@ -146,7 +167,7 @@ def _box(
             left, top, width, height = map(float, label["bbox"])
             right, bottom = left + width, top + height
         corners = (left / size[0], top / size[1], right / size[0], bottom / size[1])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (ArithmeticError, KeyError, TypeError, ValueError):
         notes.add("malformed_labels", f"{place} has no bbox of four numbers, and no size of its image")
         return None
     name = names.get(label.get("category_id"), f"category {label.get('category_id')}")

@@ -77,14 +77,13 @@ def _candidates(place: Path) -> list[Path]:
 def _root(file: Path) -> Element | None:
     try:
         root = ElementTree.parse(file).getroot()
-    except (ElementTree.ParseError, OSError):
+    except (ElementTree.ParseError, LookupError, ValueError, OSError):
         return None
     return root if root.tag == "annotations" else None
 
 
 def _boxes(entry: Element, place: str, image: Path, notes: Notes) -> list[Box]:
-    stated = (float(entry.get("width") or 0), float(entry.get("height") or 0))
-    width, height = boxes.check_size(image, stated, place, notes)
+    width, height = boxes.check_size(image, (entry.get("width"), entry.get("height")), place, notes)
     found = []
     for number, shape in enumerate(entry, start=1):
         where = f"{place} {shape.tag} {number}"
@@ -96,7 +95,7 @@ def _boxes(entry: Element, place: str, image: Path, notes: Notes) -> list[Box]:
             left, top, right, bottom = _corners(shape)
             corners = (left / width, top / height, right / width, bottom / height)
             polygon = _points(shape) / [width, height] if shape.tag == "polygon" else None
-        except (ValueError, ZeroDivisionError):
+        except (ArithmeticError, ValueError):
             notes.add("malformed_labels", f"{where} has coordinates that are no numbers")
             continue
         found.append(Box(shape.get("label", ""), corners, where, polygon))

@@ -9,10 +9,12 @@ them, a row each, or a column of 0 and 1 for each class. https://huggingface.co/
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,12 @@ from ...shared.groups import Grouping
 from ...shared.names import Images
 from ...shared.notes import Notes
 from ...shared.sites import Part, read_sites, split_above, split_named
+from ...shared.texts import read_lines, read_text
 
 PATHS = ("file_name", "filename", "file", "path", "filepath", "file_path", "image", "image_path", "img", "image_id")
 LABELS = ("label", "class", "class_name", "category", "target", "label_name", "labels", "classes", "tags")
 SPLITS = ("split", "subset", "set", "partition")
+SUFFIXES = (".csv", ".tsv", ".jsonl")
 SEPARATORS = ("|", ";")  # between several labels of an image
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}  # of a class's own column
 Row = dict[str, Any]
@@ -68,11 +72,11 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
                 "image: -S task=multilabel"
             )
         classes |= set(flags)
-        for number, row in enumerate(rows, start=2 if file.suffix.lower() == ".csv" else 1):
+        for number, row in enumerate(rows, start=1 if file.suffix.lower() == ".jsonl" else 2):
             name, at = str(row.get(path_column) or ""), f"{shown(file)}:{number}"
             labels = tuple(flag for flag in flags if _flag(row[flag])) or _labels(row.get(label_column), several)
             stated = split_named(str(row.get(split_column) or "")) if split_column else None
-            image = images.find(name, [file.parent], stated or "")
+            image = images.find(name, [file.parent], stated or split_named(file.stem) or "")
             if image is None:
                 notes.add("missing_images", f"{at} {name}")
             elif not several and len(labels) > 1:
@@ -108,7 +112,7 @@ def _tables(place: Path) -> list[Path]:
     if not place.is_dir():
         return []
     files = [
-        file for pattern in ("*", "*/*") for file in sorted(place.glob(pattern)) if file.suffix in (".csv", ".jsonl")
+        file for pattern in ("*", "*/*") for file in sorted(place.glob(pattern)) if file.suffix.lower() in SUFFIXES
     ]
     listed = [file for file in files if _lists_images(file)]
     return [file for file in listed if file.stem == "metadata"] or listed
@@ -123,14 +127,12 @@ def _lists_images(file: Path) -> bool:
 def _rows(file: Path, limit: int | None = None) -> list[Row]:
     """The rows of a table, as texts, or as JSON has them. Raises UserError where it can't be read."""
     try:
-        if file.suffix == ".jsonl":
-            lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-            rows = [json.loads(line) for line in lines[:limit]]
+        if file.suffix.lower() == ".jsonl":
+            rows = [json.loads(line) for line in read_lines(file)[:limit]]
             return [row for row in rows if isinstance(row, dict)]
-        frame = pd.read_csv(
-            file, sep=None, engine="python", dtype=str, keep_default_na=False, nrows=limit, encoding="utf-8-sig"
-        )
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        text = StringIO(read_text(file))
+        frame = pd.read_csv(text, sep=None, engine="python", dtype=str, keep_default_na=False, nrows=limit)
+    except (ValueError, RecursionError, csv.Error, pd.errors.ParserError) as error:
         raise UserError(f"{shown(file)} can't be read as a table: {error}") from error
     return frame.to_dict("records")  # type: ignore[return-value]
 

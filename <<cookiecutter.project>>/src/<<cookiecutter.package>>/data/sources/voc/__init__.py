@@ -22,6 +22,7 @@ from ...shared.dataset import Dataset
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_above, split_named
+from ...shared.texts import read_lines
 
 
 def read(source: DictConfig) -> Dataset:
@@ -79,7 +80,7 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
 def _parsed(file: Path) -> Element | None:
     try:
         return ElementTree.parse(file).getroot()
-    except (ElementTree.ParseError, OSError):
+    except (ElementTree.ParseError, LookupError, ValueError, OSError):
         return None
 
 
@@ -96,7 +97,7 @@ def _image_of(file: Path, root: Element, images: Images) -> Path | None:
 
 
 def _boxes(root: Element, place: str, image: Path, notes: Notes) -> list[Box]:
-    stated = (float(root.findtext("size/width") or 0), float(root.findtext("size/height") or 0))
+    stated = (root.findtext("size/width"), root.findtext("size/height"))
     width, height = boxes.check_size(image, stated, place, notes)
     found = []
     for number, entry in enumerate(root.findall("object"), start=1):
@@ -106,10 +107,13 @@ def _boxes(root: Element, place: str, image: Path, notes: Notes) -> list[Box]:
                 float(entry.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax")
             )
             corners = (left / width, top / height, right / width, bottom / height)
-        except (ValueError, ZeroDivisionError):
+        except (ArithmeticError, ValueError):
             notes.add("malformed_labels", f"{where} has no bndbox of four numbers")
             continue
-        found.append(Box((entry.findtext("name") or "").strip(), corners, where))
+        if name := (entry.findtext("name") or "").strip():
+            found.append(Box(name, corners, where))
+        else:
+            notes.add("malformed_labels", f"{where} has no name")
     return found
 
 
@@ -119,6 +123,5 @@ def _splits(place: Path, notes: Notes) -> dict[str, str]:
     for file in sorted(place.glob("ImageSets/Main/*.txt")):
         split = next((name for name, names in SPLIT_NAMES.items() if file.stem.lower() in names), None)
         if split is not None:
-            words = (line.split() for line in file.read_text(encoding="utf-8-sig").splitlines())
-            splits |= {Path(parts[0]).stem: split for parts in words if parts}
+            splits |= {Path(line.split()[0]).stem: split for line in read_lines(file)}
     return splits

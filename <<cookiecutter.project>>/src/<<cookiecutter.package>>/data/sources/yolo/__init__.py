@@ -1,11 +1,11 @@
-"""Source `yolo`: boxes in YOLO's text files, at one site or several, as Ultralytics, Roboflow, CVAT and Label Studio
+"""Source `yolo`: boxes in YOLO's text files, at one site or several, as Roboflow, CVAT, Label Studio and others
 write them.
 
 A data.yaml names the classes (`names`) and the splits (`train`, `val`, `test`: a folder, a list of folders, or a text
-file of image paths), or CVAT's obj.data and obj.names do, or Label Studio's classes.txt. The boxes of
-`…/images/NAME.png` are in `…/labels/NAME.txt`, else beside it: rows of class, cx, cy, w, h, as fractions of the image,
-or of class, x1, y1, x2, y2, … for a polygon.
-https://docs.ultralytics.com/datasets/detect https://docs.cvat.ai/docs/manual/advanced/formats/format-yolo
+file of image paths), or CVAT's obj.data and obj.names do, or a classes.txt as Label Studio and LabelImg write. The
+boxes of `…/images/NAME.png` are in `…/labels/NAME.txt`, else beside it: rows of class, cx, cy, w, h, as fractions of
+the image, or of class, x1, y1, x2, y2, … for a polygon.
+https://docs.cvat.ai/docs/manual/advanced/formats/format-yolo
 """
 
 from collections.abc import Sequence
@@ -55,9 +55,11 @@ def label_file(image: Path, root: Path) -> Path:
     folders = list(image.parent.parts)
     beside = image.with_suffix(".txt")
     inside = folders[len(root.parts) :] if image.is_relative_to(root) else folders
-    if "images" not in inside:
+    found = [index for index, name in enumerate(inside, start=len(folders) - len(inside)) if name.lower() == "images"]
+    if not found:
         return beside
-    folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
+    name = folders[found[-1]]
+    folders[found[-1]] = "labels" if name.islower() else "LABELS" if name.isupper() else "Labels"
     apart = Path(*folders, f"{image.stem}.txt")
     return beside if beside.is_file() and not apart.is_file() else apart
 
@@ -93,6 +95,8 @@ def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
 
 def _problem(words: Sequence[str], classes: int) -> str:
     """What is wrong with a row, or an empty string."""
+    if len(words) == 6:
+        return "has 6 values instead of 5 (class cx cy w h): with a confidence it is a prediction, not a label"
     if len(words) != 5 and (len(words) < 7 or len(words) % 2 == 0):
         return f"has {len(words)} values instead of 5 (class cx cy w h), or a class and three corners or more"
     try:

@@ -1,7 +1,8 @@
-"""Which images and classes a YOLO data set has: by Ultralytics' data.yaml, CVAT's obj.data or Label Studio's list."""
+"""Which images and classes a YOLO data set has: by a data.yaml, CVAT's obj.data or Label Studio's list."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from ....shared.errors import UserError
 from ...shared.archives import shown
 from ...shared.names import checked_names
 from ...shared.notes import Notes
-from ...shared.sites import SPLIT_NAMES, images_below, is_image
+from ...shared.sites import SPLIT_NAMES, images_below, is_image, split_above
+from ...shared.texts import read_lines
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,10 @@ def recognize(place: Path) -> str:
     yamls = [file.name for file in _yamls(place) if _has_names(file)]
     if yamls:
         return yamls[0]
-    for name in ("obj.names", "classes.txt"):
-        if (place / name).is_file():
-            return name
-    return ""
+    if (place / "obj.names").is_file():
+        return "obj.names"
+    listed = (place / "classes.txt").is_file() and any(path.name != "classes.txt" for path in place.rglob("*.txt"))
+    return "classes.txt" if listed else ""
 
 
 def listing_of(place: Path, notes: Notes) -> Listing:
@@ -38,9 +40,8 @@ def listing_of(place: Path, notes: Notes) -> Listing:
     if place.is_dir() and not _yamls(place):
         if (place / "obj.names").is_file():
             return _cvat(place, notes)
-        if (place / "classes.txt").is_file() and (place / "images").is_dir():
-            classes = _names_of_lines(place / "classes.txt")
-            return Listing(classes, {"train": images_below(place / "images", notes)})
+        if (place / "classes.txt").is_file():
+            return Listing(_names_of_lines(place / "classes.txt"), _by_folder(place, notes))
     file = _data_yaml(place)
     data = _read_data_yaml(file)
     return Listing(data["names"], _images_by_split(file, data, notes))
@@ -68,7 +69,7 @@ def _data_yaml(place: Path) -> Path:
     chosen = [file for file in files if file.stem == "data"] or files
     if len(chosen) != 1:
         listed = ", ".join(file.name for file in files) or "no YAML file"
-        raise UserError(f"{shown(place)} has {listed}: expected one data.yaml in Ultralytics' format (train, names).")
+        raise UserError(f"{shown(place)} has {listed}: expected one data.yaml in YOLO's format (train, names).")
     return chosen[0]
 
 
@@ -76,7 +77,7 @@ def _read_data_yaml(file: Path) -> dict[str, Any]:
     """The data.yaml, its `names` as a list."""
     data = yaml_file.read(file, shown(file))
     if not isinstance(data, dict) or not data.get("train") or not data.get("names"):
-        raise UserError(f"{shown(file)} lacks `train` or `names`: expected both, as in Ultralytics' data.yaml.")
+        raise UserError(f"{shown(file)} lacks `train` or `names`: expected both, as in YOLO's data.yaml.")
     return {**data, "names": _names(file, data["names"])}
 
 
@@ -132,7 +133,7 @@ def _root(file: Path, path: str | None, notes: Notes) -> Path:
 
 
 def _images_at(file: Path, root: Path, place: str, notes: Notes) -> list[Path]:
-    # Roboflow writes ../train/images for a folder that lies beside the data.yaml; Ultralytics reads it so as well.
+    # Roboflow writes ../train/images for a folder that lies beside the data.yaml; it is read so elsewhere as well.
     where = next((path for path in (root / place, root / place.removeprefix("../")) if path.exists()), None)
     if where is None:
         raise UserError(f"{shown(file)}: no folder or text file {shown(root / place)}.")
@@ -142,7 +143,7 @@ def _images_at(file: Path, root: Path, place: str, notes: Notes) -> list[Path]:
 def _listed_images(text_file: Path, root: Path, notes: Notes) -> list[Path]:
     """The images that a text file lists; CVAT puts `data/` before each path, whatever the folder is called."""
     images = []
-    for line in filter(None, map(str.strip, text_file.read_text(encoding="utf-8-sig").splitlines())):
+    for line in read_lines(text_file):
         places = (text_file.parent / line, root / line, root / line.removeprefix("data/"), Path(line))
         image = next((path for path in places if path.is_file()), None)
         if image is None:
@@ -156,18 +157,27 @@ def _listed_images(text_file: Path, root: Path, notes: Notes) -> list[Path]:
     return images
 
 
-# CVAT's obj.data and obj.names, Label Studio's classes.txt
+# CVAT's obj.data and obj.names, Label Studio's and LabelImg's classes.txt
 
 
 def _names_of_lines(file: Path) -> list[str]:
-    lines = file.read_text(encoding="utf-8-sig").splitlines()
-    return checked_names([line for line in lines if line.strip()], shown(file))
+    return checked_names(read_lines(file), shown(file))
+
+
+def _by_folder(place: Path, notes: Notes) -> dict[str, list[Path]]:
+    """The images of Label Studio, or of LabelImg, which writes labels beside them; in folders of splits, if any."""
+    images: dict[str, list[Path]] = defaultdict(list)
+    for image in images_below(place, notes):
+        images[split_above(image, place) or "train"].append(image)
+    if not images:
+        raise UserError(f"{shown(place)} has classes.txt, and no image below it.")
+    return images
 
 
 def _cvat(place: Path, notes: Notes) -> Listing:
     """An export of CVAT's as YOLO 1.1: obj.data names the lists of images, train.txt and others."""
     description = place / "obj.data"
-    lines = description.read_text(encoding="utf-8-sig").splitlines() if description.is_file() else []
+    lines = read_lines(description) if description.is_file() else []
     entries = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
     images = {}
     for split, names in SPLIT_NAMES.items():

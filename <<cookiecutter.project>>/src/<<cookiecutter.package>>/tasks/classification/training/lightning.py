@@ -52,13 +52,13 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
 
     def images(split: str, steps: list[Any]) -> Images:
         transform = transforms(cfg.data.image_size, mean, std, between=steps)
-        return Images(prepared.items(split, cfg.data.site), prepared.classes, transform)
+        return Images(prepared.items(split, cfg.data.site), prepared.classes, transform, cfg.data.image_size)
 
     module = Classifier(cfg, prepared.classes)
     learned = images("train", augmentation.images(cfg.augmentation))
     if cfg.training.class_weights:
         module.class_weights = class_weights(learned)
-    training = loader(cfg, learned, shuffled=True)
+    training = loader(cfg, learned, shuffled=True, weights=balance(learned) if cfg.training.balanced else None)
     validation = loader(cfg, images("val", []), shuffled=False)
     return fit(cfg, module, (training, validation), Recorder(cfg, METRIC, model, work), work, used)
 
@@ -66,8 +66,9 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
 class Images(Dataset):
     """(image (3, S, S) float32, class index) of each item."""
 
-    def __init__(self, items: list[Item], classes: list[str], transform: Any):
-        self.items, self.transform = items, transform
+    def __init__(self, items: list[Item], classes: list[str], transform: Any, size: int = 0):
+        """`size` is how many pixels a side `transform` needs; 0 needs all."""
+        self.items, self.transform, self.size = items, transform, size
         self.index = {name: number for number, name in enumerate(classes)}
 
     def __len__(self) -> int:
@@ -75,7 +76,7 @@ class Images(Dataset):
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         item = self.items[number]
-        image = torch.from_numpy(read_image(item).transpose(2, 0, 1))
+        image = torch.from_numpy(read_image(item, needed=self.size).transpose(2, 0, 1))
         return self.transform(image), self.index[item.label]
 
 
@@ -85,6 +86,12 @@ def class_weights(images: Images) -> torch.Tensor:
     for item in images.items:
         numbers[images.index[item.label]] += 1
     return len(images) / (len(numbers) * numbers.clamp(min=1))
+
+
+def balance(images: Images) -> torch.Tensor:
+    """How often each image (n,) is to be drawn, so that every class that there is comes as often."""
+    weights = class_weights(images)
+    return torch.stack([weights[images.index[item.label]] for item in images.items])
 
 
 class Classifier(SeededModule):

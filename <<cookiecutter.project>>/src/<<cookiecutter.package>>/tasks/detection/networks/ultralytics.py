@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ....networks.ultralytics import build_as, detections, for_images, fuse, ignored_scope, letterbox, preprocess
+from ....networks.ultralytics import build_as, detections, for_images, fuse, ignored_scope, preprocess
 from ....shared.model_file import ModelFile
 
-__all__ = ["for_images", "fuse", "ignored_scope", "letterbox", "preprocess"]
+__all__ = ["for_images", "fuse", "ignored_scope", "preprocess"]
+
+HEADS = ("Detect",)
+OTHERS = re.compile(r"^(rtdetr|sam|fastsam|mobile_sam)|-(seg|pose|cls|obb)", re.IGNORECASE)  # for other tasks
+
+
+def unusable(architecture: str | Mapping[str, Any]) -> str:
+    """Why an architecture is no detector that can be trained, as far as its name says it; empty where it doesn't."""
+    if isinstance(architecture, Mapping):
+        head = architecture.get("head")
+        name = str(head[-1][2]) if head and len(head[-1]) > 2 else "no head"
+        return "" if name in HEADS else f"a mapping that ends in {name}: expected {' or '.join(HEADS)}"
+    if OTHERS.search(architecture):
+        return f"{architecture} is no YOLO for boxes: the task detection trains such as yolo11n or yolov8s"
+    return ""
 
 
 def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
     """An untrained network for `classes`. `architecture` as in ModelFile. Raises UserError for an unknown name."""
-    return build_as("DetectionModel", architecture, classes, "detection", ("Detect",), "yolo11n or yolov8s")
+    return build_as("DetectionModel", architecture, classes, "detection", HEADS, "yolo11n or yolov8s")
 
 
 def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, int]]) -> list[np.ndarray]:

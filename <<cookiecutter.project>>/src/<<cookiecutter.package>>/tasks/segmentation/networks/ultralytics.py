@@ -7,6 +7,7 @@ prototypes are further columns, with -1 where objects have coordinates and score
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,24 @@ from .masks import OBJECT, Mask
 
 __all__ = ["for_images", "ignored_scope", "preprocess"]
 
+HEADS = ("Segment",)
+
+
+def unusable(architecture: str | Mapping[str, Any]) -> str:
+    """Why an architecture is no segmentation network, as far as its name says it; empty where it doesn't."""
+    if isinstance(architecture, Mapping):
+        head = architecture.get("head")
+        name = str(head[-1][2]) if head and len(head[-1]) > 2 else "no head"
+        return "" if name in HEADS else f"a mapping that ends in {name}: expected {' or '.join(HEADS)}"
+    if "-seg" not in architecture.lower():
+        return f"{architecture} is no YOLO for masks: the task segmentation trains such as yolo11n-seg or yolov8s-seg"
+    return ""
+
 
 def build(architecture: str | dict[str, Any], classes: list[str]) -> Any:
     """An untrained network for `classes`. `architecture` as in ModelFile. Raises UserError for an unknown name."""
     example = "yolo11n-seg or yolov8s-seg"
-    return build_as("SegmentationModel", architecture, classes, "segmentation", ("Segment",), example)
+    return build_as("SegmentationModel", architecture, classes, "segmentation", HEADS, example)
 
 
 def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, int]]) -> list[np.ndarray]:

@@ -1,0 +1,191 @@
+"""Seeds added as far as a question takes: boundaries that keep the level, which arms go on, the plan that follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from contracts import VISION
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import stdtrit
+from studies import DESIGNS, made
+from trivial import Trivial, copied, experiment
+
+from lab.analysis import growth, planning, verdict
+from lab.analysis.looks import Look
+from lab.design import design_file, models
+from lab.design.blocks import SeedRange
+from lab.errors import UserError
+from lab.execution import campaign
+from lab.records import studies
+from lab.study import Study
+
+METRIC = "infer.f1_macro"
+DESIGN: dict[str, Any] = {
+    "kind": "comparison",
+    "type": "train",
+    "name": "grows",
+    "title": "Which rate?",
+    "seeds": {"from": 3, "to": 8},
+    "hypothesis": {"claim": "More is better", "metric": METRIC, "versus": 0.1, "min_effect": 0.01, "expected": 0.2},
+    "comparison": {"variable": "lr", "values": [0.1, 0.2, 0.1001]},
+}
+
+
+def asked(design: dict[str, Any], values: dict[str, list[float]]) -> Study:
+    """A study whose arms have been asked for as many seeds as they have values."""
+    whole = made("grows", lambda arm, seed: {"infer": {"f1_macro": (values[arm] + [0.0] * 9)[seed]}}, design)
+    kept = [each for each in whole.replicates if each.seed < len(values[each.arm])]
+    return Study(whole.design, whole.contract, whole.commit, whole.path, whole.text, kept)
+
+
+# The boundaries
+
+
+@pytest.mark.parametrize(("first", "last"), [(2, 6), (3, 12)])
+def test_all_looks_together_err_as_often_as_one(first: int, last: int) -> None:
+    values = np.random.default_rng(last).normal(size=(100_000, last))
+    n = np.arange(first, last + 1)
+    mean = values.cumsum(1)[:, first - 1 :] / n
+    spread = np.sqrt(((values**2).cumsum(1)[:, first - 1 :] - n * mean**2) / (n - 1))
+    for alpha in (0.05, 0.025, 0.0125):
+        levels = np.array([Look(first, k, last).level(alpha) for k in n])
+        beyond = (mean / spread * np.sqrt(n) > stdtrit(n - 1, 1 - levels)).any(1).mean()
+        assert beyond == pytest.approx(alpha, abs=4 * np.sqrt(alpha / 100_000)), "4 standard errors"
+        assert (np.diff(levels) > 0).all() and levels[-1] < alpha
+
+
+@given(st.integers(3, 8), st.floats(1e-6, 0.4))
+@settings(deadline=None)
+def test_a_p_value_is_the_level_at_which_a_look_decides(now: int, alpha: float) -> None:
+    look = Look(3, now, 8)
+    assert look.p(look.level(alpha)) == pytest.approx(alpha, rel=1e-6)
+    assert look.p(alpha) >= alpha
+
+
+def test_p_and_interval_decide_alike() -> None:
+    study = asked(DESIGN, {"0.1": [0.10, 0.11, 0.12, 0.10], "0.2": [0.13, 0.15, 0.17, 0.12], "0.1001": [0.1] * 4})
+    between = verdict.judge(study).comparisons[0].difference
+    fixed = verdict.judge(
+        asked(DESIGN | {"seeds": [0, 1, 2, 3]}, {a: list(study.values(a, METRIC).values()) for a in study.arms})
+    )
+    plain = fixed.comparisons[0].difference
+    assert between.values == plain.values
+    assert plain.estimate.low > 0 and plain.estimate.p < 0.05
+    assert between.estimate.low < 0 < between.estimate.high and between.estimate.p > 0.05, (
+        "not at the second of six looks"
+    )
+    wider = (between.estimate.high - between.estimate.low) / (plain.estimate.high - plain.estimate.low)
+    level = Look(3, 4, 8).level(0.025)
+    assert wider == pytest.approx(stdtrit(3, 1 - level) / stdtrit(3, 0.975))
+
+
+# Which arms go on
+
+
+def test_an_arm_stops_where_it_is_decided_or_past_hope_and_the_others_go_on() -> None:
+    ends = {
+        "0.1": [0.100, 0.101, 0.102, 0.1015],
+        "0.2": [0.2001, 0.2012, 0.2019, 0.2011],
+        "0.1001": [0.080, 0.121, 0.116, 0.0855],
+    }
+    study = asked(DESIGN, ends)
+    judged = verdict.judge(study)
+    assert {each.arm: each.outcome for each in judged.comparisons}["0.2"] == "SUPPORTED"
+    assert growth.next_asked(study, judged) == {"0.1": 4, "0.2": 4, "0.1001": 4}
+    sayings = " ".join(judged.reasons)
+    assert (
+        "0.2: decided at look 2 of 6, after 4 of up to 8 seeds" in sayings and "0.1001: past hope at look 2" in sayings
+    )
+    hopeful = asked(DESIGN, ends | {"0.1001": [0.12, 0.1, 0.14, 0.11]})
+    assert growth.next_asked(hopeful, verdict.judge(hopeful)) == {"0.1": 5, "0.2": 4, "0.1001": 5}
+
+
+def test_what_failed_is_mended_before_a_seed_is_added() -> None:
+    whole = made("grows", lambda arm, seed: None if seed == 1 else {"infer": {"f1_macro": float(arm) + seed}}, DESIGN)
+    kept = [each for each in whole.replicates if each.seed < 3]
+    study = Study(whole.design, whole.contract, whole.commit, whole.path, whole.text, kept)
+    judged = verdict.judge(study)
+    assert growth.next_asked(study, judged) == {"0.1": 3, "0.2": 3, "0.1001": 3}
+    assert "no seed is added before what failed is mended" in " ".join(judged.reasons)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.0177])
+def test_what_is_foreseen_saves_two_fifths_of_the_runs(effect: float) -> None:
+    """With as many seeds at most as show min_effect by the t-test in 80 %: of no effect, and of twice as large."""
+    seeds, share = planning.expected_seeds(SeedRange.model_validate({"from": 3, "to": 12}), effect, 0.01, 0.00886)
+    assert seeds <= 0.6 * 12 + 0.1
+    assert share < 0.025 if effect == 0 else share > 0.97
+
+
+# In a design's file
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": {"from": 3}}, "seeds.to: is missing"),
+        ({"seeds": {"from": 3, "too": 5}}, "seeds.too: no such key here. Did you mean 'to'?"),
+        ({"seeds": {"from": 5, "to": 5}}, "from is 5 and to is 5: expected from < to"),
+        ({"seeds": {"from": 1, "to": 5}}, "seeds.from: 1"),
+        ({"seeds": 5}, "expected a list of seeds such as [0, 1, 2], or a range"),
+        ({"type": "infer", "comparison": {"variable": "infer.tta", "values": [False, True]}}, "more seeds don't tell"),
+        ({"kind": "single", "comparison": None}, "a range goes on until each arm is told"),
+        (DESIGNS["factorial"] | {"comparison": None}, "all arms with the same seeds"),
+    ],
+)
+def test_what_can_not_grow_is_refused(change: dict[str, Any], words: str) -> None:
+    stated = {key: value for key, value in (DESIGN | change).items() if value is not None}
+    if "kind" in change or "type" in change:
+        stated["hypothesis"] = {"claim": "c", "metric": METRIC, "expected": 1}
+    with pytest.raises(UserError) as raised:
+        design_file.parse(stated, VISION)
+    assert words in str(raised.value)
+
+
+def test_a_range_has_a_digest_of_its_own_and_lists_keep_theirs() -> None:
+    grows, fixed = (design_file.parse(DESIGN | more, VISION) for more in ({}, {"seeds": [*range(8)]}))
+    assert models.digest(grows) != models.digest(fixed) and grows.seeds == fixed.seeds
+    assert models.content(grows)["seeds"] == {"from": 3, "to": 8}
+
+
+# In a project
+
+
+@pytest.fixture
+def project(template: Trivial, tmp_path: Any) -> Trivial:
+    project = copied(template, tmp_path / "project")
+    (project.root / "designs").mkdir(exist_ok=True)
+    (project.root / "designs" / "grows.yaml").write_text(yaml.safe_dump(DESIGN))
+    project.commit("a design")
+    return project
+
+
+def test_the_plan_grows_by_the_records(project: Trivial) -> None:
+    def noisy(lr: float, seed: int) -> dict[str, Any]:
+        return {"f1_macro": lr + [0.0, 0.03, -0.02, 0.01, 0.02, -0.01, 0.0, 0.01][seed] * (1 if lr == 0.2 else -1)}
+
+    ran: list[tuple[str, int]] = []
+    for _ in range(8):
+        here = project.project()
+        planner = studies.planner(here, project.root / "designs" / "grows.yaml")
+        plan = campaign.current(planner)
+        new = [run for run in plan.runs if (run.arm, run.seed) not in ran]
+        if not new:
+            break
+        assert [(run.arm, run.seed) for run in plan.runs if run not in new] == sorted(
+            ran, key=lambda each: (["0.1", "0.2", "0.1001"].index(each[0]), each[1])
+        )
+        for run in new:
+            experiment(project, run, noisy)
+            ran.append((run.arm, run.seed))
+    study = studies.read(project.project(), "grows")
+    assert all(each.finished for each in study.replicates) and len(study.replicates) == len(ran)
+    judged = verdict.judge(study)
+    assert judged.outcome == "SUPPORTED" and judged.winner == "0.2" and not judged.exploratory
+    counts = {arm: len(each) for arm, each in study.arms.items()}
+    assert 3 < counts["0.2"] < 8 and counts["0.1"] == max(counts.values()), counts
+    assert len({run.name for run in plan.runs}) == len(ran)
