@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lab.analysis import growth, statistics
+from lab.analysis.budget import used_up
 from lab.analysis.comparisons import claimed_sign, guard_sentence
 from lab.analysis.decisions import SUPPORTED
 from lab.analysis.estimates import IMAGES, disturbed, unmeasured
@@ -49,7 +50,9 @@ def reasons(
 
 def undecidable(study: Study, claimed: Sequence[Comparison], coming: Sequence[Replicate]) -> Iterator[str]:
     """What keeps the question open, whatever the numbers are."""
-    if coming:
+    if why := used_up(study):
+        yield f"{why}; until they have run, the verdict is open"
+    elif coming:
         yield f"{len(coming)} of the runs that decide are still to come: until then the verdict is open"
     if study.design.hypothesis is None:
         yield "the design states no hypothesis: there is nothing to support or refute"

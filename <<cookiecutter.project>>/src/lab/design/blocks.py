@@ -108,6 +108,26 @@ class Resources(Model):
 UNSTATED = Resources()
 
 
+class Budget(Model):
+    """The most that a design's runs may take together, on one commit; what doesn't fit is not run."""
+
+    runs: Annotated[int, Field(ge=1)] | None = None
+    """How many may be started, those that fail included; runs that others have answered cost nothing."""
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """How long their stages may run, added up: two at a time take two hours in one."""
+
+    @model_validator(mode="after")
+    def _stated(self) -> Budget:
+        if self.runs is None and self.hours is None:
+            raise ValueError("expected runs, hours, or both: {runs: 20, hours: 4}")
+        return self
+
+    def __str__(self) -> str:
+        stated = {"run": self.runs, "hour": self.hours}
+        words = (f"{value:g} {name}{'' if value == 1 else 's'}" for name, value in stated.items() if value is not None)
+        return " and ".join(words)
+
+
 class SeedRange(Model):
     """As many seeds as the question takes: a first look after `from` of them, and then one more at a time up to `to`.
 

@@ -13,6 +13,7 @@ from lab.design.plan import MEMBERSHIP, Run
 from lab.design.search import Choices
 from lab.errors import UserError
 from lab.execution import preflight_inputs, queueing
+from lab.execution.budget import within
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.unfetched import unfetched
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lab.design.plan import Plan
     from lab.execution.backend import Backend
     from lab.records.planning import Planner
+    from lab.records.project import Project
     from lab.study import Replicate
 
 
@@ -62,7 +64,14 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
     """
     plan = current(planner)
     forced = approve(planner, plan, force, backend)
-    return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again, planner.design.resources)
+    design, project = planner.design, planner.project
+    runs = within(project, design.budget, marked(plan.runs, forced), str(project.head), backend.jobs or 1)
+    return plan, queueing.enqueue(project, backend, runs, again, design.resources)
+
+
+def left_out(project: Project, plan: Plan) -> int:
+    """How many runs of a plan a budget keeps from being queued, once all others are."""
+    return sum(each.is_to_come for each in standings(project, plan.runs)) if plan.design.budget else 0
 
 
 def carry_out(
@@ -95,7 +104,7 @@ def carry_out(
     fit = fitting(backend, design, jobs)
     if jobs and fit != jobs:
         say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
-    execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources)
+    execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources, design.budget)
 
     def added(runs: list[Run]) -> list[Replicate]:
         """How the runs stand, in their order, once those of them that are new are over."""
@@ -105,10 +114,12 @@ def carry_out(
         by_name = {each.run.name: each for each in execution.standings() if each.run}
         return [by_name[run.name] for run in runs]
 
-    def results(choices: Choices) -> list[float | None]:
+    def results(choices: Choices) -> list[float | None] | None:
         replicates = added(planner.plan(*choices).runs)
         if unread := next((each for each in replicates if each.status == UNREADABLE), None):
             raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
+        if any(each.is_to_come for each in replicates):
+            return None  # the budget is used up
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     stand = standings(planner.project, plan.runs) if again or failed else []
@@ -126,6 +137,8 @@ def carry_out(
     else:
         choices = search.decided(design, planner.contract, results, epochs=planner.epochs)
         replicates = added(planner.plan(*choices).runs)
+    if design.budget and (left := sum(each.is_to_come for each in replicates)):
+        say(f"the budget of {design.budget} is used up, and {left} runs did not run; a larger one goes on from here")
     backend.tidy({replicate.record.name for replicate in execution.standings() if replicate.record})
     return replicates
 
