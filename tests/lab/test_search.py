@@ -31,6 +31,9 @@ GRID = {
 }
 
 
+STOPPED = {**GRID["sweep"], "halving": 2}
+
+
 def written(project: Trivial, **more: Any) -> None:
     (project.root / "designs").mkdir(exist_ok=True)
     (project.root / "designs" / "sweep.yaml").write_text(yaml.safe_dump(GRID | more))
@@ -93,9 +96,11 @@ def test_what_a_sweep_chooses_by_is_told_before(project: Trivial) -> None:
     told = said(project, "check")
     assert "it chooses by quant.f1_macro, on the test split" in told and "type: quant" in told
     trivial.carry_out(project, "sweep")
-    assert any(
-        "chosen on the test split" in reason for reason in judge(studies.read(project.project(), "sweep")).reasons
+    assert "chosen on the test split" in " ".join(judge(studies.read(project.project(), "sweep")).reasons)
+    written(
+        project, type="quant", hypothesis=GRID["hypothesis"] | {"metric": "quant.f1_macro"}, seeds=[0], sweep=STOPPED
     )
+    assert "halving belongs to a search by the twin" in said(project, "check")
 
 
 def test_arms_that_the_hypothesis_names_go_on_with_the_best(project: Trivial) -> None:
