@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 .PHONY: demo test test-clusters nightly quick lint docs params references pictures modules licences requirements
 
-demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for the other task
+demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for another task
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
 	$(VENV)/bin/cookiecutter . --no-input project=$(DEMO) task=$(TASK)
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(MAKE) -C $(DEMO) setup run

@@ -73,6 +73,8 @@ def problem(project, package, dvc_remote, dvc_remote_url, author, **others):
     for name, value in {"dvc_remote_url": dvc_remote_url, "author": author, **others}.items():
         if not name.startswith("_") and re.search(r"[\x00-\x1f\x7f\u2028\u2029]|<[%#<]", value):
             return f"{name} {value!r} must be one line, without a double '<', '<' + '%' and '<' + '#'."
+    if others.get("task") == "segmentation" and others.get("ultralytics") == "no":
+        return "task 'segmentation' is learned by Ultralytics alone: choose another task, or ultralytics=yes."
     return remote_problem(dvc_remote, dvc_remote_url)
 
 

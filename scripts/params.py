@@ -6,6 +6,7 @@ DVC rewrites params.yaml from conf/ at every `dvc exp run`. It has to be in the 
 bytes that DVC would write: DVC reads it before it composes, and a fresh project should not show a change that is none.
 """
 
+import json
 import tempfile
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -17,7 +18,7 @@ from omegaconf import OmegaConf
 TEMPLATE = Path(__file__).parents[1]
 PARAMS = TEMPLATE / "<<cookiecutter.project>>" / "params.yaml"
 PACKAGE = "package_placeholder"
-TASKS = ("detection", "classification")
+TASKS = json.loads((TEMPLATE / "cookiecutter.json").read_text())["task"]
 
 
 def composed(task: str, ultralytics: str) -> str:
@@ -47,8 +48,12 @@ def merged(with_it: str, without: str) -> str:
 
 def content() -> str:
     """The template's file: one text for each task."""
-    detection, classification = (merged(*(composed(task, yes) for yes in ("yes", "no"))) for task in TASKS)
-    return f"<% if cookiecutter.task == 'detection' -%>\n{detection}<% else -%>\n{classification}<% endif -%>\n"
+    texts = []
+    for task in TASKS:
+        answers = ("yes",) if task == "segmentation" else ("yes", "no")  # there is none without Ultralytics
+        with_it, *without = (composed(task, answer) for answer in answers)
+        texts.append(f"if cookiecutter.task == '{task}' -%>\n{merged(with_it, *without) if without else with_it}")
+    return f"<% {'<% el'.join(texts)}<% endif -%>\n"
 
 
 def main() -> None:

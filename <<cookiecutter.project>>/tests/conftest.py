@@ -21,10 +21,12 @@ import yaml
 PROJECT = Path(__file__).parents[1]
 PACKAGE = next(PROJECT.glob("src/*/shared/stage.py")).parents[1].name
 STAGES = ("prepare", "train", "infer", "quant")
-SMALL_MODELS = ("tiny", "yolo11t", "fcos18")  # taken where they fit; else the first model of the task and the engine
+SMALL_MODELS = ("tiny", "yolo11t", "fcos18", "multilabel_tiny", "yolo11t_seg")  # else the first of task and engine
 SMALL = {  # what makes a task's embedded data small; a task of yours may have a line here, too
     "classification": ["data.image_size=32", "data.batch_size=128"],
     "detection": ["data.source.scenes={train:40,val:16,test:16}"],
+    "segmentation": ["data.source.scenes={train:40,val:16,test:16}"],
+    "multilabel": ["data.source.scenes={train:40,val:16,test:16}", "data.image_size=32"],
 }
 QUICK = [
     "training.max_epochs=1",

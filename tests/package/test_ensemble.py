@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from workspace import PROJECT, load
 
 votes = load("tasks.classification.evaluation.voting")
-fusion = load("tasks.detection.evaluation.fusion")
+fusion = load("inference.fusion")
 UserError = load("shared.errors").UserError
 
 WAYS = ("hard", "soft", "rank")

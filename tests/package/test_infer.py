@@ -19,9 +19,9 @@ from PIL import Image
 from workspace import PACKAGE, SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
-matching = load("tasks.detection.evaluation.matching")
+matching = load("inference.matching")
 networks = load("tasks.detection.networks.ultralytics")
-squares = load("tasks.detection.networks.squares")
+squares = load("networks.squares")
 layout = load("shared.prepared")
 
 unit = st.floats(0.05, 0.95)

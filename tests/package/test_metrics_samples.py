@@ -46,7 +46,7 @@ def guesses(n: int, seed: int) -> tuple[list[Picture], list[np.ndarray]]:
 
 def detections(n: int, seed: int) -> tuple[list[Picture], list[np.ndarray], list[np.ndarray]]:
     """Images, the boxes in them, and what a middling detector finds: duplicates, misses and phantoms."""
-    corners = load("tasks.detection.evaluation.matching").corners
+    corners = load("inference.matching").corners
     generator = np.random.default_rng(seed)
     truths, predictions = [], []
     for _ in range(n):
@@ -75,7 +75,7 @@ def test_any_sample_of_images_scores_as_the_stage_would_score_it(
     if task == "detection":
         items, truths, results = detections(60, seed=0)
         monkeypatch.setattr(scoring, "boxes", lambda item: truths[int(item.path.stem)])
-        monkeypatch.setattr(scoring, "pixels", pixels)
+        monkeypatch.setattr(load("inference.object_scoring"), "pixels", pixels)
     else:
         items, results = guesses(60, seed=0)
     scoring.score(items, results, CLASSES).per_image.to_parquet(tmp_path / "predictions.parquet", index=False)
@@ -99,10 +99,10 @@ def test_average_precision_is_cocos_own(seed: int, monkeypatch: pytest.MonkeyPat
     """As faster-coco-eval counts it, pycocotools' successor: to 1e-6, for all sizes and each of them."""
     library = pytest.importorskip("faster_coco_eval")
     scoring = load("tasks.detection.evaluation.scoring")
-    corners = load("tasks.detection.evaluation.matching").corners
+    corners = load("inference.matching").corners
     items, truths, results = detections(40, seed)
     monkeypatch.setattr(scoring, "boxes", lambda item: truths[int(item.path.stem)])
-    monkeypatch.setattr(scoring, "pixels", pixels)
+    monkeypatch.setattr(load("inference.object_scoring"), "pixels", pixels)
     ours = scoring.score(items, results, CLASSES).metrics
 
     def rows(image: int, boxes: np.ndarray, labels: np.ndarray) -> list[dict]:

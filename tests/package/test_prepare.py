@@ -214,7 +214,7 @@ def test_boxes_are_inside_the_scene_and_do_not_overlap(seed: int, size: int, cam
     rng = np.random.default_rng(seed)
     images, numbers = DIGITS
     chosen = rng.choice(len(images), number)
-    scene, boxes = digits.draw_scene(rng, camera, images[chosen], numbers[chosen].tolist(), size)
+    scene, boxes, _ = digits.draw_scene(rng, camera, images[chosen], numbers[chosen].tolist(), size)
     assert scene.shape == (size, size, 3)
     assert 1 <= len(boxes) <= number
     corners = np.rint(size * np.stack([boxes[:, 1:3] - boxes[:, 3:] / 2, boxes[:, 1:3] + boxes[:, 3:] / 2], axis=1))

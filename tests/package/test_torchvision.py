@@ -297,7 +297,7 @@ def test_average_precision_of_nothing_and_of_all() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_average_precision_is_nearly_what_infer_reports(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     scoring = load("tasks.detection.evaluation.scoring")
-    corners = load("tasks.detection.evaluation.matching").corners
+    corners = load("inference.matching").corners
     items, truths, results = made_up(40, seed)
     monkeypatch.setattr(scoring, "boxes", lambda item: truths[int(item.path.stem)])
     monkeypatch.setattr(scoring, "pixels", lambda item: (100, 100))

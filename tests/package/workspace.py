@@ -20,6 +20,8 @@ PACKAGE = next(PROJECT.glob("src/*/shared/stage.py")).parents[1].name
 SMALL = {
     "detection": ["task=detection", "model=yolo11t", "training.max_epochs=2"],
     "classification": ["task=classification", "model=tiny", "training.max_epochs=2"],
+    "segmentation": ["task=segmentation", "model=yolo11t_seg", "training.max_epochs=2"],
+    "multilabel": ["task=multilabel", "training.max_epochs=3"],
 }  # real trainings that take seconds
 
 

@@ -209,7 +209,7 @@ def test_outputs_are_ignored_by_git_where_dvc_keeps_them(project):
             assert ignored == settings.get("cache", True), f"{name} in dvc.yaml and .gitignore disagree"
 
 
-def test_designs_open_with_their_command_and_ask_the_same_of_both_tasks(project):
+def test_designs_open_with_their_command_and_ask_the_same_of_all_tasks(project):
     asked = {}
     for path in (project.path / "designs").glob("*.yaml"):
         command, schema, *_ = path.read_text().splitlines()
@@ -219,7 +219,8 @@ def test_designs_open_with_their_command_and_ask_the_same_of_both_tasks(project)
         task, _, question = path.stem.partition("_")
         assert design["task"] == task and "name" not in design
         asked.setdefault(task, set()).add(question)
-    assert asked["classification"] == asked["detection"] and len(asked["detection"]) == 12
+    assert set(asked) == set(json.loads((TEMPLATE / "cookiecutter.json").read_text())["task"])
+    assert all(questions == asked["detection"] and len(questions) == 12 for questions in asked.values()), asked
 
 
 def test_git_has_one_commit_and_nothing_to_add(project):

@@ -23,6 +23,17 @@ SMALL = {
         "data.batch_size": 64,
         "data.image_size": 32,
     },
+    "segmentation": {
+        "model": "yolo11t_seg",
+        "data.source.scenes": "{train: 48, val: 16, test: 16}",
+        "data.batch_size": 16,
+        "data.image_size": 64,
+    },
+    "multilabel": {
+        "data.source.scenes": "{train: 96, val: 32, test: 32}",
+        "data.batch_size": 32,
+        "data.image_size": 32,
+    },
 }
 WITHOUT = {"model": "fcos18"}  # Ultralytics
 QUICK = {
@@ -62,7 +73,7 @@ def order(name: str) -> tuple[bool, bool, str]:
     return "ab_benchmark" in name or "ensemble" in name, "baseline" not in name, name
 
 
-@pytest.fixture(scope="module", params=["detection", "classification", "detection without Ultralytics"])
+@pytest.fixture(scope="module", params=[*SMALL, "detection without Ultralytics"])
 def studies(request, bake, environment) -> tuple[BakedProject, list[str]]:
     """A project whose designs of one task are shrunk and committed, and their names in the order to run them."""
     task, *without = request.param.split(" ", 1)

@@ -9,7 +9,7 @@ the images don't tell.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING
 
@@ -52,10 +52,11 @@ def _also_by_site(
 
 @_also_by_site
 def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
-    """The share of the images that are right."""
-    if _parsed(metric) != ("accuracy", None) or "objects" in images:
+    """The share of the images that are right: `accuracy`, or `exact_match` where an image has any number of labels."""
+    name, column = ("exact_match", "exact") if "exact" in images else ("accuracy", "correct")
+    if _parsed(metric) != (name, None) or "objects" in images:
         return None
-    correct = images["correct"].to_numpy(float)
+    correct = images[column].to_numpy(float)
     return lambda weights: correct @ weights / weights.sum(0)
 
 
@@ -63,25 +64,30 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
 def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`ece`: how far confidence and the share that is right lie apart, over ten bins of confidence by their counts.
 
-    Of images with a label each, or of detections from the confidence that is shown, right at IoU 0.5. Guo, Pleiss, Sun,
-    Weinberger, On calibration of modern neural networks, ICML 2017, section 2.
+    Of images with a label each, of all labels of images with any number, or of detections from the confidence that is
+    shown, right at IoU 0.5. Guo, Pleiss, Sun, Weinberger, On calibration of modern neural networks, ICML 2017, section
+    2.
     """
     if _parsed(metric) != ("ece", None) or not {"confidence", "correct"} <= set(images.columns):
         return None
-    if "matched" in images:
-        owner = np.repeat(np.arange(len(images)), [len(values) for values in images["confidence"]])
-        confidence, right = (np.concatenate([np.asarray(v) for v in images[c]]) for c in ("confidence", "matched"))
-        shown = confidence >= _SHOWN
-        owner, confidence, right = owner[shown], confidence[shown].astype(float), right[shown].astype(int) % 2
-    else:
-        owner = np.arange(len(images))
-        confidence, right = images["confidence"].to_numpy(float), images["correct"].to_numpy(float)
+    owner, confidence, right = _forecasts(images)
     confidence = confidence.round(4)  # what a batch of another size changes is no other answer
     bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
     shape = _BINS, len(images)
     gaps = coo_array((right - confidence, (bins, owner)), shape=shape).tocsr()
     counts = np.bincount(owner, minlength=len(images)).astype(float)
     return lambda weights: np.abs(gaps @ weights).sum(0) / np.maximum(counts @ weights, 1)
+
+
+def _forecasts(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each confidence that counts: which image's it is, the confidence, and whether it was right, 1 or 0."""
+    if not {"matched", "exact"} & set(images.columns):
+        return np.arange(len(images)), images["confidence"].to_numpy(float), images["correct"].to_numpy(float)
+    owner = np.repeat(np.arange(len(images)), [len(values) for values in images["confidence"]])
+    hits = "matched" if "matched" in images else "correct"
+    confidence, right = (np.concatenate([np.asarray(row) for row in images[c]]) for c in ("confidence", hits))
+    counts = confidence >= (_SHOWN if "matched" in images else 0)
+    return owner[counts], confidence[counts].astype(float), right[counts].astype(int) % 2  # `matched` at IoU 0.5
 
 
 def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
@@ -94,12 +100,15 @@ def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
 
 @_also_by_site
 def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
-    """`f1_macro`, and `f1`, `precision` and `recall` of a class, of images with one label each."""
+    """`f1_macro`, `f1_micro`, and `f1`, `precision` and `recall` of a class, of images with one label each or several.
+
+    The macro-F1 is over the classes that the images have; the micro-F1 counts every label alike.
+    """
     name, label = _parsed(metric)
     if "objects" in images:
         return None
     if label is None:
-        return _by_class(images, "f1", None) if name == "f1_macro" else None
+        return _by_class(images, name, None) if name in ("f1_macro", "f1_micro") else None
     return _by_class(images, name, label) if name in ("f1", "precision", "recall") else None
 
 
@@ -123,19 +132,60 @@ def _parsed(metric: str) -> tuple[str, str | None]:
 
 
 def _by_class(images: pd.DataFrame, what: str, label: str | None) -> Scorer:
-    """F1, precision or recall of one class, or the mean over the classes that the images have, as scikit-learn's."""
-    actual, predicted = images["actual"].to_numpy(str), images["predicted"].to_numpy(str)
-    labels = np.unique(actual) if label is None else np.array([label])
-    is_actual, is_predicted = (side[None, :] == labels[:, None] for side in (actual, predicted))
-    hits = (is_actual & is_predicted).astype(float)
-    is_actual, is_predicted = is_actual.astype(float), is_predicted.astype(float)
+    """F1, precision or recall of one class, or over the classes that the images have, as scikit-learn's."""
+    actual, predicted = ([_labels(value) for value in images[side]] for side in ("actual", "predicted"))
+    sides = [*actual, *predicted] if what == "f1_micro" else actual
+    labels = sorted(set().union(*sides)) if label is None else [label]
+    is_actual, is_predicted = (
+        np.array([[name in own for own in side] for name in labels], float) for side in (actual, predicted)
+    )
+    hits = is_actual * is_predicted
 
     def score(weights: np.ndarray) -> np.ndarray:
         hit, there, called = (side @ weights for side in (hits, is_actual, is_predicted))
-        above, below = {"f1": (2 * hit, there + called), "precision": (hit, called), "recall": (hit, there)}[what]
+        if what == "f1_micro":
+            hit, there, called = (side.sum(0, keepdims=True) for side in (hit, there, called))
+        kinds = {"f1": (2 * hit, there + called), "precision": (hit, called), "recall": (hit, there)}
+        above, below = kinds[what.split("_")[0]]
         values = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
         present = there > 0
         return np.where(present, values, 0).sum(0) / np.maximum(present.sum(0), 1)
+
+    return score
+
+
+def _labels(value: str | Iterable[str]) -> set[str]:
+    """An image's labels, whether it has one or any number."""
+    return {value} if isinstance(value, str) else set(value)
+
+
+@_also_by_site
+def label_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """`mAP`, and `AP` of a class, of images with any number of labels: the area under precision over recall, in steps.
+
+    As scikit-learn's average_precision_score has it; the mean is over the classes that the images have.
+    """
+    name, label = _parsed(metric)
+    if "exact" not in images or name != ("mAP" if label is None else "AP"):
+        return None
+    there, confidence = (np.stack([np.asarray(row, float) for row in images[c]]) for c in ("correct", "confidence"))
+    if label is None:
+        chosen = np.flatnonzero(there.any(0))
+    else:
+        first = next(row for row, labels in enumerate(images["actual"]) if label in labels)
+        chosen = np.flatnonzero(there[first])[[list(images["actual"].iloc[first]).index(label)]]
+    orders = [np.argsort(-confidence[:, index], kind="stable") for index in chosen]
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        total, present = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+        for index, order in zip(chosen, orders, strict=True):
+            ends = np.append(np.diff(confidence[order, index]) != 0, True)  # equals come together
+            seen = np.cumsum(weights[order], axis=0)[ends]
+            hits = np.cumsum(weights[order] * there[order, index, None], axis=0)[ends]
+            steps = np.diff(hits, axis=0, prepend=0) * hits / np.maximum(seen, 1e-12)
+            present += hits[-1] > 0
+            total += steps.sum(0) / np.maximum(hits[-1], 1)
+        return total / np.maximum(present, 1)
 
     return score
 

@@ -99,6 +99,8 @@ def coco(images: list[dict[str, Any]], rows: list[dict[str, Any]], classes: list
         if "x1" in row:
             width, height = row["x2"] - row["x1"], row["y2"] - row["y1"]
             annotation |= {"bbox": [row["x1"], row["y1"], width, height], "area": width * height, "iscrowd": 0}
+        if row.get("polygon"):
+            annotation["segmentation"] = [row["polygon"]]
         annotations.append(annotation)
     return {
         "images": [{"id": number} | image for number, image in enumerate(images, 1)],
@@ -108,16 +110,19 @@ def coco(images: list[dict[str, Any]], rows: list[dict[str, Any]], classes: list
 
 
 def draw(pixels: np.ndarray, answers: list[dict[str, Any]], classes: list[str]) -> Image.Image:
-    """The image (H, W, 3) with its answers: boxes with their classes, or the class alone in the upper left corner."""
+    """The image (H, W, 3) with its answers: boxes with their classes, or classes alone, in the upper left corner."""
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture)
     size = max(10.0, min(picture.size) / 32)
     font = ImageFont.load_default(size)
+    lines = iter(range(len(answers)))  # of classes without a box
     for answer in answers:
         colour = COLOURS[classes.index(answer["class"]) % len(COLOURS)] if answer["class"] in classes else COLOURS[0]
-        corner = (answer.get("x1", 0.0), answer.get("y1", 0.0))
+        corner = (answer["x1"], answer["y1"]) if "x1" in answer else (0.0, 1.25 * size * next(lines))
         if "x1" in answer:
             pen.rectangle((*corner, answer["x2"], answer["y2"]), outline=colour, width=max(1, round(size / 8)))
+        if len(answer.get("polygon", ())) > 4:
+            pen.polygon(answer["polygon"], outline=colour, width=max(1, round(size / 8)))
         text = f"{answer['class']} {answer['confidence']:.2f}"
         pen.rectangle(pen.textbbox(corner, text, font=font), fill=colour)
         pen.text(corner, text, fill="white", font=font)

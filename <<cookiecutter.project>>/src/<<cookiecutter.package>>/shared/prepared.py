@@ -4,7 +4,9 @@ data/prepared/
     manifest.json                           task, classes, sites, counts, what the checks found
     items.csv                               path, site, split, label, group, sha256: one row an image
     <site>/<split>/images/NAME.png          detection; boxes in <site>/<split>/labels/NAME.txt
+    <site>/<split>/images/NAME.png          segmentation; outlines in <site>/<split>/labels/NAME.txt
     <site>/<split>/<class>/NAME.png         classification
+    <site>/<split>/images/NAME.png          multilabel; class names in <site>/<split>/labels/NAME.txt
 """
 
 import csv
@@ -26,7 +28,7 @@ Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be ra
 
 @dataclass(frozen=True)
 class Item:
-    """One prepared image. `label` is its class name (classification) or its number of boxes (detection).
+    """One prepared image. `label` is its class name (classification), or how many boxes or labels it has.
 
     `group` is the same for images that are not independent: of one patient, video or object, or near-duplicates.
     """

@@ -6,6 +6,7 @@
     tasks/<task>/drawing.py               a Drawing: what a report shows of single test images
     tasks/<task>/answers.py               Answers: what predict.py writes of an image
     engines/<engine>/                     what an engine's trainings share, whatever the task
+    networks/<engine>.py                  what its networks share
     data/sources/<kind>/                  a Source
 
 Each of them is a module with the names below. A Network's may have one more, `unusable(architecture)`: why there is no

@@ -71,11 +71,11 @@ def answers(of: str) -> Answers:
 def drawing(columns: Iterable[str]) -> Drawing:
     """The drawing of the task that a frame with these columns is of. Raises UserError where there is none."""
     present = set(columns)
-    for name in tasks():
-        if (ROOT / "tasks" / name / "drawing.py").is_file():
-            drawing: Drawing = import_module(f"{PACKAGE}.tasks.{name}.drawing")  # type: ignore[assignment]
-            if present >= drawing.COLUMNS:
-                return drawing
+    names = (name for name in tasks() if (ROOT / "tasks" / name / "drawing.py").is_file())
+    drawings: list[Drawing] = [import_module(f"{PACKAGE}.tasks.{name}.drawing") for name in names]  # type: ignore[misc]
+    fitting = [drawing for drawing in drawings if present >= drawing.COLUMNS]
+    if fitting:
+        return max(fitting, key=lambda drawing: len(drawing.COLUMNS))  # one task's columns may hold all of another's
     raise UserError(f"no task draws images with the columns {', '.join(sorted(present))}: see tasks/*/drawing.py")
 
 

@@ -23,6 +23,7 @@ from ..shared.splits import assign
 
 DIGITS_PER_SCENE = (2, 4)
 DIGIT_SIZE = (0.30, 0.46)  # of the scene's side
+FINE = 4  # how many times finer than its pixels a digit's outline is traced
 INK = 0.25  # a pixel with more ink than this belongs to the digit's box
 
 
@@ -64,10 +65,14 @@ def draw_digit(rng: np.random.Generator, camera: Camera, digit: np.ndarray, size
 
 def draw_scene(
     rng: np.random.Generator, camera: Camera, digits: np.ndarray, labels: Sequence[int], size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Digits side by side on one ground: (size, size, 3) uint8 and boxes (n, 5). One that finds no room is left out."""
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Digits side by side on one ground: (size, size, 3) uint8, boxes (n, 5), and how much ink each has in its box.
+
+    One that finds no room is left out.
+    """
     scene, ink = _ground(rng, camera, size), rng.uniform(*camera.ink)
     placed: list[tuple[int, int, int, int, int]] = []
+    inks: list[np.ndarray] = []
     for digit, label in zip(digits, labels, strict=True):
         mask = _crop(_enlarge(digit, int(size * rng.uniform(*DIGIT_SIZE))))
         height, width = mask.shape
@@ -77,9 +82,26 @@ def draw_scene(
                 area = scene[top : top + height, left : left + width]
                 area += (ink - area) * mask
                 placed.append((label, int(left), int(top), width, height))
+                inks.append(mask)
                 break
     boxes = [(label, (x + w / 2) / size, (y + h / 2) / size, w / size, h / size) for label, x, y, w, h in placed]
-    return _photograph(rng, camera, scene), np.array(boxes)
+    return _photograph(rng, camera, scene), np.array(boxes), inks
+
+
+def outline(ink: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The outline (points, 2) of a digit's largest part, along its pixels' edges, holes filled: x, y as `box` has them.
+
+    Args:
+        ink: (height, width), from 0 to 1.
+        box: the digit's class, cx, cy, w, h.
+    """
+    import cv2
+
+    fine = np.pad(np.kron(ink > INK, np.ones((FINE, FINE), np.uint8)), 1)
+    contours, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = cv2.approxPolyDP(max(contours, key=cv2.contourArea), FINE / 4, closed=True)[:, 0]
+    inside = (points - 0.5) / FINE / [ink.shape[1], ink.shape[0]]
+    return (box[1:3] - box[3:5] / 2 + inside.clip(0, 1) * box[3:5]).round(6)
 
 
 def _enlarge(image: np.ndarray, size: int) -> np.ndarray:

@@ -8,26 +8,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import DictConfig
 from PIL import Image, ImageOps
 
 from ...shared.prepared import UNREADABLE
-from .dataset import NO_BOXES
+from .dataset import NO_BOXES, Sample, labelled, outlined
 from .notes import Notes
 
-MARGIN = (
-    0.01  # of the image: how far beyond its edge a coordinate may lie through rounding, as YOLO's own readers allow
-)
+TASKS = ("detection", "segmentation", "multilabel")  # that boxes and polygons serve
+MARGIN = 0.01  # of the image: how far beyond its edge a coordinate may lie by rounding, as YOLO's own readers allow
 DECIMALS = 6  # of a fraction: what formats that count pixels and those that don't agree in
 
 
 @dataclass(frozen=True)
 class Box:
-    """A labelled box: corners as fractions of the image, and where it was read."""
+    """A labelled box: corners as fractions of the image, where it was read, and the polygon that it is around, if any.
+
+    The polygon is (points, 2), x and y as fractions of the image.
+    """
 
     name: str
     corners: tuple[float, float, float, float]  # left, top, right, bottom
     place: str
-    is_polygon: bool = False
+    polygon: np.ndarray | None = None
+
+    @property
+    def outline(self) -> np.ndarray:
+        """The polygon, or the box's four corners, inside the image."""
+        left, top, right, bottom = self.corners
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        return (corners if self.polygon is None else self.polygon).clip(0, 1).round(DECIMALS)
 
 
 def around(points: Sequence[float]) -> tuple[float, float, float, float]:
@@ -36,15 +46,40 @@ def around(points: Sequence[float]) -> tuple[float, float, float, float]:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def rows(boxes: Sequence[Box], classes: Sequence[str], notes: Notes) -> np.ndarray:
-    """The sound boxes of one image (n, 5), in their order; notes what is wrong or was changed about the others."""
-    kept: list[tuple[float, ...]] = []
+def task_of(source: DictConfig) -> str:
+    """What labels of boxes and polygons are read for: data.source.task, or detection where that is none of theirs."""
+    task = str(source.get("task"))
+    return task if task in TASKS else TASKS[0]
+
+
+def joined(polygons: Sequence[Sequence[float]]) -> np.ndarray:
+    """The polygons x1, y1, x2, y2, … of one object as one (points, 2): through bridges without width."""
+    rings = [np.reshape(np.asarray(polygon, float), (-1, 2)) for polygon in polygons]
+    first, *others = rings
+    bridged = [part for ring in others for part in (ring, ring[:1], first[:1])]
+    return np.concatenate([first, *([first[:1]] if others else []), *bridged])
+
+
+def sample(
+    split: str, image: Path, boxes: Sequence[Box], classes: Sequence[str], notes: Notes, task: str = "detection"
+) -> Sample:
+    """An image with its sound boxes; for segmentation with their outlines, for multilabel with their classes alone."""
+    kept = sound(boxes, classes, notes, outlines=task == "segmentation")
+    found = Sample("", split, image.stem, image, boxes=np.array([*kept], dtype=float) if kept else NO_BOXES)
+    if task == "multilabel":
+        return labelled(found, found.objects(classes))
+    return outlined(found, [box.outline for box in kept.values()]) if task == "segmentation" else found
+
+
+def sound(boxes: Sequence[Box], classes: Sequence[str], notes: Notes, outlines: bool) -> dict[tuple[float, ...], Box]:
+    """The sound boxes of one image by their rows; notes what is wrong or was changed about the others."""
+    kept: dict[tuple[float, ...], Box] = {}
     for box in boxes:
         if problem := _problem(box, classes):
             notes.add("malformed_labels", f"{box.place} {problem}")
             continue
-        if box.is_polygon:
-            notes.add("polygons", box.place)
+        if (box.polygon is None) == outlines:
+            notes.add("boxes_as_outlines" if outlines else "polygons", box.place)
         left, top, right, bottom = (min(max(value, 0.0), 1.0) for value in box.corners)
         beyond = max(-min(box.corners), max(box.corners) - 1)
         if beyond > MARGIN:
@@ -56,8 +91,8 @@ def rows(boxes: Sequence[Box], classes: Sequence[str], notes: Notes) -> np.ndarr
         elif rounded in kept:
             notes.add("repeated_labels", box.place)
         else:
-            kept.append(rounded)
-    return np.array(kept, dtype=float) if kept else NO_BOXES
+            kept[rounded] = box
+    return kept
 
 
 def _problem(box: Box, classes: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """What a data source hands to prepare: images with their labels in memory or by path, before anything is written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class Sample:
     """One image of a source.
 
     `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5)
-    rows of class, cx, cy, w, h as fractions of the image (detection). A task with other labels has a subclass. `group`
+    rows of class, cx, cy, w, h as fractions of the image (detection). Other labels have a subclass, below. `group`
     is the patient, video or object that it is of, where that is known. Known once the file is read: `digest`, the
     SHA-256 of its bytes; `size` (width, height); `brightest`, the pixel value that is white where the file is to be
     written anew as 8-bit RGB, 0 where it is copied as it is; and `thumbnail`, where near-duplicates are looked for.
@@ -52,9 +52,47 @@ class Sample:
         """Where a message says that the image is."""
         return shown(self.image) if isinstance(self.image, Path) else f"{self.site}/{self.split}/{self.name}"
 
+    @property
+    def caption(self) -> str:
+        """What stands below the image where it is shown: its labels, unless they are drawn on it."""
+        return self.label
+
     def objects(self, classes: Sequence[str]) -> list[str]:
         """The class names that the image counts for: its own, or one for each box."""
         return [self.label] if self.label else [classes[int(index)] for index in self.boxes[:, 0]]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSample(Sample):
+    """An image with any number of `labels`, the names of different classes."""
+
+    labels: tuple[str, ...] = ()
+
+    @property
+    def caption(self) -> str:
+        return ", ".join(self.labels)
+
+    def objects(self, classes: Sequence[str]) -> list[str]:
+        return list(self.labels)
+
+
+def labelled(sample: Sample, labels: Iterable[str]) -> LabelledSample:
+    """The image of a sample that isn't read yet, with any number of labels."""
+    place = (sample.site, sample.split, sample.name, sample.image)
+    return LabelledSample(*place, group=sample.group, labels=tuple(sorted(set(labels))))
+
+
+@dataclass(frozen=True, eq=False)
+class OutlinedSample(Sample):
+    """An image with an outline for each of its boxes: points (m, 2), x and y as fractions of the image."""
+
+    outlines: tuple[np.ndarray, ...] = ()
+
+
+def outlined(sample: Sample, outlines: Iterable[np.ndarray]) -> OutlinedSample:
+    """The image of a sample that isn't read yet, with an outline for each of its boxes."""
+    place = (sample.site, sample.split, sample.name, sample.image)
+    return OutlinedSample(*place, boxes=sample.boxes, group=sample.group, outlines=tuple(outlines))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ KINDS = {
     "other_sizes": ("Labels made for another size of their image", "Export them anew.", True),
     "repeated_labels": ("Labels given more than once, taken once", "", False),
     "polygons": ("Polygons, taken as the boxes around them", "", False),
+    "boxes_as_outlines": ("Boxes without a polygon, taken as outlines themselves", "", False),
     "clipped": ("Boxes cut off at their image's edge", "", False),
     "other_shapes": ("Labels left out, being neither boxes nor polygons", "", False),
     "ungrouped_images": ("Images that data.source.group tells no group of, each taken as one", "", False),

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...shared.prepared import SPLITS, to_rgb
-from .dataset import Dataset, Sample
+from .dataset import Dataset, OutlinedSample, Sample
 
 COLUMNS, ROWS = 3, 2  # images of each site and split
 TILE, GAP, MARGIN, HEADER, CAPTION = 192, 6, 28, 34, 22  # pixels
@@ -19,7 +19,7 @@ COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 def draw_samples(dataset: Dataset, file: Path) -> None:
     """Writes a PNG file with a row for each site and a column for each split."""
-    caption = CAPTION if any(sample.label for sample in dataset.samples) else 0
+    caption = CAPTION if any(sample.caption for sample in dataset.samples) else 0
     width, height = COLUMNS * (TILE + GAP) - GAP, HEADER + ROWS * (TILE + caption + GAP) - GAP
     picture = Image.new(
         "RGB",
@@ -36,25 +36,28 @@ def draw_samples(dataset: Dataset, file: Path) -> None:
                 y = top + HEADER + index // COLUMNS * (TILE + caption + GAP)
                 picture.paste(tile(sample, dataset.classes), (x, y))
                 if caption:
-                    _text(ImageDraw.Draw(picture), (x + TILE / 2, y + TILE + 3), sample.label, 15, INK, anchor="mt")
+                    _text(ImageDraw.Draw(picture), (x + TILE / 2, y + TILE + 3), sample.caption, 15, INK, anchor="mt")
     file.parent.mkdir(parents=True, exist_ok=True)
     picture.save(file)
 
 
 def _spread(samples: Sequence[Sample], number: int) -> list[Sample]:
     """Some samples, evenly spaced over all of them in the order of their classes and names."""
-    ordered = sorted(samples, key=lambda sample: (sample.label, sample.name))
+    ordered = sorted(samples, key=lambda sample: (sample.caption, sample.name))
     return [ordered[index] for index in np.unique(np.linspace(0, len(ordered) - 1, number).astype(int)) if ordered]
 
 
 def tile(sample: Sample, classes: Sequence[str]) -> Image.Image:
-    """The image, as large as the tile allows, with its boxes and their classes."""
+    """The image, as large as the tile allows, with its boxes, outlines and their classes."""
     with Image.open(BytesIO(sample.content)) as opened:
         image = Image.fromarray(to_rgb(opened, sample.brightest or 65535))
     scale = TILE / max(image.size)
     way = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), way)
     pen = ImageDraw.Draw(image)
+    for index, points in enumerate(sample.outlines if isinstance(sample, OutlinedSample) else ()):
+        colour = COLOURS[int(sample.boxes[index, 0]) % len(COLOURS)]
+        pen.polygon([(x * image.width, y * image.height) for x, y in points], outline=colour, width=2)
     for label, cx, cy, w, h in sample.boxes:
         left, top = (cx - w / 2) * image.width, (cy - h / 2) * image.height
         corners = (left - 1, top - 1, left + w * image.width, top + h * image.height)

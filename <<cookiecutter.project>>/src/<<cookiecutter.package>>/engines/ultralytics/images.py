@@ -17,6 +17,11 @@ from ...training.augmentation import pixels
 class PreparedImages(YOLODataset):
     """The prepared images of a split; a task says by `label` what is in each."""
 
+    TASK = "detect"  # Ultralytics' word for what is in the labels
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, task=self.TASK, **kwargs)
+
     def label(self, item: Item) -> dict[str, Any]:
         """An item's labels, as YOLODataset.get_labels has them."""
         raise NotImplementedError

@@ -20,6 +20,7 @@ from ultralytics.engine import trainer as engine
 from ultralytics.engine.trainer import BaseTrainer
 
 from ...shared import torch_file
+from ...shared.errors import UserError
 from ...shared.model_file import ModelFile, load_weights
 from ...shared.prepared import Item, Prepared
 from ...shared.protocols import Trained
@@ -30,7 +31,20 @@ from .arguments import arguments
 from .images import PreparedImages
 from .weights import find_weights
 
+STRIDE = 32  # pixels of the coarsest map: Ultralytics rounds other sizes up, silently
 SOURCE = Path(__file__).resolve().parents[3]  # the folder src of this checkout
+
+
+def check(cfg: DictConfig) -> None:
+    """Raises UserError for what Ultralytics does not know, or would change silently."""
+    if cfg.training.label_smoothing:
+        raise UserError("training.label_smoothing is for classification: Ultralytics' losses have none, set it to 0")
+    for key, none in (("class_weights", False), ("balanced", False), ("layer_decay", 1), ("gradient_clip", None)):
+        if cfg.training[key] != none:
+            raise UserError(f"training.{key} is for classification: Ultralytics doesn't know it, leave it as it is")
+    size = cfg.data.image_size
+    if size % STRIDE:
+        raise UserError(f"data.image_size={size}: YOLO takes multiples of {STRIDE}, such as {size + -size % STRIDE}")
 
 
 def fit(trainer: type[ResumingTrainer], cfg: DictConfig, work: Path, used: list[str], metric: str) -> Trained:

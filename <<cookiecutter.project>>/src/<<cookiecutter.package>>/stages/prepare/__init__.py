@@ -159,7 +159,7 @@ def _write_items(file: Path, dataset: Dataset, paths: Sequence[str], digests: Se
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["path", "site", "split", "label", "group", "sha256"])
         for path, sample, digest in sorted(zip(paths, dataset.samples, digests, strict=True), key=lambda row: row[0]):
-            label = sample.label or len(sample.boxes)
+            label = sample.label or len(sample.objects(dataset.classes))
             writer.writerow([path, sample.site, sample.split, label, sample.unit, digest])
 
 

@@ -56,13 +56,13 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
     """The share of the objects that both see, as F1: the same class at IoU 0.5, from the confidence that is shown."""
-    from .evaluation.matching import agreement
+    from ...inference.matching import agreement
 
     return agreement(one, other)
 
 
 def combine(members: Sequence[list[np.ndarray]], voting: str) -> list[np.ndarray]:
     """The members' boxes fused, image by image, whatever infer.voting is. Raises UserError."""
-    from .evaluation.fusion import fuse_boxes
+    from ...inference.fusion import fuse_boxes
 
     return [fuse_boxes(detections) for detections in zip(*members, strict=True)]

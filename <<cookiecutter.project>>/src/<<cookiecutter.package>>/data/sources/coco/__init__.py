@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ IDENTITIES = {"images": ("id",), "annotations": ("image_id", "category_id"), "ca
 
 def read(source: DictConfig) -> Dataset:
     """Each site's JSON files. Raises UserError."""
-    return read_sites("detection", source, read_place)
+    task = boxes.task_of(source)
+    return read_sites(task, source, partial(read_place, task=task))
 
 
 def recognize(place: Path) -> str:
@@ -38,7 +40,7 @@ def recognize(place: Path) -> str:
     return next((file.name for file in _candidates(place) if _is_coco(file)), "")
 
 
-def read_place(place: Path, notes: Notes) -> Part:
+def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images that the JSON files in `place` list. Raises UserError."""
     contents = {file: content for file in _candidates(place) if (content := _content(file)) is not None}
     for file, content in contents.items():
@@ -56,7 +58,7 @@ def read_place(place: Path, notes: Notes) -> Part:
                 f"{', '.join(classes)}: expected the same."
             )
         classes = list(names.values())
-        samples += _samples(file, content, names, images, notes)
+        samples += _samples(file, content, names, images, notes, task)
     images.note_unlisted(notes)
     return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))))
 
@@ -114,7 +116,9 @@ def _categories(file: Path, content: dict[str, Any]) -> dict[Any, str]:
     return dict(zip(names, checked, strict=True))
 
 
-def _samples(file: Path, content: dict[str, Any], names: dict[Any, str], images: Images, notes: Notes) -> list[Sample]:
+def _samples(
+    file: Path, content: dict[str, Any], names: dict[Any, str], images: Images, notes: Notes, task: str
+) -> list[Sample]:
     split = split_named(file.stem) or split_named(file.parent.name) or "train"
     boxed = [box for annotation in content["annotations"] if isinstance(box := annotation.get("bbox"), list)]
     sides = [side for box in boxed for side in box]
@@ -136,8 +140,10 @@ def _samples(file: Path, content: dict[str, Any], names: dict[Any, str], images:
             continue
         stated = (entry.get("width"), entry.get("height"))
         size = boxes.check_size(image, stated, f"{shown(file)} image {entry['id']}", notes)
-        found = [box for place, label in labels[entry.get("id")] if (box := _box(label, names, size, place, notes))]
-        samples.append(Sample("", split, image.stem, image, boxes=boxes.rows(found, list(names.values()), notes)))
+        found = [
+            box for place, label in labels[entry.get("id")] if (box := _box(label, names, size, place, notes, task))
+        ]
+        samples.append(boxes.sample(split, image, found, list(names.values()), notes, task))
     for identity in labels.keys() - known:
         for place, _ in labels[identity]:
             notes.add("malformed_labels", f"{place} is of an image {identity} that is not listed")
@@ -145,16 +151,18 @@ def _samples(file: Path, content: dict[str, Any], names: dict[Any, str], images:
 
 
 def _box(
-    label: dict[str, Any], names: dict[Any, str], size: tuple[float, float], place: str, notes: Notes
+    label: dict[str, Any], names: dict[Any, str], size: tuple[float, float], place: str, notes: Notes, task: str
 ) -> Box | None:
     if label.get("iscrowd"):
         notes.add("crowds", place)
         return None
     polygons = label.get("segmentation")
-    outline = [] if label.get("bbox") or not isinstance(polygons, list) else polygons
+    wanted = isinstance(polygons, list) and (task == "segmentation" or not label.get("bbox"))
+    outline: Any = polygons if wanted else []
     try:
-        if outline:
-            left, top, right, bottom = around([float(value) for polygon in outline for value in polygon])
+        polygon = boxes.joined(outline) / size if outline else None
+        if outline and not label.get("bbox"):
+            left, top, right, bottom = around([float(value) for each in outline for value in each])
         else:
             left, top, width, height = map(float, label["bbox"])
             right, bottom = left + width, top + height
@@ -163,4 +171,4 @@ def _box(
         notes.add("malformed_labels", f"{place} has no bbox of four numbers, and no size of its image")
         return None
     name = names.get(label.get("category_id"), f"category {label.get('category_id')}")
-    return Box(name, corners, place, bool(outline))
+    return Box(name, corners, place, polygon)

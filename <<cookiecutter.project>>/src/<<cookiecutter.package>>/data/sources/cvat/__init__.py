@@ -7,17 +7,19 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+import numpy as np
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError
 from ...shared import boxes
 from ...shared.archives import shown
 from ...shared.boxes import Box, around
-from ...shared.dataset import Dataset, Sample
+from ...shared.dataset import Dataset
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
 from ...shared.sites import Part, read_sites, split_named
@@ -28,7 +30,8 @@ OTHERS = ("polyline", "points", "cuboid", "ellipse", "mask", "skeleton", "tag")
 
 def read(source: DictConfig) -> Dataset:
     """Each site's annotations.xml. Raises UserError."""
-    return read_sites("detection", source, read_place)
+    task = boxes.task_of(source)
+    return read_sites(task, source, partial(read_place, task=task))
 
 
 def recognize(place: Path) -> str:
@@ -36,7 +39,7 @@ def recognize(place: Path) -> str:
     return next((file.name for file in _candidates(place) if _root(file) is not None), "")
 
 
-def read_place(place: Path, notes: Notes) -> Part:
+def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images that the XML files in `place` list. Raises UserError."""
     roots = {file: root for file in _candidates(place) if (root := _root(file)) is not None}
     if not roots:
@@ -60,7 +63,7 @@ def read_place(place: Path, notes: Notes) -> Part:
                 notes.add("missing_images", f"{shown(file)}: {name}")
                 continue
             found = _boxes(entry, f"{shown(file)} image {entry.get('id')}", image, notes)
-            samples.append(Sample("", split, image.stem, image, boxes=boxes.rows(found, classes, notes)))
+            samples.append(boxes.sample(split, image, found, classes, notes, task))
     images.note_unlisted(notes)
     return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))))
 
@@ -91,16 +94,23 @@ def _boxes(entry: Element, place: str, image: Path, notes: Notes) -> list[Box]:
         try:
             left, top, right, bottom = _corners(shape)
             corners = (left / width, top / height, right / width, bottom / height)
+            polygon = _points(shape) / [width, height] if shape.tag == "polygon" else None
         except (ArithmeticError, ValueError):
             notes.add("malformed_labels", f"{where} has coordinates that are no numbers")
             continue
-        found.append(Box(shape.get("label", ""), corners, where, shape.tag == "polygon"))
+        found.append(Box(shape.get("label", ""), corners, where, polygon))
     return found
 
 
 def _corners(shape: Element) -> tuple[float, float, float, float]:
     """The corners in pixels. Raises ValueError."""
     if shape.tag == "polygon":
-        return around([float(value) for point in shape.get("points", "").split(";") for value in point.split(",")])
+        return around(_points(shape).ravel().tolist())
     left, top, right, bottom = (float(shape.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr"))
     return left, top, right, bottom
+
+
+def _points(shape: Element) -> np.ndarray:
+    """A polygon's points (n, 2) in pixels. Raises ValueError."""
+    points = [[float(value) for value in point.split(",")] for point in shape.get("points", "").split(";")]
+    return np.array(points, float).reshape(-1, 2)

@@ -1,4 +1,7 @@
-"""Source `digits_scenes`: detection of handwritten digits, drawn into scenes (data/handwritten)."""
+"""Source `digits_scenes`: handwritten digits, drawn into scenes (data/handwritten).
+
+For detection they have boxes, for segmentation outlines; for multilabel they are labelled with the digits that occur.
+"""
 
 from collections.abc import Sequence
 
@@ -7,18 +10,19 @@ from omegaconf import DictConfig
 
 from ....shared.errors import UserError
 from ....shared.prepared import SPLITS
-from ...handwritten.drawing import CAMERAS, DIGITS_PER_SCENE, draw_scene, load_digits, png, sites_of, splits_of
-from ...shared.dataset import Dataset, Sample
+from ...handwritten.drawing import CAMERAS, DIGITS_PER_SCENE, draw_scene, load_digits, outline, png, sites_of, splits_of
+from ...shared.dataset import Dataset, Sample, labelled, outlined
 
 
 def read(source: DictConfig) -> Dataset:
-    """Scenes of two to four digits that do not overlap. No digit is in the scenes of two splits.
+    """Scenes of two to four digits that do not overlap, for data.source.task. No digit is in the scenes of two splits.
 
     Raises:
         UserError: more sites than cameras, a class that is no digit, or a split without scenes.
     """
     images, numbers = load_digits()
-    classes = _wanted(source.classes)
+    task, classes = source.get("task", "detection"), _wanted(source.classes)
+    names = [str(number) for number in classes]
     if min(source.scenes[split] for split in SPLITS) < 1:
         raise UserError(f"data.source.scenes must give each split a scene or more, not {dict(source.scenes)}.")
     splits = np.array(splits_of(images, numbers, source))
@@ -30,9 +34,14 @@ def read(source: DictConfig) -> Dataset:
             for index in range(source.scenes[split]):
                 digits = rng.choice(chosen, size=rng.integers(*DIGITS_PER_SCENE, endpoint=True))
                 labels = [classes.index(number) for number in numbers[digits]]
-                scene, boxes = draw_scene(rng, CAMERAS[site_index], images[digits], labels, source.scene_size)
-                samples.append(Sample(site, split, f"{index:04d}", png(scene), boxes=boxes))
-    return Dataset("detection", [str(number) for number in classes], samples)
+                scene, boxes, inks = draw_scene(rng, CAMERAS[site_index], images[digits], labels, source.scene_size)
+                sample = Sample(site, split, f"{index:04d}", png(scene), boxes=boxes)
+                if task == "multilabel":
+                    sample = labelled(sample, sample.objects(names))
+                elif task == "segmentation":
+                    sample = outlined(sample, [outline(ink, box) for ink, box in zip(inks, boxes, strict=True)])
+                samples.append(sample)
+    return Dataset(task, names, samples)
 
 
 def _wanted(classes: Sequence[int]) -> list[int]:

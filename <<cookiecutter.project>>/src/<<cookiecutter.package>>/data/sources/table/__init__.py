@@ -1,15 +1,18 @@
-"""Source `table`: classification by a table of images and labels: a CSV file, or Hugging Face's metadata.csv and
-metadata.jsonl in the images' folder.
+"""Source `table`: a table of images and labels: a CSV file, or Hugging Face's metadata.csv and metadata.jsonl in the
+images' folder.
 
 Columns: the image's path (`file_name`, `path`, `image`, …), its label (`label`, `class`, …) and, if there are any, its
 split and the group that data.source.group names. Without a split, the folder of the table or of the image tells it.
-https://huggingface.co/docs/datasets/image_dataset#imagefolder
+For the task multilabel an image may have any number of labels: a list in JSON, one text with `|`, `;` or `,` between
+them, a row each, or a column of 0 and 1 for each class. https://huggingface.co/docs/datasets/image_dataset#imagefolder
 """
 
 from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -20,7 +23,7 @@ from omegaconf import DictConfig
 
 from ....shared.errors import UserError
 from ...shared.archives import shown
-from ...shared.dataset import Dataset, Sample
+from ...shared.dataset import Dataset, Sample, labelled
 from ...shared.groups import Grouping
 from ...shared.names import Images
 from ...shared.notes import Notes
@@ -32,11 +35,15 @@ LABELS = ("label", "class", "class_name", "category", "target", "label_name", "l
 SPLITS = ("split", "subset", "set", "partition")
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 SEPARATORS = ("|", ";")  # between several labels of an image
+FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}  # of a class's own column
+Row = dict[str, Any]
 
 
 def read(source: DictConfig) -> Dataset:
-    """Each site's table. Raises UserError."""
-    return read_sites("classification", source, partial(read_place, group=Grouping.of(source).column))
+    """Each site's table, for data.source.task. Raises UserError."""
+    several = source.get("task") == "multilabel"
+    reading = partial(read_place, group=Grouping.of(source).column, several=several)
+    return read_sites("multilabel" if several else "classification", source, reading)
 
 
 def recognize(place: Path) -> str:
@@ -44,7 +51,7 @@ def recognize(place: Path) -> str:
     return next((file.relative_to(place).as_posix() for file in _tables(place)), "")
 
 
-def read_place(place: Path, notes: Notes, group: str = "") -> Part:
+def read_place(place: Path, notes: Notes, group: str = "", several: bool = False) -> Part:
     """The images that the tables in `place` list, with what the column `group` says of each. Raises UserError."""
     tables = _tables(place)
     if not tables:
@@ -53,27 +60,51 @@ def read_place(place: Path, notes: Notes, group: str = "") -> Part:
             "metadata.jsonl with `file_name` and `label`."
         )
     images = Images(place, notes)
-    samples = []
+    samples: list[Sample] = []
+    classes: set[str] = set()
     for file in tables:
         rows = _rows(file)
         path_column, label_column, split_column = (_column(rows, names) for names in (PATHS, LABELS, SPLITS))
+        flags = [] if label_column else _flags(rows, {path_column, split_column, group})
+        if flags and not several:
+            raise UserError(
+                f"{shown(file)} has a column for each class ({', '.join(flags[:3])}), for any number of labels an "
+                "image: -S task=multilabel"
+            )
+        classes |= set(flags)
         for number, row in enumerate(rows, start=1 if file.suffix.lower() == ".jsonl" else 2):
-            name = str(row.get(path_column) or "")
-            label = _label(row.get(label_column), f"{shown(file)}:{number}")
+            name, at = str(row.get(path_column) or ""), f"{shown(file)}:{number}"
+            labels = tuple(flag for flag in flags if _flag(row[flag])) or _labels(row.get(label_column), several)
             stated = split_named(str(row.get(split_column) or "")) if split_column else None
             image = images.find(name, [file.parent], stated or split_named(file.stem) or "")
             if image is None:
-                notes.add("missing_images", f"{shown(file)}:{number} {name}")
-            elif not label:
-                notes.add("malformed_labels", f"{shown(file)}:{number} has no {label_column}")
-            else:
-                split = stated or split_above(image, place) or split_named(file.stem) or "train"
-                samples.append(
-                    Sample("", split, image.stem, image, label=label, group=str(row.get(group) or "").strip())
+                notes.add("missing_images", f"{at} {name}")
+            elif not several and len(labels) > 1:
+                raise UserError(
+                    f"{at} has several labels ({', '.join(labels)}): classification takes one label an image, and "
+                    "-S task=multilabel any number."
                 )
+            elif not several and not labels:
+                notes.add("malformed_labels", f"{at} has no {label_column}")
+            else:
+                classes |= set(labels)
+                split = stated or split_above(image, place) or split_named(file.stem) or "train"
+                sample = Sample("", split, image.stem, image, group=str(row.get(group) or "").strip())
+                samples.append(labelled(sample, labels) if several else replace(sample, label=next(iter(labels))))
     images.note_unlisted(notes)
-    classes = sorted({sample.label for sample in samples})
-    return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))), listed=False)
+    ordered = sorted(_joined(samples) if several else samples, key=lambda sample: (sample.split, str(sample.image)))
+    return Part(sorted(classes), ordered, listed=False)
+
+
+def _joined(samples: Sequence[Sample]) -> list[Sample]:
+    """One sample an image and split, with the labels of all its rows."""
+    first: dict[tuple[str, str], Sample] = {}
+    labels: dict[tuple[str, str], set[str]] = {}
+    for sample in samples:
+        key = str(sample.image), sample.split
+        first.setdefault(key, sample)
+        labels.setdefault(key, set()).update(sample.objects(()))
+    return [labelled(sample, labels[key]) for key, sample in first.items()]
 
 
 def _tables(place: Path) -> list[Path]:
@@ -89,10 +120,11 @@ def _tables(place: Path) -> list[Path]:
 
 def _lists_images(file: Path) -> bool:
     rows = _rows(file, limit=1)
-    return bool(rows) and bool(_column(rows, PATHS)) and bool(_column(rows, LABELS))
+    path = _column(rows, PATHS)
+    return bool(path) and bool(_column(rows, LABELS) or _flags(rows, {path, _column(rows, SPLITS)}))
 
 
-def _rows(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
+def _rows(file: Path, limit: int | None = None) -> list[Row]:
     """The rows of a table, as texts, or as JSON has them. Raises UserError where it can't be read."""
     try:
         if file.suffix.lower() == ".jsonl":
@@ -105,19 +137,29 @@ def _rows(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
     return frame.to_dict("records")  # type: ignore[return-value]
 
 
-def _column(rows: list[dict[str, Any]], names: tuple[str, ...]) -> str:
+def _column(rows: list[Row], names: tuple[str, ...]) -> str:
     """The first column that has one of these names; empty where there is none."""
     present = {str(column).strip().lower(): column for column in rows[0]} if rows else {}
     return next((present[name] for name in names if name in present), "")
 
 
-def _label(value: Any, place: str) -> str:
-    """The one label of a row, as a text. Raises UserError for several."""
-    several = value if isinstance(value, list) else [value]
+def _flags(rows: list[Row], others: set[str]) -> list[str]:
+    """The columns of 0 and 1 alone; none where that is a single one, or where one of the `others` is missing."""
+    columns = [name for name in rows[0] if name not in others] if rows else []
+    flags = [name for name in columns if all(_flag(row.get(name)) is not None for row in rows)]
+    return flags if len(flags) > 1 else []
+
+
+def _flag(value: Any) -> bool | None:
+    """Whether a class is there, as its own column says; None where that says something else."""
+    return FLAGS.get(str(value).strip().lower())
+
+
+def _labels(value: Any, several: bool) -> tuple[str, ...]:
+    """The labels of a cell, as texts, each once."""
+    parts = value if isinstance(value, list) else [value]
     if isinstance(value, str):
-        several = next((value.split(separator) for separator in SEPARATORS if separator in value), [value])
-    if len(several) > 1:
-        shown_labels = ", ".join(map(str, several))
-        raise UserError(f"{place} has several labels ({shown_labels}): classification takes one label an image.")
-    label = several[0] if several else None
-    return "" if label is None else str(label).strip()
+        between = (*SEPARATORS, ",") if several else SEPARATORS
+        parts = next((value.split(separator) for separator in between if separator in value), parts)
+    named = (str(part).strip() for part in parts if part is not None)
+    return tuple(dict.fromkeys(name for name in named if name))

@@ -7,6 +7,7 @@ and Roboflow write them. http://host.robots.ox.ac.uk/pascal/VOC
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -17,7 +18,7 @@ from ....shared.errors import UserError
 from ...shared import boxes
 from ...shared.archives import shown
 from ...shared.boxes import Box
-from ...shared.dataset import Dataset, Sample
+from ...shared.dataset import Dataset
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_above, split_named
@@ -26,7 +27,8 @@ from ...shared.texts import read_lines
 
 def read(source: DictConfig) -> Dataset:
     """Each site's XML files. Raises UserError."""
-    return read_sites("detection", source, read_place)
+    task = boxes.task_of(source)
+    return read_sites(task, source, partial(read_place, task=task))
 
 
 def recognize(place: Path) -> str:
@@ -41,7 +43,7 @@ def recognize(place: Path) -> str:
     return ""
 
 
-def read_place(place: Path, notes: Notes) -> Part:
+def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images below `place`, with the boxes of their XML files. Raises UserError."""
     files = [file for file in files_below(place, Notes(notes.root)) if file.suffix.lower() == ".xml"]
     images = Images(place, notes)
@@ -71,7 +73,7 @@ def read_place(place: Path, notes: Notes) -> Part:
         if split is None:
             notes.add("unlisted_images", shown(image))
             continue
-        samples.append(Sample("", split, image.stem, image, boxes=boxes.rows(found.get(image, []), classes, notes)))
+        samples.append(boxes.sample(split, image, found.get(image, []), classes, notes, task))
     return Part(classes, samples, listed=False)
 
 

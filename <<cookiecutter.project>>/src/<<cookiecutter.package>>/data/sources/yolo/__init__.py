@@ -9,6 +9,7 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-yolo
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -16,7 +17,7 @@ from omegaconf import DictConfig
 from ...shared import boxes
 from ...shared.archives import shown
 from ...shared.boxes import Box, around
-from ...shared.dataset import NO_BOXES, Dataset, Sample
+from ...shared.dataset import Dataset
 from ...shared.notes import Notes
 from ...shared.sites import Part, files_below, is_image, read_sites
 from .listing import Listing, listing_of, recognize
@@ -30,10 +31,11 @@ def read(source: DictConfig) -> Dataset:
     Raises:
         UserError: no such data, a data.yaml that lacks something, or classes that differ between sites.
     """
-    return read_sites("detection", source, read_place)
+    task = boxes.task_of(source)
+    return read_sites(task, source, partial(read_place, task=task))
 
 
-def read_place(place: Path, notes: Notes) -> Part:
+def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images that the data.yaml in `place` lists. Raises UserError."""
     listing = listing_of(place, notes)
     samples = []
@@ -43,8 +45,7 @@ def read_place(place: Path, notes: Notes) -> Part:
             if not labels.is_file():
                 notes.add("missing_labels", shown(image))
             found = _boxes(labels, listing, notes)
-            rows = boxes.rows(found, listing.classes, notes) if found else NO_BOXES
-            samples.append(Sample("", split, image.stem, image, boxes=rows))
+            samples.append(boxes.sample(split, image, found, listing.classes, notes, task))
     _note_orphans([image for images in listing.images.values() for image in images], notes)
     return Part(listing.classes, samples)
 
@@ -81,8 +82,8 @@ def _boxes(file: Path, listing: Listing, notes: Notes) -> list[Box]:
             notes.add("malformed_labels", f"{place} {problem}")
             continue
         label, *values = map(float, words)
-        polygon = len(values) > 4
-        corners = around(values) if polygon else _corners(values)
+        polygon = boxes.joined([values]) if len(values) > 4 else None
+        corners = _corners(values) if polygon is None else around(values)
         found.append(Box(listing.classes[int(label)], corners, place, polygon))
     return found
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import timm
 import torch
 from omegaconf import DictConfig
 from sklearn.metrics import accuracy_score, f1_score
@@ -16,14 +15,14 @@ from torch.utils.data import Dataset
 from ....engines.lightning.loop import fit, loader
 from ....engines.lightning.module import SeededModule
 from ....engines.lightning.recorder import Recorder
+from ....engines.lightning.start import starting_network, statistics
 from ....shared import devices
 from ....shared.errors import UserError
-from ....shared.model_file import ModelFile, load_weights
+from ....shared.model_file import ModelFile
 from ....shared.prepared import Item, Prepared, read_image
 from ....shared.protocols import Trained
-from ....training import augmentation, state_dict
-from ....training.weights import PRETRAINED, check, weights_file
-from ..networks.lightning import build, transforms
+from ....training import augmentation
+from ..networks.lightning import transforms
 
 SUFFIX = ".ckpt"
 METRIC = "val/f1_macro"
@@ -62,22 +61,6 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     training = loader(cfg, learned, shuffled=True, weights=balance(learned) if cfg.training.balanced else None)
     validation = loader(cfg, images("val", []), shuffled=False)
     return fit(cfg, module, (training, validation), Recorder(cfg, METRIC, model, work), work, used)
-
-
-def statistics(cfg: DictConfig) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel that the network wants: those that its weights were trained with.
-
-    They stand in a model file of ours; other files and pretrained weights have those of timm's; without any, one half.
-    """
-    file = weights_file(cfg.model)
-    if file and file.is_file():
-        try:
-            model = ModelFile.load(file)
-            return model.mean, model.std
-        except UserError:
-            pass  # it is of another kind, or starting_network will tell
-    config = timm.get_pretrained_cfg(cfg.model.architecture) if cfg.model.weights else None
-    return (list(config.mean), list(config.std)) if config is not None else ([0.5] * 3, [0.5] * 3)
 
 
 class Images(Dataset):
@@ -146,13 +129,3 @@ class Classifier(SeededModule):
         self.log(METRIC, f1_score(labels, predicted, labels=present, average="macro", zero_division=0))  # type: ignore[arg-type]
         self.log("val/accuracy", accuracy_score(labels, predicted))
         self.log("val/loss", losses.sum() / len(labels))
-
-
-def starting_network(model: DictConfig, classes: list[str]) -> torch.nn.Module:
-    """The network with the weights that training starts from. Raises UserError."""
-    network = build(model.architecture, classes, pretrained=model.weights == PRETRAINED)
-    if file := weights_file(model):
-        check(file, model, "pretrained, null or a file")
-        weights = state_dict.renamed(state_dict.read(file), network.state_dict())
-        load_weights(network, weights, model.weights, model.strict)
-    return network

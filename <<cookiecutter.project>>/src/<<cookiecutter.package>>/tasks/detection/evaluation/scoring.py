@@ -1,145 +1,20 @@
-"""How good detections are."""
+"""How good boxes are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-import pandas as pd
-from PIL import Image
 
-from ....inference.evaluation import Evaluation, thinned
-from ....metrics import Scorer, average_precision, calibration_error
-from ....shared.errors import UserError
+from ....inference import object_scoring
+from ....inference.evaluation import Evaluation
+from ....inference.matching import most_confident
 from ....shared.prepared import Item
 from .. import boxes
-from .matching import IOU_THRESHOLDS, SHOWN, SIZES, by_size, confused, match, most_confident
-
-GRID = np.linspace(0, 1, 1000)  # of confidences, and of recalls
-Hook = Callable[[pd.DataFrame, str], Scorer | None]
 
 
 def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) -> Evaluation:
-    """Average precision at COCO's ten IoU thresholds, as pycocotools counts it; precision and recall at the best F1.
-
-    What each image adds lies in `per_image`, and metrics.py makes the metrics of it, so that they and their intervals
-    are of one code.
-    """
-    truths = [boxes(item) for item in items]
-    predictions = [most_confident(detections) for detections in predictions]
-    matches = [match(detections, truth)[0] for detections, truth in zip(predictions, truths, strict=True)]
-    detections, correct = np.concatenate(predictions), np.concatenate(matches)
-    target = np.concatenate([truth[:, 0] for truth in truths])
-    if not len(target):
-        raise UserError(f"none of the {len(items)} test images has a labelled object: there is nothing to measure")
-    there = np.unique(target).astype(int)
-    by_class = [
-        Curves.of(correct[:, 0], detections[:, 4], detections[:, 5] == c, int((target == c).sum())) for c in there
+    """Average precision, by the overlap of boxes. Raises UserError where no image has an object."""
+    seen = [
+        object_scoring.Seen.by_boxes(item, most_confident(detections), boxes(item))
+        for item, detections in zip(items, predictions, strict=True)
     ]
-    rows, confusion = [], []
-    bits = 2 ** np.arange(len(IOU_THRESHOLDS))
-    for item, boxed, truth, matched in zip(items, predictions, truths, matches, strict=True):
-        sized, areas = by_size(boxed, truth, pixels(item))
-        shown = boxed[:, 4] >= SHOWN
-        hits = int(matched[shown, 0].sum())
-        rows.append(
-            {
-                "path": item.path.as_posix(),
-                "site": item.site,
-                "objects": len(truth),
-                "f1": 2 * hits / (int(shown.sum()) + len(truth)) if shown.sum() + len(truth) else 1.0,
-                "actual": [classes[int(c)] for c in truth[:, 0]],
-                "predicted": [classes[int(c)] for c in boxed[:, 5]],
-                "confidence": boxed[:, 4],
-                "correct": matched.sum(1),  # at how many of the ten IoU thresholds
-                "matched": matched @ bits,  # at which, a bit each
-                "areas": areas,  # of the objects, in square pixels
-            }
-            # The same for objects of one size; the ten bits above say where a detection doesn't count.
-            | {name: right @ bits + (aside @ bits) * 2 ** len(bits) for name, (right, aside) in sized.items()}
-            | {
-                "boxes": [list(map(float, row)) for row in boxed[:, :4]],
-            }
-        )
-        confusion += confused(boxed[shown], truth, classes)
-    curves = [thinned(classes[c], GRID, one.over_recall) for c, one in zip(there, by_class, strict=True)]
-    images = pd.DataFrame(rows)
-    metrics = {
-        "mAP50": value(images, "mAP50"),
-        "mAP50_95": value(images, "mAP50_95"),
-        **at_best_f1(by_class, bool(len(detections))),
-        "ece": value(images, "ece", calibration_error),
-        **{f"AP_{name}": value(images, f"AP_{name}") for name in SIZES if any_of(images, name)},
-        "images": len(items),
-        "objects": len(target),
-        "classes": {
-            classes[c]: {key: value(images, f"classes.{classes[c]}.{key}") for key in ("AP50", "AP50_95")}
-            for c in there
-        },
-    }
-    return Evaluation(
-        metrics,
-        images,
-        pd.DataFrame(confusion, columns=["actual", "predicted"]),
-        pd.concat(curves, ignore_index=True),
-    )
-
-
-@dataclass(frozen=True)
-class Curves:
-    """What a class's detections come to at IoU 0.5, (1000,) each: from the confidences of GRID up, and over recall."""
-
-    precision: np.ndarray
-    recall: np.ndarray
-    over_recall: np.ndarray  # the best precision that is reached at the recalls of GRID or later
-
-    @classmethod
-    def of(cls, right: np.ndarray, confidence: np.ndarray, own: np.ndarray, objects: int) -> Curves:
-        """Of a class's `own` detections (k,) of all, and how many objects there are; read between its corners."""
-        order = np.argsort(-confidence[own], kind="stable")
-        sure, hits = confidence[own][order], right[own][order].cumsum()
-        if not len(sure):
-            return cls(*np.zeros((3, len(GRID))))
-        precision, recall = hits / np.arange(1, len(hits) + 1), hits / objects
-        envelope = np.maximum.accumulate(np.r_[1.0, precision, 0.0][::-1])[::-1]
-        return cls(
-            np.interp(-GRID, -sure, precision, left=1),
-            np.interp(-GRID, -sure, recall, left=0),
-            np.interp(GRID, np.r_[0.0, recall, 1.0], envelope),
-        )
-
-
-def at_best_f1(by_class: list[Curves], any_found: bool) -> dict[str, float]:
-    """Precision, recall and F1, each a mean over the classes, from the confidence up where F1 is best."""
-    if not any_found:
-        return {"precision": 0.0, "recall": 0.0, "best_f1": 0.0, "best_f1_confidence": 1.0}
-    precision, recall = (np.array([getattr(one, name) for one in by_class]) for name in ("precision", "recall"))
-    f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-16)).mean(0)
-    best = int(f1.argmax())
-    # Rounded: what a batch of another size changes is no other answer.
-    return {
-        "precision": float(precision[:, best].mean()),
-        "recall": float(recall[:, best].mean()),
-        "best_f1": round(float(f1[best]), 6),
-        "best_f1_confidence": round(float(GRID[best]), 4),
-    }
-
-
-def value(images: pd.DataFrame, metric: str, function: Hook = average_precision) -> float:
-    """A metric with each image once."""
-    scorer = function(images, metric)
-    assert scorer is not None, metric
-    return float(scorer(np.ones((len(images), 1)))[0])
-
-
-def any_of(images: pd.DataFrame, size: str) -> bool:
-    """Whether there is an object of a size; COCO says -1 where there is none, which no mean may take in."""
-    low, high = SIZES[size]
-    return any(((areas >= low) & (areas <= high)).any() for areas in images["areas"])
-
-
-def pixels(item: Item) -> tuple[int, int]:
-    """The height and width of an image."""
-    with Image.open(item.path) as image:
-        return image.height, image.width
+    return object_scoring.score(seen, classes)

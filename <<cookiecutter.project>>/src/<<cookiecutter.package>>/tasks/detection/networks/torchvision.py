@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ....networks.squares import GREY, in_image, preprocess
 from ....shared.model_file import ModelFile
 from .architectures import unusable
-from .squares import GREY, in_image, preprocess
 
 __all__ = ["preprocess", "unusable"]
 

@@ -15,13 +15,13 @@ from ....engines.lightning.module import SeededModule
 from ....engines.lightning.recorder import Recorder
 from ....engines.torchvision.images import BoxedImages, collate
 from ....engines.torchvision.weights import start
+from ....networks.squares import fitted, in_square
 from ....shared import devices
 from ....shared.errors import UserError
 from ....shared.model_file import ModelFile
 from ....shared.prepared import Prepared
 from ....shared.protocols import Trained
 from .. import boxes
-from ..networks.squares import fitted, in_square
 from ..networks.torchvision import build, postprocess
 from .average_precision import average_precision
 

@@ -10,9 +10,8 @@ from PIL import Image
 from ultralytics.models.yolo.detect import DetectionTrainer
 
 from ....engines.ultralytics.images import PreparedImages
-from ....engines.ultralytics.trainer import ResumingTrainer, fit
+from ....engines.ultralytics.trainer import ResumingTrainer, check, fit
 from ....shared import devices
-from ....shared.errors import UserError
 from ....shared.prepared import Item, Prepared
 from ....shared.protocols import Trained
 from .. import boxes
@@ -20,23 +19,13 @@ from ..networks.ultralytics import build
 
 SUFFIX = ".pt"
 METRIC = "val/mAP50_95"
-STRIDE = 32  # pixels of the coarsest map: Ultralytics rounds other sizes up, silently
 
 
 def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
     used = devices.resolve(cfg.training.devices, "training.devices")
     devices.check_precision(cfg.training.precision, used)
-    if cfg.training.label_smoothing:
-        raise UserError(
-            "training.label_smoothing is for classification: Ultralytics' detection loss has none, set it to 0"
-        )
-    for key, none in (("class_weights", False), ("balanced", False), ("layer_decay", 1), ("gradient_clip", None)):
-        if cfg.training[key] != none:
-            raise UserError(f"training.{key} is for classification: Ultralytics doesn't know it, leave it as it is")
-    size = cfg.data.image_size
-    if size % STRIDE:
-        raise UserError(f"data.image_size={size}: YOLO takes multiples of {STRIDE}, such as {size + -size % STRIDE}")
+    check(cfg)
     return fit(Trainer, cfg, work, used, METRIC)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ....shared.model_file import ModelFile
+from ..shared.model_file import ModelFile
 
 GREY = 114  # of the padding
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ....inference.ensemble import check_members
+from .ensemble import check_members
 from .matching import iou as overlap
 
 

@@ -13,24 +13,30 @@ MOST = 100  # detections of a class in an image that COCO counts, the most confi
 
 
 def match(
-    detections: np.ndarray, truth: np.ndarray, counted: np.ndarray | None = None, own: np.ndarray | None = None
+    detections: np.ndarray,
+    truth: np.ndarray,
+    counted: np.ndarray | None = None,
+    own: np.ndarray | None = None,
+    overlaps: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which detections (k, 6), best first, are right at which IoU threshold, and which don't count: two (k, 10) bool.
 
     COCO's rule (pycocotools, cocoeval.py, evaluateImg): each takes the best free object of its class. `truth` is
     (n, 5): class, cx, cy, width, height. Objects that are not `counted` (n,) are taken where there is no other, and who
     takes one doesn't count; nor does a detection that finds nothing and is not `own` (k,) to the sizes asked for.
+    `overlaps` (k, n) are the IoU of something else than the boxes, such as masks.
     """
     shape = len(detections), len(IOU_THRESHOLDS)
     right, aside = np.zeros(shape, bool), np.zeros(shape, bool)
     counted = np.ones(len(truth), bool) if counted is None else counted
-    overlaps = iou(detections[:, :4], corners(truth)) * (detections[:, 5:6] == truth[None, :, 0])
-    candidates = np.flatnonzero(overlaps.max(1, initial=0) >= IOU_THRESHOLDS[0])
+    near = iou(detections[:, :4], corners(truth)) if overlaps is None else overlaps
+    near = near * (detections[:, 5:6] == truth[None, :, 0])
+    candidates = np.flatnonzero(near.max(1, initial=0) >= IOU_THRESHOLDS[0])
     for t, threshold in enumerate(IOU_THRESHOLDS):
         free = np.ones(len(truth), bool)
         for d in candidates:
             for kind, found in ((counted, right), (~counted, aside)):
-                row = np.where(free & kind, overlaps[d], 0)
+                row = np.where(free & kind, near[d], 0)
                 best = len(row) - 1 - int(row[::-1].argmax())
                 if row[best] >= threshold:
                     free[best] = False
@@ -41,16 +47,25 @@ def match(
     return right, aside
 
 
-def by_size(
-    detections: np.ndarray, truth: np.ndarray, pixels: tuple[int, int]
-) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], np.ndarray]:
-    """`match` for the objects of each of SIZES in an image of `pixels` (height, width), and the objects' areas."""
+def box_areas(detections: np.ndarray, truth: np.ndarray, pixels: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The areas of detections (k,) and objects (n,) in an image of `pixels` (height, width), in square pixels."""
     height, width = pixels
-    areas = truth[:, 3].astype(float) * width * (truth[:, 4].astype(float) * height)
     found = (detections[:, 2] - detections[:, 0]) * width * ((detections[:, 3] - detections[:, 1]) * height)
+    return found, truth[:, 3].astype(float) * width * (truth[:, 4].astype(float) * height)
+
+
+def by_size(
+    detections: np.ndarray,
+    truth: np.ndarray,
+    found: np.ndarray,
+    areas: np.ndarray,
+    overlaps: np.ndarray | None = None,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """`match` for the objects of each of SIZES; `found` (k,) and `areas` (n,) are in square pixels."""
     return {
-        name: match(detections, truth, _within(areas, limits), _within(found, limits)) for name, limits in SIZES.items()
-    }, areas
+        name: match(detections, truth, _within(areas, limits), _within(found, limits), overlaps)
+        for name, limits in SIZES.items()
+    }
 
 
 def _within(areas: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -63,19 +78,23 @@ def most_confident(detections: np.ndarray) -> np.ndarray:
     return detections[np.sort(np.concatenate(kept))] if kept else detections
 
 
-def agreement(one: np.ndarray, other: np.ndarray) -> float:
+def agreement(one: np.ndarray, other: np.ndarray, overlaps: np.ndarray | None = None) -> float:
     """The F1 of one's detections (k, 6) against another's, from confidence SHOWN up; 1 where both see none."""
-    one, other = (rows[rows[:, 4] >= SHOWN] for rows in (one, other))
+    shown, seen = (rows[:, 4] >= SHOWN for rows in (one, other))
+    one, other = one[shown], other[seen]
     if not len(one) + len(other):
         return 1.0
+    overlaps = None if overlaps is None else overlaps[shown][:, seen]
     low, high = other[:, :2], other[:, 2:4]
     truth = np.column_stack([other[:, 5], (low + high) / 2, high - low])
-    return 2 * int(match(one, truth)[0][:, 0].sum()) / (len(one) + len(other))
+    return 2 * int(match(one, truth, overlaps=overlaps)[0][:, 0].sum()) / (len(one) + len(other))
 
 
-def confused(detections: np.ndarray, truth: np.ndarray, classes: list[str]) -> list[tuple[str, str]]:
+def confused(
+    detections: np.ndarray, truth: np.ndarray, classes: list[str], overlaps: np.ndarray | None = None
+) -> list[tuple[str, str]]:
     """(actual, predicted) of each object, whatever its class, at IoU 0.5; "background" where one side is missing."""
-    overlaps = iou(detections[:, :4], corners(truth))
+    overlaps = iou(detections[:, :4], corners(truth)) if overlaps is None else overlaps
     pairs, free = [], set(range(len(truth)))
     for d, row in enumerate(overlaps):
         best = max(free, key=lambda i: row[i], default=None)

@@ -1,0 +1,39 @@
+"""What a training of timm's networks starts from."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from omegaconf import DictConfig
+
+from ...networks.lightning import build
+from ...shared.errors import UserError
+from ...shared.model_file import ModelFile, load_weights
+from ...training import state_dict
+from ...training.weights import PRETRAINED, check, weights_file
+
+
+def starting_network(model: DictConfig, classes: list[str]) -> torch.nn.Module:
+    """The network with the weights that training starts from. Raises UserError."""
+    network = build(model.architecture, classes, pretrained=model.weights == PRETRAINED)
+    if file := weights_file(model):
+        check(file, model, "pretrained, null or a file")
+        weights = state_dict.renamed(state_dict.read(file), network.state_dict())
+        load_weights(network, weights, model.weights, model.strict)
+    return network
+
+
+def statistics(cfg: DictConfig) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel that the network wants: those that its weights were trained with.
+
+    They stand in a model file of ours; other files and pretrained weights have those of timm's; without any, one half.
+    """
+    file = weights_file(cfg.model)
+    if file and file.is_file():
+        try:
+            model = ModelFile.load(file)
+            return model.mean, model.std
+        except UserError:
+            pass  # it is of another kind, or starting_network will tell
+    config = timm.get_pretrained_cfg(cfg.model.architecture) if cfg.model.weights else None
+    return (list(config.mean), list(config.std)) if config is not None else ([0.5] * 3, [0.5] * 3)

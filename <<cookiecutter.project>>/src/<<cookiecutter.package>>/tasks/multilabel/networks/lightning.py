@@ -1,0 +1,21 @@
+"""timm's networks with an output a label, which Lightning trains: what is read from their outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ....networks.lightning import build, exportable, for_images, fuse, ignored_scope, metadata, preprocess, transforms
+from ....shared.model_file import ModelFile
+
+__all__ = ["build", "exportable", "for_images", "fuse", "ignored_scope", "metadata", "preprocess", "transforms"]
+
+THRESHOLD = "threshold"  # of a model file's metrics: what the validation split chose
+
+
+def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Logits (N, classes) to an array (2, classes) an image: probabilities, and the threshold that training chose."""
+    from scipy.special import expit
+
+    probabilities = expit(output.astype(np.float64))
+    thresholds = np.full_like(probabilities, model.metrics.get(THRESHOLD, 0.5))
+    return list(np.stack([probabilities, thresholds], axis=1))
