@@ -24,6 +24,9 @@ CHOICES = {
 LONGEST = max(map(len, CHOICES.values()))
 ROWS = zip(*(islice(cycle(values), LONGEST) for values in CHOICES.values()), strict=True)
 COMBINATIONS = [dict(zip(CHOICES, row, strict=True)) for row in ROWS]
+for row in COMBINATIONS:
+    if row["task"] == "segmentation":  # which Ultralytics alone learns
+        row["ultralytics"] = "yes"
 
 # What makes it a project of this kind, whatever else the template holds.
 ESSENTIAL = {
