@@ -24,6 +24,9 @@ CHOICES = {
 LONGEST = max(map(len, CHOICES.values()))
 ROWS = zip(*(islice(cycle(values), LONGEST) for values in CHOICES.values()), strict=True)
 COMBINATIONS = [dict(zip(CHOICES, row, strict=True)) for row in ROWS]
+for row in COMBINATIONS:
+    if row["task"] == "segmentation":  # which Ultralytics alone learns
+        row["ultralytics"] = "yes"
 
 # What makes it a project of this kind, whatever else the template holds.
 ESSENTIAL = {
@@ -57,8 +60,9 @@ def shipped(answers: dict[str, str]) -> set[str]:
     answers = {"project": "vision-lab", "package": "vision_lab", **answers}
     rendered = (jinja.from_string(name).render(cookiecutter=answers) for name in names if (TEMPLATE / name).is_file())
     files = {name.partition("/")[2] for name in rendered if not name.endswith("/")}
-    if answers.get("ultralytics") == "no":  # its models are called by what they are
-        return {name for name in files if "ultralytics" not in name and not name.startswith("conf/model/yolo")}
+    if answers.get("ultralytics") == "no":  # its models are called by what they are, and segmentation is its alone
+        gone = ("conf/model/yolo", "conf/task/segm", "conf/data/digits_outl", "designs/segm", "src/vision_lab/tasks/segm")
+        return {name for name in files if "ultralytics" not in name and not name.startswith(gone)}
     return files
 
 
