@@ -17,7 +17,8 @@ import trivial
 from rich.console import Console
 from trivial import Trivial
 
-from lab.cli import app, view
+from lab.cli import app
+from lab.cli.watch import Watch
 from lab.design import design_file
 from lab.design.plan import Run
 from lab.execution.preflight_inputs import basis
@@ -266,7 +267,8 @@ def test_what_runs_is_told_by_arm_and_seed() -> None:
         record = SimpleNamespace(name=name, status=RUNNING, pending=None)
         replicates.append(Replicate(arm, {}, 1, record, run=run))
     place = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
-    with view.Watch(place, contracts.VISION, 2) as watch:
+    design = design_file.parse({"kind": "single", "type": "train", "title": "Which?"}, contracts.VISION)
+    with Watch(place, design, contracts.VISION, 2) as watch:
         watch(replicates)
     shown = place.file.getvalue()  # type: ignore[attr-defined]
     for arm in arms:

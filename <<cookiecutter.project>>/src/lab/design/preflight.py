@@ -127,9 +127,12 @@ def question(design: Design, inputs: Inputs) -> Iterator[Check]:
     )
     expected = hypothesis.expected if hypothesis else None
     metric = f"{hypothesis.metric} {expected:g}" if hypothesis and expected is not None else ""
-    yield Check(
-        "expected result", expected is not None, metric or "write hypothesis.expected: a number to be proved wrong"
-    )
+    stated = expected is not None
+    lacks = "write hypothesis.expected: a number to be proved wrong"
+    if hypothesis and design.claimed_effect:
+        stated, lacks = hypothesis.min_effect > 0, "write hypothesis.min_effect: the effect that is claimed"
+        metric = f"an effect of {hypothesis.min_effect:g} or more" if stated else ""
+    yield Check("expected result", stated, metric or lacks)
     if hypothesis:
         yield from out_of_bounds(design, hypothesis, inputs.contract)
     if hypothesis and hypothesis.guardrails and design.reference is None and not isinstance(design, ComparisonDesign):
@@ -285,6 +288,8 @@ def decision(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check
     """Is the baseline known, and can the design tell an effect from noise?"""
     if design.kind == "single":
         yield Check("baseline", True, "this is one")
+    elif design.claimed_effect:
+        yield Check("baseline", True, "measured by the design: an effect is of all its arms")
     elif design.kind in ("comparison", "ablation"):
         if not isinstance(plan, str):  # without a plan it may be an arm that the design doesn't have
             yield Check("baseline", True, f"measured by the design: {design.reference or plan.runs[0].arm}")
