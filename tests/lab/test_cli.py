@@ -264,7 +264,7 @@ def test_what_runs_is_told_by_arm_and_seed() -> None:
     for arm in arms:
         name = f"20261122_tiny_64_none_classification_lr_sweep_with_a_long_name_{arm}_s1"
         run = Run(name, arm, {}, 1, 0, 0, [], {}, "infer", "")
-        record = SimpleNamespace(name=name, status=RUNNING, pending=None)
+        record = SimpleNamespace(name=name, status=RUNNING, pending=None, started=None, value=lambda metric: None)
         replicates.append(Replicate(arm, {}, 1, record, run=run))
     place = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
     design = design_file.parse({"kind": "single", "type": "train", "title": "Which?"}, contracts.VISION)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lab.study import Replicate
 
 PAUSE = 2.0  # seconds between two pictures, where no run has begun or ended
-BAR = 16  # columns
 LEAST_ROWS = 3  # of the arms' standings
 
 
@@ -104,7 +103,7 @@ class Watch:
     def picture(self, replicates: Sequence[Replicate], now: float) -> RenderableType:
         """All that is shown on a terminal."""
         parts: list[RenderableType] = [Text(self.design.title, style="bold")]
-        parts.append(running(replicates, self.contract, self.forecast, now))
+        parts.append(running(replicates, self.contract, self.forecast, now, bar=min(16, self.console.width // 8)))
         parts += [self.arms] if self.arms is not None else []
         waves: dict[int, list[Replicate]] = {}
         for replicate in replicates:
@@ -123,7 +122,9 @@ class Watch:
         return f", about {timedelta(seconds=round(seconds))} to go" if seconds else ""
 
 
-def running(replicates: Iterable[Replicate], contract: Contract, forecast: Forecast, now: float) -> Table:
+def running(
+    replicates: Iterable[Replicate], contract: Contract, forecast: Forecast, now: float, bar: int = 10
+) -> Table:
     """A row for each running run: its arm and seed, a bar of its epochs, where it is, and how long it still takes."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for fixed in (False, True, True, False, True):  # where the terminal is narrow, names are folded
@@ -137,7 +138,7 @@ def running(replicates: Iterable[Replicate], contract: Contract, forecast: Forec
         table.add_row(
             Text(replicate.arm, style="cyan"),
             f"seed {replicate.seed}",
-            ProgressBar(total=at.epochs or None, completed=at.epoch, width=BAR) if at.epoch else Text(""),
+            ProgressBar(total=at.epochs or None, completed=at.epoch, width=bar) if at.epoch else Text(""),
             Text(f"{at}{f' on {node}' if node else ''}"),
             Text("" if left is None else f"{timedelta(seconds=round(left))} left", style="dim"),
         )
