@@ -222,6 +222,7 @@ def test_what_can_not_be_told_apart_is_not_decided_and_said_so() -> None:
     assert main.outcome == "SUPPORTED" and "if" not in main.comparisons[0].because
     third = measuring(sweep(5, {"resolution": 3}, effect="ema", min_effect=0.02), worth)
     assert "is nought" in judge(third).comparisons[0].because
+    assert "taken that lr × batch_size does nothing" in answer(third, judge(third)).sentence
     table = effect_tables.effects(study, found)
     assert "| can't be told from |" in table and "warmup_epochs × batch_size |" in table
 
@@ -340,4 +341,4 @@ def test_the_pre_flight_tells_what_the_arms_can_not() -> None:
     assert found["claimed effect"].blocks and "a higher resolution" in found["claimed effect"].message
     # 2σ/√8 is the spread of a factor's effect: less than that of a pair of runs, √2 σ
     main = told(effect="ema", min_effect=0.02)
-    assert "claimed effect" not in main and "needs 4 seeds" in main["power"].message
+    assert "claimed effect" not in main and "spread by 0.0071" in main["power"].message

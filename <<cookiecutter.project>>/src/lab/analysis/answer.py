@@ -116,6 +116,7 @@ def searching(study: Study) -> str:
 def found(study: Study, verdict: Verdict, comparison: Comparison | None) -> str:
     """What the arms that are compared came to."""
     is_open = "" if verdict.complete else still_open(study)
+    assumed = comparison.difference.assumed if comparison else ""
     of_best = study.design.kind == "sweep" and not study.design.claimed_effect
     if mixed := next((each for each in verdict.comparisons if each.claimed and each.difference.mixed), None):
         return f"{is_open}the effect of {mixed.arm} can't be told by these arms from {mixed.difference.mixed}"
@@ -124,7 +125,8 @@ def found(study: Study, verdict: Verdict, comparison: Comparison | None) -> str:
         return is_open + standing(study, verdict) + claim
     several = sum(each.claimed for each in verdict.comparisons)
     among = f"of {several} arms {verdict.winner or comparison.arm} does best: " if several > 1 else ""
-    return is_open + among + of_claim(study, verdict, comparison) + at_look(study, verdict, comparison)
+    unless = f" (taken that {assumed} does nothing, from which these arms can't tell it)" if assumed else ""
+    return is_open + among + of_claim(study, verdict, comparison) + unless + at_look(study, verdict, comparison)
 
 
 def at_look(study: Study, verdict: Verdict, comparison: Comparison) -> str:

@@ -124,6 +124,7 @@ def effect(study: Study, metric: str, examples: Examples) -> Comparison:
     if undecided:
         outcome, why = INCONCLUSIVE, f"by these arms it can't be told from {listed}"
         return Comparison(replace(between, mixed=listed), True, p, None, outcome, f"{sentence(study, between)}: {why}")
+    between = replace(between, assumed=listed)
     outcome, why = decide(between, p, claimed_sign(study), least, least, 1, study.contract.item)
     if others:
         why += f", if {listed}, from which it can't be told, {'is' if len(others) == 1 else 'are'} nought"

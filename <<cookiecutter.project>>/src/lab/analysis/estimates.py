@@ -58,6 +58,7 @@ class Difference:
         note: why the items don't, where they should.
         effect: the factors of an effect (`analysis.effects`), which all arms measure: `arm` is what it is called.
         mixed: what an effect can't be told from by these arms, so that a claim about it stays undecided.
+        assumed: what it can't be told from either, and is taken for nought.
     """
 
     metric: str
@@ -73,6 +74,7 @@ class Difference:
     note: str = ""
     effect: tuple[str, ...] = ()
     mixed: str = ""
+    assumed: str = ""
 
     @property
     def estimate(self) -> Estimate | None:

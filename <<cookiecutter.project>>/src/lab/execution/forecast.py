@@ -138,7 +138,7 @@ class Forecast:
             self._pace[record.name] = (ends[-1] - ends[0]) / (len(ends) - 1)
         others = fmean(self._pace.values()) if self._pace else self.earlier.epoch
         first = ends[0] - record.started.timestamp()
-        pace = self._pace.get(record.name, first if others is None else min(first, others))
+        pace = self._pace.get(record.name) or (first if others is None else min(first, others))
         return max(0.0, pace * max(0, at.epochs - at.epoch) + self.earlier.tail - (now - ends[-1]))
 
     def seconds(self, replicates: Sequence[Replicate], now: float) -> float | None:
