@@ -262,6 +262,9 @@ def test_an_effect_of_given_models_is_decided_over_test_images() -> None:
     assert of_recipes.shared > 0
     wide, narrow = (each.high - each.low for each in (of_recipes.both, of_recipes.seeds))
     assert wide > narrow and of_models.images.n == 400
+    shown = judge(studies.made("some", run, design), seen)
+    told = next(effect for effect in shown.effects if effect.components == ("training.ema",))
+    assert told.estimate == of_recipes.both, "the table and the picture say what the verdict says"
     blind = judge(studies.made("some", run, design), Examples()).comparisons[0].difference
     assert blind.basis == "seeds" and "the luck of the test images" in blind.note
 

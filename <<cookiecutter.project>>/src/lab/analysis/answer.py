@@ -227,7 +227,7 @@ def effect_told(study: Study, between: Difference, title: str, size: str) -> str
     if others:
         low, high = crossed[others[0]]
         ends = f"at {names[others[0]]}={label(high)} than at {names[others[0]]}={label(low)}"
-        if (low, high) == (False, True):
+        if low is False and high is True:
             ends = f"with {names[others[0]]} than without it"
         return f"{does} adds {size} {'more' if more else 'less'} to {title} {ends}"
     return f"{does} {'raises' if more else 'lowers'} {title} by {size} on the mean over all other settings"

@@ -277,7 +277,7 @@ def said(study: Study, effect: Effect, names: Mapping[str, str]) -> str:
 def step(crossed: Crossed, factor: str) -> str:
     """`(0.01 → 0.03)`, of a factor with two levels."""
     first, second = crossed[factor]
-    return "(in place)" if (first, second) == (False, True) else f"({label(first)} → {label(second)})"
+    return "(in place)" if first is False and second is True else f"({label(first)} → {label(second)})"
 
 
 def mixed(effect: Effect, names: Mapping[str, str]) -> str:

@@ -111,7 +111,7 @@ def judge(study: Study, examples: Examples | None = None, chosen_from: int = 1) 
     winner = best_of((arm for arm in arms if arm.arm in shown), sign) if wins else None
 
     warnings = [*known_before(study, comparisons, outcome)]
-    found = effects(study, metric)
+    found = as_claimed(effects(study, metric), comparisons)
     why = reasons(study, comparisons, found, coming, arms, best if sign == better else None)
     subject = next((arm for arm in arms if arm.arm == study.design.claimed_arm), winner or best)
     return Verdict(
@@ -129,6 +129,17 @@ def judge(study: Study, examples: Examples | None = None, chosen_from: int = 1) 
         expected=next(reached(expected(study), subject, sign), None),
         targets=targets(study, subject, sign),
     )
+
+
+def as_claimed(found: Sequence[Effect], comparisons: Sequence[Comparison]) -> list[Effect]:
+    """The effects, of which the one that the hypothesis names is told as it is decided: with the luck of test items."""
+    decided = {each.difference.effect: each for each in comparisons if each.claimed and each.difference.estimate}
+    return [
+        replace(effect, estimate=claim.difference.estimate, p=claim.p)
+        if (claim := decided.get(effect.components))
+        else effect
+        for effect in found
+    ]
 
 
 def outcome_of(comparisons: Sequence[Comparison], faults: Sequence[str], coming: Sequence[Replicate]) -> str:

@@ -56,8 +56,8 @@ def legend(study: Study, verdict: Verdict, mixed: bool) -> str:
         "minus that with its first; an interaction (×) is the effect of one at the other's second level, minus that at "
         "its first."
     ]
-    alone = study.design.claimed_effect
-    parts.append(f"p is corrected by Holm{', but for that of the effect which the hypothesis names' if alone else ''}.")
+    named = ", but for that of the effect which the hypothesis names: it is as the verdict has it"
+    parts.append(f"p is corrected by Holm{named if study.design.claimed_effect else ''}.")
     if mixed:
         parts.append("What an effect can't be told from is taken for nought.")
     return " ".join(parts)
