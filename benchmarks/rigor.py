@@ -89,6 +89,8 @@ def parsed(
         "seeds": list(range(seeds)),
         "hypothesis": {"claim": "It is better", "metric": METRIC, **claim},
     }
+    if kind == "sweep":
+        content["sweep"] = content["hypothesis"].pop("sweep")
     if kind == "comparison":
         content["comparison"] = {"variable": "arm", "values": list(arms)}
     return design_file.parse(content, contract)
@@ -479,6 +481,40 @@ def promised(pilot: int = 0) -> Row:
     )
 
 
+def effect(factors: int, resolution: int | None, seeds: int, claim: str, items: int = 0) -> Row:
+    """A factor, or an interaction, that does nothing, beside others that do; of items, all with their share of luck."""
+    levels = {f"f{i}": [False, True] for i in range(factors)}
+    fraction = {"method": "fraction", "resolution": resolution} if resolution else {"method": "factorial"}
+    design = parsed("sweep", [], seeds, effect=claim, min_effect=0.005, sweep={"parameters": levels, **fraction})
+    arms = expansion.arms(design)
+    level = threshold(0.9, 0.8, 0.4, 0.05)
+
+    def one(chance: np.random.Generator) -> tuple[bool, None]:
+        luck = chance.normal(0, 0.01, seeds)
+        others = [factor for factor in levels if factor not in claim.split(":")]
+        worth = {arm.name: sum(0.01 * bool(arm.levels[factor]) for factor in others) for arm in arms}
+        if not items:
+            rows = {arm.name: 0.8 + worth[arm.name] + luck + chance.normal(0, 0.01, seeds) for arm in arms}
+            return verdict.judge(leveled(study(design, rows), arms)).outcome == "SUPPORTED", None
+        shared, own = chance.normal(level, 0.8, items), chance.normal(0, 0.4, (2, items))
+        right = {  # the items that suit one level are others than those that suit the other
+            arm.name: answers(chance, shared + own[int(bool(arm.levels[claim]))], seeds, 0.05) for arm in arms
+        }
+        made, examples = seen(design, right)
+        return verdict.judge(leveled(made, arms), examples).outcome == "SUPPORTED", None
+
+    size = f"2^{factors}" + (f" by resolution {resolution}" if resolution else "")
+    name = f"effect-{factors}-{resolution or 'all'}-{claim.count(':') + 1}" + (f"-{items}" if items else "")
+    over = f", {items} images" if items else ""
+    return Row(name, f"an effect of {claim} in {size}, {seeds} seeds{over}", TOLD, one, 0.2 if items else 1.0)
+
+
+def leveled(made: Study, arms: Sequence[Any]) -> Study:
+    """The study with the levels of each arm."""
+    levels = {arm.name: arm.levels for arm in arms}
+    return replace(made, replicates=[replace(each, levels=levels[each.arm]) for each in made.replicates])
+
+
 ROWS = [
     *map(normal, (2, 3, 5, 10)),
     *map(sweep, (7, 19)),
@@ -502,6 +538,11 @@ ROWS = [
     promised(),
     promised(3),
     *map(halving, (10, 12)),
+    effect(2, None, 3, "f0:f1"),
+    effect(4, None, 2, "f0"),
+    effect(5, 5, 2, "f0:f1"),
+    effect(6, 4, 1, "f0"),
+    effect(3, None, 10, "f0", items=300),
 ]
 
 

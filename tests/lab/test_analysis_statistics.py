@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -76,42 +75,6 @@ def test_mcnemar_of_the_prime_ministers_approval() -> None:
     found = statistics.mcnemar(*zip(*votes, strict=True))
     assert (found.only_first, found.only_second) == (150, 86)
     assert found.p == pytest.approx(3.716e-05, rel=1e-3)
-
-
-def test_the_effects_of_montgomerys_chemical_process() -> None:
-    # Design and Analysis of Experiments, section 6.2: A 8.33, B -5.00, AB 1.67 (half of our interaction);
-    # p 0.0001, 0.0024 and 0.1826 by the analysis of variance.
-    yields = {
-        (False, False): [28, 25, 27],
-        (True, False): [36, 32, 32],
-        (False, True): [18, 19, 23],
-        (True, True): [31, 30, 29],
-    }
-    runs = [({"A": a, "B": b}, value) for (a, b), values in yields.items() for value in values]
-    levels, values = zip(*runs, strict=True)
-    effects = {effect.components: effect for effect in statistics.factorial_effects(levels, values, [0] * 12)}
-    found = [effects[term].estimate for term in (("A",), ("B",), ("A", "B"))]
-    assert [each.value for each in found] == pytest.approx([8.333, -5, 3.333], abs=1e-3)
-    assert [each.p for each in found] == pytest.approx([0.0001, 0.0024, 0.1826], abs=3e-4)
-    assert found[1].low < -5 < found[1].high < 0
-    assert [effect.p_holm for effect in effects.values()] == pytest.approx([0.0003, 0.0048, 0.1826], abs=3e-4)
-
-
-def test_seeds_are_blocks_of_a_factorial_design() -> None:
-    runs = [({"a": a, "b": b}, seed) for a, b, seed in product([True, False], [True, False], range(3))]
-    noise = np.random.default_rng(0).normal(0, 0.01, len(runs))
-    values = [10 * seed + 0.5 * row["a"] + e for (row, seed), e in zip(runs, noise, strict=True)]
-    levels, seeds = zip(*runs, strict=True)
-    effect = statistics.factorial_effects(levels, values, seeds)[0]
-    assert effect.estimate.value == pytest.approx(0.5, abs=0.02)
-    assert effect.estimate.p < 0.001  # although seeds differ twenty times as much
-
-
-def test_as_many_effects_as_runs_leave_no_test() -> None:
-    levels = [{"a": a, "b": b} for a, b in product([True, False], repeat=2)]
-    effects = statistics.factorial_effects(levels, [4.0, 3.0, 2.0, 0.0], [0] * 4)
-    assert [effect.estimate.value for effect in effects] == pytest.approx([2.5, 1.5, -1])
-    assert all(effect.estimate.low is None and effect.p_holm is None for effect in effects)
 
 
 def test_the_best_of_equal_ones_looks_better_than_it_is() -> None:

@@ -17,7 +17,8 @@ import trivial
 from rich.console import Console
 from trivial import Trivial
 
-from lab.cli import app, view
+from lab.cli import app
+from lab.cli.watch import Watch
 from lab.design import design_file
 from lab.design.plan import Run
 from lab.execution.preflight_inputs import basis
@@ -263,10 +264,11 @@ def test_what_runs_is_told_by_arm_and_seed() -> None:
     for arm in arms:
         name = f"20261122_tiny_64_none_classification_lr_sweep_with_a_long_name_{arm}_s1"
         run = Run(name, arm, {}, 1, 0, 0, [], {}, "infer", "")
-        record = SimpleNamespace(name=name, status=RUNNING, pending=None)
+        record = SimpleNamespace(name=name, status=RUNNING, pending=None, started=None, value=lambda metric: None)
         replicates.append(Replicate(arm, {}, 1, record, run=run))
     place = Console(width=80, force_terminal=True, color_system=None, file=io.StringIO())
-    with view.Watch(place, contracts.VISION, 2) as watch:
+    design = design_file.parse({"kind": "single", "type": "train", "title": "Which?"}, contracts.VISION)
+    with Watch(place, design, contracts.VISION, 2) as watch:
         watch(replicates)
     shown = place.file.getvalue()  # type: ignore[attr-defined]
     for arm in arms:

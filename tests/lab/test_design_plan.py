@@ -71,12 +71,9 @@ def test_a_grid_has_all_combinations_in_order(a: list[int], b: list[int], c: lis
     assert [(tuple(run.levels.values()), run.seed) for run in runs] == list(product(product(a, b, c), seeds))
 
 
-@given(st.integers(1, 8), some_seeds)
+@given(st.integers(1, 6), some_seeds)
 def test_ablations_have_as_many_runs_as_their_method_says(k: int, seeds: list[int]) -> None:
-    keys = [
-        f"augmentation.{name}"
-        for name in ("translate", "scale", "rotate", "flip", "brightness", "cutout", "mixup", "mosaic")
-    ][:k]
+    keys = [f"augmentation.{name}" for name in ("translate", "scale", "rotate", "flip", "brightness", "cutout")][:k]
     block = {"baseline": [f"{key}=0.5" for key in keys], "components": {key[13:]: f"{key}=0.25" for key in keys}}
     for method, arms in {"leave_one_out": k + 1, "add_one_in": k + 1, "factorial": 2**k}.items():
         made = design("ablation", block=block | {"method": method}, seeds=seeds)

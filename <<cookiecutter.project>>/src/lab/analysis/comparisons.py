@@ -1,7 +1,8 @@
 """Comparisons: each arm with the one that it is measured against, or with the expected value; and the guardrails.
 
 The hypothesis' arm is what counts; where it names none, every arm does, with Holm's correction for their number. A
-design without a reference (a single one, most sweeps) is held against `expected`.
+design without a reference (a single one, most sweeps) is held against `expected`. One about an effect is held by all
+arms together (`effects`).
 
 A guardrail holds where it is shown that its metric gets worse by less than the limit: a test of non-inferiority at 5 %
 (Blackwelder, Controlled Clinical Trials 3, 1982). It is broken when the whole interval is beyond, and can't be told in
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from lab.analysis import looks, statistics
+from lab.analysis import effects, looks, statistics
 from lab.analysis.decisions import INCONCLUSIVE, REFUTED, SUPPORTED, decide
 from lab.analysis.estimates import (
     COUNTED,
@@ -29,6 +30,8 @@ from lab.analysis.estimates import (
     unmeasured,
 )
 from lab.design import power
+from lab.design.factorial import called
+from lab.design.levels import short_names
 from lab.study import FAILED
 
 if TYPE_CHECKING:
@@ -96,17 +99,40 @@ def compare(study: Study, metric: str, examples: Examples, chosen_from: int = 1)
     """
     hypothesis, versus = study.design.hypothesis, study.reference
     expected = hypothesis.expected if hypothesis else None
-    if versus is None and expected is None:
-        return []
     margin = hypothesis.min_effect if hypothesis else 0.0
+    of_effect = [effect(study, metric, examples)] if study.design.claimed_effect else []
+    if versus is None and expected is None:
+        return of_effect
     others = [arm for arm in study.arms if arm != versus]
     differences = [difference(study, arm, versus, metric, examples, margin) for arm in others]
     claim = study.design.claimed_arm
-    claimed = [hypothesis is not None and claim in (None, arm) for arm in others]
-    return [
+    claimed = [hypothesis is not None and not of_effect and claim in (None, arm) for arm in others]
+    return of_effect + [
         comparison(study, between, is_claimed, p, claimed.count(is_claimed), examples, chosen_from if is_claimed else 1)
         for between, is_claimed, p in zip(differences, claimed, corrected(differences, claimed), strict=True)
     ]
+
+
+def effect(study: Study, metric: str, examples: Examples) -> Comparison:
+    """What the effect comes to that the hypothesis is about. Alone in its family, p is not corrected."""
+    hypothesis = study.design.hypothesis
+    assert hypothesis is not None
+    least, crossed = hypothesis.min_effect, study.design.crossed()
+    between, others, undecided = effects.claimed(study, metric, examples, least)
+    names, p = short_names(list(crossed)), between.estimate.p if between.estimate else None
+    listed = ", ".join(called(term, names) for term in others)
+    if undecided:
+        outcome, why = INCONCLUSIVE, f"by these arms it can't be told from {listed}"
+        return Comparison(replace(between, mixed=listed), True, p, None, outcome, f"{sentence(study, between)}: {why}")
+    between = replace(between, assumed=listed)
+    outcome, why = decide(between, p, claimed_sign(study), least, least, 1, study.contract.item)
+    if others:
+        why += f", if {listed}, from which it can't be told, {'is' if len(others) == 1 else 'are'} nought"
+    if outcome == SUPPORTED and (crashed := effects.failed(study)):
+        outcome = INCONCLUSIVE
+        why += f", but {crashed}: what they would have shown nobody knows"
+    tested = "" if p is None or between.basis == COUNTED else f", p = {p:.2g}"
+    return Comparison(between, True, p, None, outcome, f"{sentence(study, between)}{tested}: {why}")
 
 
 def corrected(differences: Sequence[Difference], claimed: Sequence[bool]) -> list[float | None]:

@@ -69,7 +69,7 @@ def decide(
         return REFUTED, opposite
     if gain.high is not None and gain.high < least:
         return REFUTED, f"{change}{f' of {least:g}' if least else ''} is excluded"
-    if between.basis != IMAGES and gain.n == 1:
+    if between.basis != IMAGES and gain.n == 1 and gain.p is None:
         return UNDERPOWERED, ONE_SEED
     return undecided(between, gain, margin, family, item)
 
@@ -88,7 +88,7 @@ def undecided(between: Difference, gain: Estimate, margin: float, family: int, i
         return INCONCLUSIVE, "neither shown nor excluded"
     shared = between.shared if between.basis == BOTH else 0.0
     deviation = math.sqrt(max(0.0, gain.deviation**2 - shared * gain.n))
-    chance = power.paired_power(margin, deviation, gain.n, family, shared)
+    chance = power.paired_power(margin, deviation, gain.n, family, shared, gain.degrees)
     if chance >= power.POWER:
         return (
             INCONCLUSIVE,

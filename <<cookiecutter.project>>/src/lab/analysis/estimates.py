@@ -56,6 +56,9 @@ class Difference:
         cluster: the column of items that count as one; empty where each counts.
         basis: SEEDS, IMAGES, BOTH or COUNTED: which one decides.
         note: why the items don't, where they should.
+        effect: the factors of an effect (`analysis.effects`), which all arms measure: `arm` is what it is called.
+        mixed: what an effect can't be told from by these arms, so that a claim about it stays undecided.
+        assumed: what it can't be told from either, and is taken for nought.
     """
 
     metric: str
@@ -69,6 +72,9 @@ class Difference:
     cluster: str = ""
     basis: str = SEEDS
     note: str = ""
+    effect: tuple[str, ...] = ()
+    mixed: str = ""
+    assumed: str = ""
 
     @property
     def estimate(self) -> Estimate | None:
@@ -326,7 +332,11 @@ def interval(estimate: Estimate) -> str:
 def sentence(study: Study, between: Difference) -> str:
     """`new − old in evaluate.score: +0.02 [+0.01, +0.03] over 5 seeds`."""
     name = f"{between.arm} − {between.versus or 'expected'} in {between.metric}"
+    if between.effect:
+        name = f"the effect of {between.arm} on {between.metric}"
     estimate = between.estimate
+    if estimate is None and between.effect:
+        return f"{name}: not every arm has a finished run yet, or the arms don't tell it"
     if estimate is None:
         finished = {replicate.arm for replicate in study.replicates if replicate.finished}
         both = between.arm in finished and between.versus in (None, *finished)

@@ -155,7 +155,9 @@ def duel(study: Study, judged: Verdict, candidates: Sequence[Replicate], champio
         name=study.design.name,
         type=study.design.type,
         title=study.design.title,
-        hypothesis=asked.model_copy(update={"arm": arm, "versus": NAME, "expected": None, "direction": direction}),
+        hypothesis=asked.model_copy(
+            update={"arm": arm, "versus": NAME, "effect": None, "expected": None, "direction": direction}
+        ),
         seeds=study.design.growth or sorted(champions),  # added by what was seen, they need its boundaries here as well
         comparison=ComparisonConfig.model_construct(values=[arm, NAME], versus=NAME),
     )

@@ -59,6 +59,9 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
             else "ask the next question"
         )
         return Step(f"{what}, in a copy of the design", f"lab new --from {design.name}")
+    if any(each.difference.mixed for each in verdict.comparisons):
+        text = "no number of seeds tells it by these arms: take a higher resolution, or fewer constraints, in a copy"
+        return Step(text, f"lab new --from {design.name}")
     if comparison is None and len(study.arms) > 1:
         return more_seeds(study, fresh(study, max(FEW, len(design.seeds))), "tell the best arms apart with fresh seeds")
     if comparison is None:
@@ -72,7 +75,8 @@ def decide(study: Study, comparison: Comparison) -> Step:
     estimate, hypothesis = between.estimate, study.design.hypothesis
     assert estimate is not None
     margin = hypothesis.min_effect if hypothesis else 0.0
-    family = sum(True for _ in study.arms) - 1 if design.claimed_arm is None else 1
+    alone = design.claimed_arm is not None or bool(between.effect)
+    family = 1 if alone else len(study.arms) - 1
     if between.basis == IMAGES:
         return Step(f"take more test {study.contract.item}s: more seeds of the same models don't tell")
     if design.growth and (step := beyond_growth(study, comparison, family)):

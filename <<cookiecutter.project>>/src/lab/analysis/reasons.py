@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from lab.analysis import growth, statistics
+from lab.analysis import effects, growth, statistics
 from lab.analysis.budget import used_up
 from lab.analysis.comparisons import claimed_sign, guard_sentence
 from lab.analysis.decisions import SUPPORTED
@@ -17,6 +17,7 @@ from lab.study import FAILED, UNMEASURED, UNREADABLE
 
 if TYPE_CHECKING:
     from lab.analysis.comparisons import Comparison
+    from lab.analysis.effects import Effect
     from lab.analysis.estimates import ArmResult
     from lab.study import Replicate, Study
 
@@ -26,6 +27,7 @@ MOST = 5  # arms whose reasons are told; the table has all
 def reasons(
     study: Study,
     comparisons: Sequence[Comparison],
+    found: Sequence[Effect],
     coming: Sequence[Replicate],
     arms: Sequence[ArmResult],
     best: ArmResult | None,
@@ -35,6 +37,7 @@ def reasons(
     Args:
         study: the design and its records.
         comparisons: of all arms; those that the hypothesis is about are told.
+        found: the effects of a factorial.
         coming: runs that decide and are still to come.
         arms: every arm's results.
         best: the one of them that may be so by luck.
@@ -43,6 +46,7 @@ def reasons(
     involved = {comparison.arm for comparison in claimed} | {study.reference}
     yield from undecidable(study, claimed, coming)
     yield from of_arms(study, claimed, is_open=bool(coming))
+    yield from effects.sentences(study, found)
     yield from luck(claimed, [arm for arm in arms if arm.arm in involved and arm.mean], best)
     yield from left_out(study, [arm for arm in study.arms if arm in involved])
     yield from doubts(study)
@@ -57,7 +61,7 @@ def undecidable(study: Study, claimed: Sequence[Comparison], coming: Sequence[Re
     if study.design.hypothesis is None:
         yield "the design states no hypothesis: there is nothing to support or refute"
     elif not claimed:
-        yield "the hypothesis names neither an arm to be measured against nor an expected value"
+        yield "the hypothesis names neither an arm to be measured against nor an effect nor an expected value"
 
 
 def of_arms(study: Study, claimed: Sequence[Comparison], is_open: bool) -> Iterator[str]:

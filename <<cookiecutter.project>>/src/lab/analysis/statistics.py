@@ -13,12 +13,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lab.design.power import ALPHA, smallest_p
-
-if TYPE_CHECKING:
-    import numpy as np
 
 TINY = 1e-12  # what rounding leaves of a difference
 
@@ -175,54 +172,6 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Disagreement:
     table = [[pairs.count((a, b)) for b in (True, False)] for a in (True, False)]
     result: Any = test(table, exact=True)
     return Disagreement(table[0][1], table[1][0], float(result.pvalue))
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a component contributes, or for two of them how much the one's contribution depends on the other."""
-
-    components: tuple[str, ...]
-    estimate: Estimate
-    p_holm: float | None
-
-
-def factorial_effects(
-    levels: Sequence[dict[str, bool]], values: Sequence[float], blocks: Sequence[Any], resolution: float = 0.0
-) -> list[Effect]:
-    """Main effects and two-way interactions of a factorial design, by the analysis of variance with seeds as blocks.
-
-    A main effect is the mean with the component minus the mean without. An interaction is a component's effect with the
-    other in place, minus its effect without. Effects of three and more components are taken for noise. Montgomery,
-    Design and Analysis of Experiments, 8th edition, 2012, chapter 6; he halves the interactions.
-
-    Args:
-        levels: for each run which components were in place.
-        values: its metric.
-        blocks: its seed.
-        resolution: as for `mean`: what is left unexplained is taken for no less.
-    """
-    import numpy as np
-    from scipy.special import stdtr, stdtrit
-    from statsmodels.regression.linear_model import OLS
-
-    names = list(levels[0])
-    state = {name: np.array([0.5 if row[name] else -0.5 for row in levels]) for name in names}
-    terms: dict[tuple[str, ...], np.ndarray] = {(name,): state[name] for name in names}
-    terms |= {(a, b): state[a] * state[b] for i, a in enumerate(names) for b in names[i + 1 :]}
-    seeds = [[float(block == other) for block in blocks] for other in dict.fromkeys(blocks)]
-    matrix = np.column_stack([*terms.values(), *seeds])
-    fitted = OLS(np.array(values, float), matrix).fit()
-    k, n, effects = len(terms), len(values), [float(value) for value in fitted.params]
-    free, noise = fitted.df_resid, max(math.sqrt(fitted.scale), resolution)
-    if free == 0 or noise < TINY:  # as many effects as runs, or no noise: there is no test
-        return [Effect(term, Estimate(value, n=n), None) for term, value in zip(terms, effects[:k], strict=True)]
-    errors = [noise * math.sqrt(variance) for variance in np.diag(fitted.normalized_cov_params)[:k]]
-    ps = [2 * float(stdtr(free, -abs(value) / error)) for value, error in zip(effects, errors, strict=False)]
-    width = float(stdtrit(free, 1 - ALPHA / 2))
-    return [
-        Effect(term, Estimate(value, value - width * error, value + width * error, n, p=p), p_holm)
-        for term, value, error, p, p_holm in zip(terms, effects[:k], errors, ps, holm(ps), strict=True)
-    ]
 
 
 def outlier(value: float, others: Sequence[float], resolution: float = 0.0) -> float:

@@ -16,18 +16,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lab.analysis import statistics, validity
+from lab.analysis import validity
 from lab.analysis.comparisons import claimed_sign, compare
 from lab.analysis.decisions import INCONCLUSIVE, INVALID, SUPPORTED, overall
-from lab.analysis.estimates import arm_result, best_of, oriented, resolution
+from lab.analysis.effects import effects
+from lab.analysis.estimates import arm_result, best_of, oriented
 from lab.analysis.reasons import reasons
-from lab.design.models import AblationDesign
 from lab.study import Examples
 
 if TYPE_CHECKING:
     from lab.analysis.comparisons import Comparison, Guard
-    from lab.analysis.estimates import ArmResult
-    from lab.analysis.statistics import Effect
+    from lab.analysis.effects import Effect
+    from lab.analysis.estimates import ArmResult, Difference
     from lab.study import Replicate, Study
 
 
@@ -59,7 +59,7 @@ class Verdict:
         reasons: sentences for people.
         arms: every arm's results.
         comparisons: of every arm but the reference.
-        effects: of a factorial ablation, the components' effects and how they depend on each other.
+        effects: of a factorial, the factors' effects and how they depend on each other.
         expected: whether the hypothesis' expected value was reached, by its arm or the best one.
         targets: the design's, the easiest first, in the same way.
     """
@@ -111,7 +111,8 @@ def judge(study: Study, examples: Examples | None = None, chosen_from: int = 1) 
     winner = best_of((arm for arm in arms if arm.arm in shown), sign) if wins else None
 
     warnings = [*known_before(study, comparisons, outcome)]
-    why = reasons(study, comparisons, coming, arms, best if sign == better else None)
+    found = as_claimed(effects(study, metric), comparisons)
+    why = reasons(study, comparisons, found, coming, arms, best if sign == better else None)
     subject = next((arm for arm in arms if arm.arm == study.design.claimed_arm), winner or best)
     return Verdict(
         outcome=outcome,
@@ -124,10 +125,21 @@ def judge(study: Study, examples: Examples | None = None, chosen_from: int = 1) 
         reasons=[*faults, *why, *warnings],
         arms=arms,
         comparisons=comparisons,
-        effects=factorial(study, metric),
+        effects=found,
         expected=next(reached(expected(study), subject, sign), None),
         targets=targets(study, subject, sign),
     )
+
+
+def as_claimed(found: Sequence[Effect], comparisons: Sequence[Comparison]) -> list[Effect]:
+    """The effects, of which the one that the hypothesis names is told as it is decided: with the luck of test items."""
+    decided = {each.difference.effect: each for each in comparisons if each.claimed and each.difference.estimate}
+    return [
+        replace(effect, estimate=claim.difference.estimate, p=claim.p)
+        if (claim := decided.get(effect.components))
+        else effect
+        for effect in found
+    ]
 
 
 def outcome_of(comparisons: Sequence[Comparison], faults: Sequence[str], coming: Sequence[Replicate]) -> str:
@@ -166,11 +178,14 @@ def known_before(study: Study, comparisons: Sequence[Comparison], outcome: str) 
     if not decisive:
         return
 
+    def sides(difference: Difference) -> Iterable[str]:
+        """The arms that measure it."""
+        return study.arms if difference.effect else (difference.arm, difference.versus or difference.arm)
+
     def known(later: set[tuple[str, int]]) -> bool:
         """Whether all that decides has a pair of which nothing came later."""
         return all(
-            any(not later & {(each.arm, seed), (each.versus or each.arm, seed)} for seed in each.values)
-            for each in differences
+            any(not later & {(side, seed) for side in sides(each)} for seed in each.values) for each in differences
         )
 
     differences = [comparison.difference for comparison in decisive]
@@ -191,22 +206,6 @@ def rerolled(study: Study, replicate: Replicate) -> bool:
         and any(each.value(metric) != replicate.record.value(metric) for metric in study.metrics)
         for each in replicate.superseded
     )
-
-
-def factorial(study: Study, metric: str | None) -> list[Effect]:
-    """The effects of a factorial ablation, once every arm has been measured; empty for all others."""
-    design = study.design
-    if not isinstance(design, AblationDesign) or design.ablation.method != "factorial" or metric is None:
-        return []
-    if not all(study.values(arm, metric) for arm in study.arms):
-        return []
-    runs = [
-        (dict(replicates[0].levels), value, seed)
-        for arm, replicates in study.arms.items()
-        for seed, value in study.values(arm, metric).items()
-    ]
-    levels, values, seeds = zip(*runs, strict=True)
-    return statistics.factorial_effects(levels, values, seeds, resolution(study, metric))
 
 
 def expected(study: Study) -> list[tuple[str, float]]:

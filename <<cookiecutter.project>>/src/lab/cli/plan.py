@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lab.cli.app import ROOT, DesignFile, command, open_backend, open_project, planner_of
 from lab.cli.terminal import console
+from lab.design.levels import short_names
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +82,13 @@ def state(replicate: Replicate) -> str:
 
 
 def print_table(plan: Plan, replicates: list[Replicate]) -> None:
-    """The plan as a table; in a narrow terminal without the runs' names, which the arm and the seed tell."""
+    """The plan as a table; in a narrow terminal without the runs' names, which the arm and the seed tell.
+
+    Below it the effects that its arms can't tell from one another.
+    """
+    from lab.design.factorial import laid_out, told_apart
+    from lab.design.plan import model_of
+
     rows = [
         (
             replicate.arm,
@@ -111,6 +118,10 @@ def print_table(plan: Plan, replicates: list[Replicate]) -> None:
     if not names_fit:
         place.print(f"The first is called {rows[0][-1]}: a wider terminal, or --json, shows all names.", soft_wrap=True)
     place.print(summary(plan, [state(replicate) for replicate in replicates]))
+    if crossed := plan.design.crossed():
+        found = model_of(plan)
+        for sentence in told_apart(found, short_names(list(crossed))) if laid_out(found, crossed) else ():
+            place.print(Text(sentence), soft_wrap=True)
 
 
 def summary(plan: Plan, states: list[str]) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -77,7 +81,9 @@ def run(
 ) -> object:
     """Run a design to its end, from wherever it stands. Exit code 0: every run has finished, with metrics."""
     from lab.cli import view
+    from lab.cli.watch import Watch
     from lab.execution import campaign
+    from lab.execution.forecast import usual
     from lab.execution.run import Stopped, succeeded
     from lab.study import FAILED, UNMEASURED, metric_names
     from lab.tracking import background
@@ -100,7 +106,8 @@ def run(
         console.print(Text(f"{', '.join(timed)}: {slower}"), soft_wrap=True)
     mirror = background.start(ROOT)
     try:
-        with view.Watch(console, contract, jobs) as watch:
+        earlier = usual(planner.project.records(), contract, contract.types[planner.design.type])
+        with Watch(console, planner.design, contract, jobs, earlier, shown_at()) as watch:
             replicates = campaign.carry_out(planner, backend, jobs, watch, force, again, watch.say, failed)
     except (KeyboardInterrupt, Stopped) as reason:
         ended = (
@@ -110,8 +117,11 @@ def run(
         )
         console.print(f"{ended}. {_command(design, on)} takes it up where it is.", soft_wrap=True)
         raise typer.Exit(130) from None
-    table = view.results(planner.design, contract, replicates)
-    console.print(table, view.summary(replicates), *view.logs(replicates), sep="\n")
+    table = view.results(planner.design, contract, replicates, console.width)
+    for part in (*view.means(planner.design, contract, replicates), table, view.summary(replicates)):
+        console.print(part)
+    for part in view.logs(replicates):
+        console.print(part)
     if told := answered(planner.design.name):
         console.print("", view.answered(told))
     if any(replicate.status == FAILED for replicate in replicates):
@@ -135,9 +145,12 @@ def run(
 def status(design: AnyDesignFile = None) -> object:
     """How the runs of a design stand, or of all designs together."""
     from lab.cli import output, view
+    from lab.cli.watch import running
     from lab.execution import campaign
+    from lab.execution.forecast import Forecast, usual
     from lab.execution.registry import DEFAULT
     from lab.execution.standings import standings
+    from lab.study import RUNNING
 
     console = view.console()
     project = open_project()
@@ -152,8 +165,18 @@ def status(design: AnyDesignFile = None) -> object:
     else:
         planner = planner_of(design, project)
         replicates = standings(project, campaign.current(planner).runs)
-        table = view.results(planner.design, planner.contract, replicates)
-        console.print(table, view.summary(replicates), *view.outdated(planner, replicates), sep="\n")
+        contract, end = planner.contract, None
+        console.print(Text(planner.design.title, style="bold"))
+        if any(replicate.status == RUNNING for replicate in replicates):
+            earlier = usual(project.records(), contract, contract.types[planner.design.type])
+            forecast, now = Forecast(contract, None, earlier), time.time()
+            console.print(running(replicates, contract, forecast, now))
+            end = forecast.seconds(replicates, now)
+        for part in view.means(planner.design, contract, replicates):
+            console.print(part)
+        console.print(view.results(planner.design, contract, replicates, console.width))
+        to_go = f", about {timedelta(seconds=round(end))} to go" if end else ""
+        console.print(f"{view.summary(replicates)}{to_go}", *view.outdated(planner, replicates), sep="\n")
         found = stand(planner, replicates, answered(planner.design.name, project))
     for backend in open_backends():
         place = "" if backend.name == DEFAULT else f" on {backend.name}"
@@ -202,6 +225,21 @@ def stop(
         print(f"{count} workers{place} {ending}; the queue stays as it is")
         workers[backend.name] = count
     return output.Stopped(workers=workers)
+
+
+def shown_at() -> str:
+    """Where the runs are seen while they go on; empty where they are shown nowhere."""
+    from dotenv import dotenv_values
+
+    from lab import secrets
+    from lab.tracking import settings
+
+    name = "MLFLOW_TRACKING_URI"
+    with suppress(UserError):
+        if "mlflow" in settings.read(ROOT).backends:
+            address = os.environ.get(name) or dotenv_values(ROOT / ".env").get(name)
+            return f"in MLflow: {secrets.hide(address) if address else typed('lab ui')}"
+    return ""
 
 
 def stand(planner: Planner, replicates: list[Replicate], told: output.Answer | None, code: int = 0) -> output.Stand:

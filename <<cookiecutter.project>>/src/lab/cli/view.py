@@ -1,21 +1,18 @@
-"""What a person sees of a plan's runs: while they go on, and when they have ended."""
+"""What a person sees of a plan's runs when they have ended, or stand still. `watch` shows them while they go on."""
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
-from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from lab.analysis import answer as answers
 from lab.analysis.decisions import EQUIVALENT, INCONCLUSIVE, INVALID, REFUTED, SUPPORTED, UNDERPOWERED
+from lab.analysis.estimates import arm_result
 from lab.cli import terminal
 from lab.cli.app import typed
 from lab.cli.output import Answer, Run
@@ -35,6 +32,7 @@ from lab.study import (
     UNMEASURED,
     UNREADABLE,
     Replicate,
+    Study,
     counts,
     metric_names,
 )
@@ -46,7 +44,6 @@ if TYPE_CHECKING:
     from lab.records.git_record import GitRecord
     from lab.records.planning import Planner
     from lab.records.project import Project
-    from lab.study import Study
 
 STYLES = {FINISHED: "green", FAILED: "red", RUNNING: "cyan", QUEUED: "dim", MISSING: "dim", REMOVED: "dim"}
 STYLES |= {UNMEASURED: "red", UNREADABLE: "red"}
@@ -74,24 +71,33 @@ def console() -> Console:
 # How runs stand
 
 
-def results(design: Design, contract: Contract, replicates: Sequence[Replicate]) -> Table:
-    """The table of a plan's runs: what came out, what failed and why, what is still to come."""
+def results(design: Design, contract: Contract, replicates: Sequence[Replicate], width: int | None = None) -> Table:
+    """The table of a plan's runs: what came out, what failed and why, what is still to come.
+
+    Where less than `width` is there, without their names: arm and seed tell them. What is too long is folded, never
+    cut.
+    """
     names = metric_names(design, contract, [replicate.record for replicate in replicates])
     names = [*dict.fromkeys([*search.metrics(design, contract), *names])]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("arm", "seed", "status", *names, "note", "run"):
-        table.add_column(column, justify="right" if column in ("seed", *names) else "left", overflow="fold")
     places = [decimals(replicate.value(name) for replicate in replicates) for name in names]
-    for replicate in replicates:
+    notes = [_note(replicate, contract) for replicate in replicates]
+    rows = []
+    for replicate, note in zip(replicates, notes, strict=True):
         values = [replicate.value(name) for name in names]
-        table.add_row(
-            Text(replicate.arm),
-            str(replicate.seed),
-            Text(replicate.status, style=STYLES[replicate.status]),
-            *("" if value is None else written(value, of) for value, of in zip(values, places, strict=True)),
-            Text(_note(replicate, contract)),
-            Text(replicate.name),
-        )
+        figures = ["" if value is None else written(value, of) for value, of in zip(values, places, strict=True)]
+        rows.append([replicate.arm, str(replicate.seed), replicate.status, *figures, note, replicate.name])
+    head = ["arm", "seed", "status", *names, "note", "run"]
+    if not any(notes):
+        head, rows = without(head, rows, "note")
+    if width is not None and sum(max(map(len, column)) + 2 for column in zip(head, *rows, strict=True)) > width:
+        head, rows = without(head, rows, "run")  # arm and seed tell it
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in head:
+        is_number = column in ("seed", *names)
+        justify: Literal["right", "left"] = "right" if is_number else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=is_number or column == "status")
+    for replicate, row in zip(replicates, rows, strict=True):
+        table.add_row(*(Text(cell, style=STYLES[replicate.status] if i == 2 else "") for i, cell in enumerate(row)))
     return table
 
 
@@ -106,6 +112,46 @@ def run_of(replicate: Replicate, metrics: Iterable[str]) -> Run:
         metrics={name: replicate.value(name) for name in metrics},
         trouble=replicate.trouble,
     )
+
+
+def without(head: list[str], rows: list[list[str]], column: str) -> tuple[list[str], list[list[str]]]:
+    """A table without one of its columns."""
+    at = head.index(column)
+    return head[:at] + head[at + 1 :], [row[:at] + row[at + 1 :] for row in rows]
+
+
+def by_arm(
+    design: Design, contract: Contract, replicates: Sequence[Replicate], most: int | None = None
+) -> Table | None:
+    """Where the arms stand so far: their means with intervals, the best first; None before the second has a result."""
+    study = Study(design, contract, "", "", "", list(replicates))
+    metric = next(iter([*search.metrics(design, contract), *study.metrics]), None)
+    found = [arm_result(study, arm, metric) for arm in study.arms]
+    measured = sorted(
+        ((arm, arm.mean) for arm in found if arm.mean), key=lambda pair: -study.merit(str(metric)) * pair[1].value
+    )
+    if metric is None or len(measured) < 2:
+        return None
+    shown = measured[:most]
+    places = decimals(end for _, mean in shown for end in (mean.value, mean.low, mean.high))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("arm so far", overflow="fold")
+    table.add_column("seeds", no_wrap=True)
+    table.add_column(study.metric(metric).label, overflow="fold")
+    for arm, mean in shown:
+        ends = [] if mean.low is None or mean.high is None else [written(end, places) for end in (mean.low, mean.high)]
+        told = written(mean.value, places) + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
+        table.add_row(Text(arm.arm), f"{len(arm.values)}/{len(study.arms[arm.arm])}", told)
+    if len(shown) < len(measured):
+        table.add_row(Text(f"and {len(measured) - len(shown)} more", style="dim"))
+    return table
+
+
+def means(design: Design, contract: Contract, replicates: Sequence[Replicate]) -> Iterable[RenderableType]:
+    """The arms' means above the table of their runs; nothing where that has it all."""
+    if len(design.seeds) > 1 and (table := by_arm(design, contract, replicates)) is not None:
+        yield table
+        yield ""
 
 
 def _note(replicate: Replicate, contract: Contract) -> str:
@@ -222,83 +268,3 @@ def answered(answer: Answer) -> RenderableType:
     if answer.next_command:
         table.add_row("", Text(answer.next_command, style="cyan"))
     return Group(first, table)
-
-
-# While they go on
-
-
-class Watch:
-    """The live view of `lab run`: a table of what is running on a terminal, a line for each change elsewhere."""
-
-    def __init__(self, place: Console, contract: Contract, jobs: int | None):
-        self.console, self.contract, self.jobs = place, contract, jobs
-        self.live = Live(console=place, transient=True, auto_refresh=False)
-        self.began = time.monotonic()
-        self.before: dict[str, str] = {}
-        self.at_first = 0  # how many were finished when the watch began
-
-    def __enter__(self) -> Watch:
-        if self.console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.live.stop()
-
-    def __call__(self, replicates: list[Replicate]) -> None:
-        """Show how the runs stand now."""
-        now = {_name(replicate): replicate for replicate in replicates}
-        if not self.before:
-            self.at_first = sum(not replicate.active for replicate in replicates)
-        changed = [name for name, replicate in now.items() if self.before.get(name) not in (None, replicate.status)]
-        self.before = {name: replicate.status for name, replicate in now.items()}
-        if self.console.is_terminal:
-            self.live.update(Group(*self._lines(replicates)), refresh=True)
-            return
-        for name in changed:
-            note = now[name].trouble
-            self.console.print(Text(f"{name}: {now[name].status}{f' ({note})' if note else ''}"), soft_wrap=True)
-
-    def say(self, sentence: str) -> None:
-        """Print a sentence above what is shown."""
-        self.console.print(Text(sentence), soft_wrap=True)
-
-    def _lines(self, replicates: list[Replicate]) -> Iterable[RenderableType]:
-        """The running experiments, then how many runs stand how, wave by wave, and when it will be over."""
-        table = Table(box=None, show_header=False)
-        for fixed in (False, True, True):  # where the terminal is narrow, the arm's name alone is wrapped
-            table.add_column(no_wrap=fixed)
-        for replicate in replicates:
-            if replicate.record is not None and replicate.status == RUNNING:
-                arm = Text(replicate.arm, style="cyan", overflow="fold")
-                table.add_row(arm, f"seed {replicate.seed}", Text(_at(replicate.record, self.contract)))
-        yield table
-        waves: dict[int, list[Replicate]] = {}
-        for replicate in replicates:
-            waves.setdefault(replicate.run.wave if replicate.run else 0, []).append(replicate)
-        for wave in sorted(waves):
-            label = f"wave {wave + 1}/{len(waves)}: " if len(waves) > 1 else ""
-            yield Text(label + summary(waves[wave]))
-        yield Text(f"{self._elapsed()} so far{self._remaining(replicates)}", style="dim")
-
-    def _elapsed(self) -> timedelta:
-        return timedelta(seconds=int(time.monotonic() - self.began))
-
-    def _remaining(self, replicates: list[Replicate]) -> str:
-        """By the pace of this session, or before its first result by how long such runs took."""
-        over = sum(not replicate.active for replicate in replicates)
-        left = len(replicates) - over
-        if over > self.at_first:
-            seconds = (time.monotonic() - self.began) / (over - self.at_first) * left
-        else:
-            known = [sum(each.record.seconds.values()) for each in replicates if each.record and each.finished]
-            if not known:
-                return ""
-            at_once = self.jobs or max(1, sum(each.status == RUNNING for each in replicates))
-            seconds = mean(known) * left / at_once
-        return f", about {timedelta(seconds=int(seconds))} to go"
-
-
-def _name(replicate: Replicate) -> str:
-    """What a run is called in its plan, whichever record answers it."""
-    return replicate.run.name if replicate.run else replicate.name

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, Validati
 from pydantic_core import PydanticCustomError
 
 from lab.contract.metrics import Direction
+from lab.design.factorial import MOST_FACTORS
 from lab.design.levels import (
     Finite,
     Level,
@@ -174,6 +175,9 @@ class Hypothesis(Model):
     """The arm that the claim is about; left out, every arm is compared."""
     versus: Scalar = None
     """The arm that it is measured against."""
+    effect: Annotated[str, Field(pattern=r"^[^:\s]+(:[^:\s]+)?$")] | None = None
+    """In place of an arm, the effect that the claim is about: of a factor with two levels (ema), or how much the effect
+    of one depends on another (ema:mixup)."""
     min_effect: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """The smallest difference worth having, in the metric's own unit."""
     guardrails: list[Guardrail] = []
@@ -184,6 +188,15 @@ class Hypothesis(Model):
     """The value that the arm has which the others are measured against, as far as is known."""
     because: Line | None = None
     """Why that is expected: earlier results, a paper."""
+
+    @model_validator(mode="after")
+    def _effect_alone(self) -> Hypothesis:
+        """An effect is of all arms: there is no arm that it is about, nor one that guardrails are held against."""
+        if self.effect is not None:
+            for key in ("arm", "expected", "guardrails"):
+                if getattr(self, key) not in (None, []):
+                    raise wrong(f"{key} is about an arm, and effect about all of them: give one of the two", key)
+        return self
 
     @model_validator(mode="after")
     def _known_direction(self, info: ValidationInfo) -> Hypothesis:
@@ -242,6 +255,17 @@ class Range(Model):
         return int((self.high - self.low) / (self.step or 1) + 1e-9) + 1
 
 
+def check_fraction(block: SweepConfig | AblationConfig, levels: dict[str, int], key: str) -> None:
+    """Refuse of a fraction other than two levels, few factors, of which there is none, and too many to be listed."""
+    if block.resolution and block.method != "fraction":
+        raise wrong("resolution belongs to method: fraction", "resolution")
+    for name, number in levels.items() if block.method == "fraction" else ():
+        if number != 2:
+            raise wrong(f"a fraction takes two values of each parameter, not {number}", key, name)
+    if block.method == "fraction" and not 3 <= len(levels) <= MOST_FACTORS:
+        raise wrong(f"a fraction takes 3 to {MOST_FACTORS} {key}, not {len(levels)}", key)
+
+
 Parameter = Annotated[
     Annotated[Levels, Tag("list")] | Annotated[Range, Tag("mapping")],
     by_shape("a list of values, or a range: {low: …, high: …}"),
@@ -257,6 +281,12 @@ class SweepConfig(Model):
     """For each parameter a list of values or, unless the strategy is grid, a range: {low, high, log, step, int}."""
     max_runs: Annotated[int, Field(ge=1)] | None = None
     """The most combinations; each of them is run with every seed."""
+    method: Literal["factorial", "fraction"] | None = None
+    """Of a grid, to ask what each parameter does and not which combination is best: all combinations, or a regular
+    fraction of them, of parameters with two values each."""
+    resolution: Literal[3, 4, 5] | None = None
+    """Of a fraction: 3 tells the parameters' effects from one another, 4 (left out) also from interactions, and 5 these
+    from one another as well. The more it tells, the more combinations it takes."""
     sampler: Literal["tpe", "gp", "random"] = "tpe"
     """Optuna's sampler; bayesian only."""
     sampler_seed: int = 0
@@ -281,6 +311,12 @@ class SweepConfig(Model):
             raise wrong(f"{bayesian[0]} belongs to strategy: bayesian", bayesian[0])
         if self.strategy == "bayesian" and self.halving:
             raise wrong("strategy: bayesian learns from whole trainings: halving belongs to grid and random", "halving")
+        if self.method and self.strategy != "grid":
+            raise wrong(f"method: {self.method} belongs to strategy: grid", "method")
+        if self.method and self.halving:
+            raise wrong(f"method: {self.method} measures all combinations, and halving stops some", "halving")
+        sizes = {name: len(levels) for name, levels in self.parameters.items() if isinstance(levels, list)}
+        check_fraction(self, sizes, "parameters")
         return self
 
     def space(self) -> float:
@@ -351,5 +387,12 @@ class AblationConfig(Model):
     """The overrides with every component in place."""
     components: Annotated[dict[Annotated[str, Field(pattern=r"^\w+$")], Overrides], Field(min_length=1)]
     """For each component the overrides that take it away."""
-    method: Literal["leave_one_out", "add_one_in", "factorial"] = "leave_one_out"
-    """Take each away alone; start from none and add each alone; or all 2^k subsets."""
+    method: Literal["leave_one_out", "add_one_in", "factorial", "fraction"] = "leave_one_out"
+    """Take each away alone; start from none and add each alone; all 2^k subsets; or a regular fraction of these."""
+    resolution: Literal[3, 4, 5] | None = None
+    """Of a fraction, as of a sweep's."""
+
+    @model_validator(mode="after")
+    def _fraction(self) -> AblationConfig:
+        check_fraction(self, dict.fromkeys(self.components, 2), "components")
+        return self

@@ -12,7 +12,8 @@ from typing import TypeGuard
 
 from lab.design import constraints
 from lab.design.blocks import Range, SweepConfig
-from lab.design.levels import Level, identity, label
+from lab.design.factorial import fraction
+from lab.design.levels import Level, identity, label, short_names
 from lab.design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign
 from lab.design.overrides import override
 from lab.errors import MistakesInFile, UserError, nearest
@@ -101,8 +102,16 @@ def sweep_arms(design: SweepDesign, trials: Sequence[Levels]) -> list[Arm]:
     elif sweep.strategy == "random":
         combinations = draw(design)
     else:
-        combinations = (levels for levels in grid(sweep.parameters) if wanted(design, levels))  # type: ignore[arg-type]
+        every = fractional(design) if sweep.method == "fraction" else grid(sweep.parameters)  # type: ignore[arg-type]
+        combinations = (levels for levels in every if wanted(design, levels))
     return [named_by_levels(levels) for levels in combinations]
+
+
+def fractional(design: SweepDesign) -> Iterator[Levels]:
+    """The combinations of a regular fraction, the first of which has each parameter's first value."""
+    parameters = {name: levels for name, levels in design.sweep.parameters.items() if isinstance(levels, list)}
+    for row in fraction(len(parameters), design.sweep.resolution or 4):
+        yield {name: levels[0 if first else 1] for (name, levels), first in zip(parameters.items(), row, strict=True)}
 
 
 def comparison_arms(design: ComparisonDesign) -> Iterator[Arm]:
@@ -127,13 +136,16 @@ def ablation_arms(design: AblationDesign) -> Iterator[Arm]:
     """The baseline (everything in place) or bare (nothing), and the subsets that the method asks for."""
     block = design.ablation
     everything = list(block.components)
+    if block.method == "fraction":
+        rows: Iterable[tuple[bool, ...]] = fraction(len(everything), block.resolution or 4)
+    else:
+        rows = product([True, False], repeat=len(everything))
+    crossed = ([name for name, kept in zip(everything, row, strict=True) if kept] for row in rows)
     subsets: dict[str, Iterable[list[str]]] = {
         "leave_one_out": [everything] + [[part for part in everything if part != name] for name in everything],
         "add_one_in": [[], *([name] for name in everything)],
-        "factorial": (
-            [name for name, kept in zip(everything, keep, strict=True) if kept]
-            for keep in product([True, False], repeat=len(everything))
-        ),
+        "factorial": crossed,
+        "fraction": crossed,
     }
     for kept in subsets[block.method]:
         gone = [name for name in everything if name not in kept]
@@ -207,12 +219,6 @@ def named_by_levels(levels: Levels) -> Arm:
     names = short_names(list(levels))
     name = ",".join(f"{names[factor]}={label(level)}" for factor, level in levels.items())
     return Arm(name, levels, [override(factor, level) for factor, level in levels.items()])
-
-
-def short_names(factors: list[str]) -> dict[str, str]:
-    """Factor -> its last part, or the whole where two would be called the same."""
-    last = Counter(factor.rpartition(".")[2] for factor in factors)
-    return {factor: part if last[part := factor.rpartition(".")[2]] == 1 else factor for factor in factors}
 
 
 def as_list(overrides: str | list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
@@ -50,6 +51,12 @@ def identity(level: Level) -> str:
     if isinstance(level, float) and level.is_integer():
         level = int(level)
     return json.dumps(level)
+
+
+def short_names(factors: list[str]) -> dict[str, str]:
+    """Factor -> its last part, or the whole where two would be called the same."""
+    last = Counter(factor.rpartition(".")[2] for factor in factors)
+    return {factor: part if last[part := factor.rpartition(".")[2]] == 1 else factor for factor in factors}
 
 
 def without_repeats(levels: list[Level]) -> list[Level]:

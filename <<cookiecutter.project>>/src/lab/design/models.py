@@ -36,9 +36,10 @@ from lab.design.blocks import (
     contract_of,
     wrong,
 )
-from lab.design.levels import Finite, Level, Scalar, by_shape, label, without_repeats
+from lab.design.factorial import fraction
+from lab.design.levels import Finite, Level, Scalar, by_shape, identity, label, short_names, without_repeats
 from lab.design.overrides import key_of
-from lab.errors import not_one_of
+from lab.errors import nearest, not_one_of
 
 Target = Annotated[
     Annotated[Finite, Tag("value")] | Annotated[dict[Metric, Finite], Field(min_length=1), Tag("mapping")],
@@ -115,6 +116,8 @@ class DesignBase(Model):
         """Seeds are added until a comparison over seeds is decided: there has to be one."""
         if self.growth is None:
             return self
+        if self.claimed_effect or (self.crossed() and not isinstance(self, ComparisonDesign)):
+            raise wrong("effects rest on all arms with the same seeds: give a list", "seeds")
         if self.hypothesis is None or self.looks_for_the_best:
             text = "a range goes on until each arm is told from the one that it is measured against: give a list"
             raise wrong(f"{text}, or hypothesis: {{…, versus: ARM}} of arms that are there from the start", "seeds")
@@ -175,6 +178,25 @@ class DesignBase(Model):
         return self
 
     @model_validator(mode="after")
+    def _possible_effect(self) -> DesignBase:
+        """An effect is of one or two factors with two levels each, or two on each other, that the arms are made of."""
+        crossed, effect = self.crossed(), self.claimed_effect
+        if effect and not crossed:
+            laid_out = "a grid, variables of a comparison, or an ablation by method: factorial or fraction"
+            raise wrong(f"an effect is of factors that are crossed: by {laid_out}", "hypothesis", "effect")
+        for factor in effect:
+            if factor not in crossed:
+                names = [*short_names(list(crossed)).values()]
+                text = f"{factor} is not varied here: {', '.join(names)}.{nearest(factor, names)}"
+                raise wrong(text, "hypothesis", "effect")
+            if len(crossed[factor]) != 2:
+                text = f"{factor} has {len(crossed[factor])} levels, and the effect of a claim is that of two"
+                raise wrong(text, "hypothesis", "effect")
+        if len(set(effect)) < len(effect):
+            raise wrong(f"{effect[0]} can't depend on itself: name two factors", "hypothesis", "effect")
+        return self
+
+    @model_validator(mode="after")
     def _best_of(self, info: ValidationInfo) -> DesignBase:
         """An arm may be claimed to be worse than another, as an ablation does; what looks for the best may not."""
         contract, hypothesis = contract_of(info), self.hypothesis
@@ -187,7 +209,7 @@ class DesignBase(Model):
     @property
     def looks_for_the_best(self) -> bool:
         """Whether the direction of the hypothesis says what is good, and not how an arm differs from another."""
-        return self.reference is None
+        return self.reference is None and not self.claimed_effect
 
     def tiers(self) -> dict[str, dict[str, float]]:
         """The targets: of each its metrics with the values that they have to reach."""
@@ -197,6 +219,17 @@ class DesignBase(Model):
     def factors(self) -> list[str]:
         """What the design varies."""
         return []
+
+    def crossed(self) -> dict[str, list[Level]]:
+        """The factors whose effects the arms tell, with their levels; empty where they aren't laid out for that."""
+        return {}
+
+    @property
+    def claimed_effect(self) -> tuple[str, ...]:
+        """The factors of the effect that the hypothesis is about, by their keys; empty where it is about arms."""
+        effect = self.hypothesis.effect if self.hypothesis else None
+        known = {short: factor for factor, short in short_names(self.factors()).items()}
+        return tuple(known.get(name, name) for name in effect.split(":")) if effect else ()
 
     def place(self, factor: str) -> tuple[str, ...]:
         """The keys that lead to one of the factors."""
@@ -235,11 +268,19 @@ class SweepDesign(DesignBase):
     def place(self, factor: str) -> tuple[str, ...]:
         return ("sweep", "parameters", factor)
 
+    def crossed(self) -> dict[str, list[Level]]:
+        claims = self.hypothesis is not None and self.hypothesis.effect is not None
+        if self.sweep.strategy != "grid" or not (self.sweep.method or claims):
+            return {}
+        return {name: levels for name, levels in self.sweep.parameters.items() if isinstance(levels, list)}
+
     @property
     def looks_for_the_best(self) -> bool:
-        return self.reference is None or self.sweep.strategy == "bayesian"
+        return super().looks_for_the_best or self.sweep.strategy == "bayesian"
 
     def size(self) -> float:
+        if self.sweep.method == "fraction":
+            return len(fraction(len(self.sweep.parameters), self.sweep.resolution or 4))
         return self.sweep.space() if self.sweep.strategy == "grid" else self.sweep.max_runs or 0
 
 
@@ -255,6 +296,12 @@ class ComparisonDesign(DesignBase):
 
     def place(self, factor: str) -> tuple[str, ...]:
         return ("comparison", "variables", factor) if self.comparison.variables else ("comparison", "variable")
+
+    def crossed(self) -> dict[str, list[Level]]:
+        found: dict[str, list[Level]] = {}
+        for name, levels in (self.comparison.variables or {}).items():
+            found[name] = [*{identity(level): level for level in levels}.values()]  # tied, a level may come again
+        return found if all(len(levels) > 1 for levels in found.values()) else {}
 
     def size(self) -> float:
         block = self.comparison
@@ -286,20 +333,21 @@ class AblationDesign(DesignBase):
     kind: Literal["ablation"]
     ablation: AblationConfig
 
-    @model_validator(mode="after")
-    def _same_seeds(self) -> AblationDesign:
-        if self.growth and self.ablation.method == "factorial":
-            raise wrong("the effects of method: factorial rest on all arms with the same seeds: give a list", "seeds")
-        return self
-
     def factors(self) -> list[str]:
         return list(self.ablation.components)
 
     def place(self, factor: str) -> tuple[str, ...]:
         return ("ablation", "components", factor)
 
+    def crossed(self) -> dict[str, list[Level]]:
+        if self.ablation.method not in ("factorial", "fraction"):
+            return {}
+        return {name: [False, True] for name in self.ablation.components}
+
     def size(self) -> float:
         k = len(self.ablation.components)
+        if self.ablation.method == "fraction":
+            return len(fraction(k, self.ablation.resolution or 4))
         return 2**k if self.ablation.method == "factorial" else k + 1
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab.design import search
 from lab.design.compose import Composer, WrongKeys
 from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
+from lab.design.factorial import Model, model
 from lab.design.levels import Level
 from lab.design.model_refs import Resolve, pinned
 from lab.design.models import ComparisonDesign, Design, SweepDesign, digest
@@ -211,6 +212,12 @@ def searched_stage(
     if found is None:
         raise UserError(f"lab.yaml: {names[0]} is a metric's twin, and no stage up to {target} writes it")
     return found
+
+
+def model_of(plan: Plan) -> Model:
+    """Which effects a plan's arms tell."""
+    arms = {run.arm: run.levels for run in plan.runs}
+    return model([*arms.values()], plan.design.crossed())
 
 
 def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, Any]]:

@@ -38,7 +38,19 @@ def pair_deviation(noise: float) -> float:
     return noise * math.sqrt(2)
 
 
-def paired_power(effect: float, deviation: float, seeds: int, comparisons: int = 1, shared: float = 0.0) -> float:
+def effect_deviation(noise: float, arms: int, factors: int) -> float:
+    """The standard deviation, over seeds, of a factor's effect or of an interaction of two: all arms measure it."""
+    return 2.0**factors * noise / math.sqrt(arms)
+
+
+def paired_power(
+    effect: float,
+    deviation: float,
+    seeds: int,
+    comparisons: int = 1,
+    shared: float = 0.0,
+    degrees: float | None = None,
+) -> float:
     """The probability that a two-sided paired t-test finds a true difference.
 
     Under it the test statistic is (Z + shift) / s with Z normal and s² a χ² variable over its degrees of freedom: the
@@ -50,17 +62,19 @@ def paired_power(effect: float, deviation: float, seeds: int, comparisons: int =
         seeds: how many pairs.
         comparisons: how many arms are compared with the reference: the first step of Holm's correction divides α by it.
         shared: a variance that all seeds have in common, such as that of the test items: no number of seeds lowers it.
+        degrees: of freedom, where they are known and not those of so many pairs.
     """
     import numpy as np
     from scipy.special import ndtr, stdtrit
 
-    if seeds < 2:
+    if seeds < 2 and degrees is None:
         return 0.0
     variance = deviation**2 / seeds + shared
     if variance == 0:
         return float(effect > 0)
     share = deviation**2 / seeds / variance
-    degrees, shift = (seeds - 1) / max(share, 1e-6) ** 2, abs(effect) / math.sqrt(variance)
+    shift = abs(effect) / math.sqrt(variance)
+    degrees = (seeds - 1) / max(share, 1e-6) ** 2 if degrees is None else degrees
     critical = stdtrit(degrees, 1 - ALPHA / comparisons / 2)
     s = _spreads(degrees)
     return float(np.mean(ndtr(shift - critical * s) + ndtr(-shift - critical * s)))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lab.design import power, promise, search
 from lab.design.blocks import Hypothesis
+from lab.design.factorial import called, confused, in_order, laid_out, told_apart
+from lab.design.levels import short_names
 from lab.design.models import ComparisonDesign, Design, SweepDesign
-from lab.design.plan import Plan
+from lab.design.plan import Plan, model_of
 from lab.errors import nearest
 
 if TYPE_CHECKING:
@@ -125,9 +127,12 @@ def question(design: Design, inputs: Inputs) -> Iterator[Check]:
     )
     expected = hypothesis.expected if hypothesis else None
     metric = f"{hypothesis.metric} {expected:g}" if hypothesis and expected is not None else ""
-    yield Check(
-        "expected result", expected is not None, metric or "write hypothesis.expected: a number to be proved wrong"
-    )
+    stated = expected is not None
+    lacks = "write hypothesis.expected: a number to be proved wrong"
+    if hypothesis and design.claimed_effect:
+        stated, lacks = hypothesis.min_effect > 0, "write hypothesis.min_effect: the effect that is claimed"
+        metric = f"an effect of {hypothesis.min_effect:g} or more" if stated else ""
+    yield Check("expected result", stated, metric or lacks)
     if hypothesis:
         yield from out_of_bounds(design, hypothesis, inputs.contract)
     if hypothesis and hypothesis.guardrails and design.reference is None and not isinstance(design, ComparisonDesign):
@@ -186,6 +191,8 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     if plan.searched and plan.finalists is None and isinstance(design, SweepDesign):
         text += f"; then {design.sweep.finalists * len(design.seeds)} or more of arms that go on"
     yield Check("runs", True, text)
+    if design.crossed() and plan.runs:
+        yield from effects(design, plan)
     if inputs.seconds is None:
         yield Check("duration", True, "unknown: nothing like it has run yet")
     else:
@@ -219,6 +226,25 @@ def chosen_by(design: SweepDesign, plan: Plan, contract: Contract) -> Iterator[C
             why = f"models that exist (type: {design.type}) have no earlier measure: ask about a few, by a comparison"
         text = f"it chooses by {metric}, on the test split, so that the best looks better than it is; {why}"
         yield Check("choice", False, text, blocks=False)
+
+
+def effects(design: Design, plan: Plan) -> Iterator[Check]:
+    """Which effects the arms tell, and whether the claimed one is among them."""
+    found, names = model_of(plan), short_names(list(design.crossed()))
+    if not laid_out(found, design.crossed()):
+        return  # variables that are tied together: no factorial
+    factors = sum(len(term) == 1 for term in found.columns)
+    text = f"{factors} of factors and {len(found.columns) - factors} interactions"
+    yield Check("effects", True, "; ".join([text, *told_apart(found, names)]))
+    if claimed := design.claimed_effect:
+        term = in_order(claimed, design.crossed())
+        others, undecided = confused(term, found)
+        if others:
+            listed = ", ".join(called(other, names) for other in others)
+            away = "which is taken for nought" if len(others) == 1 else "which are taken for nought"
+            way = ": a higher resolution, or no constraints, tells them apart" if undecided else f", {away}"
+            text = f"{called(term, names)} can't be told from {listed}{way}"
+            yield Check("claimed effect", False, text, blocks=undecided)
 
 
 def count(design: SweepDesign, name: str) -> str:
@@ -262,6 +288,8 @@ def decision(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check
     """Is the baseline known, and can the design tell an effect from noise?"""
     if design.kind == "single":
         yield Check("baseline", True, "this is one")
+    elif design.claimed_effect:
+        yield Check("baseline", True, "measured by the design: an effect is of all its arms")
     elif design.kind in ("comparison", "ablation"):
         if not isinstance(plan, str):  # without a plan it may be an arm that the design doesn't have
             yield Check("baseline", True, f"measured by the design: {design.reference or plan.runs[0].arm}")
@@ -290,6 +318,9 @@ def decision(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check
         text = f"no replicates of its reference or of a baseline on this commit: {unknown}"
         yield Check("power", False, text, blocks=False)
     elif design.kind != "single":
+        if design.claimed_effect and not isinstance(plan, str):
+            order, arms = len(design.claimed_effect), number_of_arms(plan)
+            spread = replace(spread, deviation=power.effect_deviation(spread.deviation / math.sqrt(2), arms, order))
         runs = 0 if isinstance(plan, str) else left(plan, inputs)
         time = "" if inputs.seconds is None or not runs else duration(runs * inputs.seconds / inputs.jobs)
         is_enough, text = promise.promise(design, spread, inputs, comparisons, time)
@@ -305,7 +336,7 @@ def no_baseline(design: Design, inputs: Inputs) -> str:
 
 def compared(design: Design, plan: Plan) -> int:
     """How many arms there are, those of a bayesian sweep that are still to be chosen among them."""
-    if design.claimed_arm is not None:
+    if design.claimed_arm is not None or design.claimed_effect:
         return 2
     if plan.searched and isinstance(design, SweepDesign):
         return len(plan.finalists) if plan.finalists else design.sweep.finalists + (design.reference is not None)

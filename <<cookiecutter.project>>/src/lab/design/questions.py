@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.contract.reports import Figure, Question
 from lab.design import search
-from lab.design.models import AblationDesign
+from lab.design.models import ComparisonDesign
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -29,7 +29,7 @@ def question_of(design: Design, contract: Contract) -> Question:
 
 def asks(design: Design, question: Question) -> bool:
     """Whether a design asks a question."""
-    is_factorial = isinstance(design, AblationDesign) and design.ablation.method == "factorial"
+    is_factorial = not isinstance(design, ComparisonDesign) and bool(design.crossed())
     return (
         question.kind == ("factorial" if is_factorial else design.kind)
         and (not question.types or design.type in question.types)

@@ -51,9 +51,10 @@ def metrics(design: Design, contract: Contract) -> list[str]:
     """The metrics that a search goes by, of which the first that was measured counts; empty where it is none.
 
     Models that exist already are no recipes that could be measured earlier: a sweep about them is none. Nor is one that
-    adds seeds until each arm is told from its reference: it compares them all.
+    adds seeds until each arm is told from its reference, or that asks for effects: it compares them all.
     """
-    if not isinstance(design, SweepDesign) or not contract.is_recipe(design.type) or design.growth:
+    compares_all = design.growth or design.crossed()
+    if not isinstance(design, SweepDesign) or not contract.is_recipe(design.type) or compares_all:
         return []
     main = contract.main_metrics(contract.types[design.type])
     names = [design.hypothesis.metric] if design.hypothesis else main

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lab.analysis.answer import answer
 from lab.analysis.decisions import RULES
 from lab.markdown import code, fenced, plain
-from lab.report import provenance, run_tables, sections, settings, tables
+from lab.report import effect_tables, provenance, run_tables, sections, settings, tables
 from lab.study import FAILED
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         actual=list(sections.actual(study, verdict)),
         table=sections.table(study, verdict),
         legend=sections.legend(study, verdict),
+        effects=effect_tables.effects(study, verdict),
         drawn=[sections.shown(picture, beside) for picture in pictures if not picture.local],
         images=block("images", images) if images else "",
         analysis=block("analysis", inside(former, "analysis") or ANALYSIS),

@@ -10,6 +10,7 @@ from lab import markdown
 from lab.analysis.decisions import INVALID, UNDERPOWERED
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed
 from lab.decimals import decimals, written
+from lab.design.levels import short_names
 from lab.markdown import code, plain
 from lab.records import splits
 from lab.report import tables
@@ -64,7 +65,13 @@ def question(study: Study) -> Iterator[str]:
     better = "less is better" if study.minimized(hypothesis.metric) else "more is better"
     yield f"measured by {named(study, hypothesis.metric)}: {better}"
     arm, way = study.design.claimed_arm, "lower" if hypothesis.direction == "minimize" else "higher"
-    if study.reference is not None:
+    if effect := study.design.claimed_effect:
+        names = short_names(study.design.factors())
+        first, *others = (f"**{plain(names[factor])}**" for factor in effect)
+        depends = f", and how it depends on {others[0]}" if others else ""
+        claim = "raise" if way == "higher" else "lower"
+        yield f"asked is what {first} does over all arms{depends}: it is claimed to {claim} the metric"
+    elif study.reference is not None:
         compared = f"{f'**{plain(arm)}**' if arm else 'every arm'} is compared with **{plain(study.reference)}**"
         yield f"{compared}, and claimed to be {way}" if arm else f"{compared}; one or more are claimed to be {way}"
     if hypothesis.min_effect:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import arm_mean, over_seeds
-from lab.design.expansion import short_names
-from lab.design.levels import label
+from lab.design.levels import label, short_names
 from lab.report import tables
 from lab.report.figures.drawing import (
     BLUE,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import arm_mean
-from lab.design.expansion import short_names
-from lab.design.levels import label
+from lab.design.levels import label, short_names
 from lab.report.figures.drawing import (
     BLUE,
     GREY,

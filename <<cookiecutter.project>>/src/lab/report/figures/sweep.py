@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import arm_mean
 from lab.design.blocks import Range
-from lab.design.expansion import short_names
-from lab.design.levels import label
+from lab.design.levels import label, short_names
 from lab.design.models import SweepDesign
 from lab.report.figures.drawing import (
     BLUE,

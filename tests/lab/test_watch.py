@@ -1,0 +1,246 @@
+"""While runs go on: when they will be over, by recorded trainings, and what stands on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import studies
+from contracts import VISION
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
+
+from lab.cli import view
+from lab.cli.watch import Watch
+from lab.design import design_file
+from lab.design.plan import Run
+from lab.execution.forecast import Forecast, Usual, usual
+from lab.study import FAILED, FINISHED, QUEUED, RUNNING, Point, Replicate
+
+JOURNALS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "journals.json").read_text())
+RUNS = JOURNALS["classification_augmentation"]  # as they ran with -j 2
+BEGAN = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
+
+
+@dataclass
+class Recorded:
+    """A run as it was at a moment, by what was noted of it: `times` are seconds since the first was taken."""
+
+    name: str
+    arm: str
+    status: str
+    taken: float
+    started: datetime | None
+    curves: dict[str, list[Point]]
+    log: Path
+    params: dict[str, Any]
+    effective: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    score: float | None = None
+    reason: str = ""
+
+    @property
+    def pending(self) -> Any:
+        return SimpleNamespace(taken=self.taken, log=self.log, node="") if self.status == RUNNING else None
+
+    def value(self, metric: str) -> float | None:
+        return self.score if self.status == FINISHED and metric == "infer.f1_macro" else None
+
+    def reaches(self, stage: str) -> bool:
+        return True
+
+
+def moment(runs: list[dict[str, Any]], at: float, folder: Path) -> list[Replicate]:
+    """How recorded runs stood, so many seconds after the first of them was taken."""
+    replicates = []
+    for run in runs:
+        status = QUEUED if at < run["taken"] else RUNNING if at < run["ended"] else FINISHED
+        begun = [name for name, second in run["stages"].items() if second <= at]
+        log = folder / f"{run['name']}.log"
+        log.write_text("".join(f"Running stage '{name}':\n" for name in begun))
+        is_training = bool(begun) and begun[-1] == "train" and run["training"] <= at
+        ends = [end for end in run["epochs"] if end <= at] if is_training else []
+        points = [Point(i, time_of(end), 0.5 + i / 100) for i, end in enumerate(ends)]
+        params = {"training": {"max_epochs": run["most"]}}
+        started = time_of(run["training"] if is_training else run["taken"])
+        record = Recorded(
+            run["name"],
+            run["arm"],
+            status,
+            BEGAN + run["taken"],
+            started,
+            {"val/f1_macro": points} if points else {},
+            log,
+            params,
+            score=run["score"],
+        )
+        plan = Run(run["name"], run["arm"], {}, run["seed"], 0, 0, [], params, "infer", "")
+        replicates.append(Replicate(run["arm"], {}, run["seed"], record if status != QUEUED else None, run=plan))
+    return replicates
+
+
+def time_of(second: float) -> datetime:
+    return datetime.fromtimestamp(BEGAN + second, UTC)
+
+
+def design(**more: Any) -> Any:
+    content = {"kind": "comparison", "type": "train", "title": "Which rate is best?", "name": "rates", "seeds": [0, 1]}
+    content["hypothesis"] = studies.hypothesis(arm="b", versus="a")
+    content["comparison"] = {"values": {"a": "lr=0.1", "b": "lr=0.2"}}
+    return design_file.parse(content | more, VISION)
+
+
+# When it will be over
+
+
+def looks(
+    runs: list[dict[str, Any]], folder: Path, jobs: int, earlier: Usual | None = None
+) -> Iterator[tuple[float, Any, float]]:
+    """Every two seconds: the time, what is left by the forecast, and what was left indeed."""
+    forecast, end = Forecast(VISION, jobs, earlier or Usual()), max(run["ended"] for run in runs)
+    for at in range(0, int(end), 2):
+        replicates = moment(runs, at, folder)
+        forecast.look(replicates, BEGAN + at)
+        yield at, forecast.seconds(replicates, BEGAN + at), end - at
+
+
+def known_by(runs: list[dict[str, Any]]) -> Usual:
+    """What these runs tell of later ones, as their records do."""
+    notes = []
+    for run in runs:
+        train, infer = run["stages"]["train"], run["stages"]["infer"]
+        rows = [{"epoch": epoch, "ended": time_of(end).isoformat()} for epoch, end in enumerate(run["epochs"])]
+        note = {
+            "train": {"started": time_of(train).isoformat(), "seconds": infer - train, "used": {"epochs": rows}},
+            "infer": {"started": time_of(infer).isoformat(), "seconds": run["ended"] - infer},
+        }
+        notes.append(SimpleNamespace(status=FINISHED, effective=note, reaches=lambda stage: True))
+    return usual(notes, VISION, "infer")
+
+
+def shifted(run: dict[str, Any], by: float) -> dict[str, Any]:
+    """A recorded run as if all had begun so much later."""
+    stages = {name: second - by for name, second in run["stages"].items()}
+    moved = {key: run[key] - by for key in ("taken", "training", "ended")}
+    return {**run, **moved, "stages": stages, "epochs": [end - by for end in run["epochs"]]}
+
+
+def test_a_third_into_the_first_run_the_end_is_known_to_a_quarter(tmp_path: Path) -> None:
+    """Plans of four runs like a recorded one, after one of its kind; before, with what its own epochs tell."""
+    for one in [run for runs in JOURNALS.values() for run in runs]:
+        like = shifted(one, one["taken"])
+        third = like["ended"] / 3
+        if like["training"] > third:  # on a machine so busy that it had hardly started
+            continue
+        plan = [{**shifted(like, -i * like["ended"]), "name": str(i)} for i in range(4)]
+        _, told, true = next(look for look in looks(plan, tmp_path, 1, known_by([one])) if look[0] >= third)
+        assert told is not None and abs(told - true) <= 0.25 * true, (one["name"], told, true)
+
+
+@pytest.mark.parametrize("name", JOURNALS)
+def test_recorded_plans_end_when_it_is_said_after_their_first_run(name: str, tmp_path: Path) -> None:
+    """Two at a time, on a machine whose load went up and down by a factor of three: to a quarter of the whole."""
+    runs = JOURNALS[name]
+    first, whole = min(run["ended"] for run in runs), max(run["ended"] for run in runs)
+    found = [(told, true) for at, told, true in looks(runs, tmp_path, 2) if at >= first]
+    assert all(told is not None and abs(told - true) <= 0.25 * whole for told, true in found), found
+    assert next(looks(runs, tmp_path, 2))[1] is None, "before the first epoch nobody knows, without earlier runs"
+
+
+def test_waves_come_one_after_the_other_and_jobs_beside_each_other() -> None:
+    def run(arm: str, wave: int) -> Replicate:
+        plan = Run(f"{arm}{wave}", arm, {}, 0, 0, wave, [], {"training": {"max_epochs": 10}}, "infer", "")
+        return Replicate(arm, {}, 0, None, run=plan)
+
+    earlier = Usual({"train": 50.0, "infer": 4.0}, epoch=6.0)  # of other numbers of epochs
+    first, later = [run(arm, 0) for arm in "abcd"], [run(arm, 1) for arm in "abcd"]
+    assert Forecast(VISION, 1, earlier).seconds(first, BEGAN) == 4 * 64
+    assert Forecast(VISION, 2, earlier).seconds(first, BEGAN) == 2 * 64
+    assert Forecast(VISION, 3, earlier).seconds([*first, *later], BEGAN) == 2 * 64 + 2 * 4, "the stages are shared"
+
+
+# What is shown
+
+
+def shown(place: Console) -> str:
+    return place.file.getvalue()  # type: ignore[attr-defined]
+
+
+def terminal(width: int, is_terminal: bool = True) -> Console:
+    return Console(width=width, height=30, force_terminal=is_terminal, color_system=None, file=io.StringIO())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_runs_and_where_the_arms_stand(width: int, tmp_path: Path) -> None:
+    clock = [BEGAN]
+    place = terminal(width)
+    watch = Watch(place, design(), VISION, 1, link="in MLflow: lab ui", clock=lambda: clock[0])
+    end = max(run["ended"] for run in RUNS)
+    for at in (0.0, 0.6 * end, 0.8 * end):
+        clock[0] = BEGAN + at
+        watch(moment(RUNS, at, tmp_path))
+    place.print(watch.picture(moment(RUNS, 0.8 * end, tmp_path), clock[0]))
+    text = shown(place)
+    assert "Which rate is best?" in text and "in MLflow: lab ui" in text and "to go" in text
+    assert "train " in text and " left" in text and "macro-F1" in text and "━" in text
+    assert any("a" in line and "2/2" in line and "[" in line for line in text.splitlines()), "a mean with its interval"
+    assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_without_a_terminal_a_line_a_run_that_is_over(tmp_path: Path) -> None:
+    place = terminal(200, is_terminal=False)
+    clock = [BEGAN]
+    with Watch(place, design(), VISION, 1, clock=lambda: clock[0]) as watch:
+        for at in range(0, int(max(run["ended"] for run in RUNS)) + 5, 5):
+            clock[0] = BEGAN + at
+            watch(moment(RUNS, at, tmp_path))
+        lost = moment(RUNS, at, tmp_path)[-1]
+        lost.record.status, lost.record.reason = FAILED, "train ended with 1: out of memory"
+        watch([*moment(RUNS, at, tmp_path)[:-1], lost])
+    lines = shown(place).splitlines()
+    assert len(lines) == len(RUNS) + 1
+    assert "finished (infer.f1_macro 0." in lines[0] and f"; 1 of {len(RUNS)}, about " in lines[0]
+    assert "failed (train ended with 1: out of memory)" in lines[-1]
+
+
+same_beginning = st.tuples(
+    st.text("abcdefgh=,._-0123456789", min_size=0, max_size=90), st.text("abc=,_1", min_size=1, max_size=12)
+)
+
+
+@given(st.lists(same_beginning, min_size=2, max_size=4, unique_by=lambda two: two[0] + two[1]))
+def test_no_two_arms_look_the_same_at_80_columns(parts: list[tuple[str, str]]) -> None:
+    names = [f"augmentation.{parts[0][0]}{start[:2]}{i}{end}" for i, (start, end) in enumerate(parts)]
+    replicates = []
+    for name in names:
+        for seed in (0, 1):
+            run = Run(f"20261126_tiny_64_none_{name}_s{seed}", name, {}, seed, seed, 0, [], {}, "infer", "")
+            record = Recorded(run.name, name, FINISHED, 0.0, None, {}, Path("log"), {}, score=0.9123 + seed / 1000)
+            replicates.append(Replicate(name, {}, seed, record, run=run))
+    told = view.by_arm(design(), VISION, replicates)
+    assert told is not None
+    for table, rows in ((told, names), (view.results(design(), VISION, replicates, 80), [r.arm for r in replicates])):
+        assert sorted(first_column(table)) == sorted(rows)
+
+
+def first_column(table: Table) -> list[str]:
+    """What stands in the first column of a table at 80 columns, each cell's lines put together again."""
+    place = terminal(80)
+    place.print(table)
+    head, *lines = shown(place).splitlines()
+    assert all(len(line) <= 80 for line in [head, *lines])
+    width = head.index("seed")
+    cells: list[str] = []
+    for line in lines:
+        text, rest = line[:width].rstrip(), line[width:].strip()
+        cells = [*cells, text] if rest else [*cells[:-1], cells[-1] + text]
+    return cells
