@@ -61,7 +61,13 @@ def shipped(answers: dict[str, str]) -> set[str]:
     rendered = (jinja.from_string(name).render(cookiecutter=answers) for name in names if (TEMPLATE / name).is_file())
     files = {name.partition("/")[2] for name in rendered if not name.endswith("/")}
     if answers.get("ultralytics") == "no":  # its models are called by what they are, and segmentation is its alone
-        gone = ("conf/model/yolo", "conf/task/segm", "conf/data/digits_outl", "designs/segm", "src/vision_lab/tasks/segm")
+        gone = (
+            "conf/model/yolo",
+            "src/vision_lab/tasks/segmentation/",
+            "conf/task/segmentation",
+            "designs/segmentation",
+        )
+        gone += ("conf/data/digits_outlines",)
         return {name for name in files if "ultralytics" not in name and not name.startswith(gone)}
     return files
 
@@ -213,7 +219,7 @@ def test_outputs_are_ignored_by_git_where_dvc_keeps_them(project):
             assert ignored == settings.get("cache", True), f"{name} in dvc.yaml and .gitignore disagree"
 
 
-def test_designs_open_with_their_command_and_ask_the_same_of_all_tasks(project):
+def test_designs_open_with_their_command_and_ask_the_same_of_all_tasks(project, answers):
     asked = {}
     for path in (project.path / "designs").glob("*.yaml"):
         command, schema, *_ = path.read_text().splitlines()
@@ -223,7 +229,8 @@ def test_designs_open_with_their_command_and_ask_the_same_of_all_tasks(project):
         task, _, question = path.stem.partition("_")
         assert design["task"] == task and "name" not in design
         asked.setdefault(task, set()).add(question)
-    assert set(asked) == set(json.loads((TEMPLATE / "cookiecutter.json").read_text())["task"])
+    left_out = {"segmentation"} if answers["ultralytics"] == "no" else set()
+    assert set(asked) == set(CHOICES["task"]) - left_out
     assert all(questions == asked["detection"] and len(questions) == 12 for questions in asked.values()), asked
 
 

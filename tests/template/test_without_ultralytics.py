@@ -27,7 +27,9 @@ def project(bake, environment) -> BakedProject:
 def test_nothing_of_it_is_left(project):
     named = [name for name in project.files() if name != "LICENSE" and not name.startswith(".venv")]
     assert len(named) > 300
-    assert [name for name in named if "ultralytics" in (name + project.read(name)).lower()] == []
+    assert [
+        name for name in named if b"ultralytics" in (name.encode() + (project.path / name).read_bytes()).lower()
+    ] == []
     assert 'DEFAULT_ENGINE = "torchvision"' in project.read("src/vision_lab/tasks/detection/__init__.py")
 
 
