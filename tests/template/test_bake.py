@@ -61,13 +61,8 @@ def shipped(answers: dict[str, str]) -> set[str]:
     rendered = (jinja.from_string(name).render(cookiecutter=answers) for name in names if (TEMPLATE / name).is_file())
     files = {name.partition("/")[2] for name in rendered if not name.endswith("/")}
     if answers.get("ultralytics") == "no":  # its models are called by what they are, and segmentation is its alone
-        gone = (
-            "conf/model/yolo",
-            "src/vision_lab/tasks/segmentation/",
-            "conf/task/segmentation",
-            "designs/segmentation",
-        )
-        gone += ("conf/data/digits_outlines",)
+        gone = ("conf/model/yolo", "conf/task/segm", "conf/data/digits_outl", "designs/segm")
+        gone = (*gone, "src/vision_lab/tasks/segm")
         return {name for name in files if "ultralytics" not in name and not name.startswith(gone)}
     return files
 
