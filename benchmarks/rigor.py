@@ -19,7 +19,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,10 @@ sys.path[:0] = [str(TEMPLATE / "<<cookiecutter.project>>" / "src"), str(TEMPLATE
 VISION = import_module("contracts").VISION
 scorers = import_module("scorers")
 
-from lab.analysis import gate, online, verdict  # noqa: E402
-from lab.design import design_file, expansion  # noqa: E402
-from lab.study import FAILED, FINISHED, Examples, Replicate, Study  # noqa: E402
+from lab.analysis import gate, growth, online, verdict  # noqa: E402
+from lab.design import design_file, expansion, power, search  # noqa: E402
+from lab.design.blocks import SeedRange  # noqa: E402
+from lab.study import FAILED, FINISHED, Examples, Replicate, Study, outcomes  # noqa: E402
 
 METRIC = "infer.accuracy"
 CLUSTERED = VISION.model_copy(update={"predictions": VISION.predictions.model_copy(update={"cluster": "group"})})
@@ -70,6 +71,7 @@ class Row:
     limit: float
     study: Callable[[np.random.Generator], tuple[float, Sequence[float] | None]]
     share: float = 1.0  # of --studies: for those that take long
+    is_share: bool = True  # of wrong answers; else a value, whose mean may be so far from 0
 
 
 # Studies
@@ -310,6 +312,77 @@ def agent(proposals: int, most: int = 5) -> Row:
     return Row(f"agent-{proposals}", says, 0.01, one, 0.05)
 
 
+def optimism(is_searched: bool, arms: int = 10, items: int = 100, seeds: int = 3) -> Row:
+    """By how much the winner of equal recipes looks better than it is, chosen and measured on so many images each."""
+    design = design_file.parse(
+        {
+            "kind": "sweep",
+            "type": "train",
+            "title": "Which?",
+            "name": "made",
+            "seeds": list(range(seeds)),
+            "hypothesis": {"claim": "One is better", "metric": METRIC, "expected": 0.9},
+            "sweep": {"parameters": {"lr": [0.1 * (i + 1) for i in range(arms)]}},
+        },
+        VISION,
+    )
+    names, level = [arm.name for arm in expansion.arms(design)], threshold(0.9, 0.8, 0.7, 0.05)
+    [twin] = search.metrics(design, VISION)
+
+    def one(chance: np.random.Generator) -> tuple[float, None]:
+        validation, test = chance.normal(level, 0.8, (2, items))
+        runs = {}
+        for name in names:
+            skill = chance.normal(0, 0.05, (seeds, 1))  # of each seed's model, wherever it is measured
+            by_part = [
+                chance.normal(0, 0.5, (seeds, items)) + skill > part + chance.normal(0, 0.7, items)
+                for part in (validation, test)
+            ]
+            runs[name] = [Run({twin: a, METRIC: b}) for a, b in zip(*(part.mean(1) for part in by_part), strict=True)]
+        made = study(design, runs)
+        if is_searched:
+            values = outcomes(design, VISION, [run for of_arm in runs.values() for run in of_arm])
+            made = replace(made, choices=search.Choices(finalists=search.best(design, VISION, names, values, 1)))
+        judged = verdict.judge(made)
+        best = next(arm.mean.value for arm in judged.arms if arm.arm == judged.best)
+        return best - 0.9, None
+
+    way, limit = ("validation", 0.003) if is_searched else ("the test split", math.inf)
+    says = f"optimism of the winner of {arms} equal settings, chosen on {way}, {items} images, {seeds} seeds"
+    return Row(f"optimism-{'searched' if is_searched else 'tested'}", says, limit, one, is_share=False)
+
+
+def halving(arms: int) -> Row:
+    """Whether the winner of full trainings is stopped, of some of the recorded curves.
+
+    They are those of the first seed of `classification_random_sweep`, as of November 2026, with 14 settings and nine
+    epochs: macro-F1 on 300 validation images. Winners that are equal count alike.
+    """
+    recorded = json.loads((TEMPLATE / "benchmarks" / "curves.json").read_text())
+    curves = np.maximum.accumulate([*recorded.values()], axis=1)
+    sweep = {"parameters": {"lr": [0.1 * (i + 1) for i in range(arms)]}, "halving": 2}
+    content = {"kind": "sweep", "type": "train", "title": "Which?", "name": "made", "sweep": sweep}
+    claim = {"claim": "One is better", "metric": METRIC, "expected": 0.9}
+    design = design_file.parse(content | {"hypothesis": claim}, VISION)
+    names, epochs = [arm.name for arm in expansion.arms(design)], curves.shape[1]
+    rungs = search.rungs(design, arms, epochs)
+    ends, left = [0, *(after for after, _ in rungs), epochs], [arms, *(kept for _, kept in rungs)]
+    spent = sum(n * (b - a) for n, a, b in zip(left, ends[:-1], ends[1:], strict=True)) / (arms * epochs)
+
+    def one(chance: np.random.Generator) -> tuple[bool, None]:
+        drawn = dict(zip(names, chance.permutation(curves)[:arms], strict=True))
+
+        def results(choices: search.Choices) -> list[float]:
+            stopped = choices.stopped or {}
+            return [float(curve[stopped.get(name, epochs) - 1]) for name, curve in drawn.items()]
+
+        finalists = search.decided(design, VISION, results, epochs=lambda: epochs).finalists
+        return max(curve[-1] for curve in drawn.values()) > drawn[finalists[0]][-1], None
+
+    says = f"halving stops the winner of {arms} recorded curves, with {100 * spent:.0f} % of the epochs"
+    return Row(f"halving-{arms}", says, 0.05, one)
+
+
 def crashes() -> Row:
     """An arm that fails with half of its seeds, the worse ones, and is as good as its reference where it doesn't."""
     design = parsed("comparison", ["old", "new"], 6, arm="new", versus="old")
@@ -321,6 +394,89 @@ def crashes() -> Row:
         return verdict.judge(study(design, {"old": old, "new": values})).outcome == "SUPPORTED", None
 
     return Row("crashes", "an equal arm of which the worse half of six runs failed", TOLD, one)
+
+
+def peeking(last: int = 10) -> Row:
+    """Two equal recipes looked at after each seed from the third on, by hand: the first time that pleases counts."""
+    designs = {n: parsed("comparison", ["old", "new"], n, arm="new", versus="old") for n in range(3, last + 1)}
+
+    def one(chance: np.random.Generator) -> tuple[bool, None]:
+        old, new = chance.normal(0.9, 0.01, (2, last))
+        looks = (verdict.judge(study(design, {"old": old[:n], "new": new[:n]})) for n, design in designs.items())
+        return any(found.outcome == "SUPPORTED" for found in looks), None
+
+    return Row(f"peeking-{last}", f"by hand, stopping when it fits, at 3 to {last} seeds", 1.0, one, 0.5)
+
+
+DEVIATION = 0.01  # of one seed; so that with twelve the t-test finds SMALL in 80 % of cases
+SMALL = 0.0125
+
+
+def grows(effect: float, asks: str, limit: float, items: int = 0, last: int = 12) -> Row:
+    """Seeds added as far as it takes, through `judge` and the rule of growth.
+
+    Asked is the share of wrong claims, of true ones that were missed beyond what fixed seeds miss, or of runs.
+    `effect` is in units of min_effect.
+    """
+    least = SMALL if effect or asks == "runs" else 0.0  # which would keep from claims by itself
+    growing = parsed("comparison", ["old", "new"], last, arm="new", versus="old", min_effect=least)
+    ranged = {"from": 3, "to": last}
+    growing, fixed = growing.model_copy(update={"stated_seeds": SeedRange.model_validate(ranged)}), growing
+    level = threshold(0.9, 0.8, 0.7, 0.05)
+
+    def made(chance: np.random.Generator) -> Callable[[Any, int], tuple[Study, Examples]]:
+        if items:
+            shared = chance.normal(level, 0.8, items)
+            both = {n: answers(chance, shared + chance.normal(0, 0.7, items), last, 0.05) for n in ("old", "new")}
+            return lambda design, n: seen(design, {name: rows[:n] for name, rows in both.items()})
+        old, new = chance.normal([[0.9], [0.9 + effect * SMALL]], DEVIATION, (2, last))
+        return lambda design, n: (study(design, {"old": old[:n], "new": new[:n]}), Examples())
+
+    def one(chance: np.random.Generator) -> tuple[float, None]:
+        of, n = made(chance), 3
+        while True:
+            at, examples = of(growing, n)
+            found = verdict.judge(at, examples)
+            if max(map(len, at.arms.values())) == max(growth.next_asked(at, found).values()):
+                break
+            n += 1
+        if asks == "runs":
+            return n / last, None
+        supported = found.outcome == "SUPPORTED"
+        if asks == "wrong":
+            return float(supported), None
+        return (verdict.judge(*of(fixed, last)).outcome == "SUPPORTED") - supported, None
+
+    told = {"wrong": "SUPPORTED", "runs": "runs, of those of fixed seeds", "missed": "missed that fixed seeds find"}
+    where = "no effect" if effect == 0 else f"{effect:g} x min_effect"
+    data = f", {items} images" if items else ""
+    name = f"grows-{asks}-{effect:g}" + (f"-{items}" if items else "")
+    return Row(
+        name, f"3 to {last} seeds, {where}{data}: {told[asks]}", limit, one, 0.1 if items else 1, asks == "wrong"
+    )
+
+
+def promised(pilot: int = 0) -> Row:
+    """The verdict with as many seeds as `lab check` asks for: how often it is not SUPPORTED, at the effect planned for.
+
+    With a pilot, the noise is what so many runs of a baseline showed; else it is known.
+    """
+
+    def one(chance: np.random.Generator) -> tuple[bool, None]:
+        noise = DEVIATION if not pilot else float(chance.normal(0, DEVIATION, pilot).std(ddof=1))
+        needed = power.supporting_seeds(2 * SMALL, SMALL, power.pair_deviation(noise))
+        seeds = min(needed or 200, 200)
+        if seeds not in known:
+            known[seeds] = parsed("comparison", ["old", "new"], seeds, arm="new", versus="old", min_effect=SMALL)
+        old, new = chance.normal([[0.9], [0.9 + 2 * SMALL]], DEVIATION, (2, seeds))
+        return verdict.judge(study(known[seeds], {"old": old, "new": new})).outcome != "SUPPORTED", None
+
+    known: dict[int, Any] = {}
+    basis = f"noise from {pilot} runs" if pilot else "noise known"
+    limit = 1.0 if pilot else 1 - power.POWER
+    return Row(
+        f"promised-{pilot}" if pilot else "promised", f"not SUPPORTED with the promised seeds, {basis}", limit, one
+    )
 
 
 ROWS = [
@@ -337,6 +493,15 @@ ROWS = [
     *(constant(0.99, seeds, has_items=False) for seeds in (3, 10)),
     *map(guardrail, (3, 5)),
     crashes(),
+    *map(optimism, (True, False)),
+    peeking(),
+    grows(0, "wrong", TOLD),
+    grows(0, "wrong", TOLD, 300),
+    grows(2, "missed", 0.03),
+    *(grows(effect, "runs", limit) for effect, limit in ((0, 0.6), (1, 1.0), (2, 0.6))),
+    promised(),
+    promised(3),
+    *map(halving, (10, 12)),
 ]
 
 
@@ -366,24 +531,26 @@ def measured(row: Row, studies: int, seed: int) -> dict[str, Any]:
     """How often a situation is answered wrongly, by the product and by others."""
     chance = np.random.default_rng([seed, *row.name.encode()])
     n, begun = max(1, int(studies * row.share)), time.process_time()
-    wrong, by_others = 0.0, {}
+    found, by_others = [], {}
     for _ in range(n):
         mistaken, differences = row.study(chance)
-        wrong += mistaken
+        found.append(float(mistaken))
         if differences is not None:
-            for name, found in others(differences, chance).items():
-                by_others[name] = by_others.get(name, 0) + found
-    rate = wrong / n
+            for name, is_found in others(differences, chance).items():
+                by_others[name] = by_others.get(name, 0) + is_found
+    wrong, rate = math.fsum(found), math.fsum(found) / n
+    spread = math.sqrt(max(rate * (1 - rate), 1 / n)) if row.is_share else float(np.std(found))
     return {
         "row": row.name,
         "says": row.says,
         "n": n,
         "rate": rate,
-        "error": 1.96 * math.sqrt(max(rate * (1 - rate), 1 / n) / n),
+        "error": 1.96 * spread / math.sqrt(n),
         "limit": row.limit,
-        "holds": bool(
-            stats.binom.sf(math.ceil(wrong) - 1, n, row.limit * 1.1) > 0.001
-        ),  # a tenth above still passes for the limit
+        # A tenth above still passes for the limit; of a mean, what its Monte-Carlo error explains.
+        "holds": bool(stats.binom.sf(math.ceil(wrong) - 1, n, min(1.0, row.limit * 1.1)) > 0.001)
+        if row.is_share
+        else abs(rate) <= row.limit + 3.1 * spread / math.sqrt(n),
         "others": {name: count / n for name, count in by_others.items()},
         "cpu_seconds": round(time.process_time() - begun, 1),
     }

@@ -140,8 +140,8 @@ def commands() -> Iterator[str]:
     group = typer.main.get_group(app)
     context = typer.Context(group, info_name="lab")
     yield from ("# The commands", "", MADE, "")
-    yield "`lab COMMAND --help` says the same. A design is given by its file or its name. Exit code 0: all is well;"
-    yield "1: no, such as a failed run or a design with a problem; 2: it could not be done, and a sentence says why."
+    yield "`lab COMMAND --help` says the same. A design is given by its file or its name. With `--json` it answers"
+    yield "programs: [json.md](json.md) says how, and what exit codes mean."
     yield ""
     for name in group.list_commands(context):
         command = group.get_command(context, name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mkdocs.structure.files import File, Files
 
-PAGES = {"README.md": "index.md", "SECURITY.md": "SECURITY.md"}
+PAGES = {"README.md": "index.md", "SECURITY.md": "SECURITY.md", "AGENTS.md": "AGENTS.md"}
 
 
 def on_files(files: Files, config):
@@ -19,4 +19,4 @@ def on_files(files: Files, config):
 
 def on_page_markdown(markdown: str, page, config, files):
     """A link from docs/ to the project's top stays one, inside of the site."""
-    return re.sub(r"\]\(\.\./(README|SECURITY)\.md", lambda found: f"]({PAGES[found[1] + '.md']}", markdown)
+    return re.sub(r"\]\(\.\./(README|SECURITY|AGENTS)\.md", lambda found: f"]({PAGES[found[1] + '.md']}", markdown)

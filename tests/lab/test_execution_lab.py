@@ -144,7 +144,18 @@ def test_what_the_preflight_finds_has_to_be_forced(project: Trivial) -> None:
     done = lab(project, "run", "designs/sweep.yaml", "-j", "2")  # it was forced once
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 finished" in done.stdout
+    assert (len(project.calls("train")), len(project.calls("infer"))) == (3, 1), "the best alone is tested"
     assert lab(project, "stop", "--now").returncode == 0
+
+
+def test_what_cant_win_is_stopped_by_what_each_setting_came_to(project: Trivial) -> None:
+    sweep = {"halving": 2, "parameters": {"lr": [0.1, 0.4, 0.2, 0.3]}}
+    write(project, "halved", SWEEP | {"sweep": sweep, "base": ["training.max_epochs=4"]})
+    done = lab(project, "run", "designs/halved.yaml", "-j", "2", "--force")
+    assert done.returncode == 0 and "4 finished" in done.stdout, done.stdout + done.stderr
+    endings = sorted(name.rpartition("_s0")[0][-3:] + name.rpartition("_s0")[2] for name in project.records())
+    assert endings == ["0.1-e1", "0.2-e1", "0.3-e1", "0.3-e2", "0.4", "0.4-e1", "0.4-e2", "0.4-infer"]
+    assert studies.read(project.project(), "halved").finalists == ["lr=0.4"]
 
 
 def test_a_baseline_outlives_commits_that_change_nothing_of_it(project: Trivial) -> None:

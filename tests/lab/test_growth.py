@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,15 @@ from scipy.special import stdtrit
 from studies import DESIGNS, made
 from trivial import Trivial, copied, experiment
 
+from lab.analysis import budget as budget_of
 from lab.analysis import growth, planning, verdict
+from lab.analysis.answer import answer
 from lab.analysis.looks import Look
 from lab.design import design_file, models
-from lab.design.blocks import SeedRange
+from lab.design.blocks import Budget, SeedRange
 from lab.errors import UserError
 from lab.execution import campaign
+from lab.execution.budget import within
 from lab.records import studies
 from lab.study import Study
 
@@ -189,3 +194,51 @@ def test_the_plan_grows_by_the_records(project: Trivial) -> None:
     counts = {arm: len(each) for arm, each in study.arms.items()}
     assert 3 < counts["0.2"] < 8 and counts["0.1"] == max(counts.values()), counts
     assert len({run.name for run in plan.runs}) == len(ran)
+
+
+# A budget
+
+
+def test_a_budget_allows_what_fits_into_what_is_left() -> None:
+    def run(status: str, seconds: float = 0.0) -> Any:
+        return SimpleNamespace(status=status, seconds={"train": seconds})
+
+    def budget(**most: float) -> Budget:
+        return Budget.model_validate(most)
+
+    ran = [run("finished", 1200), run("finished", 1800), run("failed"), run("running")]
+    assert budget_of.affordable(budget(runs=6), ran) == 2
+    assert budget_of.affordable(budget(runs=3), ran) == 0
+    assert budget_of.affordable(budget(hours=2.1), ran) == 2, "50 min, one under way, 25 min each"
+    assert budget_of.affordable(budget(runs=5, hours=9), ran) == 1
+    assert budget_of.affordable(budget(hours=1.0), []) == math.inf
+    assert str(budget(runs=1, hours=1.5)) == "1 run and 1.5 hours"
+
+
+def test_what_a_budget_leaves_out_is_told_and_may_be_run_once_it_is_larger(project: Trivial) -> None:
+    def planned(runs: int) -> tuple[Any, Any]:
+        text = yaml.safe_dump(DESIGN | {"seeds": [0, 1], "budget": {"runs": runs}})
+        (project.root / "designs" / "grows.yaml").write_text(text)
+        project.commit(f"{runs} runs")
+        here = project.project()
+        return here, campaign.current(studies.planner(here, project.root / "designs" / "grows.yaml"))
+
+    here, plan = planned(4)
+    allowed = within(here, plan.design.budget, plan.runs, here.head)
+    assert allowed == plan.runs[:4]
+    for run in allowed:
+        experiment(project, run)
+    here = project.project()
+    assert [run.name for run in within(here, plan.design.budget, plan.runs, here.head)] == [run.name for run in allowed]
+    study = studies.read(here, "grows")
+    judged = verdict.judge(study)
+    assert (judged.outcome, judged.complete) == ("INCONCLUSIVE", False)
+    assert (
+        "the budget of 4 runs is used up, and 2 runs did not run: 0.1001 with seed 0, 0.1001 with seed 1"
+        in judged.reasons[0]
+    )
+    assert "larger budget" in answer(study, judged).step.text
+    digest = plan.digest
+    here, plan = planned(6)
+    assert plan.digest == digest, "it is no part of the question"
+    assert within(here, plan.design.budget, plan.runs, here.head) == plan.runs, "what has answered costs nothing"

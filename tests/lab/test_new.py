@@ -53,6 +53,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
     """The template's config and designs, without code and git: copy it before you change it."""
     root = contracts.render(tmp_path_factory.mktemp("new") / "project", task="classification")
     (root / "lab.yaml").write_text(contracts.TRIVIAL_TEXT)
+    text = (root / "designs" / "classification_baseline.yaml").read_text()
+    (root / "designs" / "without.yaml").write_text(text.replace("  expected: ", "  expected_baseline: "))
     return Trivial(root)
 
 
@@ -114,12 +116,18 @@ def test_a_field_that_a_model_gets_is_explained_without_more(monkeypatch: pytest
 
         doubt: str | None = Field(None, description="What speaks against it. More of it.")
 
-    fields = KINDS["single"].model_fields | {"hypothesis": mock.Mock(annotation=Wiser | None, description="")}
+    fields = KINDS["single"].model_fields | {
+        "hypothesis": mock.Mock(annotation=Wiser | None, description="", alias=None)
+    }
     monkeypatch.setattr(KINDS["single"], "__pydantic_fields__", fields)
     said = {"kind": "single", "title": "What?", "hypothesis": {"claim": "c", "metric": "infer.f1_macro"}}
     assert "  # doubt: # What speaks against it\n" in draft.text(said, VISION)
     said["hypothesis"]["doubt"] = "much"
-    assert "  doubt: much # What speaks against it\n" in draft.text(said, VISION)
+    said["seeds"] = {"from": 2, "to": 5}
+    written = draft.text(said, VISION)
+    assert "  doubt: much # What speaks against it\n" in written
+    assert yaml12.load(written, strict=True) == said
+    assert "stated_seeds" not in written, "a field has the name that files have for it"
 
 
 @pytest.mark.parametrize("path", sorted((contracts.tree() / "designs").glob("*.yaml")), ids=lambda path: path.stem)
@@ -194,7 +202,11 @@ def test_at_a_terminal_it_asks_until_it_can_use_the_answer(project: Trivial) -> 
         ([], "which kind of question? single, sweep, comparison, ablation"),
         (["swep"], "Did you mean 'sweep'?"),
         (["sweep"], "a question needs --vary, --claim, --expected: lab new sweep --vary"),
-        (["single"], "a question needs --claim, --expected, --title"),
+        (
+            ["single"],
+            "a question needs --claim, --expected, --title: lab new single --claim 'A larger rate does better' -",
+        ),
+        (["--from", "without"], "a question needs --expected: lab new --from without --expected 0.93"),
         (["sweep", "--vary", "lrr=1,2", *ASKED], "lrr is neither a key nor a group of conf/. Did you mean 'lr'?"),
         (["sweep", "--vary", "model=tini", *ASKED], "Did you mean 'tiny'?"),
         (["sweep", "--vary", "lr=[", *ASKED], "expected values as in lr=0.001,0.01"),

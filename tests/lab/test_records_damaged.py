@@ -24,6 +24,7 @@ from trivial import Trivial
 
 from lab.analysis.verdict import judge
 from lab.cli import view
+from lab.cli.output import Results
 from lab.design.plan import Run
 from lab.execution.queueing import named
 from lab.execution.standings import standings
@@ -406,7 +407,9 @@ def assert_told(damaged: Damaged) -> None:
     study = studies.read(project, "small")
     verdict = judge(study)
     frame.as_csv(frame.rows(study))
-    json.dumps(frame.plain(frame.arranged(study)), allow_nan=False)
+    json.loads(
+        Results(design="small", answer=None, runs=frame.arranged(study)).model_dump_json(), parse_constant=pytest.fail
+    )
     frame.markdown(study)
     report.markdown(study, verdict, [])
     view.overview(project, view.statuses(project))

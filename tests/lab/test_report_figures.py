@@ -61,7 +61,7 @@ DRAWN = {
 LABELS = {
     "single": {"macro-F1", "epoch", "actual", "predicted"},
     "sweep": {"lr", "batch_size", "macro-F1", "share of the importance (PED-ANOVA)"},
-    "random": {"lr", "batch_size", "weight_decay", "macro-F1"},
+    "random": {"lr", "batch_size", "weight_decay", "macro-F1 on the validation split"},
     "comparison": {"macro-F1", "change in macro-F1", "median latency, ms", "change in median latency, ms"},
     "augmentation": {"macro-F1", "change in macro-F1"},
     "ablation": {"macro-F1", "change in macro-F1"},

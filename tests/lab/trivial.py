@@ -135,7 +135,9 @@ else:
     time.sleep(sleep)
     used = {}
 lr, seed = map(float, Path("models/model.pt").read_text().split())
-write(f"metrics/{stage}.json", json.dumps(measured(lr, seed)))
+metrics = measured(lr, seed)
+validation = {"val_f1_macro": metrics["f1_macro"]} if stage == "train" else {}
+write(f"metrics/{stage}.json", json.dumps(metrics | validation))
 keys = {"train": ["seed", "lr"], "infer": ["infer"], "quant": ["quant"]}[stage]
 record = {"stage": stage, "started": started, "seconds": sleep, "config": {key: params[key] for key in keys}}
 record |= {"used": used}
@@ -365,7 +367,9 @@ def results(
                 f"dvclive/plots/metrics/{name}.tsv",
                 f"step\t{name.rpartition('/')[2]}\n{lines}".encode(),
             )
-    yield f"metrics/{stage}.json", json.dumps(metrics(lr, seed)).encode()
+    values = metrics(lr, seed)
+    validation = {"val_f1_macro": values["f1_macro"]} if stage == "train" else {}
+    yield f"metrics/{stage}.json", json.dumps(validation | values).encode()
     keys = {"train": ["seed", "lr"], "infer": ["infer"], "quant": ["quant"]}[stage]
     used = {"epochs": [{"epoch": row["epoch"], "ended": row["ended"]} for row in rows]} if rows else {}
     record = {"stage": stage, "started": started, "seconds": 0.0, "config": {key: params[key] for key in keys}}
@@ -484,15 +488,17 @@ def carry_out(
     project: Trivial, design: str, metrics: Callable[[float, int], dict[str, Any]] = measured
 ) -> list[GitRecord]:
     """What `lab run` of a design leaves, without workers. Rates below 0 fail. Returns the records of its runs."""
+    from lab.execution import campaign
     from lab.records import studies
 
     known = project.project()
-    runs = studies.planner(known, project.root / "designs" / f"{design}.yaml").plan().runs
-    for run in runs:
-        if known.answer(run.params, run.target) is None:
+    planner = studies.planner(known, project.root / "designs" / f"{design}.yaml")
+    while runs := [run for run in campaign.current(planner).runs if known.answer(run.params, run.target) is None]:
+        for run in runs:
             if run.params["lr"] < 0:
                 failure(project, run, f"lr={run.params['lr']} should be above 0")
             else:
                 experiment(project, run, metrics)
-            known.refresh()
+        known.refresh()
+    runs = campaign.current(planner).runs
     return [record for run in runs if (record := known.answer(run.params, run.target))]

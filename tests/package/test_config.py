@@ -69,7 +69,7 @@ def test_the_site_that_is_trained_on_is_the_one_that_is_tested_on_unless_said() 
         (["data.source.kind=yollo"], "Did you mean 'yolo'?"),
         (
             ["task=detection", "model.engine=lightening"],
-            "model.engine=lightening: lightening is not one of ultralytics",
+            "model.engine=lightening: lightening is not one of torchvision, ultralytics",
         ),
         (["training.optimizer=adamx"], "Did you mean 'adam'"),
         (["training.precision=8"], "32, 16-mixed, bf16-mixed"),

@@ -46,7 +46,9 @@ def networks() -> dict[str, Any]:
         network = detectors.build(architecture, len(CLASSES)).train()
         with torch.no_grad():
             for name, parameter in network.named_parameters():
-                if name.endswith(("cls_logits.weight", "cls_score.weight")) or ("module_list" in name and kind == "ssdlite"):
+                if name.endswith(("cls_logits.weight", "cls_score.weight")) or (
+                    "module_list" in name and kind == "ssdlite"
+                ):
                     parameter.add_(torch.randn_like(parameter) * 0.1)
             for layer in network.modules():
                 if isinstance(layer, torch.nn.BatchNorm2d):
@@ -67,9 +69,7 @@ def batch() -> torch.Tensor:
 
 def as_file(kind: str, network: Any) -> Any:
     state = network.state_dict()
-    return model_file.ModelFile(
-        "detection", kind, ARCHITECTURES[kind], CLASSES, SIZE, state, engine="torchvision"
-    )
+    return model_file.ModelFile("detection", kind, ARCHITECTURES[kind], CLASSES, SIZE, state, engine="torchvision")
 
 
 def read(output: Any) -> list[np.ndarray]:
@@ -111,7 +111,7 @@ def test_proposals_are_the_best_of_those_that_overlap() -> None:
     kept = detectors.proposals(boxes[None], score[None])[0]
     greedy = boxes[nms(boxes, score, detectors.OVERLAP)]
     first = int((box_iou(kept, kept).triu(1).amax(0) <= detectors.OVERLAP).cumprod(0).sum())
-    assert 100 < first and {tuple(row) for row in kept[:first].tolist()} <= {tuple(row) for row in greedy.tolist()}
+    assert first > 100 and {tuple(row) for row in kept[:first].tolist()} <= {tuple(row) for row in greedy.tolist()}
 
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
@@ -189,7 +189,9 @@ def test_weights_that_torchvision_offers(tmp_path: Path, monkeypatch: pytest.Mon
     name = "ssdlite320_mobilenet_v3_large"
     with pytest.raises(UserError, match="not for a mapping"):
         start("pretrained", 3)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setattr(
+        torch.hub, "download_url_to_file", lambda *_, **__: (_ for _ in ()).throw(OSError("no network"))
+    )
     with pytest.raises(UserError, match="no network") as refusal:
         start("pretrained", 3, architecture=name)
     file = Path(str(refusal.value).split(" there, ")[1].split(", or")[0])
@@ -252,7 +254,7 @@ def test_boxes_stay_on_their_objects(policy: dict[str, Any], seed: int) -> None:
     """Each box is bright inside, and what is bright lies in boxes, but for the rims of objects cut at the edge."""
     torch.manual_seed(seed)
     image, target = squares(policy)[0]
-    assert image.shape == (3, SIZE, SIZE) and 0 <= float(image.min()) and float(image.max()) <= 1
+    assert image.shape == (3, SIZE, SIZE) and float(image.min()) >= 0 and float(image.max()) <= 1
     boxes, labels = target["boxes"], target["labels"]
     assert len(boxes) == len(labels) and (boxes[:, 2:] > boxes[:, :2]).all()
     assert set(labels.tolist()) <= {1, 3} and ((boxes >= 0) & (boxes <= SIZE)).all()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from omegaconf import OmegaConf
 from workspace import SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
@@ -91,13 +92,42 @@ def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get
     assert not list(killed.root.glob(".cache/train/*/")), "the state is gone when training has finished"
 
 
+@pytest.mark.slow
+def test_a_training_that_was_stopped_early_goes_on_to_the_same_model(
+    trained: Get, prepared: Get, task: str, tmp_path: Path
+) -> None:
+    space = prepared(task).copy(tmp_path / "stopped")
+    space.run("train", *SMALL[task], "training.stop_after=1")
+    metrics = json.loads(space.files()["metrics/train.json"])
+    assert metrics["epochs"] == 1
+    again = space.run("train", *SMALL[task], "training.stop_after=1")
+    assert json.loads(space.files()["metrics/train.json"]) == metrics and "Resuming" not in again.stdout
+    assert "Resuming after epoch 1 of 2" in space.run("train", *SMALL[task]).stdout
+    for name in ("models/model.pt", "metrics/train.json"):
+        assert space.files()[name] == trained(task).files()[name]
+
+
 def test_nodes_may_share_what_is_left_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = load("stages.train")
     monkeypatch.setattr(train, "fingerprint", lambda cfg, prepared: "this training")
     monkeypatch.setenv("LAB_CHECKPOINTS", str(tmp_path))
-    with train.workspace(None, None) as work:
+    cfg = OmegaConf.create({"training": {"stop_after": None}})
+    with train.workspace(cfg, None) as work:
         assert work == tmp_path / "this training"
     assert not work.exists()
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = load("stages.train")
+    monkeypatch.setattr(train, "fingerprint", lambda cfg, prepared: "this")
+    monkeypatch.setenv("LAB_CHECKPOINTS", str(tmp_path))
+    left = []
+    for stop in (2, 1, 4, None):
+        with train.workspace(OmegaConf.create({"training": {"stop_after": stop}}), None) as work:
+            left.append((work / "state").read_text() if (work / "state").exists() else "")
+            (work / "state").write_text(f"after {stop}")
+    assert left == ["", "", "after 2", "after 4"], "none from a longer one"
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
 @pytest.mark.slow

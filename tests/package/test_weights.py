@@ -227,9 +227,11 @@ def test_any_yolo_is_built_by_its_name(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["rtdetr-l", "yolo11n-seg", "yolo11n-pose.yaml", "yolov8n-cls"])
-def test_what_is_no_detector_is_refused(architecture: str) -> None:
+def test_what_is_no_detector_is_refused(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    config = load("shared.config")
     networks = load("tasks.detection.networks.ultralytics")
     with pytest.raises(load("shared.errors").UserError, match="model.architecture"):
         networks.build(architecture, ["a", "b"])
-    told = load("shared.config").mistakes(load("shared.config").compose(["model=yolo", f"model.architecture={architecture}"]))
+    told = config.mistakes(config.compose(["model=yolo", f"model.architecture={architecture}"]))
     assert [key for key, _ in told] == ["model.architecture"], "before anything runs"

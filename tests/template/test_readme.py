@@ -1,12 +1,17 @@
 """What the two READMEs tell people to type is real."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import TEMPLATE, BakedProject
 from test_bake import CHOICES
 
+TOOLS = Path(sys.executable).parent
 # Composes conf/ with overrides as a stage would; the package is found as the stage scripts find it.
 COMPOSE = """
 import sys
@@ -86,34 +91,41 @@ def blocks(page: str, language: str = "sh") -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.nightly
-@pytest.mark.parametrize("task", ["detection", "classification"])
+@pytest.mark.parametrize("task", [pytest.param("detection", marks=pytest.mark.nightly), "classification"])
 def test_from_a_question_to_an_answer(bake, environment, task):
-    """The commands of the project's README, as they stand there, less the one that waits for a browser."""
+    """The commands of the project's README, as they stand there, less those that wait for a person."""
     project = bake(environment, project=f"{task}-question", task=task)
     section = project.read("README.md").split("## From a question to an answer")[1].split("\n## ")[0]
-    *lines, ui = blocks(section)[0].splitlines()
-    assert len(lines) == 4 and "lab ui" in ui
+    lines = [line for line in blocks(section)[0].splitlines() if not re.match("lab (ui|new) ", line)]
+    assert len(lines) == 4
     said = [project.run("bash", "-c", line).stdout for line in lines]
     assert "3 finished" in said[1] and "docs/04-report/" in said[2], said
 
 
 @pytest.mark.slow
-def test_the_tutorial(bake, environment):
-    """Its design and its commands, as they stand there, end with a champion."""
+@pytest.mark.parametrize("steps", [1, pytest.param(None, marks=pytest.mark.nightly)], ids=["first step", "to the end"])
+def test_the_tutorial(bake, environment, steps):
+    """Its design and its commands, as they stand there: by day up to the plan, by night up to a champion."""
     project = bake(environment, project="tutorial-lab")
     page = project.read("docs/tutorial.md")
     file = re.search(r"`(designs/\w+\.yaml)`\n```yaml", page)
     (project.path / file[1]).write_text(blocks(page, "yaml")[0])
-    said = {line: project.run("bash", "-c", line).stdout for block in blocks(page) for line in block.splitlines()}
-    run, report, promote = (
-        next(said[line] for line in said if f"lab {word} " in line) for word in ("run", "report", "promote")
-    )
-    assert "6 finished" in run and "SUPPORTED: With 0.008 instead of 0.002" in run
-    assert "docs/04-report/" in report
-    assert "champion" in promote and (project.path / "models/champion/champion.yaml").is_file()
-    branches = project.run("git", "branch", "--format=%(refname:short)").stdout.split()
-    assert "exp/learning_rate" in branches
+    lines = [line for block in blocks(page)[:steps] for line in block.splitlines()]
+    said = {line: project.run("bash", "-c", line).stdout for line in lines}
+    told = {word: text for line, text in said.items() for word in re.findall(r"^lab (\w+)", line)}
+    assert "6 runs" in told["plan"]
+    if steps is None:
+        assert "6 finished" in told["run"] and "SUPPORTED: With 0.008 instead of 0.002" in told["run"]
+        assert "docs/04-report/" in told["report"]
+        assert "champion" in told["promote"] and (project.path / "models/champion/champion.yaml").is_file()
+        assert "exp/learning_rate" in project.run("git", "branch", "--format=%(refname:short)").stdout.split()
+
+
+@pytest.mark.skipif(not (TOOLS / "mkdocs").exists(), reason="an environment from before: tests/requirements.txt")
+def test_the_template_s_own_pages_become_a_site(tmp_path):
+    command = [TOOLS / "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    subprocess.run(command, cwd=TEMPLATE, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, check=True)
+    assert {"index.html", "sample-report.html"} <= {path.name for path in (tmp_path / "site").iterdir()}
 
 
 @pytest.mark.slow

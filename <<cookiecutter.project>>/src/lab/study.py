@@ -10,8 +10,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lab.contract import Contract, Metric
+from lab.design import search
 from lab.design.models import Design, digest
 from lab.design.questions import question_of
+from lab.design.search import Choices
 
 if TYPE_CHECKING:
     from lab.contract.reports import Question
@@ -85,6 +87,7 @@ class Replicate:
         superseded: finished runs of the design with this arm and seed, whose place this one has taken.
         run: what the plan says of it, where there is a plan.
         lacks: what a finished run should have measured and has not, and where to look; empty where it has all.
+        stopped: it was ended early, since others did better by then: it is no result of its arm.
     """
 
     arm: str
@@ -97,6 +100,7 @@ class Replicate:
     superseded: tuple[Any, ...] = ()
     run: Run | None = None
     lacks: str = ""
+    stopped: bool = False
 
     @property
     def status(self) -> str:
@@ -174,6 +178,7 @@ class Study:
         replicates: each arm with each seed.
         baseline: what is known of the baseline.
         project: where the records come from; for those who need their files.
+        choices: what its records have decided so far, of a sweep that goes by what comes out.
     """
 
     design: Design
@@ -184,6 +189,7 @@ class Study:
     replicates: list[Replicate]
     baseline: Baseline = Baseline()
     project: Any = None
+    choices: Choices = Choices()
 
     @property
     def digest(self) -> str:
@@ -203,11 +209,29 @@ class Study:
 
     @cached_property
     def arms(self) -> dict[str, list[Replicate]]:
-        """The replicates by arm."""
+        """The replicates by arm: of a search that is over, those of the arms that are compared."""
+        went_on = self.finalists or ()
+        return {arm: replicates for arm, replicates in self.searched.items() if not went_on or arm in went_on}
+
+    @cached_property
+    def searched(self) -> dict[str, list[Replicate]]:
+        """The replicates by arm, of a search also those of the arms that are not compared; none that was stopped."""
         arms: dict[str, list[Replicate]] = {}
         for replicate in self.replicates:
-            arms.setdefault(replicate.arm, []).append(replicate)
+            if not replicate.stopped:
+                arms.setdefault(replicate.arm, []).append(replicate)
         return arms
+
+    @property
+    def finalists(self) -> Sequence[str] | None:
+        """Of a search that is over, the arms that went on to the stage that answers; None of all others."""
+        return self.choices.finalists
+
+    @property
+    def searched_by(self) -> str | None:
+        """The metric that a search goes by, the first that was measured; None for a design that is none."""
+        names = search.metrics(self.design, self.contract)
+        return next((name for name in names if any(record.value(name) is not None for record in self.finished)), None)
 
     @property
     def reference(self) -> str | None:
@@ -290,11 +314,14 @@ def minimized(design: Design, contract: Contract, metric: str) -> bool:
 
 
 def outcomes(design: Design, contract: Contract, records: Sequence[Any]) -> list[float | None]:
-    """The metric of each combination, averaged over its seeds; None where one of them failed.
+    """What a sweep goes by of each combination, averaged over its seeds; None where one of them failed.
 
     `records` are those of each combination's seeds, one combination after the other.
     """
-    names = metric_names(design, contract, records)
+    there = [record for record in records if record]
+    twins = search.metrics(design, contract)
+    names = [name for name in twins if any(record.value(name) is not None for record in there)]
+    names = names or ([] if twins else metric_names(design, contract, records))
     size = len(design.seeds)
     finished = (record if record and record.status == FINISHED else None for record in records)
     measured = (record.value(names[0]) if record and names else None for record in finished)

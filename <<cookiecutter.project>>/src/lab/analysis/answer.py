@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
     from lab.study import Study
 
+MOST = 3  # arms that are named
 RATIO = 1.2  # from which on a change is told as a factor, too
 
 
@@ -91,7 +92,27 @@ def said(study: Study, verdict: Verdict, comparison: Comparison | None) -> str:
             f"the runs did something else than the plan said, so that no number of theirs answers: {verdict.reasons[0]}"
         )
     if verdict.best is None or verdict.metric is None:
-        return "nothing has been measured yet"
+        over = sum(each.is_over for each in study.replicates)
+        by = f", {over} of {len(study.replicates)} runs of the search are over" if study.searched_by else ""
+        return f"nothing has been measured yet that answers{by}" if by else "nothing has been measured yet"
+    return searching(study) + found(study, verdict, comparison)
+
+
+def searching(study: Study) -> str:
+    """How a search came to the arms that are compared; empty where none are."""
+    if not study.finalists or study.searched_by is None:
+        return ""
+    several = len(study.finalists) > 1
+    best = " and ".join(study.finalists) if len(study.finalists) <= MOST else f"{len(study.finalists)} of them"
+    named = " or named before" if study.design.claimed_arm or study.reference else ""
+    settings = len({each.arm for each in study.replicates})
+    early = f" ({settings - len(study.searched)} were stopped early)" if settings > len(study.searched) else ""
+    by = f"chosen by {study.metric(study.searched_by).title}{named}"
+    return f"of {settings} settings{early} {best} {'were' if several else 'was'} {by}: "
+
+
+def found(study: Study, verdict: Verdict, comparison: Comparison | None) -> str:
+    """What the arms that are compared came to."""
     is_open = "" if verdict.complete else still_open(study)
     if comparison is None or (study.design.kind == "sweep" and verdict.outcome not in (SUPPORTED, EQUIVALENT)):
         claim = f"; of the claim: {of_claim(study, verdict, comparison)}" if comparison and not is_open else ""

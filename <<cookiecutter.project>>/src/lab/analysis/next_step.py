@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.analysis import growth, looks
+from lab.analysis.budget import used_up
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
-from lab.analysis.estimates import IMAGES
+from lab.analysis.estimates import BOTH, IMAGES
 from lab.design import power
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ def next_step(study: Study, verdict: Verdict, comparison: Comparison | None) -> 
     coming = [each for each in study.replicates if not each.is_over]
     if verdict.outcome == INVALID:
         return Step("mend what the stages did otherwise than planned, commit it, and run the design again", run)
+    if used_up(study):
+        text = "allow for the runs that are left by a larger budget in the design, which is no part of the question"
+        return Step(text, run)
     if coming:
         return Step("let the other runs come to their end", run, lasts(study, len(coming)))
     if failed and verdict.outcome not in (SUPPORTED, REFUTED, EQUIVALENT):
@@ -74,15 +78,21 @@ def decide(study: Study, comparison: Comparison) -> Step:
     if design.growth and (step := beyond_growth(study, comparison, family)):
         return step
     there = len(design.seeds)
-    needed = power.seeds_needed(margin, estimate.deviation, max(1, family)) if margin and estimate.deviation else FEW
+    spread = between.seeds.deviation if between.seeds else None
+    shared = between.shared if between.basis == BOTH else 0.0
+    known = bool(margin and spread)
+    needed = power.supporting_seeds(2 * margin, margin, spread or 0.0, max(1, family), shared) if known else FEW
     if needed is None:
+        items = f" with these test {study.contract.item}s" if shared else ""
         return Step(
-            f"an effect of {margin:g} takes more than {power.MOST_SEEDS} seeds at this spread: claim a larger one, or "
-            "make the runs more alike",
+            f"no {power.MOST_SEEDS} seeds{items} show an effect of {2 * margin:g} at this spread: claim a larger one, "
+            "or make the runs more alike",
             f"lab new --from {design.name}",
         )
     more = max(1, needed - there)
-    text = f"{more} more seeds are expected to decide it" if margin else f"{more} more seeds tell more"
+    text = f"{more} more seeds tell more"
+    if known:
+        text = f"{more} more seeds are expected to decide it, if the effect is {2 * margin:g} and not just {margin:g}"
     return more_seeds(study, fresh(study, more), text)
 
 
@@ -94,7 +104,7 @@ def beyond_growth(study: Study, comparison: Comparison, family: int) -> Step | N
     return Step(
         f"more seeds have little hope of showing the claim as it reads: claim a smaller effect, from {look.now} seeds "
         "on, or ask the next question",
-        f"cp {study.path} {beside(study.path, 'next')}",
+        f"lab new --from {study.design.name}",
     )
 
 
@@ -107,9 +117,10 @@ def fresh(study: Study, count: int) -> list[int]:
 def more_seeds(study: Study, seeds: list[int], text: str) -> Step:
     """A copy of the design with these seeds. A design that is changed after its runs would be exploratory."""
     path = beside(study.path, f"{len(seeds)}_seeds")
-    count = len({*seeds} - {*study.design.seeds}) * len(study.arms)
+    count = len({*seeds} - {*study.design.seeds}) * len(study.searched)
     listed = ", ".join(map(str, seeds)) if len(seeds) <= 12 else f"{seeds[0]}, …, {seeds[-1]}"
-    what = f"{text}: copy the design to {path} with seeds: [{listed}], commit it, then"
+    stated = f"{{from: {asked.first}, to: {len(seeds)}}}" if (asked := study.design.growth) else f"[{listed}]"
+    what = f"{text}: copy the design to {path} with seeds: {stated}, commit it, then"
     return Step(what, f"lab run {path}", lasts(study, count))
 
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lab.analysis import growth, statistics
+from lab.analysis.budget import used_up
 from lab.analysis.comparisons import claimed_sign, guard_sentence
 from lab.analysis.decisions import SUPPORTED
 from lab.analysis.estimates import IMAGES, disturbed, unmeasured
+from lab.design import search
 from lab.study import FAILED, UNMEASURED, UNREADABLE
 
 if TYPE_CHECKING:
@@ -48,7 +50,9 @@ def reasons(
 
 def undecidable(study: Study, claimed: Sequence[Comparison], coming: Sequence[Replicate]) -> Iterator[str]:
     """What keeps the question open, whatever the numbers are."""
-    if coming:
+    if why := used_up(study):
+        yield f"{why}; until they have run, the verdict is open"
+    elif coming:
         yield f"{len(coming)} of the runs that decide are still to come: until then the verdict is open"
     if study.design.hypothesis is None:
         yield "the design states no hypothesis: there is nothing to support or refute"
@@ -114,8 +118,17 @@ def left_out(study: Study, arms: Sequence[str]) -> Iterator[str]:
             yield f"without a finite {name}, and so left out with their pairs: {listed}"
 
 
+def chosen_on_test(study: Study) -> Iterator[str]:
+    """That a sweep chose by the very numbers that it answers with."""
+    design, name = study.design, next(iter(study.metrics), "")
+    is_chosen = design.kind == "sweep" and design.claimed_arm is None and not design.growth
+    if is_chosen and study.metric(name).split == "test" and not search.metrics(design, study.contract):
+        yield f"chosen on the test split: the best of the sweep was chosen by {name}, and looks better than it is"
+
+
 def doubts(study: Study) -> Iterator[str]:
     """What makes the runs themselves less sure: other programs, configs that nobody noted, objections overridden."""
+    yield from chosen_on_test(study)
     yield from filter(None, (disturbed(study, name) for name in study.metrics))
     finished = study.finished
     if finished and not any(record.effective for record in finished):

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from lab.records.planning import Planner
 
 SEEDS = 3  # where nobody says how many
+EXAMPLES = {
+    "--vary": "lr=0.001,0.01",
+    "--claim": "'A larger rate does better'",
+    "--expected": "0.93",
+    "--title": "'How good is it?'",
+}
 WITHOUT_NOISE = "what its noise is nobody knows before the baseline has run"
 Answer = TypeVar("Answer")
 
@@ -92,11 +98,9 @@ def new(
         fields = draft.merged(fields, draft.assigned(text))
     fields = completed(fields, known, kind, varied, asks)
     if lacking := lacks(fields, is_varied and not (varied or source)):
-        wanted = ", ".join(lacking)
-        raise UserError(
-            f"a question needs {wanted}: lab new {kind} --vary lr=0.001,0.01 --claim 'A larger rate does better' "
-            "--expected 0.93; at a terminal, lab new asks"
-        )
+        start = f"lab new --from {source.stem}" if source else f"lab new {kind}"
+        wanted = " ".join(f"{option} {EXAMPLES[option]}" for option in lacking)
+        raise UserError(f"a question needs {', '.join(lacking)}: {start} {wanted}; at a terminal, lab new {kind} asks")
     folder = ROOT / FOLDER
     taken = [path.stem for path in folder.glob("*.yaml")]
     keys = [key.rpartition(".")[2] for key in varied][:2]

@@ -120,6 +120,8 @@ def summary(plan: Plan, states: list[str]) -> str:
     text = f"{len(states)} runs in {waves} {'wave' if waves == 1 else 'waves'}, {done} done" if states else "no run yet"
     if plan.undecided:
         text += f"; {plan.undecided} more combinations are chosen by what comes out"
+    if plan.searched and plan.is_open:
+        text += f"; they end with {plan.searched}, and the best go on when all are over"
     return text
 
 

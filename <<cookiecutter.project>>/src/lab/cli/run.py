@@ -49,8 +49,10 @@ def queue(design: DesignFile, force: Force = False, again: Again = False, on: On
     if hint := unfetched(planner.project):
         print(hint)
     plan, names = campaign.enqueue(planner, open_backend(on), force, again)
+    left_out = campaign.left_out(planner.project, plan)
+    others = f"{left_out} are beyond the budget of {plan.design.budget}, and " if left_out else ""
     print(
-        f"{len(names)} of {len(plan.runs)} runs queued; the others were queued before, or have run. "
+        f"{len(names)} of {len(plan.runs)} runs queued; {others}the others were queued before, or have run. "
         f"Next: {_command(design, on)}"
     )
     if on is None and names and len({run.wave for run in plan.runs}) > 1:

@@ -20,6 +20,7 @@ from lab.cli import terminal
 from lab.cli.app import typed
 from lab.cli.output import Answer, Run
 from lab.decimals import decimals, written
+from lab.design import search
 from lab.errors import UserError
 from lab.execution.standings import outdated_runs, progress
 from lab.records import studies
@@ -76,6 +77,7 @@ def console() -> Console:
 def results(design: Design, contract: Contract, replicates: Sequence[Replicate]) -> Table:
     """The table of a plan's runs: what came out, what failed and why, what is still to come."""
     names = metric_names(design, contract, [replicate.record for replicate in replicates])
+    names = [*dict.fromkeys([*search.metrics(design, contract), *names])]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("arm", "seed", "status", *names, "note", "run"):
         table.add_column(column, justify="right" if column in ("seed", *names) else "left", overflow="fold")

@@ -44,10 +44,10 @@ class MetricEntry(Model):
     """Where it gets worse behind a better main metric, `lab promote` objects."""
     shown: bool = True
     """Whether a figure of what it is broken down by shows it."""
-    split: Literal["validation", "test", "final"] | None = None
+    split: Literal["validation", "test"] | None = None
     """Which part of the data it was measured on."""
     twin: str | None = None
-    """The metric that measures the same on the validation split."""
+    """The metric that measures the same on validation data, at an earlier stage or the same: sweeps choose by it."""
 
     def templates(self) -> Iterator[tuple[str, str]]:
         """Its texts in which `{0}` stands for something, by the field that has them."""

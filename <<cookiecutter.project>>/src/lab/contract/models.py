@@ -86,6 +86,8 @@ class Curves(Model):
     """The stage that writes them."""
     epochs: Key | None = None
     """The setting that says how many epochs there will be."""
+    until: Key | None = None
+    """The setting that ends a training after so many epochs and changes nothing else of it; null is its end."""
     progress: list[str] = []
     """Patterns of the metrics that are shown while it runs."""
     parts: dict[str, str] = {}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab.contract import Contract
     from lab.contract.metrics import Direction
 
+OPTUNAS = 10  # combinations that its TPE draws at random, before it chooses any
 MOST_REPEATS = 100  # combinations in a row that were there before or that constraints forbid, before the search ends
 
 
@@ -38,7 +39,8 @@ class Search:
         self._open: list[optuna.trial.Trial] = []
         self._told = 0  # batches
         self._values: dict[tuple[str, ...], float | None] = {}
-        self._study = optuna.create_study(direction=_direction(design, contract), sampler=_sampler(design))
+        sampler = _sampler(design, drawn(design, contract))
+        self._study = optuna.create_study(direction=_direction(design, contract), sampler=sampler)
 
     def ask(self) -> list[Levels]:
         """The next combinations, at most `parallel`; none when max_runs are reached or there are no more."""
@@ -82,6 +84,15 @@ class Search:
         self._study.tell(trial, value, state=TrialState.FAIL if value is None else None)
 
 
+def drawn(design: SweepDesign, contract: Contract) -> int:
+    """How many combinations are drawn at random before any is chosen by what came out: a third, ten at the most.
+
+    It was ten, whatever the budget: so it stays for runs from before the metric had a twin that is searched by.
+    """
+    has_twin = design.hypothesis is not None and contract.metric(design.hypothesis.metric).twin
+    return min(OPTUNAS, max(1, (design.sweep.max_runs or 0) // 3)) if has_twin else OPTUNAS
+
+
 def _direction(design: SweepDesign, contract: Contract) -> Direction:
     """What to look for: as the hypothesis says or, without one, as the contract does of the metric that matters."""
     if design.hypothesis:
@@ -115,7 +126,8 @@ def replay(
         search.catch_up(told)
         return search.ask()
 
-    while batch := remember(json.dumps([design.model_dump(mode="json"), _direction(design, contract), told]), ask):
+    asked = [design.model_dump(mode="json"), _direction(design, contract), drawn(design, contract)]
+    while batch := remember(json.dumps([*asked, told]), ask):
         trials = [*trials, *batch]
         values = results(trials)
         if values is None:
@@ -124,12 +136,14 @@ def replay(
     return trials
 
 
-def _sampler(design: SweepDesign) -> optuna.samplers.BaseSampler:
+def _sampler(design: SweepDesign, startup: int) -> optuna.samplers.BaseSampler:
     from optuna import samplers
 
     kinds: dict[str, Callable[..., Any]] = {
-        "tpe": lambda seed: samplers.TPESampler(seed=seed, constant_liar=design.sweep.parallel > 1),
-        "gp": lambda seed: samplers.GPSampler(seed=seed),
+        "tpe": lambda seed: samplers.TPESampler(
+            seed=seed, constant_liar=design.sweep.parallel > 1, n_startup_trials=startup
+        ),
+        "gp": lambda seed: samplers.GPSampler(seed=seed, n_startup_trials=startup),
         "random": lambda seed: samplers.RandomSampler(seed=seed),
     }
     try:

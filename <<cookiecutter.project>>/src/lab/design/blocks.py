@@ -108,6 +108,26 @@ class Resources(Model):
 UNSTATED = Resources()
 
 
+class Budget(Model):
+    """The most that a design's runs may take together, on one commit; what doesn't fit is not run."""
+
+    runs: Annotated[int, Field(ge=1)] | None = None
+    """How many may be started, those that fail included; runs that others have answered cost nothing."""
+    hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """How long their stages may run, added up: two at a time take two hours in one."""
+
+    @model_validator(mode="after")
+    def _stated(self) -> Budget:
+        if self.runs is None and self.hours is None:
+            raise ValueError("expected runs, hours, or both: {runs: 20, hours: 4}")
+        return self
+
+    def __str__(self) -> str:
+        stated = {"run": self.runs, "hour": self.hours}
+        words = (f"{value:g} {name}{'' if value == 1 else 's'}" for name, value in stated.items() if value is not None)
+        return " and ".join(words)
+
+
 class SeedRange(Model):
     """As many seeds as the question takes: a first look after `from` of them, and then one more at a time up to `to`.
 
@@ -243,6 +263,11 @@ class SweepConfig(Model):
     """The seed of the drawing, apart from the trainings' seeds."""
     parallel: Annotated[int, Field(ge=1)] = 1
     """How many combinations are chosen at a time; bayesian only."""
+    finalists: Annotated[int, Field(ge=1)] = 1
+    """How many of the combinations that do best on validation go on, and are compared on the test split."""
+    halving: Annotated[int, Field(ge=2, le=4)] | None = None
+    """Stop early what can't win: with 2, the better half goes on after a quarter of the epochs, and again after a half;
+    with 4, the best quarter after a quarter. Left out, all are trained to their end. Grid and random only."""
 
     @model_validator(mode="after")
     def _strategy(self) -> SweepConfig:
@@ -254,6 +279,8 @@ class SweepConfig(Model):
         bayesian = sorted({"sampler", "parallel"} & self.model_fields_set)
         if self.strategy != "bayesian" and bayesian:
             raise wrong(f"{bayesian[0]} belongs to strategy: bayesian", bayesian[0])
+        if self.strategy == "bayesian" and self.halving:
+            raise wrong("strategy: bayesian learns from whole trainings: halving belongs to grid and random", "halving")
         return self
 
     def space(self) -> float:

@@ -187,11 +187,11 @@ def text(content: Mapping[str, Any], contract: Contract, head: Iterable[str] = (
 def _block(model: type[BaseModel], content: Mapping[str, Any], contract: Contract, indent: str) -> Iterator[str]:
     """The lines of a mapping: its keys in the model's order, then those that the model doesn't know, then those left
     out."""
-    known = [name for name in model.model_fields if name in content]
+    fields = {entry.alias or name: entry for name, entry in model.model_fields.items()}  # as a file has them
+    known = [name for name in fields if name in content]
     for name in [*known, *(name for name in content if name not in known)]:
-        entry = model.model_fields.get(name)
-        yield from _entry(name, content[name], entry, contract, indent)
-    for name, entry in model.model_fields.items():
+        yield from _entry(name, content[name], fields.get(name), contract, indent)
+    for name, entry in fields.items():
         if name not in content and name not in EMPTY and not entry.is_required():
             yield from _wrapped(f"{indent}# {name}:{_choices(entry)}", _meaning(entry.description or ""), indent)
 

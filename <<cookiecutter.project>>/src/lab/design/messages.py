@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from lab.contract.messages import explained, shown
 from lab.design.blocks import (
     AblationConfig,
+    Budget,
     ComparisonConfig,
     Constraint,
     Guardrail,
@@ -61,6 +62,7 @@ BLOCKS: dict[str, type[BaseModel]] = {
     "constraints": Constraint,
     "parameters": Range,
     "resources": Resources,
+    "budget": Budget,
     "seeds": SeedRange,
 }
 

@@ -22,6 +22,7 @@ from lab.contract.base import balanced
 from lab.design.blocks import (
     UNSTATED,
     AblationConfig,
+    Budget,
     ComparisonConfig,
     Constraint,
     Hypothesis,
@@ -78,6 +79,8 @@ class DesignBase(Model):
     values of several metrics: {final: {infer.f1_macro: 0.9, infer.accuracy: 0.91}}."""
     resources: Resources = UNSTATED
     """What each run takes of a machine, such as {gpus: 0.5}; it is no part of the question."""
+    budget: Budget | None = None
+    """The most runs and hours that it may take: {runs: 20, hours: 4}; it is no part of the question."""
     run_name: Annotated[Line, AfterValidator(balanced)] | None = None
     """How runs are called: {date}, {design}, {arm}, {seed}, {feature}, any key of the config, and lab.yaml's names."""
     date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None
@@ -324,7 +327,7 @@ def digest(design: DesignBase) -> str:
 
     A direction counts where the design states it: elsewhere it is lab.yaml's, which has a history of its own.
     """
-    fields = design.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"resources"})
+    fields = design.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"resources", "budget"})
     if design.hypothesis:
         fields["hypothesis"].pop("direction", None)
         fields["hypothesis"] |= design.hypothesis.model_dump(include={"direction"}, exclude_unset=True)

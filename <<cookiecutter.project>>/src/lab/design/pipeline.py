@@ -139,7 +139,7 @@ class Pipeline:
             for path in self._located(stage, paths(self._entry(stage), kind), params)
         ]
 
-    def maker(self, path: str, params: dict[str, Any]) -> str | None:
+    def maker(self, path: str, params: dict[str, Any] | None) -> str | None:
         """The stage whose output a path is, or lies in; None for a file that no stage writes."""
         makers = (stage for stage in self.stages for out in self.outputs(stage, params) if overlap(path, out))
         return next(makers, None)
@@ -246,6 +246,12 @@ class Pipeline:
         return {
             str(path): path.stem if stems[path.stem] == 1 else ".".join(path.with_suffix("").parts) for path in files
         }
+
+    def measures(self, metric: str, contract: Contract, params: dict[str, Any] | None = None) -> str | None:
+        """The stage that writes a metric's file; None where none does."""
+        files = self.metrics_files(contract, params).items()
+        paths = (path for path, name in files if metric.startswith(f"{name}."))
+        return next((stage for path in paths if (stage := self.maker(path, params))), None)
 
     def check_paths(self, target: str, params: dict[str, Any]) -> None:
         """Raises UserError: a path of a stage up to `target` that is made of what lab does not read."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lab.design import search
 from lab.design.compose import Composer, WrongKeys
 from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
 from lab.design.levels import Level
@@ -19,11 +20,13 @@ from lab.design.pipeline import Pipeline, waves
 from lab.design.places import place_of, said
 from lab.design.questions import needed_metrics
 from lab.errors import Keys, MistakesInFile, UserError
-from lab.nested_keys import exists, find, get
+from lab.nested_keys import copied, exists, find, get, put
 
 if TYPE_CHECKING:
     from lab.contract import Contract
 
+EPOCHS = "epochs"  # the key that says after how many epochs it is stopped, where it is
+UNTIL = "until"  # the key of a run's membership that names the stage that it ends with, where that is not its type's
 MEMBERSHIP = "experiment"  # the key of params.yaml that says what a run belongs to; no stage depends on it
 
 
@@ -71,12 +74,21 @@ class Plan:
         digest: the design's hash.
         runs: in stable order, by arm and then seed.
         undecided: how many combinations of a bayesian sweep are still to be chosen.
+        finalists: of a search that is over, the arms that go on to the stage that answers; None of all others.
+        searched: of a search the stage that its runs end with; empty where it is none.
     """
 
     design: Design
     digest: str
     runs: list[Run] = field(default_factory=list)
     undecided: int = 0
+    finalists: Sequence[str] | None = None
+    searched: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more runs follow from what comes out: combinations of a bayesian sweep, or arms that go on."""
+        return self.undecided > 0 or (bool(self.searched) and self.finalists is None)
 
 
 def plan(
@@ -87,6 +99,8 @@ def plan(
     date: str,
     resolve: Resolve | None = None,
     trials: Sequence[Levels] = (),
+    finalists: Sequence[str] | None = None,
+    stopped: Mapping[str, int] | None = None,
     asked: Mapping[str, int] | None = None,
 ) -> Plan:
     """The runs of a design; the same on every call with the same arguments.
@@ -99,6 +113,8 @@ def plan(
         date: YYYY-MM-DD, for the names, unless the design has one: that of the commit that last changed the design.
         resolve: turns the name of another run's model into a commit, for a seed.
         trials: of a bayesian sweep, the combinations chosen so far.
+        finalists: of a search that is over, the arms that go on.
+        stopped: by arm the epochs after which it is stopped, if it is.
         asked: of seeds that are added as far as it takes, how many of them an arm is run with so far, by its name; left
             out, as many as there are at first.
 
@@ -112,35 +128,85 @@ def plan(
         for seed in design.seeds[: (asked or {}).get(arm.name, design.first_seeds)]
     ]
     composed = compose_all(design, contract, pairs, composer, resolve)
+    composed = [
+        until(contract, stopped[arm.name], *run) if stopped and arm.name in stopped else run
+        for (arm, _), run in zip(pairs, composed, strict=True)
+    ]
     for _, params in composed[:1]:
         pipeline.check_paths(target, params)
         check_metrics(design, contract, pipeline, target, params)
     check_variable(design, composer, [params for _, params in composed])
     check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # a misspelt factor is told before
-    signatures = [pipeline.signatures(target, params) for _, params in composed]
-    check_differences(design, target, pairs, [signature[target] for signature in signatures])
+    searched = searched_stage(design, contract, pipeline, target, composed[0][1] if composed else None)
+    first = searched or target  # where the runs end, but for those that go on
+    signatures = [pipeline.signatures(first, params) for _, params in composed]
+    check_differences(design, first, target, pairs, [signature[first] for signature in signatures])
     names = run_names(design, contract, pairs, [params for _, params in composed], date)
-    blocks, needs = memberships(design, pairs), needed_metrics(design, contract)
-    runs = [
-        Run(
-            name=name,
-            arm=arm.name,
-            levels=arm.levels,
-            seed=seed,
-            replicate=block["replicate"],
-            wave=wave,
-            overrides=overrides,
-            params={**params, MEMBERSHIP: block},
-            target=target,
-            key=run_key(params),
-            needs=needs,
+    blocks, planned_waves = memberships(design, pairs), waves(pipeline, signatures)
+    runs = []
+    for (arm, seed), (overrides, params), name, block, wave in zip(
+        pairs, composed, names, blocks, planned_waves, strict=True
+    ):
+        goes_on, rung = arm.name in (finalists or ()), (stopped or {}).get(arm.name)
+        is_search = bool(searched) and not goes_on
+        is_longer = goes_on and first != target
+        ending = f"-{target}" if is_longer else f"-e{rung}" if rung else ""
+        leg = ({UNTIL: first} if is_search and first != target else {}) | ({EPOCHS: rung} if rung else {})
+        runs.append(
+            Run(
+                name=f"{name}{ending}",
+                arm=arm.name,
+                levels=arm.levels,
+                seed=seed,
+                replicate=block["replicate"],
+                wave=max(planned_waves) + 1 if is_longer else wave,
+                overrides=overrides,
+                params={**params, MEMBERSHIP: {**block, **leg}},
+                target=first if is_search else target,
+                key=run_key(params),
+                needs=needed_metrics(design, contract, is_search),
+            )
         )
-        for (arm, seed), (overrides, params), name, block, wave in zip(
-            pairs, composed, names, blocks, waves(pipeline, signatures), strict=True
-        )
-    ]
     undecided = (design.sweep.max_runs or 0) - len(trials) if is_bayesian(design) else 0
-    return Plan(design, digest(design), runs, max(0, undecided))
+    return Plan(design, digest(design), runs, max(0, undecided), finalists, searched)
+
+
+def until(
+    contract: Contract, epochs: int, overrides: list[str], params: dict[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """A run that is stopped after so many epochs. Raises UserError: lab.yaml names no setting for that."""
+    key = contract.curves.until if contract.curves else None
+    if key is None:
+        raise UserError("sweep.halving: lab.yaml names no setting that ends a training early (curves.until)")
+    stopped = copied(params)
+    put(stopped, key, epochs)
+    return [*overrides, override(key, epochs)], stopped
+
+
+def whole_epochs(plan: Plan, contract: Contract) -> int:
+    """How long the runs of a plan train that are not stopped. Raises UserError: not all as long."""
+    key = contract.curves.epochs if contract.curves else None
+    found = {get(run.params, key) for run in plan.runs} if key else set()
+    if len(found) != 1 or not isinstance(known := found.pop(), int):
+        raise UserError(f"sweep.halving expects that all runs train as long: {key or 'curves.epochs of lab.yaml'}")
+    return known
+
+
+def searched_stage(
+    design: Design, contract: Contract, pipeline: Pipeline, target: str, params: dict[str, Any] | None
+) -> str:
+    """The stage that the runs of a search end with; empty where the design is none.
+
+    Raises UserError: lab.yaml names a twin of the metric that no stage up to `target` writes.
+    """
+    names = search.metrics(design, contract)
+    if not names:
+        return ""
+    stages = [pipeline.measures(name, contract, params) for name in names]
+    found = next((stage for stage in stages if stage in pipeline.chain(target)), None)
+    if found is None:
+        raise UserError(f"lab.yaml: {names[0]} is a metric's twin, and no stage up to {target} writes it")
+    return found
 
 
 def memberships(design: Design, pairs: list[tuple[Arm, int]]) -> list[dict[str, Any]]:
@@ -246,16 +312,19 @@ def check_variable(design: Design, composer: Composer, composed: list[dict[str, 
         raise MistakesInFile((("comparison", "variable"), f"comparison.variable: {error}")) from error
 
 
-def check_differences(design: Design, target: str, pairs: list[tuple[Arm, int]], signatures: list[str]) -> None:
+def check_differences(
+    design: Design, target: str, last: str, pairs: list[tuple[Arm, int]], signatures: list[str]
+) -> None:
     """Raises UserError: two arms that no stage can tell apart, since what they differ in is read by none."""
     seen: dict[str, tuple[str, int]] = {}
     for (arm, seed), signature in zip(pairs, signatures, strict=True):
         if signature in seen:
             one, its_seed = seen[signature]
             both = f"{one} and {arm.name}" if one != arm.name else f"{one} with the seeds {its_seed} and {seed}"
+            search_ends = " (where a search ends)" if target != last else ""
             raise UserError(
-                f"{design.name}: {both} are the same experiment: up to the stage {target}, nothing reads what they "
-                "differ in"
+                f"{design.name}: {both} are the same experiment: up to the stage {target}{search_ends}, nothing reads "
+                "what they differ in"
             )
         seen[signature] = (arm.name, seed)
 

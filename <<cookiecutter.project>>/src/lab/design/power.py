@@ -13,6 +13,11 @@ import math
 import statistics
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ALPHA = 0.05
 POWER = 0.8
@@ -47,7 +52,7 @@ def paired_power(effect: float, deviation: float, seeds: int, comparisons: int =
         shared: a variance that all seeds have in common, such as that of the test items: no number of seeds lowers it.
     """
     import numpy as np
-    from scipy.special import gammaincinv, ndtr, stdtrit
+    from scipy.special import ndtr, stdtrit
 
     if seeds < 2:
         return 0.0
@@ -57,9 +62,18 @@ def paired_power(effect: float, deviation: float, seeds: int, comparisons: int =
     share = deviation**2 / seeds / variance
     degrees, shift = (seeds - 1) / max(share, 1e-6) ** 2, abs(effect) / math.sqrt(variance)
     critical = stdtrit(degrees, 1 - ALPHA / comparisons / 2)
-    quantiles = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    s = np.sqrt(2 * gammaincinv(degrees / 2, quantiles) / degrees)
+    s = _spreads(degrees)
     return float(np.mean(ndtr(shift - critical * s) + ndtr(-shift - critical * s)))
+
+
+@lru_cache(maxsize=64)  # which of them are asked for, a search repeats: 2, 500, 250…
+def _spreads(degrees: float) -> np.ndarray:
+    """The quantiles of a standard deviation as it is measured with so many degrees of freedom, where it is 1."""
+    import numpy as np
+    from scipy.special import gammaincinv
+
+    quantiles = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    return np.sqrt(2 * gammaincinv(degrees / 2, quantiles) / degrees)
 
 
 def seeds_needed(effect: float, deviation: float, comparisons: int = 1, shared: float = 0.0) -> int | None:

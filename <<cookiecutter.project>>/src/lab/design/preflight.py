@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lab.design import power, promise
+from lab.design import power, promise, search
 from lab.design.blocks import Hypothesis
 from lab.design.models import ComparisonDesign, Design, SweepDesign
 from lab.design.plan import Plan
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lab.contract.metrics import Metric
     from lab.design.promise import Foreseen, Spread
 
+TEST = "test"  # a split, as lab.yaml has it
 SEEDS, ITEMS, COUNTED = "seeds", "images", "counted"  # what can decide, as committed reports call it
 DECIDED = {
     ITEMS: "{metric} is decided over test {items}, in pairs: more of them show smaller effects, not more seeds",
@@ -174,11 +175,14 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     if isinstance(design, SweepDesign):
         shown = ", ".join(f"{name} ({count(design, name)})" for name in design.factors())
         yield Check("ranges", True, shown)
+        yield from chosen_by(design, plan, inputs.contract)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
     yield Check("configs", not inputs.settings, inputs.settings or composed, final=True)
     number, text = number_of_arms(plan) * len(design.seeds), extent(design, plan)
     if inputs.done:
         text += f", {inputs.done} of them done"
+    if plan.searched and plan.finalists is None and isinstance(design, SweepDesign):
+        text += f"; then {design.sweep.finalists * len(design.seeds)} or more of arms that go on"
     yield Check("runs", True, text)
     if inputs.seconds is None:
         yield Check("duration", True, "unknown: nothing like it has run yet")
@@ -194,6 +198,25 @@ def extent(design: Design, plan: Plan) -> str:
     seeds = f"{design.seed_count} {'seed' if design.seed_count == '1' else 'seeds'}"
     first = f"{arms * design.first_seeds} to " if design.growth else ""
     return f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} = {first}{arms * len(design.seeds)}"
+
+
+def chosen_by(design: SweepDesign, plan: Plan, contract: Contract) -> Iterator[Check]:
+    """On which part of the data does a sweep choose?"""
+    metric, by = design.hypothesis.metric if design.hypothesis else "", search.metrics(design, contract)
+    if by:
+        target = contract.types[design.type]
+        named = [name for name in (design.claimed_arm, design.reference) if name]
+        best = " and ".join([f"the best {design.sweep.finalists}".removesuffix(" 1"), *named])
+        text = f"by {by[0]}, after {plan.searched}; what is answered is {metric or target} of {best}"
+        if design.sweep.halving:
+            text += f"; of every {design.sweep.halving} settings one goes on, the others are stopped early"
+        yield Check("choice", True, text)
+    elif contract.metric(metric).split == TEST and design.claimed_arm is None and not design.growth:
+        why = "its twin in lab.yaml would be what measures the same on data that were put aside for choosing"
+        if not contract.is_recipe(design.type):
+            why = f"models that exist (type: {design.type}) have no earlier measure: ask about a few, by a comparison"
+        text = f"it chooses by {metric}, on the test split, so that the best looks better than it is; {why}"
+        yield Check("choice", False, text, blocks=False)
 
 
 def count(design: SweepDesign, name: str) -> str:
@@ -282,6 +305,8 @@ def compared(design: Design, plan: Plan) -> int:
     """How many arms there are, those of a bayesian sweep that are still to be chosen among them."""
     if design.claimed_arm is not None:
         return 2
+    if plan.searched and isinstance(design, SweepDesign):
+        return len(plan.finalists) if plan.finalists else design.sweep.finalists + (design.reference is not None)
     return number_of_arms(plan)
 
 

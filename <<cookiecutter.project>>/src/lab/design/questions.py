@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lab.contract.reports import Figure, Question
+from lab.design import search
 from lab.design.models import AblationDesign
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ def _varies(factors: Sequence[str], keys: Sequence[str]) -> bool:
     return not left
 
 
-def needed_metrics(design: Design, contract: Contract) -> list[list[str]]:
+def needed_metrics(design: Design, contract: Contract, is_search: bool = False) -> list[list[str]]:
     """What a run has to measure to count: its hypothesis' metric and guardrails or, without one, a main metric.
 
-    Of each group one metric is enough.
+    In a search, what that goes by. Of each group one metric is enough.
     """
+    if is_search:
+        return [search.metrics(design, contract)]
     if design.hypothesis:
         names = [design.hypothesis.metric, *(guard.metric for guard in design.hypothesis.guardrails)]
         return [[name] for name in dict.fromkeys(names)]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab.design import preflight
-from lab.design.bayesian import replay
-from lab.design.expansion import Levels, is_bayesian
-from lab.design.models import Design, SweepDesign
+from lab.design import preflight, search
+from lab.design.models import Design
 from lab.design.plan import MEMBERSHIP, Run
+from lab.design.search import Choices
 from lab.errors import UserError
 from lab.execution import preflight_inputs, queueing
+from lab.execution.budget import within
 from lab.execution.run import Execution, Watcher
 from lab.execution.standings import standings, undecided
 from lab.execution.unfetched import unfetched
@@ -25,25 +25,26 @@ if TYPE_CHECKING:
     from lab.design.plan import Plan
     from lab.execution.backend import Backend
     from lab.records.planning import Planner
+    from lab.records.project import Project
     from lab.study import Replicate
 
 
 def current(planner: Planner) -> Plan:
-    """The plan as it stands: of a bayesian sweep, up to the combinations that are open now, and where seeds are added
-    as far as it takes, up to those of the next look. Raises UserError."""
+    """The plan as it stands, with what follows from what came out: the combinations of a bayesian sweep that are open
+    now, the arms of a search that go on, the seeds of the next look. Raises UserError."""
     design, project = planner.design, planner.project
     if design.growth and project.head:
         return planner.plan(asked=seeds_asked_now(planner, lambda runs: standings(project, runs)))
-    if not isinstance(design, SweepDesign) or not is_bayesian(design) or not project.head:
+    if not project.head:
         return planner.plan()
 
-    def results(trials: list[Levels]) -> list[float | None] | None:
-        replicates = standings(project, planner.plan(trials).runs)
+    def results(choices: Choices) -> list[float | None] | None:
+        replicates = standings(project, planner.plan(*choices).runs)
         if any(map(undecided, replicates)):
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    return planner.plan(replay(design, planner.contract, results, project.remember))
+    return planner.plan(*search.decided(design, planner.contract, results, project.remember, planner.epochs))
 
 
 def seeds_asked_now(planner: Planner, stand: Callable[[list[Run]], list[Replicate]]) -> dict[str, int]:
@@ -63,7 +64,14 @@ def enqueue(planner: Planner, backend: Backend, force: bool, again: bool) -> tup
     """
     plan = current(planner)
     forced = approve(planner, plan, force, backend)
-    return plan, queueing.enqueue(planner.project, backend, marked(plan.runs, forced), again, planner.design.resources)
+    design, project = planner.design, planner.project
+    runs = within(project, design.budget, marked(plan.runs, forced), str(project.head), backend.jobs or 1)
+    return plan, queueing.enqueue(project, backend, runs, again, design.resources)
+
+
+def left_out(project: Project, plan: Plan) -> int:
+    """How many runs of a plan a budget keeps from being queued, once all others are."""
+    return sum(each.is_to_come for each in standings(project, plan.runs)) if plan.design.budget else 0
 
 
 def carry_out(
@@ -87,7 +95,7 @@ def carry_out(
     """
     design, plan = planner.design, current(planner)
     stand = standings(planner.project, plan.runs)
-    if not again and not plan.undecided and all(replicate.finished for replicate in stand):
+    if not again and not plan.is_open and all(replicate.finished for replicate in stand):
         return stand  # also where something has changed that is not committed
     forced = approve(planner, plan, force, backend)
     for sentence in (before(planner, plan, backend), unfetched(planner.project)):
@@ -96,18 +104,23 @@ def carry_out(
     fit = fitting(backend, design, jobs)
     if jobs and fit != jobs:
         say(f"-j {jobs}: by the design's resources {fit} fit this machine at a time, and the others wait")
-    execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources)
-
-    def results(trials: list[Levels]) -> list[float | None]:
-        new = planner.plan(trials).runs[len(execution.runs) :]
-        replicates = execution.add(marked(new, forced))
-        if unread := next((each for each in replicates if each.status == UNREADABLE), None):
-            raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
-        return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
+    execution = Execution(planner.project, backend, fit, watcher, again or failed, design.resources, design.budget)
 
     def added(runs: list[Run]) -> list[Replicate]:
+        """How the runs stand, in their order, once those of them that are new are over."""
         known = {run.name for run in execution.runs}
-        return execution.add(marked([run for run in runs if run.name not in known], forced))
+        if new := [run for run in runs if run.name not in known]:
+            execution.add(marked(new, forced))
+        by_name = {each.run.name: each for each in execution.standings() if each.run}
+        return [by_name[run.name] for run in runs]
+
+    def results(choices: Choices) -> list[float | None] | None:
+        replicates = added(planner.plan(*choices).runs)
+        if unread := next((each for each in replicates if each.status == UNREADABLE), None):
+            raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
+        if any(each.is_to_come for each in replicates):
+            return None  # the budget is used up
+        return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
     stand = standings(planner.project, plan.runs) if again or failed else []
     if again and (over := sum(replicate.finished for replicate in stand)):
@@ -117,15 +130,16 @@ def carry_out(
         lost = [each.run for each in stand if each.run and each.status in (FAILED, UNMEASURED)]
         if not lost:
             say("none of its runs has failed")
-        execution.add(marked(lost, forced))
+        replicates = execution.add(marked(lost, forced))
     elif design.growth:
         seeds_asked_now(planner, added)
-    elif isinstance(design, SweepDesign) and is_bayesian(design):
-        replay(design, planner.contract, results)
+        replicates = execution.standings()
     else:
-        execution.add(marked(planner.plan().runs, forced))
-    replicates = execution.standings()
-    backend.tidy({replicate.record.name for replicate in replicates if replicate.record})
+        choices = search.decided(design, planner.contract, results, epochs=planner.epochs)
+        replicates = added(planner.plan(*choices).runs)
+    if design.budget and (left := sum(each.is_to_come for each in replicates)):
+        say(f"the budget of {design.budget} is used up, and {left} runs did not run; a larger one goes on from here")
+    backend.tidy({replicate.record.name for replicate in execution.standings() if replicate.record})
     return replicates
 
 
@@ -150,7 +164,7 @@ def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
     project = planner.project
     replicates = standings(project, plan.runs)
-    if not plan.undecided and all(replicate.finished for replicate in replicates):
+    if not plan.is_open and all(replicate.finished for replicate in replicates):
         return ""
     answers = {id(replicate.record) for replicate in replicates}  # another design's run may be this one's, too
     pending = [record for record in project.records() if record.pending and record.pending.backend == backend.name]
@@ -180,7 +194,7 @@ def approve(planner: Planner, plan: Plan, force: bool, backend: Backend) -> bool
         UserError: they are not, or a stage would refuse the settings, which nothing overrides.
     """
     replicates = standings(planner.project, plan.runs)
-    if not any(replicate.is_to_come for replicate in replicates) and not plan.undecided:
+    if not any(replicate.is_to_come for replicate in replicates) and not plan.is_open:
         return False  # nothing new is going to run
     ready(planner.project)
     blocks = [replicate.record.experiment for replicate in replicates if replicate.record]

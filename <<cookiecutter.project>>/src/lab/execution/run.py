@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from lab.design.blocks import UNSTATED
 from lab.errors import UserError
+from lab.execution.budget import within
 from lab.execution.queueing import enqueue, named
 from lab.execution.standings import disturbed, standings
 from lab.execution.work_tree import ready
 from lab.study import FAILED, QUEUED
 
 if TYPE_CHECKING:
-    from lab.design.blocks import Resources
+    from lab.design.blocks import Budget, Resources
     from lab.design.plan import Run
     from lab.execution.backend import Backend
     from lab.records.project import Project
@@ -50,9 +51,11 @@ class Execution:
         watcher: Watcher,
         again: bool = False,
         resources: Resources = UNSTATED,
+        budget: Budget | None = None,
     ):
         self.project, self.backend = project, backend
         self.jobs, self.watcher, self.again, self.resources = jobs, watcher, again, resources
+        self.budget = budget
         self.head = ready(project)
         self.runs: list[Run] = []
         self.names: dict[str, str] = {}  # of the experiments that have to answer, where any other would not do
@@ -75,16 +78,21 @@ class Execution:
         return self.known
 
     def add(self, runs: list[Run]) -> list[Replicate]:
-        """Carry out more runs, wave by wave. Returns how all runs stand. Raises UserError and Stopped."""
+        """Carry out more runs, wave by wave, as far as the budget goes. Returns how all runs stand.
+
+        Raises UserError and Stopped.
+        """
         self.runs += runs
         self._repair()
         named(self.project, self.head, runs, self.again)  # refuses what a later wave would be refused for
         self._refuse_elsewhere()
         for wave in sorted({run.wave for run in runs}):
-            batch = [run for run in runs if run.wave == wave]
-            names = enqueue(self.project, self.backend, batch, self.again, self.resources, self.head)
-            self.names |= names if self.again else {}
-            self._watch({run.name for run in batch})
+            waiting = [run for run in runs if run.wave == wave]
+            while batch := within(self.project, self.budget, waiting, self.head, self.jobs or 1, self.again):
+                names = enqueue(self.project, self.backend, batch, self.again, self.resources, self.head)
+                self.names |= names if self.again else {}
+                self._watch({run.name for run in batch})
+                waiting = [run for run in waiting if run not in batch]
         return self.standings()
 
     def _refuse_elsewhere(self) -> None:

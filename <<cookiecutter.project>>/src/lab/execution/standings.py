@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.contract.metrics import compiled
-from lab.design.expansion import is_bayesian
 from lab.design.plan import MEMBERSHIP
 from lab.errors import UserError
 from lab.execution import logs
@@ -17,8 +16,8 @@ from lab.nested_keys import get
 from lab.records import studies
 from lab.records.git_record import GitRecord
 from lab.records.lacking import lacking
+from lab.records.planned import pipeline_files
 from lab.records.project import answer
-from lab.records.studies import pipeline_files
 from lab.study import FAILED, ORDER, REMOVED, RUNNING, UNREADABLE, Replicate
 
 if TYPE_CHECKING:
@@ -123,19 +122,21 @@ def outdated_runs(study: Study) -> set[tuple[str, int]]:
     def is_answered(replicate: Replicate) -> bool:
         record, params = replicate.record, planned.get((replicate.arm, replicate.seed))
         if params is not None:
-            return project.answer(params, study.stage, head) is not None
+            return project.answer(params, record.stage, head) is not None
         settings = record.content.params_on(head)
-        return not is_planned and answer(project, project.by_key(), record.key, settings, study.stage, head) is not None
+        return (
+            not is_planned and answer(project, project.by_key(), record.key, settings, record.stage, head) is not None
+        )
 
     return {(replicate.arm, replicate.seed) for replicate in over if not is_answered(replicate)}
 
 
 def _planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     """The params of each run that a plan of today has; none where the design can't be planned any more."""
-    levels = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
     try:
         planner = studies.planner(study.project, study.project.root / study.path)
-        runs = planner.plan(levels, planner.all_seeds(levels)).runs
+        choices = study.choices._replace(asked=planner.all_seeds(study.choices.trials))
+        runs = planner.plan(*choices).runs
     except UserError:
         return {}
     return {(run.arm, run.seed): run.params for run in runs}

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lab import secrets
+from lab.design.plan import UNTIL
 from lab.errors import UserError
 from lab.nested_keys import as_float, get
 from lab.study import FAILED, FINISHED, RUNNING, Point
@@ -67,8 +68,13 @@ class GitRecord:
     @property
     def stage(self) -> str:
         """The stage that it runs up to: its design's, or the last one that has run."""
-        asked = self.project.contract.types.get(self.experiment.get("type", ""))
-        return asked or next(reversed(self.content.stages or self.content.pipeline.stages))
+        return self._asked or next(reversed(self.content.stages or self.content.pipeline.stages))
+
+    @property
+    def _asked(self) -> str | None:
+        """The stage that its design has it end with; None for a run that no design asked for."""
+        block = self.experiment
+        return block.get(UNTIL) or self.project.contract.types.get(block.get("type", ""))
 
     @property
     def code(self) -> str:
@@ -129,7 +135,7 @@ class GitRecord:
         """Whether it ran up to a stage, or is meant to."""
         if self.status == FINISHED:
             return stage in self.content.brief.stages
-        return self.project.contract.types.get(self.experiment.get("type", ""), stage) == stage
+        return self._asked in (None, stage)
 
     # Times
 

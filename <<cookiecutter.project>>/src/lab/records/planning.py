@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from lab.design import design_file, settings_check
 from lab.design.compose import composer_of
 from lab.design.expansion import arms
 from lab.design.pipeline import Pipeline
-from lab.design.plan import Plan, compose, plan, without_membership
+from lab.design.plan import Plan, compose, plan, whole_epochs, without_membership
 from lab.errors import MistakesInFile, UserError
 
 if TYPE_CHECKING:
@@ -50,16 +50,25 @@ class Planner:
             return ""
         return self.project.git.last_change(self.path) or self.project.git.last_change(self.project.root)
 
-    def plan(self, trials: Iterable[Levels] = (), asked: Mapping[str, int] | None = None) -> Plan:
-        """The plan, with the combinations that a bayesian sweep has chosen so far, and with the seeds that each arm has
-        been asked for. Raises UserError."""
-        contract, pipeline = self.contract, self.pipeline
+    def plan(
+        self,
+        trials: Iterable[Levels] = (),
+        finalists: Sequence[str] | None = None,
+        stopped: Mapping[str, int] | None = None,
+        asked: Mapping[str, int] | None = None,
+    ) -> Plan:
+        """The plan, with what has been decided so far (`design.search.Choices`). Raises UserError."""
+        contract, planned = self.contract, (self.composer, self.pipeline, self.date, self.resolve)
         try:
-            return plan(self.design, contract, self.composer, pipeline, self.date, self.resolve, list(trials), asked)
+            return plan(self.design, contract, *planned, list(trials), finalists, stopped, asked)
         except MistakesInFile as error:
             raise UserError(
                 design_file.placed(design_file.read_text(self.path), self.path, error.mistakes, contract)
             ) from error
+
+    def epochs(self) -> int:
+        """How long its runs train that are not stopped early. Raises UserError."""
+        return whole_epochs(self.plan(), self.contract)
 
     def all_seeds(self, trials: Iterable[Levels] = ()) -> dict[str, int]:
         """As many seeds for each arm as the design may come to. Raises UserError."""

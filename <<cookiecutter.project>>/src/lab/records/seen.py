@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lab.design.plan import EPOCHS
 from lab.study import FINISHED, metric_names
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def marked(
             if record in own
             and (each.experiment.get("arm"), each.experiment.get("seed")) == place
             and each.commit not in (record.commit, each.baseline)
+            and (each.stage, each.experiment.get(EPOCHS))
+            == (record.stage, record.experiment.get(EPOCHS))  # of a search
         )
         return replace(replicate, seen=seen, superseded=superseded)
 

@@ -6,41 +6,35 @@ and at any later time, whatever has become of the design file and of conf/ since
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lab.contract import FILE, Contract
-from lab.design import design_file
-from lab.design.bayesian import replay
-from lab.design.compose import config_folder
-from lab.design.expansion import Levels, arms, is_bayesian
-from lab.design.models import Design, SweepDesign, digest
-from lab.design.plan import run_key
+from lab.design import design_file, search
+from lab.design.expansion import arms, is_bayesian
+from lab.design.models import Design, digest
+from lab.design.plan import EPOCHS, run_key
 from lab.design.questions import needed_metrics
+from lab.design.search import Choices
 from lab.errors import UserError, nearest
+from lab.nested_keys import get
 from lab.records import seen
 from lab.records.growth import seeds_asked
 from lab.records.lacking import lacking
 from lab.records.model_refs import resolver
+from lab.records.planned import Planned, planned_at
 from lab.records.planning import Planner
 from lab.records.project import answer
 from lab.study import FAILED, FINISHED, ORDER, Baseline, Replicate, Study, outcomes
 
 if TYPE_CHECKING:
-    from lab.design.model_refs import Resolve
     from lab.records.git_record import GitRecord
     from lab.records.project import Project
-
-
-def pipeline_files(project: Project) -> tuple[str, ...]:
-    """What a plan is made of, beside its design."""
-    return (config_folder(project.root), ".dvc/config", "dvc.yaml", "params.yaml", FILE)
 
 
 def check_measured(study: Study) -> None:
@@ -120,13 +114,14 @@ def _designs_that_ran(project: Project) -> list[str]:
 def _enough(project: Project, design: Design) -> bool:
     """Whether as many runs are there as a design has, of its task, code and seeds: to plan it takes a while."""
     contract = project.contract
+    is_searching = is_bayesian(design) or bool(search.metrics(design, contract))
     alike = [
         record
         for record in project.on_code_of(str(project.head), contract.types[design.type])
         if (not contract.seeds or record.content.brief.seed in design.seeds)
         and (design.task is None or record.content.brief.task == design.task)
     ]
-    return len(alike) >= design.first_seeds * (1 if is_bayesian(design) else len(arms(design)))
+    return len(alike) >= design.first_seeds * (1 if is_searching else len(arms(design)))
 
 
 def _study(project: Project, name: str) -> Study | None:
@@ -146,9 +141,10 @@ def _study(project: Project, name: str) -> Study | None:
             design = design_file.parse_text(text, path, contract)
     asked = digest(design)
     own = [record for record in own if record.baseline == commit]
+    found, choices = _replicates(project, commit, text, design, contract, own)
     replicates = [
         replace(each, stated=False) if each.record and not _stated(project, design.name, asked, each.record) else each
-        for each in _replicates(project, commit, text, design, contract, own)
+        for each in found
     ]
     replicates = seen.marked(
         project, design, contract, replicates, lambda record: _stated(project, design.name, asked, record)
@@ -157,7 +153,7 @@ def _study(project: Project, name: str) -> Study | None:
         baselines = {each.record.baseline for each in replicates if each.record}
         commit = max(baselines, key=lambda baseline: (git.time(baseline), baseline))
     baseline = Baseline(project.commit(commit).params, git.day(commit), git.author(commit))
-    return Study(design, contract, commit, path, text, replicates, baseline, project)
+    return Study(design, contract, commit, path, text, replicates, baseline, project, choices)
 
 
 def _stated(project: Project, name: str, asked: str, record: GitRecord) -> bool:
@@ -225,39 +221,59 @@ def _find_file(project: Project, commit: str, name: str) -> tuple[str, str, Desi
 
 def _replicates(
     project: Project, commit: str, text: str, design: Design, contract: Contract, own: Sequence[GitRecord]
-) -> list[Replicate]:
-    """Each arm and seed with the design's own best record, or where it has none with another's that is the same run."""
-    needs = needed_metrics(design, contract)
-    best: dict[tuple[Any, Any], GitRecord] = {}
-    for record in sorted(own, key=lambda record: ORDER.index(record.status)):
-        best[record.experiment.get("arm"), record.experiment.get("seed")] = record
+) -> tuple[list[Replicate], Choices]:
+    """Each arm and seed with the design's own best record, or where it has none with another's that is the same run.
 
-    def of(trials: list[Levels], asked: Mapping[str, int] | None = None) -> list[Replicate]:
+    Of a search that is over those of the arms that went on have gone to the end; and what was decided.
+    """
+    stage, is_search = contract.types[design.type], bool(search.metrics(design, contract))
+    best: dict[tuple[Any, ...], GitRecord] = {}
+    for record in sorted(own, key=lambda record: ORDER.index(record.status)):
+        block = record.experiment
+        for to_the_end in {False, is_search and record.reaches(stage)}:
+            best[block.get("arm"), block.get("seed"), block.get(EPOCHS), to_the_end] = record
+
+    def of(choices: Choices) -> list[Replicate]:
+        went_on, stopped, asked = choices.finalists or (), choices.stopped or {}, choices.asked or {}
         replicates = [
-            Replicate(arm.name, arm.levels, seed, best.get((arm.name, seed)))
-            for arm in arms(design, trials)
-            for seed in design.seeds[: (asked or {}).get(arm.name, design.first_seeds)]
+            Replicate(
+                arm.name,
+                arm.levels,
+                seed,
+                best.get((arm.name, seed, stopped.get(arm.name), arm.name in went_on)),
+                stopped=choices.finalists is not None and arm.name in stopped,
+            )
+            for arm in arms(design, choices.trials)
+            for seed in design.seeds[: asked.get(arm.name, design.first_seeds)]
         ]
         if any(each.is_to_come for each in replicates):
-            others = _others(project, commit, design.name, text, trials)
+            others = _others(project, commit, design.name, text, choices)
             replicates = [replace(each, **others(each)) if each.is_to_come else each for each in replicates]
-        return [replace(each, lacks=lacking(each.record, needs)) for each in replicates]
+        needs = {goes_on: needed_metrics(design, contract, is_search and not goes_on) for goes_on in (True, False)}
+        return [replace(each, lacks=lacking(each.record, needs[each.arm in went_on])) for each in replicates]
 
     if design.growth:
-        return of([], seeds_asked(project, design, contract, commit, own, partial(of, [])))
-    if not isinstance(design, SweepDesign) or not is_bayesian(design):
-        return of([])
+        grown = seeds_asked(project, design, contract, commit, own, lambda asked: of(Choices(asked=asked)))
+        return of(choices := Choices(asked=grown)), choices
 
-    def results(trials: list[Levels]) -> list[float | None] | None:
-        records = [each.record for each in of(trials)]
+    def results(choices: Choices) -> list[float | None] | None:
+        records = [each.record for each in of(choices)]
         undecided = any(record is None or record.status not in (FINISHED, FAILED) for record in records)
         return None if undecided else outcomes(design, contract, records)
 
-    return of(replay(design, contract, results, project.remember))
+    def epochs() -> int:
+        runs, key = (
+            _planned(project, commit, design.name, text, Choices()),
+            contract.curves and contract.curves.epochs,
+        )
+        return next((known for run in runs.values() if key and isinstance(known := get(run.params, key), int)), 1)
+
+    choices = search.decided(design, contract, results, project.remember, epochs)
+    return of(choices), choices
 
 
 def _others(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels]
+    project: Project, commit: str, name: str, text: str, choices: Choices
 ) -> Callable[[Replicate], dict[str, Any]]:
     """A function that finds the record of another design that is the same run as a replicate's.
 
@@ -265,7 +281,7 @@ def _others(
     """
     finished = project.finished_by_key()
     nameless = {record.name: record for record in project.unread() if record.baseline == commit and not record.block}
-    runs = _planned(project, commit, name, text, trials) if finished or nameless else {}
+    runs = _planned(project, commit, name, text, choices) if finished or nameless else {}
 
     def find(replicate: Replicate) -> dict[str, Any]:
         run = runs.get((replicate.arm, replicate.seed))
@@ -285,67 +301,12 @@ def planned(study: Study) -> dict[tuple[str, int], dict[str, Any]]:
     project, name = study.project, study.design.name
     file = _file(project, study.commit, name)
     text = file[1] if file else study.text
-    trials = [replicates[0].levels for replicates in study.arms.values()] if is_bayesian(study.design) else []
-    runs = _planned(project, study.commit, name, text, trials)
+    runs = _planned(project, study.commit, name, text, study.choices)
     return {key: run.params for key, run in runs.items()}
 
 
-class Planned(NamedTuple):
-    """A run as it was planned: its params, the stage that it ends with, and what its experiment is called."""
-
-    params: dict[str, Any]
-    stage: str
-    name: str
-
-
-def _planned(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels]
-) -> dict[tuple[str, int], Planned]:
+def _planned(project: Project, commit: str, name: str, text: str, choices: Choices) -> dict[tuple[str, int], Planned]:
     """Each run that a design has as planned at the commit, by arm and seed; empty where it can't be."""
-    files = pipeline_files(project)
-    ids = [project.git.object_id(commit, path) for path in files]
-    key = json.dumps(["planned", ids, name, text, trials])
-    if key not in project.cache:
-        resolve, known = resolver(project, partial(read, project)), project.kept.get("planned", key)
-        if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
-            known = _plan(project, commit, name, text, trials, resolve)
-            project.kept.put("planned", key, known)
-        project.cache[key] = {(arm, seed): Planned(*run) for arm, seed, *run in known["runs"]}
-    return project.cache[key]
-
-
-def _plan(
-    project: Project, commit: str, name: str, text: str, trials: list[Levels], resolve: Resolve
-) -> dict[str, Any]:
-    """The arm, seed, params and stage of each run, and which commits were taken for the models that it names."""
-    models: list[tuple[str, int, str | None]] = []
-
-    def noted(model: str, seed: int) -> str:
-        models.append((model, seed, _resolved(resolve, model, seed)))
-        return resolve(model, seed)
-
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        project.git.extract(commit, pipeline_files(project), place)
-        file = place / f"{name}.yaml"
-        file.write_text(text, encoding="utf-8")
-        try:
-            planner = Planner(project, file, noted, place)
-            written = _file(project, commit, name)
-            day = project.git.last_change(project.root / written[0], commit) if written else ""
-            planner.date = day or planner.date
-            runs = planner.plan(trials, planner.all_seeds(trials)).runs
-        except UserError:  # such as a model that it names and that nobody has any more
-            runs = []
-    return {
-        "runs": [[run.arm, run.seed, run.params, run.target, run.name] for run in runs],
-        "models": [list(model) for model in models],
-    }
-
-
-def _resolved(resolve: Resolve, model: str, seed: int) -> str | None:
-    """The commit that a model's name stands for now; None where it stands for none."""
-    try:
-        return resolve(model, seed)
-    except UserError:
-        return None
+    written = _file(project, commit, name)
+    resolve = resolver(project, partial(read, project))
+    return planned_at(project, commit, name, text, written[0] if written else None, resolve, choices)

@@ -125,6 +125,7 @@ def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former
         targets=sections.targets(study, verdict),
         superseded=run_tables.superseded(study, verdict.metric),
         runs=run_tables.runs(study, verdict.metric),
+        looks=block("looks", sections.looks(study)),
     )
 
 

@@ -11,6 +11,7 @@ from lab.analysis.decisions import INVALID, UNDERPOWERED
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, disturbed
 from lab.decimals import decimals, written
 from lab.markdown import code, plain
+from lab.records import splits
 from lab.report import tables
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ def fact_of(study: Study, fact: Fact, replicates: Sequence[Replicate]) -> str:
         value, aside = values(fact.key), values(fact.aside)
         value += f" ({aside})" if aside not in ("", value) else ""
     return fact.text.format(value) if value else ""
+
+
+def looks(study: Study) -> str:
+    """How often the test items have been looked at by now; no part of the answer, since other designs may come."""
+    names = splits.looks(study)
+    if not names:
+        return f"No design has looked at these test {study.contract.item}s yet."
+    count = f"{len(names)} design{'s have' if len(names) > 1 else ' has'} looked at these test {study.contract.item}s"
+    luck = " The more looks there are, the luckier is the best of them." if len(names) > 1 else ""
+    return f"{count} so far: {', '.join(map(code, names))}.{luck}"
 
 
 def question(study: Study) -> Iterator[str]:
@@ -98,6 +109,8 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
     ]
     yield f"**{plain(arm)}**: {', '.join(values) or 'no run has finished'}"
     yield from speed(study, arm, verdict.metric)
+    if study.finalists and study.searched_by:
+        yield chosen(study, arm, study.searched_by)
     epochs = tables.by_seed(study.arms[arm], study.contract.best_epoch or "")
     if epochs and study.contract.is_recipe(study.design.type):
         listed = ", ".join(f"{epoch:g} (seed {seed})" for seed, epoch in epochs.items())
@@ -111,6 +124,15 @@ def actual(study: Study, verdict: Verdict) -> Iterator[str]:
         yield f"{plain(str(study.reference))}: expected was {stated:g}, measured {measured}"
     if verdict.targets:
         yield f"tier: {plain(verdict.tier or 'none of them')}"
+
+
+def chosen(study: Study, arm: str, metric: str) -> str:
+    """What an arm was chosen by, and that this flatters it."""
+    value = tables.mean(study, arm, metric)
+    measured = estimate(value.value, value.low, value.high) if value else "unknown"
+    settings = len({each.arm for each in study.replicates})
+    among = f"{len(study.finalists or ())} of {settings} settings went on by it"
+    return f"{plain(study.metric(metric).label)} {measured}: {among}, so that it flatters them"
 
 
 def speed(study: Study, arm: str, metric: str) -> Iterator[str]:

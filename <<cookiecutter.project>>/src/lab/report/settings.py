@@ -51,7 +51,7 @@ def configs(study: Study) -> dict[str, list[Config]]:
             for each in replicates
             if each.finished
         ]
-        for arm, replicates in study.arms.items()
+        for arm, replicates in study.searched.items()
     }
     groups, keys = chosen([base, *(config for arm in whole.values() for config in arm)]), set_by(study.design)
     return {arm: [in_short(config, groups, keys) for config in of_arm] for arm, of_arm in whole.items()}

@@ -24,6 +24,7 @@ from lab.nested_keys import get
 from lab.records import studies
 from lab.records.commit import PARAMS
 from lab.records.model_refs import resolver
+from lab.records.planned import pipeline_files
 from lab.records.planning import Planner
 from lab.retention.outputs import Need, design_of, locked, of_commit, whole
 from lab.study import FINISHED
@@ -120,7 +121,7 @@ def _opened(project: Project, answered: set[str]) -> Iterator[tuple[str, str, st
         seen |= {*new.values()}
         if new:
             with TemporaryDirectory() as place:
-                git.extract(commit, [*studies.pipeline_files(project), *new], Path(place))
+                git.extract(commit, [*pipeline_files(project), *new], Path(place))
                 for path in sorted(new):
                     if found := _planned(project.at(commit), commit, Path(place) / path, Path(place)):
                         yield found

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lab.analysis.decisions import INVALID, SUPPORTED
 from lab.analysis.gate import LEAST_SEEDS, challenge, crashed, hidden, lucky
@@ -17,6 +17,7 @@ from lab.design.plan import run_key
 from lab.nested_keys import get
 from lab.records import champion as champions
 from lab.records import ledger, per_item
+from lab.records.splits import looked_at, test_split
 from lab.study import FINISHED
 
 if TYPE_CHECKING:
@@ -90,17 +91,6 @@ def entered(study: Study, candidate: Replicate, champion: Champion | None, fough
         level=None if fought.level is None else float(f"{fought.level:.6g}"),
         looks=len(looked_at(study, candidate.record)),
     )
-
-
-def looked_at(study: Study, record: GitRecord) -> set[str]:
-    """The designs that have measured something on a run's test items, its own among them."""
-    runs = (run for run in study.project.records() if run.status == FINISHED and run.reaches(study.stage))
-    split = test_split(study.contract, record)
-    return {
-        str(run.experiment.get("design") or run.name)
-        for run in runs
-        if run.data == record.data and test_split(study.contract, run) == split
-    }
 
 
 def stale(study: Study) -> Iterator[str]:
@@ -189,11 +179,6 @@ def same_code(study: Study, run: GitRecord, other: GitRecord) -> bool:
     return all(
         run.content.code(params, stage) == other.content.code(params, stage) for params in (run.params, other.params)
     )
-
-
-def test_split(contract: Contract, record: GitRecord) -> tuple[Any, ...]:
-    """Which items a run was measured on, as far as its settings tell."""
-    return tuple(get(record.params, key) for key in contract.test_split)
 
 
 def unmeasured(study: Study, champion: Champion, record: GitRecord, seeds: list[int]) -> str:

@@ -32,6 +32,8 @@ def fit(
     """Train `module` on the devices `used`, or finish what lies in `work`; `loaders` give training and validation."""
     state = work / "state.ckpt"
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # no tips, no adverts: the epoch log reports
+    if state.exists() and len(history_of(state, recorder)) == cfg.training.get("stop_after"):
+        return trained(work, state, recorder, used)  # it was killed after that, or is asked for again
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pl.Trainer(
@@ -51,9 +53,18 @@ def fit(
             num_sanity_val_steps=0,
             default_root_dir=work,
         ).fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=True)
-    history = torch_file.load(state)["callbacks"][recorder.state_key]["history"]
+    return trained(work, state, recorder, used)
+
+
+def trained(work: Path, state: Path, recorder: Recorder, used: list[str]) -> Trained:
+    """What a training left in its folder."""
     best, last = ModelFile.load(work / "best.ckpt"), ModelFile.load(work / "last.ckpt")
-    return Trained(best, last, history, recorder.metric, used)
+    return Trained(best, last, history_of(state, recorder), recorder.metric, used)
+
+
+def history_of(state: Path, recorder: Recorder) -> list[dict[str, Any]]:
+    """The epochs of a state, a row each."""
+    return torch_file.load(state)["callbacks"][recorder.state_key]["history"]
 
 
 def loader(

@@ -55,6 +55,7 @@ class Recorder(pl.Callback):
         trainer.save_checkpoint(partial)
         if trainer.is_global_zero:
             os.replace(partial, state)
+        trainer.should_stop |= trainer.current_epoch + 1 == self.cfg.training.get("stop_after")
 
     def save(self, epoch: int, metrics: dict[str, float], module: SeededModule) -> None:
         """Write last.ckpt, and best.ckpt where this epoch (from 1) is the best so far (the earliest of equals)."""

@@ -51,7 +51,7 @@ def fit(trainer: type[ResumingTrainer], cfg: DictConfig, work: Path, used: list[
     """Train by a task's `trainer` on the devices `used`, or finish what lies in `work`; `metric` is what decides."""
     OmegaConf.save(cfg, work / "config.yaml")
     state = read_state(work)
-    if state is None or not state["finished"]:
+    if state is None or not (state["finished"] or state["epoch"] + 1 == cfg.training.get("stop_after")):
         quiet_ultralytics()
         # Processes for several GPUs are started by Ultralytics, which imports the trainer's module by its name.
         os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])
@@ -210,6 +210,7 @@ class ResumingTrainer(BaseTrainer):
         }
         torch.save(state, self.work / "state.tmp")
         os.replace(self.work / "state.tmp", self.work / "state.pt")
+        self.stop |= self.epoch + 1 == self.cfg.training.get("stop_after")
         return True
 
     def final_eval(self) -> None:

@@ -69,11 +69,12 @@ def workspace(cfg: DictConfig, prepared: Prepared) -> Iterator[Path]:
 
     A run that was killed finds its state there and goes on, also from another temporary copy of the repository, or on
     another node: LAB_CHECKPOINTS names a folder that nodes share. A second run of the very same training at the same
-    time gets a folder of its own.
+    time gets a folder of its own. What `training.stop_after` has ended keeps its state: a longer one goes on from it.
     """
     states = Path(os.environ.get("LAB_CHECKPOINTS") or project_root() / ".cache" / "train")
-    folder = states / fingerprint(cfg, prepared)
-    folder.mkdir(parents=True, exist_ok=True)
+    whole, stop = states / fingerprint(cfg, prepared), cfg.training.get("stop_after")
+    folder = whole.with_name(f"{whole.name}-{stop}") if stop else whole
+    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
@@ -82,10 +83,26 @@ def workspace(cfg: DictConfig, prepared: Prepared) -> Iterator[Path]:
             yield Path(own)
         return
     try:
+        shorter = sorted((after, other) for after, other in stopped(whole) if not stop or after < stop)
+        if not folder.exists() and shorter:
+            shutil.copytree(shorter[-1][1], part := folder.with_suffix(".part"), dirs_exist_ok=True)
+            part.rename(folder)
+        folder.mkdir(exist_ok=True)
         yield folder
-        shutil.rmtree(folder)
+        for _, other in shorter:
+            shutil.rmtree(other, ignore_errors=True)
+        if not stop:
+            shutil.rmtree(folder)
     finally:
         lock.release()
+
+
+def stopped(whole: Path) -> Iterator[tuple[int, Path]]:
+    """The same training where it was stopped early: after how many epochs, and its folder."""
+    for path in whole.parent.glob(f"{whole.name}-*"):
+        after = path.name.rpartition("-")[2]
+        if path.is_dir() and after.isdigit():
+            yield int(after), path
 
 
 def fingerprint(cfg: DictConfig, prepared: Prepared) -> str:
@@ -94,6 +111,7 @@ def fingerprint(cfg: DictConfig, prepared: Prepared) -> str:
     decisive = {
         key: OmegaConf.to_container(cfg[key]) if OmegaConf.is_config(cfg[key]) else cfg[key] for key in SECTIONS
     }
+    decisive["training"].pop("stop_after", None)  # type: ignore[union-attr]
     decisive["data"] = {key: OmegaConf.to_container(cfg.data)[key] for key in DATA_KEYS}  # type: ignore[index]
     digest.update(json.dumps(decisive, sort_keys=True).encode())
     digest.update((prepared.root / "items.csv").read_bytes())

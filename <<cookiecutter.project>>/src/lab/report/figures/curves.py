@@ -35,7 +35,7 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         yield Picture(entry.file, "Training curves are not shown: no run has any.")
         return
     frame: Any = pd.DataFrame(rows)
-    if len(study.arms) > 1:
+    if len(study.searched) > 1:
         yield by_arm(entry, study, verdict, frame)
         return
     frame = frame.drop(columns="arm")
@@ -83,7 +83,7 @@ def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture
     lines = (len(shown) + 2) // 3
     figure, grid = canvas(0.7 + 2.4 * lines, lines, min(3, len(shown)), squeeze=False)
     for axes, (title, name) in zip(grid.flat, shown.items(), strict=False):
-        for arm in [*(arm for arm in study.arms if arm not in coloured), *coloured]:
+        for arm in [*(arm for arm in study.searched if arm not in coloured), *coloured]:
             own = frame[(frame["metric"] == name) & (frame["arm"] == arm)]
             if own.empty:
                 continue
@@ -100,7 +100,7 @@ def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture
     legend(figure, grid.flat[0].get_legend_handles_labels()[0])
     several = frame["seed"].nunique() > 1
     band = "means over the seeds, in bands from the lowest to the highest of them" if several else "one seed"
-    rest = len(study.arms) - len(coloured)
+    rest = len(study.searched) - len(coloured)
     others = f" Grey: the {rest} other arms." if rest else ""
     return Picture(entry.file, f"Each arm's training: {band}.{others}", frame, figure)
 

@@ -20,6 +20,7 @@ from lab.report.figures.drawing import (
     ruled,
     wrapped,
 )
+from lab.study import measured
 
 if TYPE_CHECKING:
     from lab.contract import Metric
@@ -60,9 +61,9 @@ def by_level(study: Study, metric: Metric) -> Picture:
 def over_settings(study: Study, factor: str, level: str, metric: str) -> dict[int, float]:
     """The mean by seed over the arms that have a level, of the seeds that all of these have."""
     of_arms = [
-        study.values(arm, metric)
-        for arm, replicates in study.arms.items()
-        if label(replicates[0].levels[factor]) == level and study.values(arm, metric)
+        values
+        for replicates in study.searched.values()
+        if label(replicates[0].levels[factor]) == level and (values := measured(replicates, metric))
     ]
     seeds = [seed for seed in study.seeds if of_arms and all(seed in values for values in of_arms)]
     return {seed: sum(values[seed] for values in of_arms) / len(of_arms) for seed in seeds}
@@ -74,8 +75,8 @@ def history(study: Study, metric: Metric) -> Picture:
 
     rows: list[dict[str, Any]] = []
     best, pick = None, min if study.minimized(metric.name) else max
-    for number, arm in enumerate(study.arms, start=1):
-        values = study.values(arm, metric.name)
+    for number, (arm, replicates) in enumerate(study.searched.items(), start=1):
+        values = measured(replicates, metric.name)
         if values:
             mean = sum(values.values()) / len(values)
             best = mean if best is None else pick(best, mean)

@@ -26,6 +26,7 @@ from lab.report.figures.drawing import (
     wrapped,
 )
 from lab.report.figures.search import by_level, history
+from lab.study import measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ COLOURS = "cividis"  # reads the same to colour-blind people and in grey
 def sweep(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     """A heat map for two lists, means by level for more, slices for ranges; then all settings together."""
     assert verdict.metric is not None
-    design, metric = _design(study), study.metric(verdict.metric)
+    design, metric = _design(study), study.metric(study.searched_by or verdict.metric)
     frame = settings(study, metric.name)
     lists = all(isinstance(levels, list) for levels in design.sweep.parameters.values())
     if len(design.factors()) == 2 and lists and design.sweep.strategy == "grid":
@@ -74,8 +75,8 @@ def settings(study: Study, metric: str) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for arm, replicates in study.arms.items():
-        values = study.values(arm, metric)
+    for replicates in study.searched.values():
+        values = measured(replicates, metric)
         if values:
             mean = arm_mean(study, metric, values)
             ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
@@ -99,11 +100,13 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     image = axes.imshow(grid, cmap=COLOURS, aspect="auto")
     low, high = np.nanmin(grid), np.nanmax(grid)
     best = max(means, key=lambda at: study.merit(metric.name) * means[at])
+    early = {(label(each.levels[a]), label(each.levels[b])) for each in study.replicates if each.stopped}
     for (y, x), value in np.ndenumerate(grid):
         at = (label(first[x]), label(second[y]))
         share = (value - low) / (high - low) if high > low else 0.5
         colour = GREY if math.isnan(value) else on(matplotlib.colormaps[COLOURS], share)
-        text = "not run" if math.isnan(value) else number(value) + (" ★" if at == best else "")
+        missing = "stopped early" if at in early else "not run"
+        text = missing if math.isnan(value) else number(value) + (" ★" if at == best else "")
         below = spreads.get(at)
         weight, raised = "bold" if at == best else "normal", 1 if below else 0
         lines = {"ha": "center", "color": colour, "textcoords": "offset points"}
@@ -117,9 +120,9 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
     axes.set_title(f"{metric.label} by {names[a]} and {names[b]}{_over(design)}")
-    figure.colorbar(image, ax=axes, label=metric.label)
+    figure.colorbar(image, ax=axes, label=wrapped([metric.label], 18)[0])
     small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
-    caption = f"★ marks the best.{small} {_luck(len(frame))}".strip()
+    caption = f"★ marks the best.{small} {_luck(study, len(frame))}".strip()
     return Picture("response", caption, frame.drop(columns="values"), figure)
 
 
@@ -152,7 +155,7 @@ def slices(study: Study, frame: Any, metric: Metric) -> Picture:
     several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
     seeds = several if len(design.seeds) > 1 else ""
     data = frame.drop(columns="values")
-    return Picture("response", f"The best setting is orange.{seeds} {_luck(len(frame))}".strip(), data, figure)
+    return Picture("response", f"The best setting is orange.{seeds} {_luck(study, len(frame))}".strip(), data, figure)
 
 
 def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
@@ -337,5 +340,8 @@ def _over(design: SweepDesign) -> str:
     return f", mean over {design.seed_count} seeds" if len(design.seeds) > 1 else ", one seed"
 
 
-def _luck(count: int) -> str:
-    return f"The best of {count} settings looks better than it is: run it again with fresh seeds." if count > 1 else ""
+def _luck(study: Study, count: int) -> str:
+    if count < 2:
+        return ""
+    way = "the test split tells of those that went on" if study.finalists else "run it again with fresh seeds"
+    return f"The best of {count} settings looks better than it is: {way}."
