@@ -61,7 +61,9 @@ def shipped(answers: dict[str, str]) -> set[str]:
     rendered = (jinja.from_string(name).render(cookiecutter=answers) for name in names if (TEMPLATE / name).is_file())
     files = {name.partition("/")[2] for name in rendered if not name.endswith("/")}
     if answers.get("ultralytics") == "no":  # its models are called by what they are
-        return {name for name in files if "ultralytics" not in name and not name.startswith("conf/model/yolo")}
+        own = ("conf/model/yolo", "conf/task/segmentation", "conf/data/digits_outlines", "designs/segmentation_")
+        left = {name for name in files if "ultralytics" not in name and not name.startswith(own)}
+        return {name for name in left if "/tasks/segmentation/" not in name}  # which no other engine learns
     return files
 
 
