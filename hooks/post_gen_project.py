@@ -88,9 +88,11 @@ def leave_out(engine):
             continue
         shutil.rmtree(task)
         gone.add(task.name)
-        data = [path for path in Path("conf/data").glob("*.yaml") if f"\ntask: {task.name}\n" in path.read_text("utf-8")]
-        for path in [*data, Path("conf/task", f"{task.name}.yaml"), *Path("designs").glob(f"{task.name}_*.yaml")]:
+        for path in [*Path("conf/task").glob(f"{task.name}.yaml"), *Path("designs").glob(f"{task.name}_*.yaml")]:
             path.unlink()
+        for path in Path("conf/data").glob("*.yaml"):
+            if f"\ntask: {task.name}\n" in path.read_text(encoding="utf-8"):
+                path.unlink()
     schema = Path("designs", "schema.json")
     offered = without(json.loads(schema.read_text(encoding="utf-8")), gone, models)
     schema.write_text(json.dumps(offered, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -234,7 +234,7 @@ def test_the_templates_own_metrics() -> None:
         "median latency, ms", "minimize", "infer_speed.measured.busy",
     )  # fmt: skip
     assert VISION.metric("infer.emphasized_f1").known is False
-    assert VISION.main_metrics("quant") == ["quant.mAP50_95", "quant.mAP50", "quant.f1_macro"]
+    assert VISION.main_metrics("quant") == ["quant.mAP50_95", "quant.mAP50", "quant.mAP", "quant.f1_macro"]
 
 
 # Settings

@@ -150,11 +150,11 @@ def test_what_the_preflight_finds_has_to_be_forced(project: Trivial) -> None:
 
 def test_what_cant_win_is_stopped_by_what_each_setting_came_to(project: Trivial) -> None:
     sweep = {"halving": 2, "parameters": {"lr": [0.1, 0.4, 0.2, 0.3]}}
-    write(project, "halved", SWEEP | {"sweep": sweep, "base": ["training.max_epochs=4"]})
+    write(project, "halved", SWEEP | {"sweep": sweep, "base": ["training.max_epochs=8"]})
     done = lab(project, "run", "designs/halved.yaml", "-j", "2", "--force")
     assert done.returncode == 0 and "4 finished" in done.stdout, done.stdout + done.stderr
     endings = sorted(name.rpartition("_s0")[0][-3:] + name.rpartition("_s0")[2] for name in project.records())
-    assert endings == ["0.1-e1", "0.2-e1", "0.3-e1", "0.3-e2", "0.4", "0.4-e1", "0.4-e2", "0.4-infer"]
+    assert endings == ["0.1-e2", "0.2-e2", "0.3-e2", "0.3-e4", "0.4", "0.4-e2", "0.4-e4", "0.4-infer"]
     assert studies.read(project.project(), "halved").finalists == ["lr=0.4"]
 
 

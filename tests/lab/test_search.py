@@ -31,6 +31,9 @@ GRID = {
 }
 
 
+STOPPED = {**GRID["sweep"], "halving": 2}
+
+
 def written(project: Trivial, **more: Any) -> None:
     (project.root / "designs").mkdir(exist_ok=True)
     (project.root / "designs" / "sweep.yaml").write_text(yaml.safe_dump(GRID | more))
@@ -93,9 +96,11 @@ def test_what_a_sweep_chooses_by_is_told_before(project: Trivial) -> None:
     told = said(project, "check")
     assert "it chooses by quant.f1_macro, on the test split" in told and "type: quant" in told
     trivial.carry_out(project, "sweep")
-    assert any(
-        "chosen on the test split" in reason for reason in judge(studies.read(project.project(), "sweep")).reasons
+    assert "chosen on the test split" in " ".join(judge(studies.read(project.project(), "sweep")).reasons)
+    written(
+        project, type="quant", hypothesis=GRID["hypothesis"] | {"metric": "quant.f1_macro"}, seeds=[0], sweep=STOPPED
     )
+    assert "halving belongs to a search by the twin" in said(project, "check")
 
 
 def test_arms_that_the_hypothesis_names_go_on_with_the_best(project: Trivial) -> None:
@@ -176,9 +181,10 @@ def test_halving_saves_epochs_and_leaves_enough(arms: int, epochs: int, factor: 
     assert min(left) >= min(finalists, arms)
     spent = sum(count * (after - before) for count, before, after in zip(left, budgets[:-1], budgets[1:], strict=True))
     assert spent <= arms * epochs
-    if arms >= 4 * finalists and epochs >= 4 and factor != 3:
+    if arms >= 4 * finalists and epochs >= 8 and factor != 3:
         assert spent <= arms * epochs / 2, "half is saved at the least"
     assert all(4 * after >= epochs - 3 for after, _ in rungs), "a quarter is left to each"
+    assert all(after >= 2 for after, _ in rungs)
 
 
 @given(st.lists(st.none() | st.sampled_from([0.1, 0.2, 0.3]), min_size=4, max_size=4), st.integers(1, 5), st.booleans())

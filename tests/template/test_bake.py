@@ -24,9 +24,9 @@ CHOICES = {
 LONGEST = max(map(len, CHOICES.values()))
 ROWS = zip(*(islice(cycle(values), LONGEST) for values in CHOICES.values()), strict=True)
 COMBINATIONS = [dict(zip(CHOICES, row, strict=True)) for row in ROWS]
-for answers in COMBINATIONS:
-    if answers["task"] == "segmentation":  # which Ultralytics alone learns
-        answers["ultralytics"] = "yes"
+for row in COMBINATIONS:
+    if row["task"] == "segmentation":  # which Ultralytics alone learns
+        row["ultralytics"] = "yes"
 
 # What makes it a project of this kind, whatever else the template holds.
 ESSENTIAL = {
@@ -60,10 +60,9 @@ def shipped(answers: dict[str, str]) -> set[str]:
     answers = {"project": "vision-lab", "package": "vision_lab", **answers}
     rendered = (jinja.from_string(name).render(cookiecutter=answers) for name in names if (TEMPLATE / name).is_file())
     files = {name.partition("/")[2] for name in rendered if not name.endswith("/")}
-    if answers.get("ultralytics") == "no":  # its models are called by what they are
-        own = ("conf/model/yolo", "conf/task/segmentation", "conf/data/digits_outlines", "designs/segmentation_")
-        left = {name for name in files if "ultralytics" not in name and not name.startswith(own)}
-        return {name for name in left if "/tasks/segmentation/" not in name}  # which no other engine learns
+    if answers.get("ultralytics") == "no":  # its models are called by what they are, and segmentation is its alone
+        gone = ("conf/model/yolo", "conf/task/segm", "conf/data/digits_outl", "designs/segm", "src/vision_lab/tasks/segm")
+        return {name for name in files if "ultralytics" not in name and not name.startswith(gone)}
     return files
 
 
@@ -224,8 +223,7 @@ def test_designs_open_with_their_command_and_ask_the_same_of_all_tasks(project):
         task, _, question = path.stem.partition("_")
         assert design["task"] == task and "name" not in design
         asked.setdefault(task, set()).add(question)
-    without = set() if (project.path / "conf" / "task" / "segmentation.yaml").exists() else {"segmentation"}
-    assert set(asked) == set(CHOICES["task"]) - without
+    assert set(asked) == set(json.loads((TEMPLATE / "cookiecutter.json").read_text())["task"])
     assert all(questions == asked["detection"] and len(questions) == 12 for questions in asked.values()), asked
 
 

@@ -118,6 +118,8 @@ def summary(plan: Plan, states: list[str]) -> str:
     waves = len({run.wave for run in plan.runs})
     done = states.count("finished")
     text = f"{len(states)} runs in {waves} {'wave' if waves == 1 else 'waves'}, {done} done" if states else "no run yet"
+    if growth := plan.design.growth:
+        text += f"; up to {growth.last} seeds an arm, added one by one by what comes out"
     if plan.undecided:
         text += f"; {plan.undecided} more combinations are chosen by what comes out"
     if plan.searched and plan.is_open:

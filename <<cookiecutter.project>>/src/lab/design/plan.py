@@ -13,7 +13,7 @@ from lab.design.compose import Composer, WrongKeys
 from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
 from lab.design.levels import Level
 from lab.design.model_refs import Resolve, pinned
-from lab.design.models import ComparisonDesign, Design, digest
+from lab.design.models import ComparisonDesign, Design, SweepDesign, digest
 from lab.design.names import run_names
 from lab.design.overrides import last_of_each, override, written_out
 from lab.design.pipeline import Pipeline, waves
@@ -201,6 +201,10 @@ def searched_stage(
     """
     names = search.metrics(design, contract)
     if not names:
+        stated = design.sweep.model_fields_set & {"finalists", "halving"} if isinstance(design, SweepDesign) else ()
+        if stated:
+            why = "a search by the twin that lab.yaml gives a metric of recipes, with a list of seeds"
+            raise MistakesInFile(*((("sweep", key), f"{key} belongs to {why}") for key in sorted(stated)))
         return ""
     stages = [pipeline.measures(name, contract, params) for name in names]
     found = next((stage for stage in stages if stage in pipeline.chain(target)), None)

@@ -181,6 +181,8 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     number, text = number_of_arms(plan) * len(design.seeds), extent(design, plan)
     if inputs.done:
         text += f", {inputs.done} of them done"
+    if design.budget:
+        text += f"; no more than the budget of {design.budget} allows"
     if plan.searched and plan.finalists is None and isinstance(design, SweepDesign):
         text += f"; then {design.sweep.finalists * len(design.seeds)} or more of arms that go on"
     yield Check("runs", True, text)

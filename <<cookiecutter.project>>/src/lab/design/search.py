@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 EARLIEST = 4  # of so many parts of a training, the first is left to each: sooner, curves don't tell yet who wins
+LEAST = 2  # epochs, for the same reason
 
 
 class Choices(NamedTuple):
@@ -90,7 +91,7 @@ def rungs(design: SweepDesign, arms: int, epochs: int) -> list[tuple[int, int]]:
     """After how many epochs arms are stopped, and how many are left then: the last rung is the whole training."""
     factor, least = design.sweep.halving or 2, design.sweep.finalists
     count = 0
-    while factor ** (count + 1) <= min(arms / least, epochs, EARLIEST):
+    while factor ** (count + 1) <= min(arms / least, epochs // LEAST, EARLIEST):
         count += 1
     return [(epochs // factor ** (count - i), max(least, arms // factor ** (i + 1))) for i in range(count)]
 
