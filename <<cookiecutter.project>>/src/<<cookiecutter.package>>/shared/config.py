@@ -38,7 +38,12 @@ def load(overrides: list[str]) -> DictConfig:
     if not isinstance(content, dict):
         raise UserError(f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`")
     refuse_outside(text, str(PARAMS))
-    refuse([(f"{PARAMS}, line {yaml_file.line_of(text, key)}: {key}", why) for key, why in mistakes(content, networks=False)])
+    refuse(
+        [
+            (f"{PARAMS}, line {yaml_file.line_of(text, key)}: {key}", why)
+            for key, why in mistakes(content, networks=False)
+        ]
+    )
     cfg = OmegaConf.create(content)
     assert isinstance(cfg, DictConfig)
     return cfg
