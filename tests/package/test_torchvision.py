@@ -337,4 +337,4 @@ def test_what_cannot_be_done_is_refused(prepared: Get, tmp_path: Path) -> None:
     for key, value in (("label_smoothing", 0.1), ("class_weights", "true"), ("layer_decay", 0.5)):
         assert f"training.{key} is for classification" in space.message("train", *QUICK, f"training.{key}={value}")
     other = ["model=torchvision", "model.architecture=fcos_resnet50"]
-    assert "Did you mean 'fcos_resnet50_fpn'" in space.message("prepare", *other), "before anything runs"
+    assert "Did you mean 'fcos_resnet50_fpn'" in space.message("train", *other)

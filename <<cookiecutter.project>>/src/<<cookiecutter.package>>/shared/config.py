@@ -27,7 +27,7 @@ def load(overrides: list[str]) -> DictConfig:
     """
     if overrides:
         cfg = compose(overrides)
-        found = [(said(key, overrides), key, problem) for key, problem in mistakes(cfg)]
+        found = [(said(key, overrides), key, problem) for key, problem in mistakes(cfg, networks=False)]
         told = {problem for place, _, problem in found if place}
         # What is there only since conf/ takes it from another key, as training.lr is ${lr}, is told once.
         refuse([(place or f"{CONF}/: {key}", why) for place, key, why in found if place or why not in told])
@@ -38,7 +38,12 @@ def load(overrides: list[str]) -> DictConfig:
     if not isinstance(content, dict):
         raise UserError(f"{PARAMS} should hold a mapping, as conf/ composes it: restore it by `git checkout {PARAMS}`")
     refuse_outside(text, str(PARAMS))
-    refuse([(f"{PARAMS}, line {yaml_file.line_of(text, key)}: {key}", why) for key, why in mistakes(content)])
+    refuse(
+        [
+            (f"{PARAMS}, line {yaml_file.line_of(text, key)}: {key}", why)
+            for key, why in mistakes(content, networks=False)
+        ]
+    )
     cfg = OmegaConf.create(content)
     assert isinstance(cfg, DictConfig)
     return cfg
@@ -85,16 +90,17 @@ def said(key: str, overrides: list[str]) -> str:
     return ""
 
 
-def mistakes(cfg: Mapping[Any, Any]) -> list[Mistake]:
+def mistakes(cfg: Mapping[Any, Any], networks: bool = True) -> list[Mistake]:
     """What no stage could use: each key with what is wrong with its value, a data set and a model of different tasks.
 
     The stages refuse it, and lab does in each run of a design, before anything is queued (`check` in lab.yaml).
+    Without `networks`, an engine's are not asked: prepare would depend on their code.
     """
     content: Any = OmegaConf.to_container(cfg, resolve=True) if isinstance(cfg, DictConfig) else cfg
-    return settings.mistakes(content) or list(disagreements(content))
+    return settings.mistakes(content) or list(disagreements(content, networks))
 
 
-def disagreements(cfg: Mapping[Any, Any]) -> Iterator[Mistake]:
+def disagreements(cfg: Mapping[Any, Any], networks: bool) -> Iterator[Mistake]:
     """Names that nothing here has, and parts that are for different tasks, where each key has its type."""
     task = cfg["task"]
     if task not in registry.tasks():
@@ -109,5 +115,5 @@ def disagreements(cfg: Mapping[Any, Any]) -> Iterator[Mistake]:
         yield "data.source.kind", registry.unknown(kind, registry.sources())
     if (engine := cfg["model"]["engine"]) not in registry.engines(task):
         yield "model.engine", registry.unknown(engine, registry.engines(task))
-    elif problem := registry.unusable(task, engine, cfg["model"]["architecture"]):
+    elif networks and (problem := registry.unusable(task, engine, cfg["model"]["architecture"])):
         yield "model.architecture", problem

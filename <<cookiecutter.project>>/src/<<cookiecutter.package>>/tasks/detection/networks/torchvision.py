@@ -71,6 +71,9 @@ def ignored_scope(network: Any) -> Any:
 
     names: set[str] = set()
     ahead = [result.input_value(0).get_node() for result in network.get_results()]
+    for operation in network.get_ops():
+        if operation.get_type_name() == "ROIAlign":  # where Faster R-CNN's second stage looks, and in which image
+            ahead += [value.get_node() for value in operation.input_values()[1:]]
     while ahead:
         operation = ahead.pop()
         name = operation.get_friendly_name()
