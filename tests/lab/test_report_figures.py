@@ -23,7 +23,7 @@ from lab.contract.reports import Way
 from lab.design import design_file
 from lab.design.questions import question_of
 from lab.report import figures, tables
-from lab.report.figures import drawing, members
+from lab.report.figures import curves, drawing, members
 from lab.store import Store
 from lab.study import Study
 
@@ -319,6 +319,15 @@ def test_what_can_not_be_drawn_is_told() -> None:
     assert "dvc pull" in single["samples"].caption and single["samples"].local
     assert "dvc pull" in pictures(studies.made("ab"))["per_image"].caption
     assert pictures(studies.made("comparison", lambda arm, seed: None)) == {}
+
+
+def test_an_arm_has_one_colour_in_all_figures() -> None:
+    """The best is blue, as among the arms, and what it is measured against is grey or black."""
+    study = studies.made("comparison")
+    judged = verdict.judge(study)
+    colours = curves.distinguished(study, judged)
+    assert colours[judged.winner or judged.best] == drawing.BLUE and colours[study.reference] == drawing.INK
+    assert len({*colours.values()}) == len(study.arms) == len(colours)
 
 
 def test_an_ensemble_is_held_against_its_best_member() -> None:

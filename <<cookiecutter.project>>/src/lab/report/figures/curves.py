@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, legend, marks
+from lab.report.figures.drawing import COLOURS, GREY, INK, Picture, canvas, legend, marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,11 +106,13 @@ def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture
 
 
 def distinguished(study: Study, verdict: Verdict) -> dict[str, str]:
-    """The arms that have a colour: all of a few; of many the best and the reference."""
-    arms = list(study.arms)
+    """The arms that have a colour: all of a few; of many the best, as blue as among the arms, and the reference."""
+    arms, best = list(study.arms), verdict.winner or verdict.best
     if len(arms) > len(COLOURS):
-        arms = [arm for arm in arms if arm in (verdict.winner or verdict.best, study.reference)]
-    return dict(zip(arms, COLOURS, strict=False))
+        arms = [arm for arm in arms if arm in (best, study.reference)]
+    others = sorted((arm for arm in arms if arm != study.reference), key=lambda arm: arm != best)
+    coloured = dict(zip(others, COLOURS, strict=False)) | {study.reference: INK}
+    return {arm: coloured[arm] for arm in arms}
 
 
 def words_of(contract: Contract, name: str) -> str:
