@@ -13,7 +13,7 @@ from .architectures import unusable
 __all__ = ["preprocess", "unusable"]
 
 CONFIDENCE, IOU, MAX_DETECTIONS = 0.001, 0.6, 300
-LEARNED = ("Convolution", "GroupConvolution", "MatMul", "Constant", "Parameter")  # where the search for decoding ends
+LEARNED = ("Convolution", "GroupConvolution", "Constant", "Parameter")  # where the search for decoding ends
 MOST_CANDIDATES = 3000  # of an image, before non-maximum suppression
 
 
@@ -70,16 +70,16 @@ def ignored_scope(network: Any) -> Any:
     import nncf
 
     names: set[str] = set()
+    seen: set[str] = set()
     ahead = [result.input_value(0).get_node() for result in network.get_results()]
-    for operation in network.get_ops():
-        if operation.get_type_name() == "ROIAlign":  # where Faster R-CNN's second stage looks, and in which image
-            ahead += [value.get_node() for value in operation.input_values()[1:]]
     while ahead:
         operation = ahead.pop()
         name = operation.get_friendly_name()
-        if operation.get_type_name() in LEARNED or name in names:
+        if operation.get_type_name() in LEARNED or name in seen:
             continue
-        names.add(name)
+        seen.add(name)
+        if operation.get_type_name() != "MatMul":  # of Faster R-CNN's second stage, before which boxes choose features
+            names.add(name)
         ahead += [value.get_node() for value in operation.input_values()]
     return nncf.IgnoredScope(names=sorted(names))
 
