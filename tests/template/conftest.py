@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -57,6 +58,7 @@ def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("COOKIECUTTER_CONFIG", str(folder / "cookiecutter"))
         for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
             patch.delenv(variable, raising=False)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in a shell's background it would be ignored
         yield
 
 
