@@ -20,9 +20,10 @@ answers = json.loads(r"""<< cookiecutter | tojson >>""")
 # What lies at the top of a project and of its src/, or is written there: no package, and nowhere for DVC's remote.
 OWN = """
     .cache .dvcignore .editorconfig .env .env.example .git .github .gitignore .gitlab .gitlab-ci.yml
-    .pre-commit-config.yaml .venv .vscode AGENTS.md LICENSE Makefile README.md SECURITY.md compose.yaml conf data datasets
-    designs docs dvc.lock dvc.yaml dvclive effective lab.yaml metrics mkdocs.yml mlartifacts mlflow.db models
-    params.yaml pyproject.toml requirements-lab.txt renovate.json requirements.txt results site src tests wandb
+    .pre-commit-config.yaml .venv .vscode AGENTS.md LICENSE Makefile README.md SECURITY.md compose.yaml conf data
+    datasets designs docs dvc.lock dvc.yaml dvclive effective lab.yaml metrics mkdocs.yml mlartifacts mlflow.db
+    models params.yaml pyproject.toml renovate.json requirements-lab.txt requirements.txt results site src tests
+    wandb
 """
 SCRIPTS = "infer lab predict prepare project quant test train vision"
 BESIDE = "lightning ray"  # what people install with it

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from lab.design.blocks import Resources
 from lab.errors import UserError
+from lab.execution import garbage
 from lab.execution.backend import Job
 from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair, task_refs
 from lab.execution.dvc import workers as dvc_workers
@@ -68,7 +69,7 @@ class DvcBackend:
         own_workers.let_go_of_others(self.root)
         dvc_workers.let_go_of_others(self.root)
         way = fast_queue if compatibility.passed(self.root) else stock_queue
-        with Repo(str(self.root)) as repo:
+        with Repo(str(self.root)) as repo, garbage.kept_out(Repository(self.root).common):
             patiently(lambda: way.put(repo, jobs))
 
     def start(self, workers: int | None) -> None:

@@ -16,6 +16,7 @@ import pygit2
 from filelock import FileLock, Timeout
 
 from lab.errors import UserError
+from lab.execution import garbage
 from lab.execution.worker import pipeline as pipelines
 from lab.execution.worker.cache import Cache
 from lab.execution.worker.content import Content, Hashes, Irregular
@@ -149,7 +150,8 @@ class Checkout:
             adding.stage(stage)
         adding.top_level()
         self._check_definitions(before, pipeline)
-        return self._commit(task, self._tree.committed(adding.paths), done)
+        with garbage.kept_out(common_folder(self._git)):
+            return self._commit(task, self._tree.committed(adding.paths), done)
 
     # Before
 
