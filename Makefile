@@ -5,7 +5,7 @@ DEMO := demo
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test test-clusters nightly quick lint docs params references pictures modules licences requirements
+.PHONY: demo test test-clusters test-gpu nightly quick lint docs params references pictures modules licences requirements
 
 demo: $(VENV)/ready  # prepare, train, infer, quant, and the numbers; TASK=classification for another task
 	@test ! -e $(DEMO) || { echo "$(DEMO)/ is there already: remove it, or make demo DEMO=demo-2" >&2; exit 1; }
@@ -18,6 +18,9 @@ test: $(VENV)/ready  # all three suites; installs a baked project once. EXP_TEMP
 
 test-clusters: $(VENV)/ready  # a real Ray and a real Slurm of two nodes on this machine: Linux, root, slurm-wlm and munge
 	$(VENV)/bin/python tests/run.py --suite cluster
+
+test-gpu: $(VENV)/ready  # training and measuring on a real GPU; skipped without one
+	$(VENV)/bin/python tests/run.py --suite package -- -m gpu
 
 nightly: $(VENV)/ready  # the long repetitions, which make test leaves out
 	$(VENV)/bin/python tests/run.py --nightly --suite template --suite lab --suite package --suite cluster
