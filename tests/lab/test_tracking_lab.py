@@ -66,7 +66,7 @@ TELLS = """sys.exit(f"lr={params['lr']} " + Path(os.environ["DVC_ROOT"], ".env")
 WORKS = "lr, seed = map(float"
 WAITS = f"""
 until = time.monotonic() + 200
-while stage == "infer" and time.monotonic() < until and not Path(os.environ["DVC_ROOT"], ".cache", "seen").exists():
+while stage == "train" and time.monotonic() < until and not Path(os.environ["DVC_ROOT"], ".cache", "seen").exists():
     time.sleep(0.2)
 {WORKS}"""
 
@@ -191,7 +191,9 @@ def test_every_experiment_is_a_child_of_its_design(lived: Lived) -> None:
 
 
 def name_of(records: dict[str, Any], design: str, seed: int) -> str:
-    return next(n for n, r in records.items() if (r.experiment["design"], r.experiment["seed"]) == (design, seed))
+    """Of a search the run that answers, not the one that chose."""
+    its = {n: r for n, r in records.items() if (r.experiment["design"], r.experiment["seed"]) == (design, seed)}
+    return next(name for name, record in its.items() if record.stage == "infer")
 
 
 def test_a_design_tells_its_question_and_its_best(lived: Lived) -> None:

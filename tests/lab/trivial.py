@@ -369,7 +369,7 @@ def results(
             )
     values = metrics(lr, seed)
     validation = {"val_f1_macro": values["f1_macro"]} if stage == "train" else {}
-    yield f"metrics/{stage}.json", json.dumps(validation | values).encode()
+    yield f"metrics/{stage}.json", json.dumps({**values, **validation, **values}).encode()
     keys = {"train": ["seed", "lr"], "infer": ["infer"], "quant": ["quant"]}[stage]
     used = {"epochs": [{"epoch": row["epoch"], "ended": row["ended"]} for row in rows]} if rows else {}
     record = {"stage": stage, "started": started, "seconds": 0.0, "config": {key: params[key] for key in keys}}

@@ -16,7 +16,8 @@ from workspace import load
 
 auto, errors = load("data.sources.auto"), load("shared.errors")
 
-FORMATS = {name: write for name, (_, write) in {**BOXES, **CLASSED}.items() if name != "zip" and name != "folders"}
+FORMATS = {name: write for name, (_, write) in {**BOXES, **CLASSED}.items() if name not in ("zip", "folders")}
+USUAL = {name: "yolo" if name in BOXES else "image_folder" for name in FORMATS}  # a config of their task
 ODD = ["", "nan", "-1", "1e400", "x", "null", "[]", "{}", "0", "é", "\x00", '"', "<", "true", "9" * 400, "../../etc"]
 BYTES = st.binary(min_size=0, max_size=4)
 
@@ -86,7 +87,7 @@ def check(root: Path, where: float, change: Callable[[bytes], bytes]) -> None:
     content = file.read_bytes()
     file.write_bytes(change(content))
     try:
-        dataset = auto.read(config("own", kind="auto", path=str(root)).data.source)
+        dataset = auto.read(config(USUAL[root.name], kind="auto", path=str(root)).data.source)
     except errors.UserError as error:
         assert str(error).strip()
     else:

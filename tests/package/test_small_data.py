@@ -35,7 +35,7 @@ def test_a_handful_of_images_trains(images: int, batch: int, fresh: Workspace) -
 )
 @settings(max_examples=100, deadline=None)
 def test_any_number_of_steps_has_a_learning_rate(images: int, batch: int, epochs: int, warmup: float) -> None:
-    recipe = {"lr": 0.1, "optimizer": "sgd", "weight_decay": 0.0, "ema": False, "layer_decay": 1.0}
+    recipe = {"lr": 0.1, "optimizer": "sgd", "weight_decay": 0.0, "final_lr": 0.0, "ema": False, "layer_decay": 1.0}
     cfg: Any = OmegaConf.create(
         {
             "seed": 0,

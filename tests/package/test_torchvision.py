@@ -232,7 +232,7 @@ def squares(policy: dict[str, Any]) -> Any:
 
 @pytest.fixture(autouse=True)
 def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "read_image", lambda item: np.zeros((SIZE, SIZE, 3), np.uint8))
+    monkeypatch.setattr(images, "read_image", lambda item, needed: np.zeros((SIZE, SIZE, 3), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_average_precision_is_nearly_what_infer_reports(seed: int, monkeypatch: 
     corners = load("inference.matching").corners
     items, truths, results = made_up(40, seed)
     monkeypatch.setattr(scoring, "boxes", lambda item: truths[int(item.path.stem)])
-    monkeypatch.setattr(scoring, "pixels", lambda item: (100, 100))
+    monkeypatch.setattr(load("inference.object_scoring"), "pixels", lambda item: (100, 100))
     reported = scoring.score(items, results, CLASSES).metrics
     measured = precision.average_precision(results, [np.column_stack([t[:, 0], corners(t)]) for t in truths])
     for name, value in measured.items():

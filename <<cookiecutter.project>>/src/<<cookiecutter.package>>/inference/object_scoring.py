@@ -141,8 +141,8 @@ def at_best_f1(by_class: list[Curves], any_found: bool) -> dict[str, float]:
     best = int(f1.argmax())
     # Rounded: what a batch of another size changes is no other answer.
     return {
-        "precision": float(precision[:, best].mean()),
-        "recall": float(recall[:, best].mean()),
+        "precision": round(float(precision[:, best].mean()), 6),
+        "recall": round(float(recall[:, best].mean()), 6),
         "best_f1": round(float(f1[best]), 6),
         "best_f1_confidence": round(float(GRID[best]), 4),
     }
