@@ -21,6 +21,8 @@ ONE_TASK = [
     pytest.param("detection", marks=[pytest.mark.xdist_group("detection"), pytest.mark.nightly]),
 ]
 
+BY_NIGHT = ("segmentation", "multilabel")  # tasks that tests/package trains, too
+
 
 def offline() -> list[str]:
     """A prefix that runs a command without any network, where the system allows it."""
@@ -126,9 +128,13 @@ def test_plots_and_tables_render(baseline, task: str, tmp_path: Path) -> None:
     assert SCORES[task][0] in project.run("dvc", "metrics", "show").stdout
 
 
-def test_the_projects_own_tests(bake, environment) -> None:
-    """In a project of each task; those that train in one alone, since both tasks are in each project."""
-    done = bake(environment, project="own-tests", task="classification").run("make", "test")
+@pytest.mark.parametrize(
+    "chosen", [" and ".join(f"not {task}" for task in BY_NIGHT), pytest.param("", marks=pytest.mark.nightly)]
+)
+def test_the_projects_own_tests(bake, environment, chosen: str) -> None:
+    """In a project of each task; those that train in one alone, since all tasks are in each project."""
+    project = bake(environment, project="own-tests", task="classification")
+    done = project.run("make", "test", env={"PYTEST_ADDOPTS": f"-k '{chosen}'"} if chosen else None)
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed and int(passed[1]) <= 80, done.stdout[-500:]
     other = bake(environment, project="own-config-tests", task="detection")
