@@ -250,3 +250,4 @@ def test_the_same_seed_gives_the_same_bits_and_settings_take_effect(prepared: Ge
     first, again, *others = space.run_each("train", *([*small, setting] for setting in changes))
     assert first == again and len({first, *others}) == len(changes) - 1
     assert "training.layer_decay" in space.message("train", *small, "training.freeze=2")
+    assert "training.class_weights" in space.message("train", *small, "training.balanced=true")

@@ -39,6 +39,11 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
         raise UserError(
             "training.freeze is for detection: training.layer_decay holds the first layers of timm's networks"
         )
+    if cfg.training.balanced:
+        raise UserError(
+            "training.balanced draws images by their one class, which is for classification: training.class_weights "
+            "weighs labels that are rare"
+        )
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     mean, std = statistics(cfg)
     model = ModelFile(
@@ -55,7 +60,7 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
 
     def images(split: str, steps: list[Any]) -> Images:
         transform = transforms(cfg.data.image_size, mean, std, between=steps)
-        return Images(prepared.items(split, cfg.data.site), prepared.classes, transform)
+        return Images(prepared.items(split, cfg.data.site), prepared.classes, transform, cfg.data.image_size)
 
     module = Classifier(cfg, prepared.classes)
     learned = images("train", augmentation.images(cfg.augmentation))
@@ -69,15 +74,16 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
 class Images(Dataset):
     """(image (3, S, S) float32, whether each class is there (classes,) float32) of each item."""
 
-    def __init__(self, items: list[Item], classes: list[str], transform: Any):
-        self.items, self.transform = items, transform
+    def __init__(self, items: list[Item], classes: list[str], transform: Any, size: int):
+        """`size` is how many pixels a side `transform` needs."""
+        self.items, self.transform, self.size = items, transform, size
         self.labels = torch.from_numpy(present(items, classes)).float()
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        image = torch.from_numpy(read_image(self.items[number]).transpose(2, 0, 1))
+        image = torch.from_numpy(read_image(self.items[number], needed=self.size).transpose(2, 0, 1))
         return self.transform(image), self.labels[number]
 
 
