@@ -10,7 +10,6 @@ from rich.text import Text
 
 from lab.cli.app import ROOT, DesignFile, command, open_backend, open_project, planner_of
 from lab.cli.terminal import console
-from lab.design.levels import short_names
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -87,6 +86,7 @@ def print_table(plan: Plan, replicates: list[Replicate]) -> None:
     Below it the effects that its arms can't tell from one another.
     """
     from lab.design.factorial import laid_out, told_apart
+    from lab.design.levels import short_names
     from lab.design.plan import model_of
 
     rows = [
