@@ -21,7 +21,7 @@ ONE_TASK = [
     pytest.param("detection", marks=[pytest.mark.xdist_group("detection"), pytest.mark.nightly]),
 ]
 
-BY_NIGHT = ("segmentation", "multilabel")  # tasks that tests/package trains, too
+BY_NIGHT = ("detection", "segmentation", "multilabel")  # tests/package trains them, too
 
 
 def offline() -> list[str]:
