@@ -202,3 +202,17 @@ def test_the_best_go_on_and_never_what_failed(values: list[float | None], count:
     assert all(measured[name] in best for name in set(chosen) - named)
     assert not others or max(others) <= min(best)
     assert set(measured) & named <= set(chosen)
+
+
+def test_what_a_person_edits_meanwhile_changes_no_run(project: Trivial) -> None:
+    """What was planned when lab run began is what goes on: of another choice of a group, too, which is read later."""
+    known = project.project()
+    planner = studies.planner(known, project.root / "designs" / "sweep.yaml")
+    before = planner.plan()
+    with planner.at(str(known.head)) as fixed:
+        for file in (project.root / "conf").rglob("*.yaml"):
+            file.write_text(file.read_text().replace("batch_size: 64", "batch_size: 32") + "\nadded_meanwhile: 1\n")
+        assert [run.params for run in fixed.plan().runs] == [run.params for run in before.runs]
+        edited = studies.planner(project.project(), project.root / "designs" / "sweep.yaml").plan()
+        assert all("added_meanwhile" in run.params for run in edited.runs)
+    assert not any("added_meanwhile" in run.params for run in before.runs)

@@ -34,7 +34,7 @@ def current(planner: Planner) -> Plan:
     now, the arms of a search that go on, the seeds of the next look. Raises UserError."""
     design, project = planner.design, planner.project
     if design.growth and project.head:
-        return planner.plan(asked=seeds_asked_now(planner, lambda runs: standings(project, runs)))
+        return planner.plan(asked=seeds_asked_now(planner, lambda runs: standings(project, runs), project.head))
     if not project.head:
         return planner.plan()
 
@@ -47,9 +47,9 @@ def current(planner: Planner) -> Plan:
     return planner.plan(*search.decided(design, planner.contract, results, project.remember, planner.epochs))
 
 
-def seeds_asked_now(planner: Planner, stand: Callable[[list[Run]], list[Replicate]]) -> dict[str, int]:
+def seeds_asked_now(planner: Planner, stand: Callable[[list[Run]], list[Replicate]], head: str) -> dict[str, int]:
     """For each arm how many of its seeds are to be run, those of the next look included, by how the runs `stand`."""
-    design, project, head = planner.design, planner.project, str(planner.project.head)
+    design, project = planner.design, planner.project
     own = [record for record in project.by_design().get(design.name, []) if record.baseline == head]
     return seeds_asked(
         project, design, planner.contract, head, own, lambda asked: stand(planner.plan(asked=asked).runs)
@@ -115,7 +115,7 @@ def carry_out(
         return [by_name[run.name] for run in runs]
 
     def results(choices: Choices) -> list[float | None] | None:
-        replicates = added(planner.plan(*choices).runs)
+        replicates = added(fixed.plan(*choices).runs)
         if unread := next((each for each in replicates if each.status == UNREADABLE), None):
             raise UserError(f"{unread.name} is unreadable, so that nothing follows from it: {unread.trouble}")
         if any(each.is_to_come for each in replicates):
@@ -126,17 +126,18 @@ def carry_out(
     if again and (over := sum(replicate.finished for replicate in stand)):
         start = "run that has finished starts" if over == 1 else "runs that have finished start"
         say(f"--again: {over} {start} anew, under new names; --failed is about those that have failed")
-    if failed:
-        lost = [each.run for each in stand if each.run and each.status in (FAILED, UNMEASURED)]
-        if not lost:
-            say("none of its runs has failed")
-        replicates = execution.add(marked(lost, forced))
-    elif design.growth:
-        seeds_asked_now(planner, added)
-        replicates = execution.standings()
-    else:
-        choices = search.decided(design, planner.contract, results, epochs=planner.epochs)
-        replicates = added(planner.plan(*choices).runs)
+    with planner.at(execution.head) as fixed:  # a person goes on in the work tree meanwhile
+        if failed:
+            lost = [each.run for each in stand if each.run and each.status in (FAILED, UNMEASURED)]
+            if not lost:
+                say("none of its runs has failed")
+            replicates = execution.add(marked(lost, forced))
+        elif design.growth:
+            seeds_asked_now(fixed, added, execution.head)
+            replicates = execution.standings()
+        else:
+            choices = search.decided(design, planner.contract, results, epochs=fixed.epochs)
+            replicates = added(fixed.plan(*choices).runs)
     if design.budget and (left := sum(each.is_to_come for each in replicates)):
         say(f"the budget of {design.budget} is used up, and {left} runs did not run; a larger one goes on from here")
     backend.tidy({replicate.record.name for replicate in execution.standings() if replicate.record})

@@ -16,7 +16,7 @@ from lab.nested_keys import get
 from lab.records import studies
 from lab.records.git_record import GitRecord
 from lab.records.lacking import lacking
-from lab.records.planned import pipeline_files
+from lab.records.planning import pipeline_files
 from lab.records.project import answer
 from lab.study import FAILED, ORDER, REMOVED, RUNNING, UNREADABLE, Replicate
 

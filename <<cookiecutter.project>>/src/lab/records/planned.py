@@ -7,10 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lab.contract import FILE
-from lab.design.compose import config_folder
 from lab.errors import UserError
-from lab.records.planning import Planner
+from lab.records.planning import Planner, pipeline_files
 
 if TYPE_CHECKING:
     from lab.design.model_refs import Resolve
@@ -24,11 +22,6 @@ class Planned(NamedTuple):
     params: dict[str, Any]
     stage: str
     name: str
-
-
-def pipeline_files(project: Project) -> tuple[str, ...]:
-    """What a plan is made of, beside its design."""
-    return (config_folder(project.root), ".dvc/config", "dvc.yaml", "params.yaml", FILE)
 
 
 def planned_at(

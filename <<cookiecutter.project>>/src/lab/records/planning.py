@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lab import contract
 from lab.contract import FILE, Contract, hooks
 from lab.design import design_file, settings_check
-from lab.design.compose import composer_of
+from lab.design.compose import composer_of, config_folder
 from lab.design.expansion import arms
 from lab.design.pipeline import Pipeline
 from lab.design.plan import Plan, compose, plan, whole_epochs, without_membership
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
     from lab.design.model_refs import Resolve
     from lab.design.models import Design
     from lab.records.project import Project
+
+
+def pipeline_files(project: Project) -> tuple[str, ...]:
+    """What a plan is made of, beside its design."""
+    return (config_folder(project.root), ".dvc/config", "dvc.yaml", "params.yaml", FILE)
 
 
 class Planner:
@@ -43,6 +51,16 @@ class Planner:
         design_file.names_taken(self.design, path)
         self.composer, self.pipeline = composer_of(tree), Pipeline.read(tree / "dvc.yaml")
         self.date = self._last_change() or "undated"
+
+    @contextmanager
+    def at(self, commit: str) -> Iterator[Planner]:
+        """The same, by the config and the pipeline that a commit has, whatever becomes of the work tree meanwhile."""
+        fixed = copy(self)
+        with TemporaryDirectory() as folder:
+            tree = Path(folder)
+            self.project.git.extract(commit, pipeline_files(self.project), tree)
+            fixed.composer, fixed.pipeline = composer_of(tree), Pipeline.read(tree / "dvc.yaml")
+            yield fixed
 
     def _last_change(self) -> str:
         """The day of the last commit that changed the design, or anything; empty without one, or without git."""

@@ -24,8 +24,7 @@ from lab.nested_keys import get
 from lab.records import studies
 from lab.records.commit import PARAMS
 from lab.records.model_refs import resolver
-from lab.records.planned import pipeline_files
-from lab.records.planning import Planner
+from lab.records.planning import Planner, pipeline_files
 from lab.retention.outputs import Need, design_of, locked, of_commit, whole
 from lab.study import FINISHED
 
