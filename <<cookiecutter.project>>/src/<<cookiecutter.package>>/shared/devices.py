@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from omegaconf import ListConfig
+from omegaconf import DictConfig, ListConfig
 
 from .errors import UserError
 
@@ -62,7 +62,14 @@ def openvino_device(asked: str, key: str) -> str:
     return name
 
 
-def check_precision(precision: object, devices: list[str]) -> None:
-    """Raise UserError for mixed precision on the CPU: one engine refuses it, the other gets slower."""
-    if devices == ["cpu"] and str(precision) != "32":
-        raise UserError(f"training.precision={precision} needs a GPU: use training.precision=32 on the CPU")
+def of_training(cfg: DictConfig) -> list[str]:
+    """The devices that cfg.training asks for.
+
+    Raises UserError where they are absent, and for mixed precision on the CPU, which engines refuse or are slower by.
+    """
+    used = resolve(cfg.training.devices, "training.devices")
+    if used == ["cpu"] and str(cfg.training.precision) != "32":
+        raise UserError(
+            f"training.precision={cfg.training.precision} needs a GPU: use training.precision=32 on the CPU"
+        )
+    return used

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytorch_lightning as pl
 import timm
 import torch
 from omegaconf import DictConfig
@@ -21,6 +22,27 @@ def starting_network(model: DictConfig, classes: list[str]) -> torch.nn.Module:
         weights = state_dict.renamed(state_dict.read(file), network.state_dict())
         load_weights(network, weights, model.weights, model.strict)
     return network
+
+
+def untrained(cfg: DictConfig, task: str, classes: list[str]) -> ModelFile:
+    """What the model file will say of the network; from here on chance goes by the seed. Raises UserError."""
+    if cfg.training.freeze:
+        raise UserError(
+            "training.freeze is for detection: training.layer_decay holds the first layers of timm's networks"
+        )
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    mean, std = statistics(cfg)
+    return ModelFile(
+        task=task,
+        engine="lightning",
+        name=cfg.model.name,
+        architecture=cfg.model.architecture,
+        classes=classes,
+        image_size=cfg.data.image_size,
+        state_dict={},
+        mean=mean,
+        std=std,
+    )
 
 
 def statistics(cfg: DictConfig) -> tuple[list[float], list[float]]:

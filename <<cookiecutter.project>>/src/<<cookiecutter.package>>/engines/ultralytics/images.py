@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 from ultralytics.data.augment import Albumentations
 from ultralytics.data.dataset import YOLODataset
@@ -15,22 +16,37 @@ from ...training.augmentation import pixels
 
 
 class PreparedImages(YOLODataset):
-    """The prepared images of a split; a task says by `label` what is in each."""
+    """The prepared images of a split; a task says by `objects` what is in each."""
 
     TASK = "detect"  # Ultralytics' word for what is in the labels
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, task=self.TASK, **kwargs)
 
-    def label(self, item: Item) -> dict[str, Any]:
-        """An item's labels, as YOLODataset.get_labels has them."""
+    def objects(self, item: Item) -> tuple[np.ndarray, list[np.ndarray]]:
+        """An item's rows of class, cx, cy, w, h (n, 5), and its outlines (points, 2), as fractions of the image."""
         raise NotImplementedError
 
     def get_img_files(self, img_path: list[Item]) -> list[str]:  # type: ignore[override]
         return [str(item.path) for item in img_path]
 
     def get_labels(self) -> list[dict[str, Any]]:
-        return [self.label(item) for item in self.img_path]  # type: ignore[arg-type]
+        return [self._label(item) for item in self.img_path]  # type: ignore[arg-type]
+
+    def _label(self, item: Item) -> dict[str, Any]:
+        rows, outlines = self.objects(item)
+        with Image.open(item.path) as image:  # reads the header only
+            shape = (image.height, image.width)
+        return {
+            "im_file": str(item.path),
+            "shape": shape,
+            "cls": rows[:, :1],
+            "bboxes": rows[:, 1:],
+            "segments": outlines,
+            "keypoints": None,
+            "normalized": True,
+            "bbox_format": "xywh",
+        }
 
     def build_transforms(self, hyp: Any = None) -> Any:
         transforms = super().build_transforms(hyp)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from ultralytics.engine import trainer as engine
 from ultralytics.engine.trainer import BaseTrainer
 
-from ...shared import torch_file
+from ...shared import devices, torch_file
 from ...shared.errors import UserError
 from ...shared.model_file import ModelFile, load_weights
 from ...shared.prepared import Item, Prepared
@@ -47,8 +47,10 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"data.image_size={size}: YOLO takes multiples of {STRIDE}, such as {size + -size % STRIDE}")
 
 
-def fit(trainer: type[ResumingTrainer], cfg: DictConfig, work: Path, used: list[str], metric: str) -> Trained:
-    """Train by a task's `trainer` on the devices `used`, or finish what lies in `work`; `metric` is what decides."""
+def fit(trainer: type[ResumingTrainer], cfg: DictConfig, work: Path, metric: str) -> Trained:
+    """Train by a task's `trainer`, or finish what lies in `work`; `metric` is what decides. Raises UserError."""
+    used = devices.of_training(cfg)
+    check(cfg)
     OmegaConf.save(cfg, work / "config.yaml")
     state = read_state(work)
     if state is None or not (state["finished"] or state["epoch"] + 1 == cfg.training.get("stop_after")):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from sklearn.metrics import accuracy_score, f1_score
@@ -15,10 +14,8 @@ from torch.utils.data import Dataset
 from ....engines.lightning.loop import fit, loader
 from ....engines.lightning.module import SeededModule
 from ....engines.lightning.recorder import Recorder
-from ....engines.lightning.start import starting_network, statistics
+from ....engines.lightning.start import starting_network, untrained
 from ....shared import devices
-from ....shared.errors import UserError
-from ....shared.model_file import ModelFile
 from ....shared.prepared import Item, Prepared, read_image
 from ....shared.protocols import Trained
 from ....training import augmentation
@@ -30,28 +27,11 @@ METRIC = "val/f1_macro"
 
 def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
-    used = devices.resolve(cfg.training.devices, "training.devices")
-    devices.check_precision(cfg.training.precision, used)
-    if cfg.training.freeze:
-        raise UserError(
-            "training.freeze is for detection: training.layer_decay holds the first layers of timm's networks"
-        )
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    mean, std = statistics(cfg)
-    model = ModelFile(
-        task="classification",
-        engine="lightning",
-        name=cfg.model.name,
-        architecture=cfg.model.architecture,
-        classes=prepared.classes,
-        image_size=cfg.data.image_size,
-        state_dict={},
-        mean=mean,
-        std=std,
-    )
+    used = devices.of_training(cfg)
+    model = untrained(cfg, "classification", prepared.classes)
 
     def images(split: str, steps: list[Any]) -> Images:
-        transform = transforms(cfg.data.image_size, mean, std, between=steps)
+        transform = transforms(cfg.data.image_size, model.mean, model.std, between=steps)
         return Images(prepared.items(split, cfg.data.site), prepared.classes, transform, cfg.data.image_size)
 
     module = Classifier(cfg, prepared.classes)

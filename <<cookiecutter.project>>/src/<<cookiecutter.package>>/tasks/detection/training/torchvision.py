@@ -32,8 +32,7 @@ Batch = tuple[Tensor, list[dict[str, Tensor]]]
 
 def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
-    used = devices.resolve(cfg.training.devices, "training.devices")
-    devices.check_precision(cfg.training.precision, used)
+    used = devices.of_training(cfg)
     for key, none in (("label_smoothing", 0), ("class_weights", False), ("balanced", False), ("layer_decay", 1)):
         if cfg.training[key] != none:
             raise UserError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
-from PIL import Image
 from ultralytics.models.yolo.segment import SegmentationTrainer
 
 from ....engines.ultralytics.images import PreparedImages
-from ....engines.ultralytics.trainer import ResumingTrainer, check, fit
-from ....shared import devices
+from ....engines.ultralytics.trainer import ResumingTrainer, fit
 from ....shared.prepared import Item, Prepared
 from ....shared.protocols import Trained
 from .. import boxes, outlines
@@ -23,10 +22,7 @@ METRIC = "val/mAP50_95"
 
 def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     """Train cfg.model on the site cfg.data.site; `work` keeps the state of a run that was killed. Raises UserError."""
-    used = devices.resolve(cfg.training.devices, "training.devices")
-    devices.check_precision(cfg.training.precision, used)
-    check(cfg)
-    return fit(Trainer, cfg, work, used, METRIC)
+    return fit(Trainer, cfg, work, METRIC)
 
 
 class Images(PreparedImages):
@@ -34,21 +30,9 @@ class Images(PreparedImages):
 
     TASK = "segment"
 
-    def label(self, item: Item) -> dict[str, Any]:
+    def objects(self, item: Item) -> tuple[np.ndarray, list[np.ndarray]]:
         labels, polygons = outlines(item)
-        rows = boxes(labels, polygons)
-        with Image.open(item.path) as image:  # reads the header only
-            shape = (image.height, image.width)
-        return {
-            "im_file": str(item.path),
-            "shape": shape,
-            "cls": rows[:, :1],
-            "bboxes": rows[:, 1:],
-            "segments": polygons,
-            "keypoints": None,
-            "normalized": True,
-            "bbox_format": "xywh",
-        }
+        return boxes(labels, polygons), polygons
 
 
 class Trainer(ResumingTrainer, SegmentationTrainer):
