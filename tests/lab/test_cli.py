@@ -341,3 +341,8 @@ def test_lab_is_called_as_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(app, "HAS_COMMAND", has_command)
         assert app.typed(text) == said
         assert app.typed("lab") == ("lab" if has_command else "python -m lab")
+
+
+@pytest.mark.parametrize("given", ["", ".", "designs"])
+def test_a_folder_is_no_design(project: Trivial, given: str) -> None:
+    assert "designs/ has no" in refused(project, "plan", given)

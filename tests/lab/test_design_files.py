@@ -66,6 +66,8 @@ def test_the_json_schema_is_the_committed_one() -> None:
         (SINGLE + "hypotesis: {}\n", "line 4: hypotesis: no such key here. Did you mean 'hypothesis'?"),
         (SINGLE + "type: infer\n", "line 4: type is there twice"),
         (SWEEP, "sweep: is missing"),
+        (SWEEP + "sweep:\n  parameters: {lr: [1]}\n  max_runs: 100000000\n", "line 6: sweep.max_runs"),
+        (SWEEP + "sweep:\n  parameters: {lr: [1]}\n  sampler_seed: -1\n", "line 6: sweep.sampler_seed"),
         (
             SWEEP + "sweep:\n  parameters: {lr: [1]}\n  max_run: 3\n",
             "line 6: sweep.max_run: no such key here. Did you mean 'max_runs'?",

@@ -221,6 +221,10 @@ def test_at_a_terminal_it_asks_until_it_can_use_the_answer(project: Trivial) -> 
         (["sweep", "--vary", "lr=1,2", *ASKED, "--set", "sead=3"], "sead: no such key here. Did you mean"),
         (["sweep", "--from", "classification_quantization"], "is of kind comparison"),
         (["sweep", "--vary", "lr=1,2", *ASKED, "--name", "classification_baseline"], "is there already"),
+        (["sweep", "--vary", "lr=1,2", *ASKED, "--name", "../../outside"], "expected a name of letters, digits"),
+        (["sweep", "--vary", "lr=1,2", *ASKED, "--name", "a/b"], "expected a name of letters, digits"),
+        (["sweep", "--vary", "lr=1,2", "--vary", "lr=3,4", *ASKED], "--vary names a key twice"),
+        (["sweep", "--vary", "lr={low: 1, high: 2}", *ASKED, "--set", "sweep.max_runs=100000000"], "max_runs"),
     ],
 )
 def test_what_is_no_question_is_refused_and_nothing_is_written(

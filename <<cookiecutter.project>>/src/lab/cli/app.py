@@ -173,7 +173,7 @@ def planner_of(design: Path, project: Project | None = None) -> Planner:
 
 def design_file(design: Path | None) -> Path | None:
     """The file, where the design is given by its name. Raises UserError: no such name."""
-    if design is None or design.exists():
+    if design is None or (design.exists() and not design.is_dir()):
         return design
     if design.suffix or len(design.parts) > 1:  # from a folder below the root, too
         return Path(os.path.relpath(ROOT / design)) if (ROOT / design).exists() else design

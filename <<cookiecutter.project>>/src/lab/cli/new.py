@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -67,6 +68,7 @@ def new(
     from lab.cli.known import Known
     from lab.cli.output import Written
     from lab.design import draft, preflight
+    from lab.design.blocks import NAME
     from lab.design.design_file import FOLDER, load, read_text
 
     known = Known(ROOT, open_project(), task)
@@ -79,6 +81,10 @@ def new(
     kind = known.kind(kind or given.get("kind") or (ask("Which kind", "sweep", known.kind) if asks else None))
     is_varied = known.plain(kind) != "single"
     varied = dict(known.levels(text) for text in vary or ())
+    if len(varied) < len(vary or ()):
+        raise UserError("--vary names a key twice: give all of its values at once, as in --vary lr=0.001,0.01")
+    if name and not re.fullmatch(NAME, name):
+        raise UserError(f"--name {name}: expected a name of letters, digits, - and _, which its file in {FOLDER}/ gets")
     if asks and is_varied and not varied:
         known.tell_what_varies()
         example = "augmentation=default,none" if known.plain(kind) == "ablation" else "lr=0.001,0.01"

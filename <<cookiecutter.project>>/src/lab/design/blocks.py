@@ -61,6 +61,7 @@ Overrides = Annotated[
     Annotated[Override, Tag("value")] | Annotated[list[Override], Tag("list")],
     by_shape("an override such as augmentation=none, or a list of them"),
 ]
+NAME = r"^\w[\w-]*$"  # of a design, and so of its file
 Key = Annotated[
     str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.[\w-]+)*$", description="A key of the config, or a group of conf/")
 ]
@@ -279,7 +280,7 @@ class SweepConfig(Model):
     """All combinations; so many drawn at random; or chosen by Optuna from what came out before."""
     parameters: Annotated[dict[Key, Parameter], Field(min_length=1)]
     """For each parameter a list of values or, unless the strategy is grid, a range: {low, high, log, step, int}."""
-    max_runs: Annotated[int, Field(ge=1)] | None = None
+    max_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """The most combinations; each of them is run with every seed."""
     method: Literal["factorial", "fraction"] | None = None
     """Of a grid, to ask what each parameter does and not which combination is best: all combinations, or a regular
@@ -289,9 +290,9 @@ class SweepConfig(Model):
     from one another as well. The more it tells, the more combinations it takes."""
     sampler: Literal["tpe", "gp", "random"] = "tpe"
     """Optuna's sampler; bayesian only."""
-    sampler_seed: int = 0
+    sampler_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """The seed of the drawing, apart from the trainings' seeds."""
-    parallel: Annotated[int, Field(ge=1)] = 1
+    parallel: Annotated[int, Field(ge=1, le=1000)] = 1
     """How many combinations are chosen at a time; bayesian only."""
     finalists: Annotated[int, Field(ge=1)] = 1
     """How many of the combinations that do best on validation go on, and are compared on the test split."""

@@ -20,6 +20,7 @@ from pydantic import (
 
 from lab.contract.base import balanced
 from lab.design.blocks import (
+    NAME,
     UNSTATED,
     AblationConfig,
     Budget,
@@ -57,7 +58,7 @@ Seeds = Annotated[
 class DesignBase(Model):
     """What designs of all kinds have."""
 
-    name: Annotated[str, Field(pattern=r"^\w[\w-]*$", max_length=60)] = ""
+    name: Annotated[str, Field(pattern=NAME, max_length=60)] = ""
     """The design's name; left out, its file's name without .yaml."""
     type: Line
     """What kind of experiment answers the question: one of the types of lab.yaml, which gives each its stage."""
