@@ -187,17 +187,17 @@ def test_other_networks_keep_their_names() -> None:
 
 
 def test_weights_bring_their_mean_and_deviation(tmp_path: Path) -> None:
-    training, compose = load("tasks.classification.training.lightning"), load("shared.config").compose
+    start, compose = load("engines.lightning.start"), load("shared.config").compose
     with contextlib.chdir(PROJECT):
         cfg = compose(["task=classification", "model=efficientnet_b0"])
-    assert training.statistics(cfg)[0] == [0.5] * 3
+    assert start.statistics(cfg)[0] == [0.5] * 3
     model_file = load("shared.model_file").ModelFile
     model_file("classification", "tiny", "x", ["a"], 32, {}, mean=[0.1] * 3, std=[0.2] * 3).save(tmp_path / "own.pt")
     cfg.model.weights = str(tmp_path / "own.pt")
-    assert training.statistics(cfg) == ([0.1] * 3, [0.2] * 3)
+    assert start.statistics(cfg) == ([0.1] * 3, [0.2] * 3)
     torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
     cfg.model.weights = str(tmp_path / "other.pt")
-    assert training.statistics(cfg)[0] == [0.485, 0.456, 0.406]
+    assert start.statistics(cfg)[0] == [0.485, 0.456, 0.406]
 
 
 def test_pretrained_weights_may_be_brought_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
