@@ -7,10 +7,12 @@ data/prepared/
     <site>/<split>/images/NAME.png          segmentation; outlines in <site>/<split>/labels/NAME.txt
     <site>/<split>/<class>/NAME.png         classification
     <site>/<split>/images/NAME.png          multilabel; class names in <site>/<split>/labels/NAME.txt
+data/final/                                 the same of the split `final`, where data.source.fractions has one
 """
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,8 @@ from PIL import Image, ImageOps
 from .errors import UserError, nearest
 
 SPLITS = ("train", "val", "test")
+FINAL, FINAL_ROOT = "final", Path("data/final")
+KEY_OF_FINAL = "LAB_FINAL"  # in the environment of what `lab promote` runs, and of nothing else
 # What Pillow raises for a damaged file; ImportError where an engine, once imported, tries a plugin for HEIF on it.
 UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
 Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be raised, and tells it from damage
@@ -84,6 +88,18 @@ class Prepared:
                 known = ", ".join(self.sites)
                 raise UserError(f"No site '{name}' in {self.root}; it has: {known}.{nearest(name, self.sites)}")
         return wanted
+
+
+def measured_on(split: str, site: str | Sequence[str]) -> tuple[Prepared, list[Item]]:
+    """The data that a model is measured on, and its images: of the test split, or of the one that is kept for the end.
+
+    Raises:
+        UserError: there are none, or `final` is asked for by anything but `lab promote`.
+    """
+    if split == FINAL and KEY_OF_FINAL not in os.environ:
+        raise UserError("split=final: lab promote alone opens these images, once a model has won on those of the test split")
+    prepared = Prepared(FINAL_ROOT if split == FINAL else Path("data/prepared"))
+    return prepared, prepared.items(split, site)
 
 
 def read_image(source: Item | Path, brightest: float = 65535, needed: int = 0) -> np.ndarray:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from ...shared.errors import UserError
-from ..shared.splits import assign
+from ..shared.splits import drawn
 
 DIGITS_PER_SCENE = (2, 4)
 DIGIT_SIZE = (0.30, 0.46)  # of the scene's side
@@ -135,7 +135,7 @@ def png(pixels: np.ndarray) -> bytes:
 def splits_of(images: np.ndarray, numbers: np.ndarray, source: DictConfig) -> list[str]:
     """The split of each digit, the same at every site."""
     digests = [sha256(image.tobytes()).hexdigest() for image in images]
-    return assign(digests, [[str(number)] for number in numbers], source.fractions, source.split_seed)
+    return drawn(digests, [[str(number)] for number in numbers], source)
 
 
 def sites_of(source: DictConfig) -> list[str]:

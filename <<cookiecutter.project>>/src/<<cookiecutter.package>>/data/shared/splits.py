@@ -11,9 +11,11 @@ from hashlib import sha256
 from omegaconf import DictConfig
 
 from ...shared.errors import UserError
+from ...shared.prepared import FINAL
 from .dataset import Sample
 
 CUT = ("val", "test")
+OWN_SEED = -1  # of the split that is kept for the end: no data.source.split_seed, so that none brings it to light
 
 
 def assign(
@@ -42,9 +44,7 @@ def assign(
     Raises:
         UserError: the fractions leave nothing to train on.
     """
-    if min(fractions.values(), default=0) < 0 or sum(fractions.values()) >= 1:
-        shown = ", ".join(f"{split}: {fraction}" for split, fraction in fractions.items())
-        raise UserError(f"data.source.fractions must be positive and leave something for train, not {shown}.")
+    _check(fractions)
     held: dict[str, Counter[str]] = defaultdict(Counter)
     for key, names in zip(keys, strata, strict=True):
         held[key].update(names)
@@ -75,6 +75,42 @@ def assign(
                     wanted -= held[key][stratum]
         split_of.update((key, "train") for key in members[stratum] if key not in split_of)
     return [split_of.get(key, "train") for key in keys]
+
+
+def _check(fractions: Mapping[str, float]) -> None:
+    """Raises UserError where fractions leave nothing to train on."""
+    if min(fractions.values(), default=0) < 0 or sum(fractions.values()) >= 1:
+        shown = ", ".join(f"{split}: {fraction}" for split, fraction in fractions.items())
+        raise UserError(f"data.source.fractions must be positive and leave something for train, not {shown}.")
+
+
+def kept(keys: Sequence[str], strata: Sequence[Collection[str]], source: DictConfig) -> list[bool]:
+    """Whether each image is kept for the end, in the split `final`: `fractions.final` of every stratum.
+
+    It is drawn before all others and in one way, so that neither another split_seed nor a fold has them trained or
+    tested on. Raises UserError where the fractions leave nothing to train on.
+    """
+    fraction = source.fractions.get(FINAL, 0)
+    _check(source.fractions)
+    drawn = assign(keys, strata, {FINAL: fraction} if fraction else {}, OWN_SEED)
+    return [split == FINAL for split in drawn]
+
+
+def shares(source: DictConfig, splits: Collection[str] = CUT) -> dict[str, float]:
+    """The fractions of splits among the images that are not kept for the end."""
+    rest = 1 - source.fractions.get(FINAL, 0)
+    return {split: source.fractions[split] / rest for split in CUT if split in splits}
+
+
+def drawn(keys: Sequence[str], strata: Sequence[Collection[str]], source: DictConfig) -> list[str]:
+    """The splits of images that have none, with the one that is kept for the end. Raises UserError."""
+    final = kept(keys, strata, source)
+    rest = [index for index, is_final in enumerate(final) if not is_final]
+    found = assign([keys[i] for i in rest], [strata[i] for i in rest], shares(source), source.split_seed)
+    splits = [FINAL] * len(keys)
+    for index, split in zip(rest, found, strict=True):
+        splits[index] = split
+    return splits
 
 
 def folds(keys: Sequence[str], strata: Sequence[Collection[str]], source: DictConfig) -> list[str]:
@@ -111,8 +147,10 @@ def divide(samples: Sequence[Sample], classes: Sequence[str], source: DictConfig
 
     Cuts the splits that a site lacks, val or test, out of its train split, class by class; with data.source.fold, all
     images of the sites that train are divided anew. Equal images, those of one group, and near-duplicates stay
-    together, whatever their sites; but for near-duplicates no split stays empty. Raises UserError.
+    together, whatever their sites; but for near-duplicates no split stays empty. What data.source.fractions.final keeps
+    for the end comes out of the train splits first. Raises UserError.
     """
+    samples = _with_final(samples, classes, source)
     present: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         present[sample.site].add(sample.split)
@@ -132,6 +170,24 @@ def divide(samples: Sequence[Sample], classes: Sequence[str], source: DictConfig
     return [sample for site in present for sample in divided if sample.site == site]
 
 
+def _with_final(samples: Sequence[Sample], classes: Sequence[str], source: DictConfig) -> list[Sample]:
+    """The samples, those that are kept for the end with this split: no unit of which is in another split."""
+    if any(sample.split == FINAL for sample in samples) or not source.fractions.get(FINAL, 0):
+        return [*samples]
+    units = _units(samples)
+    outside = {unit for sample, unit in zip(samples, units, strict=True) if sample.split != "train"}
+    movable = [index for index, unit in enumerate(units) if unit not in outside]
+    strata = [_strata(samples[index], classes) for index in movable]
+    final = kept([units[index] for index in movable], strata, source)
+    chosen = {index for index, is_final in zip(movable, final, strict=True) if is_final}
+    return [replace(each, split=FINAL) if index in chosen else each for index, each in enumerate(samples)]
+
+
+def _strata(sample: Sample, classes: Sequence[str]) -> list[str]:
+    """What an image counts for in its site: its classes, or that it has none."""
+    return [f"{sample.site}/{name}" for name in sorted(set(sample.objects(classes))) or [""]]
+
+
 def _drawn(
     samples: Sequence[Sample],
     classes: Sequence[str],
@@ -144,7 +200,7 @@ def _drawn(
     movable: list[int] = []
     allowed: dict[str, list[str]] = {}
     for index, (sample, unit) in enumerate(zip(samples, units, strict=True)):
-        moves = missing[sample.site] and (sample.split == "train" or source.get("fold"))
+        moves = missing[sample.site] and (sample.split == "train" or (source.get("fold") and sample.split != FINAL))
         possible = ["train", *missing[sample.site]] if moves else [sample.split]
         allowed[unit] = [split for split in allowed.get(unit, possible) if split in possible]
         movable += [index] if moves else []
@@ -155,16 +211,13 @@ def _drawn(
             splits[index] = allowed[units[index]][-1]  # test, where a site has nothing else
         movable = [index for index in movable if "train" in allowed[units[index]]]
     keys = [units[index] for index in movable]
-    strata = [
-        [f"{samples[index].site}/{name}" for name in sorted(set(samples[index].objects(classes))) or [""]]
-        for index in movable
-    ]
+    strata = [_strata(samples[index], classes) for index in movable]
     if source.get("fold"):
-        drawn = folds(keys, strata, source)
+        found = folds(keys, strata, source)
     else:
-        fractions = {split: source.fractions[split] for split in CUT if any(split in cut for cut in missing.values())}
-        drawn = assign(keys, strata, fractions, source.split_seed, allowed)
-    for index, split in zip(movable, drawn, strict=True):
+        fractions = shares(source, {split for cut in missing.values() for split in cut})
+        found = assign(keys, strata, fractions, source.split_seed, allowed)
+    for index, split in zip(movable, found, strict=True):
         splits[index] = split
     return splits
 

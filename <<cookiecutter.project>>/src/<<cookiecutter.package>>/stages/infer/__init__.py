@@ -16,7 +16,7 @@ from ...inference.other_models import CHAMPION, find_model
 from ...inference.predictor import Predictor, TorchPredictor
 from ...shared import devices, registry
 from ...shared.errors import UserError
-from ...shared.prepared import Prepared
+from ...shared.prepared import measured_on
 from ...shared.terminal import console
 
 OWN = Path("models/model.pt")
@@ -24,7 +24,8 @@ OWN = Path("models/model.pt")
 
 def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     """Evaluate and measure, and write metrics/infer*.json and results/infer/ below `out`. Raises UserError."""
-    settings, prepared = cfg.infer, Prepared()
+    settings = cfg.infer
+    prepared, items = measured_on(cfg.split, settings.site)
     if settings.members:
         ensemble.check_members(len(settings.members))
     if settings.members and settings.model:
@@ -40,7 +41,6 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     models, hashes = zip(*(find_model(name, OWN) for name in names), strict=True)
     for model in models:
         check_classes(model, prepared)
-    items = prepared.items("test", settings.site)
     predictors = [TorchPredictor(model, used, settings.latency.threads) for model in models]
     members = [predict(predictor, items, settings.batch_size) for predictor in predictors]
     task = registry.task(prepared.task)
@@ -49,7 +49,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     speed = measure(predictors, settings.latency)
 
     write(out, evaluation, speed)
-    show(evaluation, speed, settings)
+    show(evaluation, speed, cfg)
     return {
         "device": used,
         "models": [
@@ -93,11 +93,11 @@ def write(out: Path, evaluation: Evaluation, speed: dict[str, Any]) -> None:
     (metrics / "infer_speed.json").write_text(json.dumps(speed, indent=2) + "\n")
 
 
-def show(evaluation: Evaluation, speed: dict[str, Any], settings: DictConfig) -> None:
+def show(evaluation: Evaluation, speed: dict[str, Any], cfg: DictConfig) -> None:
     """The figures as two small tables on the terminal."""
-    metrics = evaluation.metrics
+    metrics, settings = evaluation.metrics, cfg.infer
     terminal = console()
-    terminal.print(f"test split of site {settings.site}, {metrics['images']} images")
+    terminal.print(f"{cfg.split} split of site {settings.site}, {metrics['images']} images")
     if by_class := metrics.get("classes"):
         columns = list(next(iter(by_class.values())))
         table = Table()

@@ -4,6 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +22,7 @@ from ...data.shared.similar import find_alike
 from ...data.shared.splits import divide
 from ...shared import registry
 from ...shared.errors import UserError
-from ...shared.prepared import SPLITS, to_rgb
+from ...shared.prepared import FINAL, FINAL_ROOT, SPLITS, to_rgb
 from ...shared.terminal import console
 from .page import write_page
 
@@ -31,6 +32,8 @@ Counts = dict[str, dict[str, dict[str, int]]]  # site -> split -> class -> objec
 
 def run(cfg: DictConfig, out: Path) -> None:
     """Writes data/prepared, what to look at beside it and metrics/prepare.json below `out`; prints what there is.
+
+    What is kept for the end goes to data/final, and only how many images that are is told.
 
     The same config and the same data give the same bytes.
 
@@ -45,9 +48,34 @@ def run(cfg: DictConfig, out: Path) -> None:
             f"data.source.kind={cfg.data.source.kind} is data for {dataset.task}, but data.task={cfg.data.task}: "
             f"-S task={dataset.task} is for it."
         )
-    root = out / "data" / "prepared"
+    dataset, final = _apart(dataset)
+    images, counts = _write_data(out / "data" / "prepared", dataset, findings, SPLITS)
+    _write_data(out / FINAL_ROOT, final, (), [FINAL])
+    # A few numbers for tables of experiments: the manifest has all of them, by site and class.
+    of_all_sites = {split: sum(splits[split] for splits in images.values()) for split in SPLITS}
+    of_all_sites |= {FINAL: len(final.samples)} if final.samples else {}
+    problems = {finding.check: finding.count for finding in findings if finding.count}
+    _write_json(out / "metrics" / "prepare.json", {"images": of_all_sites, "problems": problems})
+    draw_samples(dataset, out / "data" / "samples.png")
+    write_page(out / "data" / "report.html", dataset, images, counts, findings)
+    _report(dataset, images, counts, findings)
+    if final.samples:
+        console().print(f"{len(final.samples)} images are kept in {FINAL_ROOT}, for lab promote alone")
+
+
+def _apart(dataset: Dataset) -> tuple[Dataset, Dataset]:
+    """What all stages may read, and what is kept for the end."""
+    final = [sample for sample in dataset.samples if sample.split == FINAL]
+    others = [sample for sample in dataset.samples if sample.split != FINAL]
+    return replace(dataset, samples=others), replace(dataset, samples=final)
+
+
+def _write_data(
+    root: Path, dataset: Dataset, findings: Sequence[Finding], splits: Sequence[str]
+) -> tuple[dict[str, dict[str, int]], Counts]:
+    """Writes images, labels, items.csv and manifest.json below `root`. Returns the images and objects, as counted."""
     paths, digests = _write_samples(root, dataset)
-    images, counts = _count(dataset)
+    images, counts = _count(dataset, splits)
     checks = [{"check": finding.check, "count": finding.count, "message": finding.message} for finding in findings]
     manifest = {
         "task": dataset.task,
@@ -59,13 +87,7 @@ def run(cfg: DictConfig, out: Path) -> None:
     }
     _write_items(root / "items.csv", dataset, paths, digests)
     _write_json(root / "manifest.json", manifest)
-    # A few numbers for tables of experiments: the manifest has all of them, by site and class.
-    of_all_sites = {split: sum(splits[split] for splits in images.values()) for split in SPLITS}
-    problems = {finding.check: finding.count for finding in findings if finding.count}
-    _write_json(out / "metrics" / "prepare.json", {"images": of_all_sites, "problems": problems})
-    draw_samples(dataset, out / "data" / "samples.png")
-    write_page(out / "data" / "report.html", dataset, images, counts, findings)
-    _report(dataset, images, counts, findings)
+    return images, counts
 
 
 def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
@@ -129,15 +151,15 @@ def _free_name(folder: Path, name: str, taken: set[str]) -> str:
     return free
 
 
-def _count(dataset: Dataset) -> tuple[dict[str, dict[str, int]], Counts]:
+def _count(dataset: Dataset, splits: Sequence[str]) -> tuple[dict[str, dict[str, int]], Counts]:
     """Images, and objects of each class, by site and split."""
     images = Counter((sample.site, sample.split) for sample in dataset.samples)
     objects = Counter(
         (sample.site, sample.split, name) for sample in dataset.samples for name in sample.objects(dataset.classes)
     )
-    by_split = {site: {split: images[site, split] for split in SPLITS} for site in dataset.sites}
+    by_split = {site: {split: images[site, split] for split in splits} for site in dataset.sites}
     by_class = {
-        site: {split: {name: objects[site, split, name] for name in dataset.classes} for split in SPLITS}
+        site: {split: {name: objects[site, split, name] for name in dataset.classes} for split in splits}
         for site in dataset.sites
     }
     return by_split, by_class
@@ -155,6 +177,7 @@ def _write_findings(file: Path, findings: Sequence[Finding]) -> None:
 
 
 def _write_items(file: Path, dataset: Dataset, paths: Sequence[str], digests: Sequence[str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["path", "site", "split", "label", "group", "sha256"])

@@ -16,7 +16,7 @@ from ...inference.predictor import Predictor, TorchPredictor
 from ...inference.variants import load_variant
 from ...shared import registry
 from ...shared.model_file import ModelFile
-from ...shared.prepared import Prepared
+from ...shared.prepared import Prepared, measured_on
 from ...shared.terminal import console
 from . import onnx_model, parity, quantization
 from .openvino_model import write_metadata
@@ -36,6 +36,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     """
     quantization.check(cfg.quant)
     prepared, model = Prepared(), ModelFile.load(MODEL)
+    tested, items = measured_on(cfg.split, cfg.infer.site)
     check_classes(model, prepared)  # before minutes of work
     folder = out / "models" / "quant"
     reference = variant = TorchPredictor(model, threads=cfg.quant.threads)
@@ -49,9 +50,8 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
         facts = quantization.build(cfg, model, prepared, folder)
         variant = load_variant(folder, cfg.quant.threads, cfg.quant.device)
 
-    items = prepared.items("test", cfg.infer.site)
     both = parity.ask(reference, variant, items, cfg.infer.batch_size)
-    expected, actual = score(prepared, items, both.expected), score(prepared, items, both.actual)
+    expected, actual = score(tested, items, both.expected), score(tested, items, both.actual)
     actual.per_image["agreement"] = both.agreement
     actual.metrics["parity"] = both.summary()
     sizes = {"size_mb": files_mb(folder) or weights_mb(model), "torch_size_mb": weights_mb(model)}

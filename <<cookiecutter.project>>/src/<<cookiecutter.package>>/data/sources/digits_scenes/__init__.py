@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError
-from ....shared.prepared import SPLITS
+from ....shared.prepared import FINAL, SPLITS
 from ...handwritten.drawing import CAMERAS, DIGITS_PER_SCENE, draw_scene, load_digits, outline, png, sites_of, splits_of
 from ...shared.dataset import Dataset, Sample, labelled, outlined
 
@@ -26,12 +26,13 @@ def read(source: DictConfig) -> Dataset:
     if min(source.scenes[split] for split in SPLITS) < 1:
         raise UserError(f"data.source.scenes must give each split a scene or more, not {dict(source.scenes)}.")
     splits = np.array(splits_of(images, numbers, source))
+    scenes = {**source.scenes} | ({FINAL: source.scenes.test} if FINAL in splits else {})
     samples = []
     for site_index, site in enumerate(sites_of(source)):
-        for split_index, split in enumerate(SPLITS):
+        for split_index, split in enumerate((*SPLITS, FINAL) if FINAL in scenes else SPLITS):
             rng = np.random.default_rng([source.split_seed, site_index, split_index])
             chosen = np.flatnonzero((splits == split) & np.isin(numbers, classes))
-            for index in range(source.scenes[split]):
+            for index in range(scenes[split]):
                 digits = rng.choice(chosen, size=rng.integers(*DIGITS_PER_SCENE, endpoint=True))
                 labels = [classes.index(number) for number in numbers[digits]]
                 scene, boxes, inks = draw_scene(rng, CAMERAS[site_index], images[digits], labels, source.scene_size)
