@@ -671,30 +671,6 @@ def test_nothing_prepared(tmp_path: Path) -> None:
         layout.Prepared(tmp_path)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "I;16", "CMYK"])
-def test_images_of_any_mode_are_read_as_rgb(tmp_path: Path, mode: str) -> None:
-    grey = np.linspace(0, 255, 12 * 16).reshape(12, 16)
-    if mode == "I;16":
-        image = Image.fromarray((grey * 257).astype(np.uint16))
-    else:
-        image = Image.fromarray(grey.astype(np.uint8)).convert("RGB").convert(mode)
-    file = tmp_path / "image.tif"
-    image.save(file)
-    pixels = layout.read_image(file)
-    assert (pixels.shape, pixels.dtype) == ((12, 16, 3), np.uint8)
-    if mode not in ("1", "P"):
-        assert np.abs(pixels - grey[..., None]).max() <= 1
-
-
-def test_images_are_turned_as_their_camera_was(tmp_path: Path) -> None:
-    file = draw(tmp_path / "image.jpg", 0, size=(16, 12))
-    with Image.open(file) as image:
-        exif = image.getexif()
-        exif[0x0112] = 6  # the orientation: turned by a quarter
-        image.save(file, exif=exif)
-    assert layout.read_image(file).shape == (16, 12, 3)
-
-
 def test_corrupt_and_absent_images_are_named(tmp_path: Path) -> None:
     file = tmp_path / "image.png"
     with pytest.raises(UserError, match=r"Cannot read the image .*image\.png"):

@@ -16,7 +16,7 @@ from rich.progress import track
 from ..data.shared.images import DEPTHS
 from ..data.shared.sites import IMAGE_SUFFIXES
 from ..shared.errors import UserError
-from ..shared.prepared import UNREADABLE, is_deep, read_image
+from ..shared.prepared import UNREADABLE, deep_values, is_deep, read_image
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")  # what OpenCV's wheels decode
 
@@ -95,7 +95,7 @@ def white(files: Iterable[Found], given: float | None) -> tuple[float, str]:
             with Image.open(file.path) as image:
                 if is_deep(image):
                     deep += 1
-                    highest = max(highest, float(np.asarray(image, dtype=np.float64).max()))
+                    highest = max(highest, float(deep_values(image).max()))
         except UNREADABLE:
             continue  # is named when it is read
     taken = given or next((depth for depth in DEPTHS if highest <= depth), DEPTHS[-1])

@@ -13,12 +13,14 @@ data/final/                                 the same of the split `final`, where
 import csv
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.ImageFile import ImageFile
 
 from .errors import UserError, nearest
 
@@ -27,6 +29,8 @@ FINAL, FINAL_ROOT = "final", Path("data/final")
 KEY_OF_FINAL = "LAB_FINAL"  # in the environment of what `lab promote` runs, and of nothing else
 # What Pillow raises for a damaged file; ImportError where an engine, once imported, tries a plugin for HEIF on it.
 UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
+ORIENTATION = 0x0112  # EXIF's tag: how an image is to be turned
+OPAQUE = 65535  # of 16 bits
 Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be raised, and tells it from damage
 
 
@@ -126,13 +130,10 @@ def to_rgb(image: Image.Image, brightest: float = 65535) -> np.ndarray:
     """An opened image as (height, width, 3) uint8, what is transparent on white.
 
     Args:
-        image: of any of Pillow's modes.
+        image: of any of Pillow's modes; not loaded yet, where its colours have more than 8 bits.
         brightest: the pixel value that is white, in images of more than 8 bits and of floats.
     """
-    image = ImageOps.exif_transpose(image)
-    if is_deep(image):
-        values = np.asarray(image, dtype=np.float64)
-        image = Image.fromarray((np.clip(values / brightest, 0, 1) * 255).astype(np.uint8))
+    image = ImageOps.exif_transpose(_in_8_bits(image, brightest) if is_deep(image) else image)
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), coloured)
@@ -140,5 +141,49 @@ def to_rgb(image: Image.Image, brightest: float = 65535) -> np.ndarray:
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether its pixels are integers of more than 8 bits, or floats."""
-    return image.mode.startswith(("I", "F"))
+    """Whether the pixels of an opened image are integers of more than 8 bits, or floats; colours only until loaded."""
+    return image.mode.startswith(("I", "F")) or _has_deep_colours(image)
+
+
+def deep_values(image: Image.Image) -> np.ndarray:
+    """The pixel values of an image that `is_deep`: (height, width), or (height, width, 3) of red, green and blue.
+
+    Raises:
+        OSError: its colours can't be decoded.
+    """
+    pixels = _deep_pixels(image)
+    return pixels[..., :3] if pixels.ndim == 3 else pixels
+
+
+def _deep_pixels(image: Image.Image) -> np.ndarray:
+    """The same with its opacity, where it has one: (height, width, 4).
+
+    Pillow reads colours of 16 bits as 8, their upper ones, in which 12 bits are all but black; OpenCV reads them whole.
+    """
+    if not _has_deep_colours(image):
+        return np.asarray(image)
+    import cv2
+
+    assert isinstance(image, ImageFile) and image.fp is not None
+    place = image.fp.tell()
+    image.fp.seek(0)
+    pixels = cv2.imdecode(np.frombuffer(image.fp.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    image.fp.seek(place)
+    if pixels is None:
+        raise OSError("its colours of 16 bits can't be decoded")
+    return pixels[..., [2, 1, 0, 3][: pixels.shape[2]]] if pixels.ndim == 3 else pixels
+
+
+def _has_deep_colours(image: Image.Image) -> bool:
+    return any(re.search(r"[ABGRX];16[BLN]", str(tile)) for tile in getattr(image, "tile", ()))
+
+
+def _in_8_bits(image: Image.Image, brightest: float) -> Image.Image:
+    """An image that `is_deep`, turned as it was."""
+    values = _deep_pixels(image).astype(np.float64)
+    white = np.array([brightest, brightest, brightest, OPAQUE])[: values.shape[2]] if values.ndim == 3 else brightest
+    scaled = Image.fromarray((np.clip(values / white, 0, 1) * 255).astype(np.uint8))
+    turned = Image.Exif()
+    turned[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+    scaled.info["exif"] = turned.tobytes()
+    return scaled

@@ -11,7 +11,7 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image, ImageOps
 
-from ...shared.prepared import UNREADABLE
+from ...shared.prepared import ORIENTATION, UNREADABLE
 from .dataset import NO_BOXES, Sample, labelled, outlined
 from .notes import Notes
 
@@ -121,7 +121,7 @@ def check_size(image: Path, said: tuple[Any, Any], place: str, notes: Notes) -> 
         stated = (0.0, 0.0)
     try:
         with Image.open(image) as opened:
-            turned = ImageOps.exif_transpose(opened) if opened.getexif().get(0x0112, 1) > 4 else opened
+            turned = ImageOps.exif_transpose(opened) if opened.getexif().get(ORIENTATION, 1) > 4 else opened
             size = turned.size
     except UNREADABLE:
         return stated

@@ -1,7 +1,7 @@
 """Reading every image once: whether it can be read at all, what tells it from others, and how its pixels are meant.
 
-What isn't plain 8-bit grey or RGB (16 bits, floats, transparency, CMYK) is written anew by prepare, so that every stage
-and every library sees the same pixels.
+Prepare writes anew what isn't plain 8-bit grey or RGB (16 bits, floats, transparency, CMYK), what not every library
+reads (AVIF, GIF), and what is one of several pictures in a file, so that every stage and library sees the same pixels.
 """
 
 import sys
@@ -14,15 +14,18 @@ from hashlib import sha256
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.progress import track
 
-from ...shared.prepared import UNREADABLE, is_deep
+from ...shared.prepared import ORIENTATION, UNREADABLE, deep_values, is_deep, to_rgb
 from .dataset import Finding, Sample, finding
+from .file_kinds import described
 from .similar import thumbnail
 
 DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # the brightest value of floats, and of 8, 10, 12, 14 and 16 bits
 OPAQUE = 255
+COPIED = ("BMP", "JPEG", "MPO", "PNG", "TIFF", "WEBP")  # Pillow's formats that every library reads
+GREYED = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B", "F")  # modes that `thumbnail` takes
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class _Facts:
     lowest: float = 0
     highest: float = 0
     thumbnail: np.ndarray | None = None
+    unread: str = ""  # what it is, where that is no image that can be read
+    cut: str = ""  # what is wrong with one that begins as an image
+    pictures: int = 1
+    turned: bool = False
 
 
 def read_images(
@@ -59,22 +66,31 @@ def read_images(
         )
         for sample, fact in zip(samples, facts, strict=True)
     ]
-    corrupt = [sample.origin for sample, fact in zip(samples, facts, strict=True) if fact.size is None]
-    large = [
-        f"{sample.origin} ({fact.megapixels:.0f})"
-        for sample, fact in zip(samples, facts, strict=True)
-        if fact.megapixels
+    both = list(zip(samples, facts, strict=True))
+    corrupt = [
+        f"{sample.origin}{fact.cut and f' ({fact.cut})'}"
+        for sample, fact in both
+        if fact.size is None and not fact.unread
     ]
-    converted = [
-        f"{sample.origin} ({fact.converted})" for sample, fact in zip(samples, facts, strict=True) if fact.converted
-    ]
+    unread = [f"{sample.origin} ({fact.unread})" for sample, fact in both if fact.unread]
+    large = [f"{sample.origin} ({fact.megapixels:.0f})" for sample, fact in both if fact.megapixels]
+    converted = [f"{sample.origin} ({fact.converted})" for sample, fact in both if fact.converted]
+    several = [f"{sample.origin} ({fact.pictures})" for sample, fact in both if fact.pictures > 1]
+    turned = [sample.origin for sample, fact in both if fact.turned and len(sample.boxes)]
     odd = [
         f"{sample.origin} ({fact.lowest:g} to {fact.highest:g})"
-        for sample, fact in zip(samples, facts, strict=True)
+        for sample, fact in both
         if fact.lowest < 0 or fact.highest > DEPTHS[-1] or not np.isfinite([fact.lowest, fact.highest]).all()
     ]
     return read, [
         finding("corrupt_images", "Corrupt images", corrupt, "Replace or remove them.", fatal=True),
+        finding(
+            "unread_images",
+            "Files that are called images, and can't be read as one",
+            unread,
+            "Save them as PNG or JPEG, or remove them.",
+            fatal=True,
+        ),
         finding(
             "large_images",
             f"Images of more than {most_megapixels:g} megapixels",
@@ -90,6 +106,13 @@ def read_images(
             fatal=True,
         ),
         finding("converted_images", "Images written anew as 8-bit RGB", converted),
+        finding("several_pictures", "Files of several pictures, of which the first is taken", several),
+        finding(
+            "turned_images",
+            "Images that their EXIF orientation turns, with labels taken as drawn on the turned picture",
+            turned,
+            "Look at data/samples.png.",
+        ),
     ]
 
 
@@ -105,24 +128,48 @@ def _read(sample: Sample, most_megapixels: float, thumbnails: bool) -> _Facts:
     content = sample.content
     digest = sha256(content).hexdigest()
     try:
-        with Image.open(BytesIO(content)) as image:
+        opened = Image.open(BytesIO(content))
+    except (UnidentifiedImageError, ImportError):
+        return _Facts(digest, unread=described(content))
+    except UNREADABLE:
+        return _Facts(digest)
+    try:
+        with opened as image:
             megapixels = image.width * image.height / 1e6
             if megapixels > most_megapixels:
                 return _Facts(digest, image.size, megapixels)
+            pictures = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: one, and how it was taken
+            converted, values = _why_converted(image), deep_values(image) if is_deep(image) else np.zeros(1)
             image.load()
-            turned = ImageOps.exif_transpose(image) if image.getexif().get(0x0112, 1) > 1 else image
-            small = thumbnail(turned) if thumbnails else None
-            if is_deep(image):
-                values = np.asarray(image, dtype=np.float64)
-                lowest, highest = float(values.min()), float(values.max())
-                return _Facts(digest, turned.size, 0, f"pixels of mode {image.mode}", lowest, highest, small)
-            return _Facts(digest, turned.size, converted=_why_converted(image), thumbnail=small)
-    except UNREADABLE:
-        return _Facts(digest)
+            turned = image.getexif().get(ORIENTATION, 1) > 1
+            upright = ImageOps.exif_transpose(image) if turned else image
+            return _Facts(
+                digest,
+                upright.size,
+                converted=converted or (f"the first of {pictures} pictures" if pictures > 1 else ""),
+                lowest=float(values.min()),
+                highest=float(values.max()),
+                thumbnail=_thumbnail(upright, values) if thumbnails else None,
+                pictures=pictures,
+                turned=turned,
+            )
+    except UNREADABLE as error:
+        return _Facts(digest, cut="cut short" if "truncated" in str(error) else "")
+
+
+def _thumbnail(upright: Image.Image, values: np.ndarray) -> np.ndarray:
+    """Of an image that is loaded; `values` are its own where they have more than 8 bits."""
+    if values.ndim == 3:
+        return thumbnail(Image.fromarray(values.mean(-1, dtype=np.float32)))
+    return thumbnail(upright if upright.mode in GREYED else Image.fromarray(to_rgb(upright)))
 
 
 def _why_converted(image: Image.Image) -> str:
-    """What keeps an 8-bit image from being copied as it is; empty where nothing does."""
+    """What keeps an image from being copied as it is; empty where nothing does."""
+    if is_deep(image):
+        return f"pixels of mode {image.mode}" if image.mode[0] in "IF" else "colours of 16 bits"
+    if image.format not in COPIED:
+        return str(image.format)
     if image.has_transparency_data:
         lowest, _ = image.convert("RGBA").getchannel("A").getextrema()
         return "" if lowest == OPAQUE else "transparent"

@@ -10,9 +10,10 @@ from .dataset import Finding, finding
 ELSEWHERE = "DVC sees no change there: copy them, or give the folder that holds everything."
 # kind: title, advice, and whether nothing can be made of data with it
 KINDS = {
-    "other_files": ("Files left out, being no images", "", False),
+    "other_files": ("Files left out, being no images of a kind that is read", "", False),
     "junk": ("Files and folders left out, made by programs", "", False),
     "empty_folders": ("Folders without images left out", "", False),
+    "nested_folders": ("Folders inside class folders, their images taken as of the class", "", False),
     "stray_images": ("Images left out, lying where no class or split is", "", False),
     "unlisted_images": ("Images left out, being in no list of the data set", "", False),
     "dangling_links": ("Links left out that lead nowhere", "", False),
@@ -36,13 +37,16 @@ class Notes:
     """The places of each kind that were come upon. `root` is the folder below which DVC sees every change."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+        self.given, self.root = root, root.resolve()
+        self._advice: dict[str, str] = {}
         self._places: dict[str, list[str]] = defaultdict(list)
 
-    def add(self, kind: str, place: Path | str) -> None:
-        """Note one place, a file or a row of one."""
+    def add(self, kind: str, place: Path | str, advice: str = "") -> None:
+        """Note one place, a file or a row of one; `advice` takes the place of the kind's own."""
         if kind not in KINDS:
             raise KeyError(kind)
+        if advice:
+            self._advice[kind] = advice
         self._places[kind].append(str(place))
 
     def has(self, kind: str) -> bool:
@@ -52,6 +56,6 @@ class Notes:
     def findings(self) -> list[Finding]:
         """One finding for each kind, also for those of which there was none."""
         return [
-            finding(kind, title, list(dict.fromkeys(self._places[kind])), advice, fatal)
+            finding(kind, title, list(dict.fromkeys(self._places[kind])), self._advice.get(kind, advice), fatal)
             for kind, (title, advice, fatal) in KINDS.items()
         ]

@@ -18,7 +18,8 @@ from .dataset import Dataset, Sample
 from .groups import Grouping
 from .notes import Notes
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES += (".heic", ".heif")  # are found, and told that they can't be read
 # What lies beside images without being left out: labels and lists, and what training and exporting tools leave.
 TEXTS = (".txt", ".csv", ".tsv", ".md", ".names", ".data")
 COMPANIONS = (*TEXTS, ".cache", ".yaml", ".yml", ".json", ".jsonl", ".xml", ".dvc")

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torchvision.transforms import v2
+from ultralytics.data import base
 from ultralytics.data.augment import Albumentations
 from ultralytics.data.dataset import YOLODataset
+from ultralytics.utils.patches import imread
 
-from ...shared.prepared import Item
+from ...shared.prepared import ORIENTATION, Item, read_image
 from ...training.augmentation import pixels
+
+
+def read(filename: str, flags: int) -> np.ndarray:
+    """A prepared image (height, width, 3) uint8, BGR: by OpenCV, twice as fast, where it reads the file at all."""
+    pixels = imread(filename, flags)
+    return pixels if pixels is not None else cv2.cvtColor(read_image(Path(filename)), cv2.COLOR_RGB2BGR)
+
+
+base.imread = read  # so that training sees all that prepare has let pass, such as a PNG file without its end
 
 
 class PreparedImages(YOLODataset):
@@ -36,7 +49,7 @@ class PreparedImages(YOLODataset):
     def _label(self, item: Item) -> dict[str, Any]:
         rows, outlines = self.objects(item)
         with Image.open(item.path) as image:  # reads the header only
-            shape = (image.height, image.width)
+            shape = (image.height, image.width) if image.getexif().get(ORIENTATION, 1) < 5 else image.size
         return {
             "im_file": str(item.path),
             "shape": shape,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -22,7 +24,7 @@ def read(source: DictConfig) -> Dataset:
     Raises:
         UserError: no such folder, another structure, or a class that the first site's training images lack.
     """
-    return read_sites("classification", source, read_place)
+    return read_sites("classification", source, partial(read_place, grouped=bool(source.get("group"))))
 
 
 def recognize(place: Path) -> str:
@@ -34,11 +36,13 @@ def recognize(place: Path) -> str:
     return f"the folders {', '.join(held[:3])}{', …' if len(held) > 3 else ''}" if held else ""
 
 
-def read_place(place: Path, notes: Notes) -> Part:
-    """The images of the class folders in `place`. Raises UserError."""
+def read_place(place: Path, notes: Notes, grouped: bool = False) -> Part:
+    """The images of the class folders in `place`; `grouped`: the folders in these are groups. Raises UserError."""
     if not place.is_dir():
         raise UserError(f"{shown(place)} is a file: expected a folder with one folder of images for each class.")
-    by_split = {split: _class_folders(folders, notes) for split, folders in _split_folders(place, notes).items()}
+    by_split = {
+        split: _class_folders(folders, notes, grouped) for split, folders in _split_folders(place, notes).items()
+    }
     classes = sorted(by_split.get("train") or next(iter(by_split.values())))
     samples = []
     for split, folders in by_split.items():
@@ -81,12 +85,12 @@ def _names(folders: Iterable[Path]) -> str:
     return ", ".join(folder.name for folder in folders)
 
 
-def _class_folders(places: list[Path], notes: Notes) -> dict[str, list[Path]]:
+def _class_folders(places: list[Path], notes: Notes, grouped: bool) -> dict[str, list[Path]]:
     """The images of each class. Raises UserError where the folders seem to be something else."""
     folders = [folder for place in places for folder in folders_in(place, notes)]
     if not folders:
         raise UserError(f"{shown(places[0])} has no class folders: expected {shown(places[0])}/CLASS/IMAGE.png.")
-    _refuse_other_structures(places[0], folders)
+    _refuse_other_structures(places[0], folders, _group_pattern(folders[0], notes), grouped)
     for place in places:
         for path in sorted(place.iterdir()):
             if path.is_file() and is_image(path) and not path.name.startswith("."):
@@ -94,6 +98,8 @@ def _class_folders(places: list[Path], notes: Notes) -> dict[str, list[Path]]:
     classes: dict[str, list[Path]] = {}
     for folder in folders:
         images = images_below(folder, notes)
+        if not grouped:
+            _note_nested(folder, images, notes)
         if images:
             classes.setdefault(folder.name, []).extend(images)
         else:
@@ -101,7 +107,21 @@ def _class_folders(places: list[Path], notes: Notes) -> dict[str, list[Path]]:
     return classes
 
 
-def _refuse_other_structures(place: Path, folders: list[Path]) -> None:
+def _group_pattern(folder: Path, notes: Notes) -> str:
+    """The option that makes a group of each folder inside a class folder."""
+    above = "[^/]+/" * len(folder.relative_to(notes.given).parts)
+    return f"-S \"data.source.group='^{above}([^/]+)/'\""
+
+
+def _note_nested(folder: Path, images: list[Path], notes: Notes) -> None:
+    """Notes the folders inside a class folder, with what to do."""
+    advice = f"If each is a patient, video or site, keep it on one side: {_group_pattern(folder, notes)}"
+    inside = Counter(image.relative_to(folder).parts[0] for image in images if image.parent != folder)
+    for name, number in sorted(inside.items()):
+        notes.add("nested_folders", f"{shown(folder / name)} ({number} image{'s' * (number != 1)})", advice)
+
+
+def _refuse_other_structures(place: Path, folders: list[Path], group: str, grouped: bool) -> None:
     """Raises UserError where the folders are sites or splits, or where the classes lie one folder deeper."""
     below = {folder: {child.name for child in folder.iterdir() if child.is_dir()} for folder in folders}
     names = ",".join(folder.name for folder in folders)
@@ -120,9 +140,9 @@ def _refuse_other_structures(place: Path, folders: list[Path]) -> None:
             f"-S data.source.path={shown(folders[0])}"
         )
     shared = set.intersection(*below.values())
-    if len(shared) > 1:
+    if len(shared) > 1 and not grouped:
         raise UserError(
             f"The folders {names} in {shown(place)} all hold {', '.join(sorted(shared)[:3])}, and no image themselves. "
-            f"Are these sites? -S 'data.source.sites=[{names}]'. If they are the classes, put their images right "
-            "into them."
+            f"Are these sites? -S 'data.source.sites=[{names}]'. Or classes of patients, videos or the like? "
+            f"{group}"
         )
