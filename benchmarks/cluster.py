@@ -3,9 +3,9 @@
     demo/.venv/bin/python -P benchmarks/cluster.py [--runs 8 40 200] [--engines slurm ray] [--json cluster.json]
 
 Runs of stages that take no time, two at once, in the small project of the tests, whose environment needs
-tests/cluster/requirements.txt. CPU seconds are those of DVC and of the look at versions on nodes (git and node.py take
-tenths), of the driver, and of the engine's own processes; wall is from the first run to the last, with connecting
-to the engine. It needs /usr/bin/time.
+tests/cluster/requirements.txt. CPU seconds are those of DVC and of the look at versions on nodes (git and the program
+there take tenths), of the driver, and of the engine's own processes; wall is from the first run to the last, with
+connecting to the engine. It needs /usr/bin/time.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def python(folder: Path) -> tuple[Path, Path]:
     """An interpreter that notes the CPU seconds of each of its calls, and where."""
     notes, path = folder / "seconds", folder / "python"
     command = f'exec /usr/bin/time -a -o {notes} -f "%U %S" {sys.executable} "$@"'
-    path.write_text(f'#!/bin/sh\ncase "$1" in *node.py | *stand_in.py) exec {sys.executable} "$@";; esac\n{command}\n')
+    path.write_text(f'#!/bin/sh\ncase "$1" in *node.pyz | *stand_in.py) exec {sys.executable} "$@";; esac\n{command}\n')
     path.chmod(0o755)
     return path, notes
 

@@ -84,8 +84,14 @@ class Clustered(Trivial):
         return found
 
 
-def make(root: Path, name: str = "slurm", clusters: str = "", designs: dict[str, Any] | None = None) -> Clustered:
-    """Such a project at `root`, which is created."""
+def make(
+    root: Path,
+    name: str = "slurm",
+    clusters: str = "",
+    designs: dict[str, Any] | None = None,
+    change: Callable[[Path], None] = lambda root: None,
+) -> Clustered:
+    """Such a project at `root`, which is created, with a change before it is committed."""
     project = trivial.make(root)
     script = root / "src" / "stand_in.py"
     script.write_text(script.read_text().replace(SLEEP, SLOW))
@@ -93,6 +99,7 @@ def make(root: Path, name: str = "slurm", clusters: str = "", designs: dict[str,
     (root / "designs").mkdir()
     for design, content in (designs or {}).items():
         (root / "designs" / f"{design}.yaml").write_text(yaml.safe_dump(content))
+    change(root)
     project.commit("remotes")
     published(root, clusters)
     return Clustered(root, name)

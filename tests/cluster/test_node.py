@@ -21,8 +21,10 @@ import pytest
 from clustered import Clustered, until
 from real_slurm import free_ports
 
-from lab.execution.cluster import node
+from lab.execution.cluster import node_archive
 from lab.execution.cluster.backend import ClusterBackend
+from lab.execution.cluster.node import checkout
+from lab.execution.cluster.node import run as node
 from lab.execution.cluster.tasks import Task
 from lab.execution.standings import disturbed
 
@@ -57,10 +59,12 @@ def task_of(project: Clustered, run: Any) -> tuple[Task, dict[str, Any]]:
 def start(task: Task, told: dict[str, Any], **environment: str) -> subprocess.Popen[str]:
     """The program, as an engine starts it."""
     (task.folder / "task.json").write_text(json.dumps(told))
-    arrays = task.folder.parents[1] / "arrays"
+    folder = task.folder.parents[1]
+    arrays = folder / "arrays"
     arrays.mkdir(exist_ok=True)
     (arrays / "one").write_text(f"{task.id}\n")
-    command = [sys.executable, node.__file__, str(task.folder.parents[1]), "one", "0"]
+    node_archive.write(folder)
+    command = [sys.executable, str(folder / node_archive.FILE), str(folder), "one", "0"]
     variables = clustered.trivial.environ(**environment)
     return subprocess.Popen(command, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -140,13 +144,13 @@ def test_another_node_goes_on_from_a_checkpoint(project: Clustered, tmp_path: Pa
 
 
 def test_what_ended_with_its_machine_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree, lock = node.new_checkout(tmp_path, "lost")
+    tree, lock = checkout.new_checkout(tmp_path, "lost")
     (tree / "file").touch()
-    monkeypatch.setattr(node, "GRACE", -1.0)
-    node.sweep(tmp_path)
+    monkeypatch.setattr(checkout, "GRACE", -1.0)
+    checkout.sweep(tmp_path)
     assert tree.exists(), "it is in use"
     os.close(lock)
-    node.sweep(tmp_path)
+    checkout.sweep(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

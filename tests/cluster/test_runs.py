@@ -13,6 +13,7 @@ import clustered
 import psutil
 import pytest
 from clustered import Clustered, until
+from of_items import say_of_items
 from real_ray import RealRay
 from real_slurm import Slurm
 
@@ -44,17 +45,26 @@ SWEEP = {
         "parameters": {"lr": {"low": 0.001, "high": 0.1, "log": True}},
     },
 }
+GROWS = {
+    "kind": "comparison",
+    "type": "train",
+    "title": "Is the larger rate better?",
+    "hypothesis": {**HYPOTHESIS, "versus": 0.1, "min_effect": 0.01},
+    "comparison": {"variable": "lr", "values": [0.1, 0.15]},
+    "seeds": {"from": 2, "to": 3},
+}
 SLOW = {**FAILING, "title": "Slow?", "base": ["+infer.sleep=9"], "seeds": [0, 1]}
-DESIGNS = {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP, "slow": SLOW}
+DESIGNS = {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP, "grows": GROWS, "slow": SLOW}
+LAST = {"slurm": "sweep", "ray": "grows"}  # of the designs whose runs follow from what came out; test_decided has all
 
 
 @pytest.fixture
 def project(engine: str, tmp_path: Path) -> Clustered:
-    return clustered.make(tmp_path / "project", engine, designs=DESIGNS)
+    return clustered.make(tmp_path / "project", engine, designs=DESIGNS, change=say_of_items)
 
 
 def test_a_plan_ends_with_the_table_of_one_machine(project: Clustered, engine: str, tmp_path: Path) -> None:
-    """Waves, a failure, a bayesian sweep; what comes out is the same as from DVC's queue."""
+    """Waves, a failure, a search or seeds that grow; what comes out is the same as from DVC's queue."""
     done = project.lab("run", "variants", "--on", engine)
     assert "3 finished" in done.stdout and "quant.f1_macro" in done.stdout
     assert len(project.calls("train")) == 1, "the second wave finds the training of the first"
@@ -67,12 +77,13 @@ def test_a_plan_ends_with_the_table_of_one_machine(project: Clustered, engine: s
     assert len(project.calls("train")) == 2, "a stage's own failure is not tried again"
     assert "1 failed" in project.lab("status", "failing").stdout
 
-    assert "4 finished" in project.lab("run", "sweep", "--on", engine, "--force").stdout
+    last = LAST[engine]
+    project.lab("run", last, "--on", engine, "--force")
     assert project.left() == [] and until(lambda: project.checkouts() == [])
 
-    local = clustered.make(tmp_path / "local", designs=DESIGNS)
-    for design in ("variants", "sweep"):
-        local.lab("run", design, "-j", "2", *(["--force"] if design == "sweep" else []))
+    local = clustered.make(tmp_path / "local", designs=DESIGNS, change=say_of_items)
+    for design in ("variants", last):
+        local.lab("run", design, "-j", "2", *(["--force"] if design == last else []))
     ours = {name: entry[1:] for name, entry in project.results().items()}
     assert ours == {name: entry[1:] for name, entry in local.results().items()}
     assert sorted(ours) == project.at_remote()
@@ -149,7 +160,7 @@ def lose(cluster: Slurm | RealRay, project: Clustered) -> None:
 
 def test_what_is_ended_is_taken_up(project: Clustered, engine: str) -> None:
     """A stage, DVC and the program on the node are killed; each time the run is taken up, and nothing is left."""
-    for number, victim in enumerate(("stand_in.py train", "dvc exp run", "node.py")):
+    for number, victim in enumerate(("stand_in.py train", "dvc exp run", "node.pyz")):
         execution = project.execution()
         rows: list[Any] = []
         run = project.run(f"run-{number}", seed=number, sleep=4)
@@ -159,7 +170,7 @@ def test_what_is_ended_is_taken_up(project: Clustered, engine: str) -> None:
         thread.start()
         until(lambda number=number: len(project.calls("train")) > number * 2)
         victims = [p for p in project.left() if victim in " ".join(p.cmdline())]
-        if victim == "node.py":
+        if victim == "node.pyz":
             victims = [until(lambda: project.left())[0].parent() if not victims else victims[0]]
             program = project.left()[-1]
             while str(project.nodes) in program.environ().get("LAB_TASK", ""):

@@ -8,12 +8,10 @@ import os
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from http.client import HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import yaml
 from dotenv import dotenv_values
@@ -254,6 +252,9 @@ def tracking(root: Path) -> tuple[str, str]:
 
 def server_version(uri: str) -> tuple[int, ...] | None:
     """Of the MLflow server at an address; None where it does not say."""
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
     with suppress(OSError, ValueError, HTTPException), urlopen(f"{uri.rstrip('/')}/version", timeout=PATIENCE) as page:
         return tuple(int(part) for part in page.read(40).decode().strip().split(".")[:3])
     return None

@@ -10,7 +10,6 @@ from lab.contract import FILE
 from lab.design.compose import config_folder
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
-from lab.execution.dvc import workers
 from lab.records.commit import LOCK, PARAMS, PIPELINE
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ OWN = ["docs", "mlartifacts", "mlflow.db", "mlflow.db-shm", "mlflow.db-wal", "wa
 
 def ready(project: Project) -> str:
     """The commit that runs are queued on: HEAD. Raises UserError where an experiment would not be what is seen here."""
+    from lab.execution.dvc import workers  # which knows processes: only what runs needs it
+
     workers.check_path(project.root)
     head = project.git.head
     if head is None:

@@ -42,10 +42,18 @@ def seeds_asked(
 
 
 def _next(project: Project, study: Study) -> dict[str, int]:
-    """How many seeds each arm is asked for at the next look; kept, since to judge takes a while."""
+    """How many seeds each arm is asked for at the next look; kept, since to judge takes a while.
+
+    What nodes said of each test item counts as well as what this machine did: it is fetched, once for each look.
+    """
+
+    def work_out() -> dict[str, int]:
+        per_item.bring(study)
+        return next_asked(study, verdict.judge(study, per_item.read(study)))
+
     runs = [
         [each.arm, each.seed, each.status, each.record.commit, bool(per_item.predictions(study, each.record))]
         for each in study.replicates
     ]
     key = json.dumps([study.digest, study.contract.model_dump_json(), runs])
-    return project.kept.find("looks", key, lambda: next_asked(study, verdict.judge(study, per_item.read(study))))
+    return project.kept.find("looks", key, work_out)

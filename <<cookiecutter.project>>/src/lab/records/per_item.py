@@ -61,6 +61,18 @@ def digest(study: Study, record: Any) -> str | None:
     return record.outputs.get(path, {}).get("md5") if path else None
 
 
+def absent(study: Study) -> set[str]:
+    """The hashes of the files of finished runs that DVC's cache here lacks."""
+    lacking = (record for record in study.finished if not predictions(study, record))
+    return {md5 for record in lacking if (md5 := digest(study, record))}
+
+
+def bring(study: Study) -> None:
+    """Fetch these from DVC's remote, as far as it has them."""
+    if missing := absent(study):
+        study.project.store.fetch(missing)
+
+
 def columns(path: Path, called: str) -> list[str]:
     """The columns of such a file, which is a CSV file where it is called so, without reading it."""
     if called.endswith(".csv"):

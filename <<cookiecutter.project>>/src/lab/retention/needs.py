@@ -21,7 +21,6 @@ from lab.records.unreadable import Unreadable
 from lab.report import report
 from lab.retention.open_designs import Wanted, of_open, reused
 from lab.retention.outputs import Need, design_of, hashes, of_all, of_commit, outputs, own, read_later, whole
-from lab.review import evidence
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ def open_because(study: Study, committed: set[tuple[str, str]]) -> str:
 def of_verdict(study: Study) -> Iterator[Need]:
     """What a verdict and its report are made of, and the run that lab review and lab promote take."""
     name = study.design.name
-    if evidence.absent(study):
+    if per_item.absent(study):
         yield from of_all(study.finished, f"{name}: what was said of each test {study.contract.item} is not all here")
         return
     try:

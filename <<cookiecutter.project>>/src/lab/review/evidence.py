@@ -50,22 +50,15 @@ def bring(study: Study, folder: Path) -> bool:
 
     Returns whether all of it is here now.
     """
-    if not absent(study):
+    if not per_item.absent(study):
         return True
     store = study.project.store
     for record, path, as_said in lying(study, folder):
         digest = per_item.digest(study, record)
         if as_said and digest:
             store.add(path, digest)
-    if missing := absent(study):
-        store.fetch(missing)
-    return not absent(study)
-
-
-def absent(study: Study) -> set[str]:
-    """The hashes of the files that DVC's cache here lacks."""
-    lacking = (record for record in study.finished if not per_item.predictions(study, record))
-    return {digest for record in lacking if (digest := per_item.digest(study, record))}
+    per_item.bring(study)
+    return not per_item.absent(study)
 
 
 def file_name(study: Study, record: GitRecord) -> str:

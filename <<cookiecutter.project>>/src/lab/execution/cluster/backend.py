@@ -20,8 +20,9 @@ from lab.design.blocks import Resources
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
 from lab.execution.backend import Job
-from lab.execution.cluster import environment, node, queue_refs
+from lab.execution.cluster import environment, node_archive, queue_refs
 from lab.execution.cluster.engine import Engine
+from lab.execution.cluster.node.report import FolderReport
 from lab.execution.cluster.remote import Remote, folder_key
 from lab.execution.cluster.settings import Settings
 from lab.execution.cluster.tasks import Task
@@ -150,7 +151,7 @@ class ClusterBackend:
                 return
             for task in new:
                 self._describe(task)
-            shutil.copyfile(node.__file__, self.folder / "node.py")
+            node_archive.write(self.folder)
             (self.folder / "width").write_text(str(workers or ""))
             self.engine.submit(new, workers)
             self._alive = (-math.inf, {})
@@ -166,7 +167,7 @@ class ClusterBackend:
             task.folder.mkdir(parents=True, exist_ok=True)
             attempts.write_text("x" * (submitted + 1))
             return False
-        report = node.FolderReport(task.folder)
+        report = FolderReport(task.folder)
         now = time.time()
         report("note", {"state": "running", "node": "", "taken": now, "attempt": "none"})
         ended = f"{self.settings.engine} ended it {submitted} times before it came to an end"

@@ -12,8 +12,9 @@ from lab.execution.cluster.tasks import Task
 class Engine(Protocol):
     """An engine, made by `Engine(folder, settings)`.
 
-    `folder` has arrays/NAME, which lists the ids of tasks submitted together, tasks/ID/task.json for `node.py`, and
-    node.py itself. What an engine is at has to be found again by another process from these files and the engine alone.
+    `folder` has arrays/NAME, which lists the ids of tasks submitted together, tasks/ID/task.json for the program on
+    the node, and that program, node.pyz. What an engine is at has to be found again by another process from these files
+    and the engine alone.
     """
 
     Settings: type[Any]

@@ -16,7 +16,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from lab.execution.cluster import node
+from lab.execution.cluster import node_archive
+from lab.execution.cluster.node.report import FolderReport
+from lab.execution.cluster.node.run import STARTS_OVER
 from lab.execution.cluster.tasks import read_json
 from lab.execution.ray.engine import RaySettings, submissions
 
@@ -32,11 +34,11 @@ class Launcher:
         import ray  # pyright: ignore[reportMissingImports]
 
         self.folder, self.ray = folder, ray
-        self.source = Path(node.__file__).read_text(encoding="utf-8")
+        self.program = node_archive.content()
         self.waiting: list[str] = []
         self.flying: dict[Any, str] = {}
         self.width: int | None = None
-        self.reports: dict[str, node.FolderReport] = {}
+        self.reports: dict[str, FolderReport] = {}
         self.run = ray.remote(max_retries=3)(carry_out)  # where a node is lost, not where a run has failed
         here = ray.get_runtime_context().get_node_id()
         strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
@@ -76,7 +78,7 @@ class Launcher:
         told = read_json(described)
         memory = {"memory": in_bytes(told["memory"])} if told["memory"] else {}
         run = self.run.options(name=task, num_cpus=told["cpus"], num_gpus=told["gpus"], **memory)
-        self.flying[run.remote(self.source, described.read_text(), task, self.inbox)] = task
+        self.flying[run.remote(self.program, described.read_text(), task, self.inbox)] = task
 
     def collect(self) -> None:
         """Write down what nodes have reported, and let go of what has ended."""
@@ -107,12 +109,12 @@ class Launcher:
             begins = kind == "note" and value["state"] == "running"
             again = begins and task in self.reports
             if begins:
-                self.reports[task] = node.FolderReport(folder)
+                self.reports[task] = FolderReport(folder)
             report = self.reports.get(task)
             if report and report.attempt in ("", attempt):
                 report(kind, value)
                 if again and not read_json(folder / "task.json")["checkpoints"]:
-                    report("log", node.STARTS_OVER)
+                    report("log", STARTS_OVER)
 
     def drop(self) -> None:
         """Take back what no node is at."""
@@ -147,8 +149,8 @@ class Inbox:
         return events
 
 
-def carry_out(source: str, described: str, task: str, inbox: Any) -> tuple[int, str]:
-    """What a node does: run node.py, which has no need of lab, and report what it prints."""
+def carry_out(program: bytes, described: str, task: str, inbox: Any) -> tuple[int, str]:
+    """What a node does: run the program, which has no need of lab, from memory, and report what it prints."""
     import json
     import os
     import subprocess
@@ -160,14 +162,17 @@ def carry_out(source: str, described: str, task: str, inbox: Any) -> tuple[int, 
     here = f"{os.uname().nodename}/{ray.get_runtime_context().get_node_id()[:6]}"
     environment = {**os.environ, "LAB_NODE": here, "LAB_PARENT": str(os.getpid())}
     attempt = ""
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+") as errors, open(os.memfd_create("node"), "wb") as file:
+        file.write(program)
+        file.flush()
         process = subprocess.Popen(
-            [sys.executable, "-c", source],
+            [sys.executable, f"/proc/self/fd/{file.fileno()}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
             env=environment,
+            pass_fds=[file.fileno()],
         )
         assert process.stdin and process.stdout
         process.stdin.write(described)

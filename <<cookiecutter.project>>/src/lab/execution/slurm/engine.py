@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from lab.errors import UserError
-from lab.execution.cluster import settings
+from lab.execution.cluster import node_archive, settings
 from lab.execution.cluster.remote import folder_key
 from lab.execution.cluster.tasks import Task, read_json
 
@@ -65,12 +65,12 @@ class Slurm:
 
     def _call_sbatch(self, name: str, options: list[str]) -> None:
         asked = "".join(f"#SBATCH {option}\n" for option in options)
-        command = shlex.join([str(self.folder / "node.py"), str(self.folder), name])
+        command = shlex.join([str(self.folder / node_archive.FILE), str(self.folder), name])
         call("sbatch", stdin=f"#!/bin/sh\n{asked}exec {self._python} {command} $SLURM_ARRAY_TASK_ID\n")
 
     @property
     def _python(self) -> str:
-        """What runs node.py: any Python does."""
+        """What runs the program: any Python does."""
         return {None: sys.executable, "build": "python3"}.get(self.settings.python, str(self.settings.python))
 
     def _names(self, name: str) -> list[str]:

@@ -1,27 +1,14 @@
-"""One run on a node of a cluster, from an empty folder to its experiment's ref on the git remote.
-
-    python node.py FOLDER ARRAY INDEX    the task that a line of FOLDER/arrays/ARRAY names; what happens is noted there
-    python node.py < TASK                a task in JSON; what happens is printed, a line of JSON each
-
-A program of its own: it needs Python, git and an environment with DVC, and nothing of lab. The ref is the only record
-of success. It is pushed last, after the data, and never over another: so a run may be started twice, or killed at any
-line, and its experiment still arrives once. Signals leave no trace; whoever started the program finds out that it is
-gone.
-"""
+"""A task in its checkout: the baseline and the run's params, DVC's experiment, and its ref on the git remote."""
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import math
 import os
-import pwd
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -29,17 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-Report = Callable[[str, Any], None]
-"""Takes what happens: `note` (where it stands), `log` and `epochs` (text that is new)."""
+from lab.execution.cluster.node.checkout import TOKEN, Guard, beside, kill_all
+from lab.execution.cluster.node.report import Follower, Report
 
 LOOK = 1.0  # seconds between two looks at what a run has written
-GRACE = 60.0  # seconds in which a checkout may be about to be locked
 TRIES = 6  # of what goes over the network, with pauses of 1, 2, 4 … seconds
 OVER_TIME = "ended by the time limit of its design"
 TIMED_OUT = 124  # as of `timeout`
 STARTS_OVER = "an earlier attempt was interrupted; this one starts over: no checkpoints: in conf/cluster.yaml\n"
 STAGE_FAILED = re.compile(r"failed to run: .*, exited with", re.DOTALL)
-TOKEN = "LAB_TASK"  # noqa: S105, the variable that all processes of a run have
 FOREIGN = (
     "DVC_",
     "LAB_",
@@ -65,74 +50,6 @@ class Refused(Exception):
 
 class Trouble(Exception):
     """What may go well another time, or on another node."""
-
-
-def main() -> None:
-    if len(sys.argv) == 1:
-        die_with_parent()
-        task = json.load(sys.stdin)
-        sys.exit(carry_out(task, lambda kind, value: print(json.dumps([kind, value]), flush=True)))
-    folder, array, index = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    place = folder / "tasks" / (folder / "arrays" / array).read_text().splitlines()[index]
-    if (place / "task.json").exists():  # else it has been taken back
-        sys.exit(carry_out(json.loads((place / "task.json").read_text()), FolderReport(place)))
-
-
-class FolderReport:
-    """A `Report` into a folder: note.json, log and epochs. A new attempt begins them anew."""
-
-    def __init__(self, folder: Path):
-        self.folder, self.attempt = folder, ""
-
-    def __call__(self, kind: str, value: Any) -> None:
-        if kind == "note":
-            self.note(value)
-        elif self._is_current():
-            with (self.folder / kind).open("a", encoding="utf-8") as file:
-                file.write(value)
-
-    def note(self, value: dict[str, Any]) -> None:
-        """Note where the run stands; a first attempt that was thought lost says nothing over a second one."""
-        if not self.attempt:
-            self.attempt = value["attempt"]
-            for name in ("log", "epochs"):
-                (self.folder / name).unlink(missing_ok=True)
-        elif not self._is_current():
-            return
-        partial = self.folder / f"note.{value['attempt']}"
-        partial.write_text(json.dumps(value))
-        partial.replace(self.folder / "note.json")
-
-    def _is_current(self) -> bool:
-        with suppress(OSError, ValueError):
-            return json.loads((self.folder / "note.json").read_text())["attempt"] == self.attempt
-        return False
-
-
-def carry_out(task: dict[str, Any], report: Report) -> int:
-    """Run a task unless its experiment is there. Returns an exit code: 0 where the ref is on the remote."""
-    note = {"state": "running", "node": node_name(), "taken": time.time(), "attempt": uuid.uuid4().hex[:12]}
-    report("note", note)
-    os.environ.setdefault("USER", pwd.getpwuid(os.getuid()).pw_name)
-    scratch = Path(os.path.expandvars(task["scratch"]))
-    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sweep(scratch)
-    tree, lock = new_checkout(scratch, task["name"])
-    run = Run(task, tree, report)
-    guard = Guard(tree, lock)
-    try:
-        outcome, code = run.carry_out(guard), 0
-    except Refused as reason:
-        outcome, code = "refused", 2
-        report("log", f"ERROR: {reason}\n")
-    except (Trouble, OSError) as reason:
-        outcome, code = "trouble", None
-        report("log", f"ERROR: {reason}\n")
-    except StageFailed as failure:
-        outcome, code = "failed", failure.code
-    report("note", {**note, "state": "over", "outcome": outcome, "returncode": code, "ended": time.time()})
-    guard.end()
-    return 0 if code == 0 else 1
 
 
 class StageFailed(Exception):
@@ -324,109 +241,6 @@ class Run:
         raise AssertionError
 
 
-class Follower:
-    """What files have got since the last look."""
-
-    def __init__(self, files: dict[str, Path], report: Report):
-        self.files, self.report = files, report
-        self.read = dict.fromkeys(files, 0)
-
-    def look(self) -> None:
-        for kind, path in self.files.items():
-            with suppress(FileNotFoundError), path.open("rb") as file:
-                if path.stat().st_size < self.read[kind]:
-                    self.read[kind] = 0
-                file.seek(self.read[kind])
-                if new := file.read():
-                    self.read[kind] += len(new)
-                    self.report(kind, new.decode(errors="replace"))
-
-
-class Guard:
-    """A process that outlives this one, and then kills what is left of the run and removes its checkout."""
-
-    def __init__(self, tree: Path, lock: int):
-        self.tree, self.lock = tree, lock
-        self._start()
-
-    def _start(self) -> None:
-        reading, self.writing = os.pipe()
-        self.pid = os.fork()
-        if self.pid:
-            os.close(reading)
-            return
-        os.close(self.writing)
-        os.setsid()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
-        os.read(reading, 1)  # returns when the other end is closed, however that comes
-        kill_all(str(self.tree))
-        remove(self.tree)
-        os._exit(0)
-
-    def watch(self) -> None:
-        """Another one, where it was killed itself."""
-        with suppress(ChildProcessError):
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                os.close(self.writing)
-                self._start()
-
-    def end(self) -> None:
-        """Let it do its work now, and wait for it."""
-        os.close(self.writing)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
-
-
-def new_checkout(scratch: Path, name: str) -> tuple[Path, int]:
-    """An empty folder, and the lock that says that it is in use; it ends with the processes that have it."""
-    tree = scratch / f"{name}.{uuid.uuid4().hex[:8]}"
-    lock = os.open(beside(tree, "lock"), os.O_RDWR | os.O_CREAT)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    tree.mkdir(exist_ok=True)
-    return tree, lock
-
-
-def sweep(scratch: Path) -> None:
-    """Remove the checkouts of runs that ended with their whole machine."""
-    for path in scratch.glob("*.lock"):
-        with suppress(OSError), path.open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - path.stat().st_mtime > GRACE:
-                kill_all(str(path.with_suffix("")))
-                remove(path.with_suffix(""))
-
-
-def remove(tree: Path) -> None:
-    """Remove a checkout with what is beside it."""
-    shutil.rmtree(tree, ignore_errors=True)
-    for kind in ("log", "lock"):
-        beside(tree, kind).unlink(missing_ok=True)
-
-
-def beside(tree: Path, kind: str) -> Path:
-    """A file of a checkout that is no part of it."""
-    return tree.with_name(f"{tree.name}.{kind}")
-
-
-def kill_all(token: str) -> None:
-    """Kill every process that has a run's token in its environment, and what these start meanwhile."""
-    mark = f"{TOKEN}={token}".encode()
-    for _ in range(50):
-        found = False
-        for folder in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(folder.name), signal.SIGKILL)
-                    found = True
-        if not found:
-            return
-        time.sleep(0.1)
-
-
 def environment_commands(folder: Path, pins: Path, version: str) -> list[list[str]]:
     """What makes an environment of pinned packages, with bytecode: without it each `dvc` starts in twice the time."""
     if shutil.which("uv"):
@@ -447,17 +261,6 @@ def environment_commands(folder: Path, pins: Path, version: str) -> list[list[st
     return [[f"python{version}", "-m", "venv", str(folder)], pip]
 
 
-def die_with_parent() -> None:
-    """Get SIGKILL when the process ends that started this one, as soon as it does (Linux)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != int(os.environ["LAB_PARENT"]):  # it has ended already
-        sys.exit(1)
-
-
 def node_name() -> str:
     """What the engine calls this node, else the host."""
     return os.environ.get("SLURMD_NODENAME") or os.environ.get("LAB_NODE") or os.uname().nodename
-
-
-if __name__ == "__main__":
-    main()
