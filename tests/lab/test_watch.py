@@ -47,6 +47,7 @@ class Recorded:
     outputs: dict[str, Any] = field(default_factory=dict)
     score: float | None = None
     reason: str = ""
+    epochs_began: datetime | None = None
 
     @property
     def pending(self) -> Any:
@@ -81,11 +82,23 @@ def moment(runs: list[dict[str, Any]], at: float, folder: Path) -> list[Replicat
             {"val/f1_macro": points} if points else {},
             log,
             params,
+            noted(run) if status == FINISHED else {},
             score=run["score"],
+            epochs_began=time_of(run["began"]) if is_training and run.get("began", at + 1) <= at else None,
         )
         plan = Run(run["name"], run["arm"], {}, run["seed"], 0, 0, [], params, "infer", "")
         replicates.append(Replicate(run["arm"], {}, run["seed"], record if status != QUEUED else None, run=plan))
     return replicates
+
+
+def noted(run: dict[str, Any]) -> dict[str, Any]:
+    """What the stages of a run that has finished noted."""
+    train, infer = run["stages"]["train"], run["stages"]["infer"]
+    rows = [{"epoch": epoch, "ended": time_of(end).isoformat()} for epoch, end in enumerate(run["epochs"])]
+    return {
+        "train": {"started": time_of(train).isoformat(), "seconds": infer - train, "used": {"epochs": rows}},
+        "infer": {"started": time_of(infer).isoformat(), "seconds": run["ended"] - infer},
+    }
 
 
 def time_of(second: float) -> datetime:
@@ -115,22 +128,14 @@ def looks(
 
 def known_by(runs: list[dict[str, Any]]) -> Usual:
     """What these runs tell of later ones, as their records do."""
-    notes = []
-    for run in runs:
-        train, infer = run["stages"]["train"], run["stages"]["infer"]
-        rows = [{"epoch": epoch, "ended": time_of(end).isoformat()} for epoch, end in enumerate(run["epochs"])]
-        note = {
-            "train": {"started": time_of(train).isoformat(), "seconds": infer - train, "used": {"epochs": rows}},
-            "infer": {"started": time_of(infer).isoformat(), "seconds": run["ended"] - infer},
-        }
-        notes.append(SimpleNamespace(status=FINISHED, effective=note, reaches=lambda stage: True))
+    notes = [SimpleNamespace(status=FINISHED, effective=noted(run), reaches=lambda stage: True) for run in runs]
     return usual(notes, VISION, "infer")
 
 
 def shifted(run: dict[str, Any], by: float) -> dict[str, Any]:
     """A recorded run as if all had begun so much later."""
     stages = {name: second - by for name, second in run["stages"].items()}
-    moved = {key: run[key] - by for key in ("taken", "training", "ended")}
+    moved = {key: run[key] - by for key in ("taken", "training", "began", "ended") if key in run}
     return {**run, **moved, "stages": stages, "epochs": [end - by for end in run["epochs"]]}
 
 
