@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.cli import view
+from lab.cli.terminal import Name
 from lab.cli.watch import Watch
 from lab.design import design_file
 from lab.design.plan import Run
@@ -180,8 +181,8 @@ def shown(place: Console) -> str:
     return place.file.getvalue()  # type: ignore[attr-defined]
 
 
-def terminal(width: int, is_terminal: bool = True) -> Console:
-    return Console(width=width, height=30, force_terminal=is_terminal, color_system=None, file=io.StringIO())
+def terminal(width: int, height: int = 30) -> Console:
+    return Console(width=width, height=height, force_terminal=True, color_system=None, file=io.StringIO())
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -201,8 +202,26 @@ def test_what_runs_and_where_the_arms_stand(width: int, tmp_path: Path) -> None:
     assert all(len(line) <= width for line in text.splitlines())
 
 
-def test_without_a_terminal_a_line_a_run_that_is_over(tmp_path: Path) -> None:
-    place = terminal(200, is_terminal=False)
+def test_a_low_terminal_has_room_for_what_runs_and_for_the_end(tmp_path: Path) -> None:
+    """Live cuts the end of what is too long: of the arms, whose names may take several lines."""
+    place, at = terminal(60, height=12), 0.8 * max(run["ended"] for run in RUNS)
+    names = {run["arm"]: ",".join([run["arm"], *(f"training.optimizer.lr_{i}=0.01" for i in range(4))]) for run in RUNS}
+    with Watch(place, design(), VISION, 1, clock=lambda: BEGAN + at) as watch:
+        watch(moment([{**run, "arm": names[run["arm"]]} for run in RUNS], at, tmp_path))
+    assert "to go" in shown(place)
+
+
+def test_names_of_arms_end_their_lines_with_commas() -> None:
+    place = terminal(30)
+    place.print(Name("augmentation=cutout,lr=0.003,batch_size=16"))
+    assert [line.rstrip() for line in shown(place).splitlines()] == ["augmentation=cutout,lr=0.003,", "batch_size=16"]
+
+
+
+@pytest.mark.parametrize("place", ["a log", "an editor's shell"])
+def test_where_nothing_is_drawn_anew_a_line_a_run_that_is_over(place: Any, tmp_path: Path) -> None:
+    kind = {"force_terminal": False} if place == "a log" else {"force_terminal": True, "_environ": {"TERM": "dumb"}}
+    place = Console(width=200, color_system=None, file=io.StringIO(), **kind)
     clock = [BEGAN]
     with Watch(place, design(), VISION, 1, clock=lambda: clock[0]) as watch:
         for at in range(0, int(max(run["ended"] for run in RUNS)) + 5, 5):
