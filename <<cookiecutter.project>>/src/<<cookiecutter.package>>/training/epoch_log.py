@@ -1,8 +1,8 @@
 """One row an epoch: on the terminal, in DVCLive, and in the history that a resumed run starts from.
 
 An experiment's rows also go to `.cache/epochs/` of the main project, where others follow them while it runs, and where
-those of a failed one stay: its temporary checkout is gone. Before them stand two lines, of when the stage started and of
-when, after all that it has to load, the first epoch began.
+those of a failed one stay: its temporary checkout is gone. Before them stand two lines: when the stage started and,
+after all that it has to load, when the first epoch began.
 """
 
 from __future__ import annotations

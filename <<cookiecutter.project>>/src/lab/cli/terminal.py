@@ -17,7 +17,7 @@ def console() -> Console:
 
 
 def redraws(place: Console) -> bool:
-    """Whether what is shown there can be drawn anew; elsewhere, as in a log or an editor's shell, lines follow lines."""
+    """Whether what is shown can be drawn anew there; in a log or an editor's shell lines follow lines."""
     return place.is_terminal and not place.is_dumb_terminal
 
 

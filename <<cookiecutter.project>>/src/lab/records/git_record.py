@@ -33,7 +33,7 @@ _EXIT = re.compile(r"ERROR: failed to reproduce '([^']+)': failed to run: .*?, e
 
 
 class EpochLog(NamedTuple):
-    """What the training of a running run has noted: when its stage started, when its first epoch began, a row an epoch."""
+    """What a training has noted so far: when its stage started, when its first epoch began, a row an epoch."""
 
     started: datetime | None = None
     began: datetime | None = None
@@ -212,7 +212,7 @@ class GitRecord:
 
     @property
     def epochs_began(self) -> datetime | None:
-        """When the first epoch of a training that runs began, after all that it has to load; None where it says none."""
+        """When a running training's first epoch began, after all that is loaded; None where it does not say."""
         return self._epoch_log.began
 
     @cached_property
