@@ -217,7 +217,6 @@ def test_names_of_arms_end_their_lines_with_commas() -> None:
     assert [line.rstrip() for line in shown(place).splitlines()] == ["augmentation=cutout,lr=0.003,", "batch_size=16"]
 
 
-
 @pytest.mark.parametrize("place", ["a log", "an editor's shell"])
 def test_where_nothing_is_drawn_anew_a_line_a_run_that_is_over(place: Any, tmp_path: Path) -> None:
     kind = {"force_terminal": False} if place == "a log" else {"force_terminal": True, "_environ": {"TERM": "dumb"}}
