@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import contracts
@@ -18,7 +19,7 @@ from lab.analysis.answer import answer
 from lab.analysis.verdict import judge
 from lab.design import design_file, search
 from lab.execution import campaign
-from lab.records import studies
+from lab.records import splits, studies
 from lab.report import sections
 
 GRID = {
@@ -79,6 +80,20 @@ def test_the_answer_says_how_it_was_chosen(project: Trivial) -> None:
     assert chosen.startswith("macro-F1 on the validation split 0.35") and "1 of 3 settings" in chosen
     assert "1 design has looked at these test items so far: `sweep`" in sections.looks(study)
     assert [study.metric(study.searched_by).split, study.metric("infer.f1_macro").split] == ["validation", "test"]
+
+
+def test_a_run_by_hand_that_answers_a_design_is_no_look_of_its_own() -> None:
+    def run(name: str, **experiment: str) -> Any:
+        found = SimpleNamespace(name=name, baseline="b", status="finished", experiment=experiment, data="d", params={})
+        found.reaches = lambda stage: True
+        return found
+
+    first, own, other = run("perdu-help"), run("s1", design="baseline"), run("vocal-grub")
+    project, named = SimpleNamespace(records=lambda: [first, own, other]), SimpleNamespace(name="baseline")
+    study: Any = SimpleNamespace(
+        finished=[first, own], project=project, contract=contracts.TRIVIAL, design=named, stage="infer"
+    )
+    assert splits.looks(study) == ["baseline", "vocal-grub"]
 
 
 def said(project: Trivial, command: str) -> str:

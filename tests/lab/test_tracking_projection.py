@@ -177,7 +177,9 @@ def test_infinite_values_are_named_not_sent() -> None:
 
 def test_rows_of_a_running_training(tmp_path: Path) -> None:
     """The file is read while training writes it, and may be an earlier attempt's."""
-    rows = [{"started": BEGAN.isoformat()}, {"epoch": 0, "ended": BEGAN.isoformat(), "metrics": {"val/loss": 0.5}}]
+    loaded, ended = BEGAN + timedelta(seconds=3), BEGAN + timedelta(seconds=9)
+    rows = [{"started": BEGAN.isoformat()}, {"began": loaded.isoformat()}]
+    rows += [{"epoch": 0, "ended": ended.isoformat(), "metrics": {"val/loss": 0.5}}]
     path = tmp_path / ".cache" / "epochs" / f"{'b' * 12}-run.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text("\n".join(map(json.dumps, rows)) + '\n{"epoch": 1, "ended": "2026-')
@@ -188,10 +190,10 @@ def test_rows_of_a_running_training(tmp_path: Path) -> None:
         return GitRecord(project, "run", "c" * 40, "b" * 40, "running", pending)  # type: ignore[arg-type]
 
     now = found(BEGAN.timestamp() - 5)
-    assert now.curves == {"val/loss": [Point(0, BEGAN, 0.5)]}
-    assert now.started == BEGAN
+    assert now.curves == {"val/loss": [Point(0, ended, 0.5)]}
+    assert (now.started, now.epochs_began) == (BEGAN, loaded)
     later = found(BEGAN.timestamp() + 5)
-    assert later.curves == {}
+    assert later.curves == {} and later.epochs_began is None
     assert later.started == BEGAN + timedelta(seconds=5)
 
 

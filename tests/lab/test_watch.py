@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab.cli import view
+from lab.cli.terminal import Name
 from lab.cli.watch import Watch
 from lab.design import design_file
 from lab.design.plan import Run
@@ -47,6 +48,7 @@ class Recorded:
     outputs: dict[str, Any] = field(default_factory=dict)
     score: float | None = None
     reason: str = ""
+    epochs_began: datetime | None = None
 
     @property
     def pending(self) -> Any:
@@ -81,11 +83,23 @@ def moment(runs: list[dict[str, Any]], at: float, folder: Path) -> list[Replicat
             {"val/f1_macro": points} if points else {},
             log,
             params,
+            noted(run) if status == FINISHED else {},
             score=run["score"],
+            epochs_began=time_of(run["began"]) if is_training and run.get("began", at + 1) <= at else None,
         )
         plan = Run(run["name"], run["arm"], {}, run["seed"], 0, 0, [], params, "infer", "")
         replicates.append(Replicate(run["arm"], {}, run["seed"], record if status != QUEUED else None, run=plan))
     return replicates
+
+
+def noted(run: dict[str, Any]) -> dict[str, Any]:
+    """What the stages of a run that has finished noted."""
+    train, infer = run["stages"]["train"], run["stages"]["infer"]
+    rows = [{"epoch": epoch, "ended": time_of(end).isoformat()} for epoch, end in enumerate(run["epochs"])]
+    return {
+        "train": {"started": time_of(train).isoformat(), "seconds": infer - train, "used": {"epochs": rows}},
+        "infer": {"started": time_of(infer).isoformat(), "seconds": run["ended"] - infer},
+    }
 
 
 def time_of(second: float) -> datetime:
@@ -115,22 +129,14 @@ def looks(
 
 def known_by(runs: list[dict[str, Any]]) -> Usual:
     """What these runs tell of later ones, as their records do."""
-    notes = []
-    for run in runs:
-        train, infer = run["stages"]["train"], run["stages"]["infer"]
-        rows = [{"epoch": epoch, "ended": time_of(end).isoformat()} for epoch, end in enumerate(run["epochs"])]
-        note = {
-            "train": {"started": time_of(train).isoformat(), "seconds": infer - train, "used": {"epochs": rows}},
-            "infer": {"started": time_of(infer).isoformat(), "seconds": run["ended"] - infer},
-        }
-        notes.append(SimpleNamespace(status=FINISHED, effective=note, reaches=lambda stage: True))
+    notes = [SimpleNamespace(status=FINISHED, effective=noted(run), reaches=lambda stage: True) for run in runs]
     return usual(notes, VISION, "infer")
 
 
 def shifted(run: dict[str, Any], by: float) -> dict[str, Any]:
     """A recorded run as if all had begun so much later."""
     stages = {name: second - by for name, second in run["stages"].items()}
-    moved = {key: run[key] - by for key in ("taken", "training", "ended")}
+    moved = {key: run[key] - by for key in ("taken", "training", "began", "ended") if key in run}
     return {**run, **moved, "stages": stages, "epochs": [end - by for end in run["epochs"]]}
 
 
@@ -175,8 +181,8 @@ def shown(place: Console) -> str:
     return place.file.getvalue()  # type: ignore[attr-defined]
 
 
-def terminal(width: int, is_terminal: bool = True) -> Console:
-    return Console(width=width, height=30, force_terminal=is_terminal, color_system=None, file=io.StringIO())
+def terminal(width: int, height: int = 30) -> Console:
+    return Console(width=width, height=height, force_terminal=True, color_system=None, file=io.StringIO())
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -196,8 +202,25 @@ def test_what_runs_and_where_the_arms_stand(width: int, tmp_path: Path) -> None:
     assert all(len(line) <= width for line in text.splitlines())
 
 
-def test_without_a_terminal_a_line_a_run_that_is_over(tmp_path: Path) -> None:
-    place = terminal(200, is_terminal=False)
+def test_a_low_terminal_has_room_for_what_runs_and_for_the_end(tmp_path: Path) -> None:
+    """Live cuts the end of what is too long: of the arms, whose names may take several lines."""
+    place, at = terminal(60, height=12), 0.8 * max(run["ended"] for run in RUNS)
+    names = {run["arm"]: ",".join([run["arm"], *(f"training.optimizer.lr_{i}=0.01" for i in range(4))]) for run in RUNS}
+    with Watch(place, design(), VISION, 1, clock=lambda: BEGAN + at) as watch:
+        watch(moment([{**run, "arm": names[run["arm"]]} for run in RUNS], at, tmp_path))
+    assert "to go" in shown(place)
+
+
+def test_names_of_arms_end_their_lines_with_commas() -> None:
+    place = terminal(30)
+    place.print(Name("augmentation=cutout,lr=0.003,batch_size=16"))
+    assert [line.rstrip() for line in shown(place).splitlines()] == ["augmentation=cutout,lr=0.003,", "batch_size=16"]
+
+
+@pytest.mark.parametrize("place", ["a log", "an editor's shell"])
+def test_where_nothing_is_drawn_anew_a_line_a_run_that_is_over(place: Any, tmp_path: Path) -> None:
+    kind = {"force_terminal": False} if place == "a log" else {"force_terminal": True, "_environ": {"TERM": "dumb"}}
+    place = Console(width=200, color_system=None, file=io.StringIO(), **kind)
     clock = [BEGAN]
     with Watch(place, design(), VISION, 1, clock=lambda: clock[0]) as watch:
         for at in range(0, int(max(run["ended"] for run in RUNS)) + 5, 5):

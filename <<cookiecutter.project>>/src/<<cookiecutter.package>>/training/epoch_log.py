@@ -1,7 +1,8 @@
 """One row an epoch: on the terminal, in DVCLive, and in the history that a resumed run starts from.
 
 An experiment's rows also go to `.cache/epochs/` of the main project, where others follow them while it runs, and where
-those of a failed one stay: its temporary checkout is gone.
+those of a failed one stay: its temporary checkout is gone. Before them stand two lines: when the stage started and,
+after all that it has to load, when the first epoch began.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class EpochLog:
         self.history: list[dict[str, Any]] = []
         self.followed = followed_file()
         self.live = Live(str(DIRECTORY), save_dvc_exp=False, dvcyaml=None, report=None)
+        self._follow({"began": now()})
         for row in history:
             self._record(row)
         self.progress = Progress(
@@ -56,7 +58,7 @@ class EpochLog:
         """One epoch is done; `metrics` by name, such as {"train/loss": 0.3, "val/f1_macro": 0.9}."""
         row = {
             "epoch": len(self.history),
-            "ended": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "ended": now(),
             "metrics": metrics,
         }
         self._record(row)
@@ -73,12 +75,20 @@ class EpochLog:
 
     def _record(self, row: dict[str, Any]) -> None:
         self.history.append(row)
-        if self.followed:
-            with self.followed.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        self._follow(row)
         for name, value in row["metrics"].items():
             self.live.log_metric(name, value)
         self.live.next_step()
+
+    def _follow(self, row: dict[str, Any]) -> None:
+        if self.followed:
+            with self.followed.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def now() -> str:
+    """The time as rows note it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def begin(started: datetime) -> None:

@@ -16,6 +16,7 @@ from lab.analysis.estimates import arm_result
 from lab.cli import terminal
 from lab.cli.app import typed
 from lab.cli.output import Answer, Run
+from lab.cli.terminal import Name
 from lab.decimals import decimals, written
 from lab.design import search
 from lab.errors import UserError
@@ -97,7 +98,10 @@ def results(design: Design, contract: Contract, replicates: Sequence[Replicate],
         justify: Literal["right", "left"] = "right" if is_number else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=is_number or column == "status")
     for replicate, row in zip(replicates, rows, strict=True):
-        table.add_row(*(Text(cell, style=STYLES[replicate.status] if i == 2 else "") for i, cell in enumerate(row)))
+        arm, *others = row
+        table.add_row(
+            Name(arm), *(Text(cell, style=STYLES[replicate.status] if i == 1 else "") for i, cell in enumerate(others))
+        )
     return table
 
 
@@ -141,7 +145,7 @@ def by_arm(
     for arm, mean in shown:
         ends = [] if mean.low is None or mean.high is None else [written(end, places) for end in (mean.low, mean.high)]
         told = written(mean.value, places) + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
-        table.add_row(Text(arm.arm), f"{len(arm.values)}/{len(study.arms[arm.arm])}", told)
+        table.add_row(Name(arm.arm), f"{len(arm.values)}/{len(study.arms[arm.arm])}", told)
     if len(shown) < len(measured):
         table.add_row(Text(f"and {len(measured) - len(shown)} more", style="dim"))
     return table

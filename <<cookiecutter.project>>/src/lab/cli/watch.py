@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.cli import view
+from lab.cli.terminal import Name, redraws
 from lab.execution.forecast import Forecast, Usual, wave_of
 from lab.execution.standings import progress
 from lab.study import FAILED, RUNNING, metric_names
@@ -30,7 +31,7 @@ LEAST_ROWS = 3  # of the arms' standings
 class Watch:
     """The live view: the design's title, a bar for each running run, the arms so far, and when all will be over.
 
-    Where there is no terminal, as in a log, a line for each run that is over.
+    Where nothing can be drawn anew, as in a log, a line for each run that is over.
 
     Args:
         place: the terminal.
@@ -59,7 +60,7 @@ class Watch:
         self.arms: RenderableType | None = None  # the standings, drawn anew where a run has ended
 
     def __enter__(self) -> Watch:
-        if self.console.is_terminal:
+        if redraws(self.console):
             self.live.start()
         return self
 
@@ -75,7 +76,7 @@ class Watch:
         self.before = statuses
         if is_new:
             self.forecast.look(replicates, now)
-        if not self.console.is_terminal:
+        if not redraws(self.console):
             for replicate in changed:
                 self._log(replicate, replicates, now)
         elif is_new or now - self.drawn >= PAUSE:
@@ -104,7 +105,6 @@ class Watch:
         """All that is shown on a terminal."""
         parts: list[RenderableType] = [Text(self.design.title, style="bold")]
         parts.append(running(replicates, self.contract, self.forecast, now, bar=min(16, self.console.width // 8)))
-        parts += [self.arms] if self.arms is not None else []
         waves: dict[int, list[Replicate]] = {}
         for replicate in replicates:
             waves.setdefault(wave_of(replicate), []).append(replicate)
@@ -114,6 +114,7 @@ class Watch:
         elapsed = timedelta(seconds=int(now - self.began))
         parts.append(Text(f"{elapsed} so far{self.remaining(replicates, now)}", style="dim"))
         parts += [Text(self.link, style="dim", overflow="fold")] if self.link else []
+        parts += [self.arms] if self.arms is not None else []  # last: what a low terminal has no room for is its end
         return Group(*parts)
 
     def remaining(self, replicates: Sequence[Replicate], now: float) -> str:
@@ -136,7 +137,7 @@ def running(
         node = replicate.record.pending.node if replicate.record.pending else ""
         left = forecast.left(replicate.record, now, at)
         table.add_row(
-            Text(replicate.arm, style="cyan"),
+            Name(replicate.arm, "cyan"),
             f"seed {replicate.seed}",
             ProgressBar(total=at.epochs or None, completed=at.epoch, width=bar) if at.epoch else Text(""),
             Text(f"{at}{f' on {node}' if node else ''}"),

@@ -93,7 +93,8 @@ class Curves(Model):
     parts: dict[str, str] = {}
     """Words for the first part of their names, such as {val: the validation split} for val/loss and val/accuracy."""
     log: Annotated[str, stands_for("baseline", "name")] | None = None
-    """A JSON line an epoch, written while it runs: its path with {baseline} and {name} of the experiment."""
+    """Written while it runs: lines of JSON, {started}, {began} of the first epoch, and {epoch, ended, metrics} of each.
+    Its path with {baseline} and {name} of the experiment."""
 
 
 class Distinct(Model):

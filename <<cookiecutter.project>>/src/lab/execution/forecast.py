@@ -83,6 +83,11 @@ def between(first: str, second: str) -> float:
     return (datetime.fromisoformat(second) - datetime.fromisoformat(first)).total_seconds()
 
 
+def ends_of(record: Any) -> list[float]:
+    """When each epoch of a training ended that has come to the end of one."""
+    return [point.time.timestamp() for point in max(record.curves.values(), key=len)]
+
+
 def epochs_of(contract: Contract, params: Mapping[str, Any]) -> int:
     """How many epochs a run trains at most; 0 where that is no setting of its."""
     curves = contract.curves
@@ -96,7 +101,7 @@ class Forecast:
     Attributes:
         contract: says what trains, and for how many epochs.
         jobs: how many run at a time; None: as many as do.
-        earlier: what such runs took before.
+        earlier: what such runs took before; once runs of these have ended, what they took.
         took: the seconds from a worker's taking a run to its end, by name, of those that ended while it was looked on.
     """
 
@@ -109,7 +114,11 @@ class Forecast:
     _whole: dict[str, float] = field(default_factory=dict)  # what a run that goes on is believed to take in all
 
     def look(self, replicates: Sequence[Replicate], now: float) -> None:
-        """Note which runs have begun or ended by `now`, in seconds since the epoch."""
+        """Note which runs have begun or ended by `now`, in seconds since the epoch, and learn from those that have."""
+        ended = [each.record for each in replicates if each.finished]
+        target = next((each.run.target for each in replicates if each.run), "")
+        if ended and (own := usual(ended, self.contract, target)).stages:
+            self.earlier = own
         for each in replicates:
             if each.status == RUNNING and each.record.pending is not None:
                 self._taken[each.name] = each.record.pending.taken
@@ -120,10 +129,11 @@ class Forecast:
         """The seconds that a running run still takes, by where it is; None where that tells nothing."""
         at, curves = at or progress(record, self.contract), self.contract.curves
         if at.epoch and curves and at.stage == curves.stage and record.started:
+            training = self._training(record, at, now)
             later = self.earlier.lasts(self.contract, record.params, since=curves.stage)
-            if later is None:  # what follows has to start, too: as long as the training had to
-                later = max(0.0, record.started.timestamp() - record.pending.taken)
-            return self._training(record, at, now) + later
+            if later is None:  # what follows has to start and to load, too: as long as all before the first epoch took
+                later = max(0.0, self._began(record) - record.pending.taken)
+            return training + later
         if at.stage in self.earlier.stages and curves and at.stage != curves.stage:
             after = self.earlier.lasts(self.contract, record.params, since=at.stage) or 0.0
             return after + self.earlier.stage(at.stage, self.contract, record.params)
@@ -133,13 +143,20 @@ class Forecast:
 
     def _training(self, record: Any, at: Progress, now: float) -> float:
         """What is left of a training. Its first epoch is slower than others: it counts where nothing else is known."""
-        ends = [point.time.timestamp() for point in max(record.curves.values(), key=len)]
+        ends = ends_of(record)
         if len(ends) > 1:
             self._pace[record.name] = (ends[-1] - ends[0]) / (len(ends) - 1)
         others = fmean(self._pace.values()) if self._pace else self.earlier.epoch
-        first = ends[0] - record.started.timestamp()
+        first = ends[0] - self._began(record)
         pace = self._pace.get(record.name) or (first if others is None else min(first, others))
         return max(0.0, pace * max(0, at.epochs - at.epoch) + self.earlier.tail - (now - ends[-1]))
+
+    def _began(self, record: Any) -> float:
+        """When the first epoch of a training began; where it has not said so, by how long the others took."""
+        if record.epochs_began:
+            return record.epochs_began.timestamp()
+        started, pace = record.started.timestamp(), self._pace.get(record.name)
+        return started if pace is None else max(started, ends_of(record)[0] - pace)
 
     def seconds(self, replicates: Sequence[Replicate], now: float) -> float | None:
         """Until all are over; None where nobody knows. Waves come one after the other."""

@@ -10,10 +10,11 @@ import json
 import math
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lab import secrets
 from lab.design.plan import UNTIL
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 TAIL = 20  # lines of a failed run's log that are kept in its record
 
 _EXIT = re.compile(r"ERROR: failed to reproduce '([^']+)': failed to run: .*?, exited with (-?\d+)", re.DOTALL)
+
+
+class EpochLog(NamedTuple):
+    """What a training has noted so far: when its stage started, when its first epoch began, a row an epoch."""
+
+    started: datetime | None = None
+    began: datetime | None = None
+    rows: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ class GitRecord:
         it.
         """
         if self.pending is not None and self.status in (RUNNING, FAILED):
-            return self._epoch_log[0] or _time(self.pending.taken)
+            return self._epoch_log.started or _time(self.pending.taken)
         if self.status == FINISHED and not self.effective:
             return _time(self.project.git.time(self.commit))
         starts = {stage: _parsed(entry["started"]) for stage, entry in self.effective.items()}
@@ -196,26 +205,35 @@ class GitRecord:
     def _epochs(self) -> dict[str, list[Point]]:
         """The curves from the rows that a stage writes while it runs."""
         curves: dict[str, list[Point]] = defaultdict(list)
-        for row in self._epoch_log[1]:
+        for row in self._epoch_log.rows:
             for name, value in row["metrics"].items():
                 curves[name].append(Point(row["epoch"], _parsed(row["ended"]), value))
         return dict(curves)
 
+    @property
+    def epochs_began(self) -> datetime | None:
+        """When a running training's first epoch began, after all that is loaded; None where it does not say."""
+        return self._epoch_log.began
+
     @cached_property
-    def _epoch_log(self) -> tuple[datetime | None, list[dict[str, Any]]]:
-        """When the training of a run in the queue started here, and a row an epoch; the last may be half written."""
+    def _epoch_log(self) -> EpochLog:
+        """What the training of a run in the queue has noted so far here; the last row may be half written."""
         log = self.project.contract.epoch_log_path(self.baseline, self.name)
         path = self.project.root / log if log else None
-        rows = []
+        rows, times = [], dict[str, datetime]()
         for line in path.read_text().splitlines() if path and path.exists() else []:
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except json.JSONDecodeError:
                 break
-        started = _parsed(rows[0]["started"]) if rows and "started" in rows[0] else None
+            if "epoch" in row:
+                rows.append(row)
+            else:
+                times |= {name: _parsed(time) for name, time in row.items()}
+        started = times.get("started")
         if started is None or self.pending is None or started.timestamp() < self.pending.taken:
-            return None, []  # of an earlier attempt
-        return started, rows[1:]
+            return EpochLog()  # of an earlier attempt
+        return EpochLog(started, times.get("began"), rows)
 
     def forget_logs(self) -> None:
         """Read what it writes anew when it is asked for the next time."""

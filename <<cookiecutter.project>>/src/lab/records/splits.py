@@ -18,11 +18,13 @@ def test_split(contract: Contract, record: Record) -> tuple[Any, ...]:
 
 
 def looked_at(study: Study, record: Record) -> set[str]:
-    """The designs that have measured something on a run's test items, its own among them."""
+    """The designs that have measured something on a run's test items, its own among them, and the runs of no design but
+    those that answer this one: nothing was measured twice by them."""
+    own = {(answer.baseline, answer.name) for answer in study.finished}
     runs = (run for run in study.project.records() if run.status == FINISHED and run.reaches(study.stage))
     split = test_split(study.contract, record)
     return {
-        str(run.experiment.get("design") or run.name)
+        str(run.experiment.get("design") or (study.design.name if (run.baseline, run.name) in own else run.name))
         for run in runs
         if run.data == record.data and test_split(study.contract, run) == split
     }
