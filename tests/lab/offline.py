@@ -37,7 +37,7 @@ def written(root: Path) -> list[dict[str, Any]]:
             if kind == "run":
                 content["run"] = record.run
             elif kind == "history":
-                items = {(item.key or item.nested_key[0]): item.value_json for item in record.history.item}
+                items = {(item.key or ".".join(item.nested_key)): item.value_json for item in record.history.item}
                 content["history"].append({name: json.loads(value) for name, value in items.items()})
             elif kind == "exit":
                 content["exit"] = record.exit.exit_code

@@ -32,3 +32,12 @@ def test_nothing_is_started_for_no_backend(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "conf" / "tracking.yaml").write_text("backends: []\n")
     monkeypatch.setattr(background.subprocess, "Popen", lambda *_, **__: pytest.fail("a process"))
     assert background.start(tmp_path).complaint() == ""
+
+
+def test_a_report_is_sent_where_runs_were_shown_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(background.subprocess, "Popen", lambda command, **options: started.append(command))
+    assert background.send(tmp_path, ["rates"]).log is None and started == []
+    (tmp_path / ".dvc" / "tmp" / "lab" / "mirror.lock").touch()
+    assert background.send(tmp_path, ["rates"]).log != background.start(tmp_path).log, "lab run tells of its own alone"
+    assert started[0][1:] == ["-m", "lab", "mirror", "rates"]

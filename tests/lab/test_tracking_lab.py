@@ -177,7 +177,7 @@ def test_every_experiment_is_a_child_of_its_design(lived: Lived) -> None:
     expected = {"seed": "1", "replicate": "1", "arm": "lr=0.1", "sweep.index": "1", "sweep.strategy": "grid"}
     chosen = {tag: record.params[group]["name"] for tag, group in {"model": "model", "aug": "augmentation"}.items()}
     expected |= chosen | {"size": "64", "git.branch": "main", "git.baseline": baseline}
-    expected |= {"dvc.exp.name": record.name, "dvc.exp.rev": record.commit, "machine.host": "here"}
+    expected |= {"dvc.exp.name": record.name, "dvc.exp.rev": record.commit, "mlflow.machine.host": "here"}
     expected |= {"model.md5": record.outputs["models/model.pt"]["md5"], "role": "experiment"}
     assert expected.items() <= child["tags"].items()
     assert [(step + 1, repr(value)) for step, _, value in record.curves["val/loss"]] == [

@@ -41,7 +41,9 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     store = tracked.store(root)
     figure = io.BytesIO()
     Image.new("RGB", (400, 300), (8, 48, 107)).save(figure, format="png")
-    design = one(question("grid", 4, 3), artifacts={"plots/confusion.png": figure.getvalue()})
+    grid = question("grid", 4, 3)
+    tags = grid.members[0].made.tags | {"machine.host": "here"}
+    design = one(grid, artifacts={"plots/confusion.png": figure.getvalue()}, tags=tags)
     send(store, design, question("other", 1, 1), artifacts=root / "mlartifacts")
     port = tracked.free_port()
     process = tracked.script(SERVE, str(root), str(port), stdout=subprocess.PIPE, text=True)
@@ -102,9 +104,19 @@ def test_a_designs_runs_with_the_best_first(link: str, tmp_path: Path) -> None:
 
 
 def test_means_over_the_seeds(link: str, tmp_path: Path) -> None:
-    text = page(view(link, "grid.means"), tmp_path)
-    assert re.search(r"Group: arm-\d", text)
-    assert "(average)" in text
+    """In a table, the best first, and as bars and curves."""
+    text = page(view(link, "grid.means") + "&compareRunsMode=CHART", tmp_path)
+    assert re.search(r"Group: arm-1.*Group: arm-0", text), "m0 is i for run i"
+    assert re.search(r"Decides\W.*\bval\W", text), "what decides comes before the curves"
+
+
+def test_a_designs_page_leads_to_all_of_them(link: str, tmp_path: Path) -> None:
+    client = tracked.sink(link.partition("/#/")[0]).client
+    (run,) = client.search_runs(["1"], "tags.`design.id` = 'grid'")
+    content = browse(link.replace("/runs?", f"/runs/{run.info.run_id}?"), tmp_path, "--dump-dom")
+    for shown in ("grid.means", "grid.runs"):
+        assert f"viewStateShareKey={views.key(shown)}" in content
+    assert "Best: it" in content and "mirror." not in content, "what is for programs alone is not shown"
 
 
 def test_an_experiments_page_with_its_figure(link: str, tmp_path: Path) -> None:
@@ -113,6 +125,7 @@ def test_an_experiments_page_with_its_figure(link: str, tmp_path: Path) -> None:
     place = link.replace("/runs?", f"/runs/{run.info.run_id}{{}}?")
     text = page(place.format(""), tmp_path)
     assert re.search(r"Parent run\W+grid\b", text)
+    assert "arm-0" in text and "machine.host" not in text
     assert "val/m0" in text
     shown = screenshot(place.format("/artifacts/plots/confusion.png"), tmp_path)
     red, green, blue = np.moveaxis(np.asarray(shown), -1, 0)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import tracked
+from PIL import Image
 from offline import stored
 
 from lab.tracking.conformance import START, Experiment, Question, run
+from lab.tracking.run import Run
 from lab.tracking.sink import Report, Trouble
 from lab.tracking.wandb.sink import WandbSink
 
@@ -22,6 +26,16 @@ pytestmark = [
 ]
 LABELS = ("model", "size", "arm", "seed", "comparison.value")
 KEY = "0123456789planted-key-0123456789abcdef01"
+
+
+@dataclass(frozen=True)
+class Reported(Question):
+    """A design with a report."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+    def parent(self, ids: Mapping[str, str]) -> Run:
+        return replace(super().parent(ids), artifacts=dict(self.files))
 
 
 @pytest.fixture
@@ -69,6 +83,24 @@ def test_offline(sink: WandbSink, tmp_path: Path) -> None:
 
     sink.delete(sink.gone([Question("grid", [Experiment(grown)])]))
     assert set(stored(tmp_path)) == {"one", "grid"}
+
+
+def test_a_designs_answer_and_its_report_are_seen(sink: WandbSink, tmp_path: Path) -> None:
+    """Its notes begin with the answer, its page has the report and the pictures; its runs are its group."""
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 30), (8, 48, 107)).save(picture, format="png")
+    files = {"report.html": b"<!doctype html><p>The answer", "report/arms.png": picture.getvalue()}
+    made = run("0123456789ab/one", {"val/loss": [3.0, 2.0]}, artifacts={"plots/it.png": picture.getvalue()})
+    member = "cutout, seed 0 (one)"
+    send(sink, Reported("grid", [Experiment(replace(made, name=member))], files))
+    found = stored(tmp_path)
+    assert {name: content["run"].run_group for name, content in found.items()} == {"grid": "grid", member: "grid"}
+    assert found["grid"]["run"].notes.startswith("**Best: it**")
+    for name, shown in (("grid", {"report": b"The answer", "report/arms": b"PNG"}), (member, {"plots/it": b"PNG"})):
+        row = found[name]["history"][-1]
+        paths = {key: found[name]["folder"] / "files" / row[f"{key}.path"] for key in shown}
+        assert row["_timestamp"] < START / 1000 + 10, "what is shown is of the run's own time"
+        assert all(shown[key] in path.read_bytes() for key, path in paths.items())
 
 
 def test_nobody_is_logged_in(sink: WandbSink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ def export(uri: str, experiment: str = "tests") -> dict[str, Any]:
     assert len(set(keys.values())) == len(keys), "two runs of one key"
     content: dict[str, Any] = {"views": {k: v for k, v in found.tags.items() if k.startswith("mlflow.sharedViewState")}}
     for stored in runs:
-        tags = {k: keys.get(v, v) for k, v in stored.data.tags.items() if not k.startswith("mirror.")}
+        tags = {k: keys.get(v, v) for k, v in stored.data.tags.items() if "mirror." not in k}
+        tags["mlflow.note.content"] = tags.get("mlflow.note.content", "").replace(stored.info.run_id, "itself")
         inputs = stored.inputs.dataset_inputs if stored.inputs else []
         history = {name: client.get_metric_history(stored.info.run_id, name) for name in stored.data.metrics}
         content[keys[stored.info.run_id]] = {

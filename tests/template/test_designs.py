@@ -114,7 +114,7 @@ def check_results(project: BakedProject, names: list[str]) -> None:
         )
         mirrored = [name for (name,) in store.execute("SELECT value FROM tags WHERE key = 'dvc.exp.name'")]
         runs = store.execute("SELECT count(*) FROM runs").fetchone()
-        ours = store.execute("SELECT count(*) FROM tags WHERE key = 'mirror.sent'").fetchone()
+        ours = store.execute("SELECT count(*) FROM tags WHERE key = 'mlflow.mirror.sent'").fetchone()
     assert runs == ours, "no engine has brought runs of its own"
     assert sorted(verdicts) == sorted(names)
     assert "INVALID" not in verdicts.values(), verdicts

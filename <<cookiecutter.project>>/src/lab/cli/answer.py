@@ -72,6 +72,7 @@ def report(
     from lab.cli import view
     from lab.cli.output import Reported
     from lab.report import report
+    from lab.tracking import background
     from lab.tracking.mlflow.links import links
 
     if everything == (design is not None):
@@ -85,6 +86,7 @@ def report(
         print(path.relative_to(ROOT))
         reports = [written(study, verdict, path)]
         page = path.with_suffix(".html")
+    background.send(ROOT, [each.design for each in reports])
     print(page.relative_to(ROOT))
     if show:
         typer.launch(page.as_uri())

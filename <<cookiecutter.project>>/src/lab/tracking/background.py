@@ -1,11 +1,11 @@
-"""The mirror beside `lab run`: a process of its own, that gives way to the experiments and ends when they have."""
+"""The mirror beside `lab run`, and after `lab report`: a process of its own, that gives way to the experiments."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from lab.errors import UserError
 from lab.tracking import settings
-from lab.tracking.mirror import POLL, Mirror, watch
+from lab.tracking.mirror import LOCK, POLL, Mirror, watch
 
 SOURCES = Path(__file__).parents[2]  # the folder that lab is imported from
 
@@ -35,11 +35,23 @@ class Background:
 
 def start(root: Path) -> Background:
     """Start it, for as long as this process or a worker is there. It never fails: experiments don't wait for it."""
-    command = [sys.executable, "-m", "lab", "mirror", "--follow", str(os.getpid())]
+    return _start(root, "mirror.log", "--follow", str(os.getpid()))
+
+
+def send(root: Path, names: Sequence[str]) -> Background:
+    """Start one pass over these designs, where anything of the project has been mirrored before. It never fails."""
+    with suppress(OSError):
+        if names and (settings.folder(root) / LOCK).exists():
+            return _start(root, "mirror-once.log", *names)
+    return Background()
+
+
+def _start(root: Path, log_name: str, *arguments: str) -> Background:
+    command = [sys.executable, "-m", "lab", "mirror", *arguments]
     try:
         if not settings.read(root).backends:
             return Background()
-        log = settings.folder(root) / "mirror.log"
+        log = settings.folder(root) / log_name
         with log.open("wb") as file:
             subprocess.Popen(
                 command,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lab.records.project import Project
     from lab.tracking.pages import Pages
 
+LOCK = "mirror.lock"  # there since the first pass
 POLL = 5.0  # seconds between two looks
 WHOLE = 60.0  # seconds after which a pass looks at everything: at what only a server knows, and DVC's cache
 PATIENCE = (5.0, 300.0)  # seconds to wait for a server that is down: at first, and at most
@@ -67,7 +68,7 @@ class Mirror:
         report, troubles = Report(), []
         try:
             # Other passes wait; it ends with the process.
-            with FileLock(settings.folder(self.project.root) / "mirror.lock"):
+            with FileLock(settings.folder(self.project.root) / LOCK):
                 self.project.refresh()
                 designs = self.designs(names)
                 for sink in self.sinks:

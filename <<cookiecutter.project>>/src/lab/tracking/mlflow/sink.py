@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lab.tracking.run import Run
 
 NESTED = "mlflow.parentRunId"
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # that its page is one of runs, where a link doesn't say
 ATTEMPTS = 5  # to send a design that another mirror sends, too
 _OPENED: dict[str, int] = {}  # the files that this process has open: MLflow never closes one
 
@@ -146,7 +148,7 @@ class MlflowSink:
         if experiment is None:
             try:
                 place = self.artifacts.as_uri() if self.artifacts else None
-                self.client.create_experiment(self.experiment_name, artifact_location=place)
+                self.client.create_experiment(self.experiment_name, artifact_location=place, tags=KIND)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another mirror made it in this moment
                     raise
@@ -243,6 +245,7 @@ class MlflowSink:
                 raise Conflict
         run = design.parent({key: stored.info.run_id for key, stored in there.items()})
         self._show(run)
+        run = replace(run, note=views.linked(run, self.experiment, parent))
         writing = self._writing(run, PARENT, report, {})
         self.parents[design.key] = writing.write(self.parents[design.key], "" if report.problems else design.digest)
         return report

@@ -24,9 +24,8 @@ PATIENCE = 180.0  # seconds for a server to answer: it imports for long
 
 
 def link(address: str, experiment: str) -> str:
-    """The page of an experiment, designs as rows. Without the workflow MLflow opens its pages for language models."""
-    view = f"&viewStateShareKey={views.key(views.DESIGNS)}"
-    return f"{address.rstrip('/')}/#/experiments/{experiment}/runs?workflowType=machine_learning{view}"
+    """The page of an experiment, designs as rows."""
+    return f"{address.rstrip('/')}/{views.page(experiment, views.DESIGNS)}"
 
 
 def serve(root: Path, port: int, say: Callable[[str], None], show: Callable[[str], object] | None = None) -> None:

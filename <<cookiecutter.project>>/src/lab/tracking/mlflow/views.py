@@ -10,20 +10,43 @@ import base64
 import hashlib
 import json
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from lab.tracking.run import Run
 
 DESIGNS = "designs"  # the view that shows designs with their runs below them
-STANDING = ("best.arm", "runs.finished", "runs.failed", "arm", "seed")  # tags in that view
+ANSWER, STANDING = ("verdict", "best.arm"), ("runs.finished", "runs.failed")  # tags in that view
+WIDTHS = {"attributes.`Run Name`": 330, "tags.`verdict`": 130, "tags.`best.arm`": 160}  # pixels that it takes to read them
 _TAG = "mlflow.sharedViewState."
+
+
+def page(experiment: str, view: str) -> str:
+    """A view's page, within MLflow's. Without the workflow MLflow opens its pages for language models."""
+    return f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={key(view)}"
+
+
+def linked(run: Run, experiment: str, run_id: str) -> str:
+    """What a design's run says of itself, with links below the answer: MLflow's own charts of it hold no other run."""
+    answer, rest, others = run.note.partition("\n\n")
+    report = f"#/experiments/{experiment}/runs/{run_id}/artifacts/report.html?workflowType=machine_learning"
+    pages = {"Report": report} if "report.html" in run.artifacts else {}
+    if run.metrics:
+        means = page(experiment, f"{run.key}.means")
+        pages |= {"Charts": f"{means}&compareRunsMode=CHART", "Means": means}
+        pages["Runs"] = page(experiment, f"{run.key}.runs")
+    if not pages:
+        return run.note
+    links = " · ".join(f"[{name}]({address})" for name, address in pages.items())
+    return f"{answer}\n\n{links}{rest}{others}"
 
 
 def tags(run: Run) -> dict[str, str]:
     """The tags for a design's run: the view of all designs, and for this one its runs, and the means over the seeds."""
     if not run.metrics:
         return {}
-    overview = [*(f"metrics.`{name}`" for name in run.overview), *(f"tags.`{name}`" for name in STANDING)]
+    figures = [f"metrics.`{name}`" for name in run.overview]
+    overview = [*(f"tags.`{name}`" for name in ANSWER), *figures, *(f"tags.`{name}`" for name in STANDING)]
     metrics = [f"metrics.`{name}`" for name in run.metrics]
     params = [f"params.`{name}`" for name in run.factors]
     own = f"tags.`design` = '{run.key}' AND tags.`superseded.by` IS NULL"
@@ -47,6 +70,7 @@ def tags(run: Run) -> dict[str, str]:
             orderByKey=metrics[0],
             orderByAsc=run.ascending,
             groupBy={"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]},
+            **_charts(run.metrics),
         )
     )
 
@@ -54,6 +78,25 @@ def tags(run: Run) -> dict[str, str]:
 def key(name: str) -> str:
     """The view's id, as links have it: `?viewStateShareKey=<key>`."""
     return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _charts(metrics: Sequence[str]) -> dict[str, Any]:
+    """Bars of what decides, in a section of their own: MLflow adds those of the other metrics, sorted by name."""
+    section = {"uuid": "decides", "name": "Decides", "display": True, "isReordered": False, "deleted": False}
+    charts = [
+        {
+            "type": "BAR",
+            "uuid": f"decides-{metric}",
+            "metricSectionId": "decides",
+            "metricKey": metric,
+            "displayName": metric,
+            "runsCountToCompare": 100,
+            "deleted": False,
+            "isGenerated": False,
+        }
+        for metric in metrics
+    ]
+    return {"compareRunSections": [section], "compareRunCharts": charts}
 
 
 def _tag(name: str, title: str, created: int, **state: Any) -> dict[str, str]:
@@ -67,6 +110,8 @@ def _tag(name: str, title: str, created: int, **state: Any) -> dict[str, str]:
         "modelVersionFilter": "All Runs",
         "runsHiddenMode": "FIRST_20_RUNS",
         "groupBy": None,
+        "columnOrder": [*list(WIDTHS)[:1], *state["selectedColumns"]],
+        "columnWidths": WIDTHS,
         **state,
     }
     packed = base64.b64encode(zlib.compress(json.dumps(full).encode())).decode()

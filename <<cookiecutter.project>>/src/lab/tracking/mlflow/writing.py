@@ -2,10 +2,12 @@
 
 What is written carries tags that say how far it is:
 
-    mirror.sent      what was sent: how many points, and hashes of these, of the params and of the artifacts; and the id
-                     of the run that they were sent to, by which a copy that another program made is known
-    mirror.digest    written last, when all is there: while it is as it should be, there is nothing to do
-    mirror.replaced  why the run took another's place
+    mlflow.mirror.sent      what was sent: how many points, and hashes of these, of the params and of the artifacts; and
+                            the id of the run that they were sent to, by which a copy of another program's is known
+    mlflow.mirror.digest    written last, when all is there: while it is as it should be, there is nothing to do
+    mirror.replaced         why the run took another's place
+
+MLflow's pages show no tag whose name begins with mlflow: what is there for programs alone has such a name.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as Stored
 
 PARENT, CHILD, DESIGN = "design.id", "dvc.exp.id", "design"  # the tags by which runs are found
-DIGEST, SENT, REPLACED = "mirror.digest", "mirror.sent", "mirror.replaced"
-PASSING = ("failure", "infinite", "reused", "superseded.by", "best.", "verdict")  # tags that may no longer hold
+DIGEST, SENT, REPLACED = "mlflow.mirror.digest", "mlflow.mirror.sent", "mirror.replaced"
+FOLDED = ("machine.",)  # tags that pages need not show
+# Tags that may no longer hold, and those that had another name before.
+PASSING = ("failure", "infinite", "reused", "superseded.by", "best.", "verdict", "mirror.digest", "mirror.sent", *FOLDED)
 BATCH, PAIRS = 1000, 100  # the most that one request takes, and of these the most params and tags each
 LONG = 10.0  # seconds that a store of artifacts may let a pass wait before it fails; once
 
@@ -228,7 +232,8 @@ def _tags(run: Run) -> dict[str, str]:
         "mlflow.source.name": run.source,
         "mlflow.source.type": "PROJECT" if run.source else "",
     }
-    return run.tags | {key: value for key, value in tags.items() if value}
+    own = {f"mlflow.{key}" if key.startswith(FOLDED) else key: value for key, value in run.tags.items()}
+    return own | {key: value for key, value in tags.items() if value}
 
 
 def _hash(something: Any) -> str:

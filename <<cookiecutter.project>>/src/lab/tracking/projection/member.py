@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lab.tracking.pages import Pages
     from lab.tracking.surroundings import Surroundings
 
-VERSION = 2  # of this projection: what an older one has sent is sent again
+VERSION = 3  # of this projection: what an older one has sent is sent again
 KILLED_BY = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}  # told by Python, and by shells
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
@@ -125,8 +125,6 @@ class WandbSink:
                     x_disable_meta=True,
                 ),
             )
-            for step, (time, values) in _steps(run).items():
-                written.log({**values, "_timestamp": time / 1000}, step=step)
             for path, content in run.artifacts.items():
                 place = Path(written.dir, path)
                 place.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +133,8 @@ class WandbSink:
                 else:
                     shutil.copy(content, place)
                 written.save(str(place), base_path=written.dir, policy="now")
+            for step, (time, values) in _steps(run, _media(run, Path(written.dir))).items():
+                written.log({**values, "_timestamp": time / 1000}, step=step)
             written.finish(exit_code=0 if run.status in ("FINISHED", "RUNNING") else 1)
             place = Path(written.dir).parent
             self.written[key] = {"digest": digest, "folder": str(place) if _offline() else ""}
@@ -196,11 +196,25 @@ def _times(run: Run) -> dict[str, str]:
     return {name: datetime.fromtimestamp(time / 1000, UTC).isoformat() for name, time in times.items() if time}
 
 
-def _steps(run: Run) -> dict[int, tuple[int, dict[str, float]]]:
-    """The points by step: the time of the last one, and the values."""
+def _media(run: Run, folder: Path) -> dict[str, Any]:
+    """The report and the pictures as panels of the run's page, by their paths in `folder`: a file alone is a download."""
+    wandb = _wandb()
+    kinds = {".html": lambda place: wandb.Html(place, inject=False), ".png": wandb.Image}
+    paths = [Path(path) for path in run.artifacts]
+    return {
+        path.with_suffix("").as_posix(): kinds[path.suffix](str(folder / path)) for path in paths if path.suffix in kinds
+    }
+
+
+def _steps(run: Run, at_last: Mapping[str, Any]) -> dict[int, tuple[int, dict[str, Any]]]:
+    """The points by step, and what comes with the last one: the time of the last point, and the values."""
     times: dict[int, int] = defaultdict(int)
-    values: dict[int, dict[str, float]] = defaultdict(dict)
+    values: dict[int, dict[str, Any]] = defaultdict(dict)
     for point in run.points:
         values[point.step][point.key] = point.value
         times[point.step] = max(point.time, times[point.step])
+    if at_last:
+        last = max(values, default=0)
+        values[last] |= at_last
+        times[last] = times[last] or run.start
     return {step: (times[step], values[step]) for step in sorted(values)}
