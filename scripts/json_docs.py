@@ -28,7 +28,8 @@ null. [AGENTS.md](../AGENTS.md) says how a question is asked and judged.
 |---|---|
 {codes}
 
-A command line that can't be read at all, such as one with an unknown option, ends with 2 and prints no object.
+A command line that can't be read, such as one with an unknown option, ends with 2 as well, and `error` says how the
+command is called.
 """
 
 

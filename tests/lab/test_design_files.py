@@ -102,7 +102,7 @@ def test_the_json_schema_is_the_committed_one() -> None:
             "line 5: comparison.variable: the seed is set by seeds",
         ),
         (
-            COMPARISON + "comparison:\n  variables:\n    lr: [1]\n    experiment.arm: [1]\n",
+            COMPARISON + "comparison:\n  variables:\n    lr: [1, 2]\n    experiment.arm: [1]\n",
             "line 7: comparison.variables.experiment.arm: experiment is what lab writes",
         ),
         (SINGLE + "seeds: [0]\nbase: [model=tiny,\n  seed=2]\n", "line 6: base.1: the seed is set by seeds"),
@@ -111,7 +111,7 @@ def test_the_json_schema_is_the_committed_one() -> None:
             "line 6: sweep.strategy: strategy: random expects max_runs",
         ),
         (SINGLE + "seeds: []\n", "seeds: is empty"),
-        (SINGLE + "resources: {gpus: -1}\n", "line 4: resources.gpus: -1: input should be greater than or equal to 0"),
+        (SINGLE + "resources: {gpus: -1}\n", "line 4: resources.gpus: -1: expected 0 or more"),
         (SINGLE + "resources: {gpus: 1.5}\n", "line 4: resources.gpus: 1.5 is neither a share of one GPU nor a whole"),
         (SINGLE + "resources: {timeout: 7200}\n", "line 4: resources.timeout: 7200: expected a text"),
         (SINGLE + "resources: {timeout: 7200 s}\n", "expected a time with its unit, such as 2h, 30m or 1h30m"),

@@ -67,7 +67,7 @@ def test_metrics_that_no_stage_writes_can_t_be_asked_for(place: str) -> None:
 def test_the_key_of_a_metric_may_hold_spaces() -> None:
     from pydantic import TypeAdapter, ValidationError
 
-    from lab.design.blocks import Metric
+    from lab.design.forms import Metric
 
     adapter: TypeAdapter[str] = TypeAdapter(Metric)
     for good in ("scores.weighted avg.f1-score", "a.b", "scores.size mb"):

@@ -35,12 +35,18 @@ SAID: list[tuple[list[str], int, type[output.Output]]] = [
     (["mirror", LARGE], 0, output.Mirrored),
     (["stop"], 0, output.Stopped),
     (["schema"], 0, output.Written),
+    (["review", "--check", "--commit", "HEAD"], 0, output.Rechecked),
+    (["promote", "large", "--force", "why not"], 0, output.Promoted),
+    (["gc"], 0, output.Freed),
+    (["mirror", "--prune"], 0, output.Mirrored),
     (["plan", "larg"], 2, output.Refused),
     (["results", "nothing"], 2, output.Refused),
     (["promote"], 2, output.Refused),
     (["logs", "nobody"], 2, output.Refused),
     (["new", "sweep"], 2, output.Refused),
     (["gc", "--keep", "nobody"], 2, output.Refused),
+    (["promote", "--rollback"], 2, output.Refused),
+    (["new", "sweep", "--name", "last", "--vary", "lr=0.1,0.2", "--claim", "c", "--expected", "0.9"], 0, output.Written),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 
@@ -15,14 +15,27 @@ class UserError(Exception):
 
 
 Keys = tuple[str | int, ...]
+Mistake = tuple[Keys, str]  # the keys that lead to it, and what is wrong
 
 
 class MistakesInFile(UserError):
     """What is wrong in a file, each with the keys that lead to it: whoever knows the file can tell its line."""
 
-    def __init__(self, *mistakes: tuple[Keys, str]):
+    def __init__(self, *mistakes: Mistake):
         super().__init__("\n".join(text for _, text in mistakes))
         self.mistakes = mistakes
+
+
+def all_told(*checks: Callable[[], object]) -> None:
+    """Carry out checks that don't rest on one another. Raises MistakesInFile: what any of them found."""
+    found: list[Mistake] = []
+    for check in checks:
+        try:
+            check()
+        except MistakesInFile as error:
+            found += error.mistakes
+    if found:
+        raise MistakesInFile(*found)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -39,19 +39,30 @@ app = typer.Typer(
 def main() -> None:
     """Run `lab`; what a user can put right, the machine's trouble as well, is one message and exit code 2."""
 
-    def refuse(message: str) -> NoReturn:
+    def refuse(message: str, code: int = 2) -> NoReturn:
         print(f"lab: {typed(message)}", file=sys.stderr)
         if "--json" in sys.argv:
             from lab.cli.output import Refused
 
-            print(Refused(command=sys.argv[1], exit_code=2, error=typed(message)).model_dump_json(indent=1))
-        sys.exit(2)
+            called = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+            print(Refused(command=called, exit_code=code, error=typed(message)).model_dump_json(indent=1))
+        sys.exit(code)
 
     try:
-        check_place(Path.cwd())
-        app(prog_name=typed("lab"))
+        if "--help" not in sys.argv:
+            check_place(Path.cwd())
+        sys.exit(app(prog_name=typed("lab"), standalone_mode=False))
     except UserError as error:
         refuse(str(error))
+    except typer.Abort:
+        refuse("nobody answered, so nothing was done", 1)
+    except typer.TyperException as error:
+        if len(sys.argv) == 1:
+            print(error.format_message())  # the help
+            sys.exit(2)
+        from lab.cli import usage
+
+        refuse(usage.sentence(error), 2)
     except BrokenPipeError:  # lab plan … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -72,7 +83,7 @@ def typed(text: str) -> str:
 
 
 def check_place(folder: Path) -> None:
-    """Raises UserError in another project of this kind, such as a colleague's clone: this `lab` is about its own."""
+    """Raises UserError outside of this project, such as in a colleague's clone: this `lab` is about its own."""
     for place in (folder, *folder.parents):
         if (place / "dvc.yaml").is_file() and (place / "src" / "lab").is_dir():
             if place.resolve() != ROOT:
@@ -81,6 +92,7 @@ def check_place(folder: Path) -> None:
                     f"(make setup makes it), then lab"
                 )
             return
+    raise UserError(f"{folder} is in no project: neither here nor above is a dvc.yaml with src/lab: cd {ROOT}")
 
 
 # Commands

@@ -68,8 +68,8 @@ def new(
     from lab.cli.known import Known
     from lab.cli.output import Written
     from lab.design import draft, preflight
-    from lab.design.blocks import NAME
     from lab.design.design_file import FOLDER, load, read_text
+    from lab.design.forms import NAME
 
     known = Known(ROOT, open_project(), task)
     given = load(read_text(source), source) if source else {}

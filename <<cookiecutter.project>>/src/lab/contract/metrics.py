@@ -46,6 +46,8 @@ class MetricEntry(Model):
     """Whether a figure of what it is broken down by shows it."""
     split: Literal["validation", "test"] | None = None
     """Which part of the data it was measured on."""
+    tasks: list[str] = []
+    """The tasks of which it is measured; left out, of all."""
     twin: str | None = None
     """The metric that measures the same on validation data, at an earlier stage or the same: sweeps choose by it."""
 
@@ -80,6 +82,7 @@ class Metric:
     shown: bool
     split: str | None
     twin: str
+    tasks: tuple[str, ...]
     parts: tuple[str, ...]
 
     @property
@@ -126,5 +129,6 @@ def _filled(entry: MetricEntry, name: str, parts: tuple[str, ...], known: bool) 
         shown=entry.shown,
         split=entry.split,
         twin=text(entry.twin),
+        tasks=tuple(entry.tasks),
         parts=parts,
     )

@@ -224,6 +224,11 @@ class Contract(Model):
         names += [pattern.replace("*", stage) for stage in stages for pattern in patterns]
         return list(dict.fromkeys(names))
 
+    @cached_property
+    def measured_tasks(self) -> set[str]:
+        """The tasks that metrics say they are measured of: of any other all may be."""
+        return {task for entry in self.metrics.values() for task in entry.tasks}
+
     @property
     def item(self) -> str:
         """What a test item is called: image, document."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Tag, ValidationInfo, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, Tag, ValidationInfo, model_validator
 
 from lab.contract.metrics import Direction
 from lab.design.factorial import MOST_FACTORS
+from lab.design.forms import Key, Line, Metric, Model, Override, Overrides, contract_of, without_default
 from lab.design.levels import (
     Finite,
     Level,
@@ -20,68 +21,18 @@ from lab.design.levels import (
     by_shape,
     identity,
     label,
-    printable,
     without_repeats,
 )
 
 if TYPE_CHECKING:
     from lab.contract import Contract
+    from lab.errors import Mistake
 
 
-def one_line(text: str) -> str:
-    """Refuse an empty text, and one that isn't printable."""
-    if not text.strip():
-        raise ValueError("is empty")
-    return printable(text)
-
-
-def wrong(text: str, *keys: str | int) -> PydanticCustomError:
-    """What a validator of a whole block raises: what is wrong, and the keys that lead from the block to where it is."""
-    return PydanticCustomError("wrong", "{text}", {"text": text, "keys": keys})
-
-
-def lacking(key: str, text: str) -> PydanticCustomError:
-    """What a validator of a whole block raises where one of its keys should be there: which, and what is expected."""
-    return PydanticCustomError("lacking", "{text}", {"text": text, "keys": (key,)})
-
-
-def contract_of(info: ValidationInfo) -> Contract | None:
-    """What lab.yaml says; None where a design is built without, as in a copy of one that was checked."""
-    return (info.context or {}).get("contract")
-
-
-def without_default(schema: dict[str, Any]) -> None:
-    """For editors: what is left out is not always the same."""
-    schema.pop("default", None)
-
-
-Line = Annotated[str, AfterValidator(one_line)]
-Override = Annotated[Line, Field(description="A Hydra override, as after `dvc exp run -S`: lr=0.001")]
-Overrides = Annotated[
-    Annotated[Override, Tag("value")] | Annotated[list[Override], Tag("list")],
-    by_shape("an override such as augmentation=none, or a list of them"),
-]
-NAME = r"^\w[\w-]*$"  # of a design, and so of its file
-Key = Annotated[
-    str, Field(pattern=r"^[A-Za-z_][\w/@-]*(\.[\w-]+)*$", description="A key of the config, or a group of conf/")
-]
-Metric = Annotated[
-    str,
-    Field(
-        pattern=r"^[^.\s]+( [^.\s]+)*(\.[^.\s]+( [^.\s]+)*)+$",
-        description="A metrics file of dvc.yaml, without its folder and ending, and a key in it: evaluate.accuracy",
-    ),
-]
-
-
+Limit = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Duration = Annotated[str, Field(pattern=r"^([1-9]\d*(\.\d+)?[dhms])+$", description="A time: 2h, 30m, 1h30m")]
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}  # seconds
-
-
-class Model(BaseModel):
-    """What all parts have in common: no unknown keys, no conversions, no changes afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+LONGEST = 1000 * UNITS["d"]
 
 
 class Resources(Model):
@@ -94,11 +45,11 @@ class Resources(Model):
     timeout: Duration | None = None
     """The most time that a run may take, after which it has failed; left out, as much as it likes."""
 
-    @model_validator(mode="after")
-    def _divisible(self) -> Resources:
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
         if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
-            raise wrong(f"{label(self.gpus)} is neither a share of one GPU nor a whole number of them", "gpus")
-        return self
+            yield ("gpus",), f"{label(self.gpus)} is neither a share of one GPU nor a whole number of them"
+        if self.seconds and self.seconds > LONGEST:
+            yield ("timeout",), f"{self.timeout} is longer than a run can take: leave it out for as long as it likes"
 
     @property
     def seconds(self) -> float | None:
@@ -118,11 +69,9 @@ class Budget(Model):
     hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """How long their stages may run, added up: two at a time take two hours in one."""
 
-    @model_validator(mode="after")
-    def _stated(self) -> Budget:
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
         if self.runs is None and self.hours is None:
-            raise ValueError("expected runs, hours, or both: {runs: 20, hours: 4}")
-        return self
+            yield (), "expected runs, hours, or both: {runs: 20, hours: 4}"
 
     def __str__(self) -> str:
         stated = {"run": self.runs, "hour": self.hours}
@@ -141,27 +90,34 @@ class SeedRange(Model):
     last: int = Field(le=200, alias="to")
     """The most seeds."""
 
-    @model_validator(mode="after")
-    def _ends(self) -> SeedRange:
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
         if self.first >= self.last:
-            raise ValueError(f"from is {self.first} and to is {self.last}: expected from < to")
-        return self
+            yield (), f"from is {self.first} and to is {self.last}: expected from < to"
 
 
 class Guardrail(Model):
     """Something that may not get worse by more than this, in the metric's own unit."""
 
     metric: Metric
-    max_increase: Finite | None = None
-    max_decrease: Finite | None = None
+    max_increase: Limit | None = None
+    max_decrease: Limit | None = None
     strict: bool = True
     """Whether it has to be shown that it gets worse by less (non-inferiority, at 5 %); else the mean has to do so."""
 
-    @model_validator(mode="after")
-    def _one_limit(self) -> Guardrail:
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
         if (self.max_increase is None) == (self.max_decrease is None):
-            raise ValueError("expected one of max_increase and max_decrease")
-        return self
+            yield (), "expected one of max_increase and max_decrease"
+            return
+        metric = contract.metric(self.metric) if contract else None
+        if contract and metric and not metric.known and (hint := contract.nearest_metric(self.metric)):
+            way = "If it is another one, lab.yaml says so under metrics"
+            yield ("metric",), f"lab.yaml doesn't know {self.metric}.{hint} {way}"
+        if metric and metric.direction:
+            stated = "max_decrease" if self.max_increase is None else "max_increase"
+            expected, better = ("max_decrease", "more") if metric.direction == "maximize" else ("max_increase", "less")
+            if stated != expected:
+                limit = label(getattr(self, stated))
+                yield (stated,), f"{better} of {self.metric} is better: write {expected}: {limit}"
 
 
 class Hypothesis(Model):
@@ -190,29 +146,25 @@ class Hypothesis(Model):
     because: Line | None = None
     """Why that is expected: earlier results, a paper."""
 
-    @model_validator(mode="after")
-    def _effect_alone(self) -> Hypothesis:
-        """An effect is of all arms: there is no arm that it is about, nor one that guardrails are held against."""
-        if self.effect is not None:
-            for key in ("arm", "expected", "guardrails"):
-                if getattr(self, key) not in (None, []):
-                    raise wrong(f"{key} is about an arm, and effect about all of them: give one of the two", key)
-        return self
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
+        for key in ("arm", "expected", "guardrails") if self.effect is not None else ():
+            if getattr(self, key) not in (None, []):  # there is no arm that it is about, nor one to be held against
+                yield (key,), f"{key} is about an arm, and effect about all of them: give one of the two"
+        metric = contract.metric(self.metric) if contract else None
+        if contract and metric and not metric.direction and "direction" not in self.model_fields_set:
+            if not metric.known and (hint := contract.nearest_metric(self.metric)):
+                way = "If it is another one, say direction: maximize or minimize"
+                yield ("metric",), f"lab.yaml doesn't know {self.metric}.{hint} {way}"
+                return
+            unknown = "doesn't say which way is better" if metric.known else "doesn't know"
+            yield ("direction",), f"lab.yaml {unknown} {self.metric}: say maximize or minimize"
 
     @model_validator(mode="after")
     def _known_direction(self, info: ValidationInfo) -> Hypothesis:
         """Nothing is guessed from a metric's name."""
         contract = contract_of(info)
-        metric = contract.metric(self.metric) if contract else None
-        if metric is None or "direction" in self.model_fields_set:
-            return self
-        if metric.direction is None:
-            if not metric.known and contract and (hint := contract.nearest_metric(self.metric)):
-                way = "If it is another one, say direction: maximize or minimize"
-                raise wrong(f"lab.yaml doesn't know {self.metric}.{hint} {way}", "metric")
-            unknown = "doesn't say which way is better" if metric.known else "doesn't know"
-            raise lacking("direction", f"lab.yaml {unknown} {self.metric}: say maximize or minimize")
-        object.__setattr__(self, "direction", metric.direction)  # not as a field that was set: files stay as they are
+        if contract and "direction" not in self.model_fields_set and (way := contract.metric(self.metric).direction):
+            object.__setattr__(self, "direction", way)  # not as a field that was set: files stay as they are
         return self
 
 
@@ -236,18 +188,23 @@ class Range(Model):
     int: bool = False
     """Whole numbers only."""
 
-    @model_validator(mode="after")
-    def _ends(self) -> Range:
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
         if self.low >= self.high:
-            raise ValueError(f"low is {label(self.low)} and high is {label(self.high)}: expected low < high")
+            yield (), f"low is {label(self.low)} and high is {label(self.high)}: expected low < high"
+        elif self.step is not None and self.step > self.high - self.low:
+            text = (
+                f"{label(self.step)} is more than high - low, {self.high - self.low:.12g}: low would be its only value"
+            )
+            yield ("step",), text
+        elif math.isinf(self.high - self.low):
+            yield (), "low and high lie too far apart for a computer's numbers"
         if self.log and self.low <= 0:
-            raise ValueError("a logarithmic range starts above 0")
+            yield (), "a logarithmic range starts above 0"
         if self.log and self.step is not None:
-            raise ValueError("expected one of log and step")
+            yield (), "expected one of log and step"
         ends = [end for end in (self.low, self.high, self.step) if end is not None]
         if self.int and any(end != int(end) for end in ends):
-            raise ValueError("int: true expects whole numbers for low, high and step")
-        return self
+            yield (), "int: true expects whole numbers for low, high and step"
 
     def size(self) -> float:
         """How many values there are; infinite for a continuous range."""
@@ -256,15 +213,15 @@ class Range(Model):
         return int((self.high - self.low) / (self.step or 1) + 1e-9) + 1
 
 
-def check_fraction(block: SweepConfig | AblationConfig, levels: dict[str, int], key: str) -> None:
-    """Refuse of a fraction other than two levels, few factors, of which there is none, and too many to be listed."""
+def no_fraction(block: SweepConfig | AblationConfig, levels: dict[str, int], key: str) -> Iterator[Mistake]:
+    """Of a fraction other than two levels, few factors, of which there is none, and too many to be listed."""
     if block.resolution and block.method != "fraction":
-        raise wrong("resolution belongs to method: fraction", "resolution")
+        yield ("resolution",), "resolution belongs to method: fraction"
     for name, number in levels.items() if block.method == "fraction" else ():
         if number != 2:
-            raise wrong(f"a fraction takes two values of each parameter, not {number}", key, name)
+            yield (key, name), f"a fraction takes two values of each parameter, not {number}"
     if block.method == "fraction" and not 3 <= len(levels) <= MOST_FACTORS:
-        raise wrong(f"a fraction takes 3 to {MOST_FACTORS} {key}, not {len(levels)}", key)
+        yield (key,), f"a fraction takes 3 to {MOST_FACTORS} {key}, not {len(levels)}"
 
 
 Parameter = Annotated[
@@ -294,31 +251,28 @@ class SweepConfig(Model):
     """The seed of the drawing, apart from the trainings' seeds."""
     parallel: Annotated[int, Field(ge=1, le=1000)] = 1
     """How many combinations are chosen at a time; bayesian only."""
-    finalists: Annotated[int, Field(ge=1)] = 1
+    finalists: Annotated[int, Field(ge=1, le=1000)] = 1
     """How many of the combinations that do best on validation go on, and are compared on the test split."""
     halving: Annotated[int, Field(ge=2, le=4)] | None = None
     """Stop early what can't win: with 2, the better half goes on after a quarter of the epochs, and again after a half;
     with 4, the best quarter after a quarter. Left out, all are trained to their end. Grid and random only."""
 
-    @model_validator(mode="after")
-    def _strategy(self) -> SweepConfig:
-        ranges = [name for name, levels in self.parameters.items() if isinstance(levels, Range)]
-        if self.strategy == "grid" and ranges:
-            raise wrong(f"{ranges[0]} is a range, but strategy: grid expects lists of values", "parameters", ranges[0])
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
+        for name, levels in self.parameters.items() if self.strategy == "grid" else ():
+            if isinstance(levels, Range):
+                yield ("parameters", name), f"{name} is a range, but strategy: grid expects lists of values"
         if self.strategy != "grid" and self.max_runs is None:
-            raise wrong(f"strategy: {self.strategy} expects max_runs", "strategy")
-        bayesian = sorted({"sampler", "parallel"} & self.model_fields_set)
-        if self.strategy != "bayesian" and bayesian:
-            raise wrong(f"{bayesian[0]} belongs to strategy: bayesian", bayesian[0])
+            yield ("strategy",), f"strategy: {self.strategy} expects max_runs"
+        for key in sorted({"sampler", "parallel"} & self.model_fields_set) if self.strategy != "bayesian" else ():
+            yield (key,), f"{key} belongs to strategy: bayesian"
         if self.strategy == "bayesian" and self.halving:
-            raise wrong("strategy: bayesian learns from whole trainings: halving belongs to grid and random", "halving")
+            yield ("halving",), "strategy: bayesian learns from whole trainings: halving belongs to grid and random"
         if self.method and self.strategy != "grid":
-            raise wrong(f"method: {self.method} belongs to strategy: grid", "method")
-        if self.method and self.halving:
-            raise wrong(f"method: {self.method} measures all combinations, and halving stops some", "halving")
+            yield ("method",), f"method: {self.method} belongs to strategy: grid"
+        elif self.method and self.halving:
+            yield ("halving",), f"method: {self.method} measures all combinations, and halving stops some"
         sizes = {name: len(levels) for name, levels in self.parameters.items() if isinstance(levels, list)}
-        check_fraction(self, sizes, "parameters")
-        return self
+        yield from no_fraction(self, sizes, "parameters")
 
     def space(self) -> float:
         """The number of combinations there are."""
@@ -345,40 +299,41 @@ class ComparisonConfig(Model):
     versus: Scalar = None
     """The arm that the others are measured against; left out, the first one."""
 
-    @model_validator(mode="after")
-    def _form(self) -> ComparisonConfig:
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
         if (self.values is None) == (self.variables is None):
-            raise wrong("expected either values or variables", "variables")
-        if self.variables is not None and self.variable is not None:
-            raise wrong("expected either variable or variables", "variables")
+            yield ("variables",), "expected either values or variables"
+        elif self.variables is not None and self.variable is not None:
+            yield ("variables",), "expected either variable or variables"
         if isinstance(self.values, list) and self.variable is None:
-            raise wrong("a list of values expects variable: the key that they are values of", "values")
+            yield ("values",), "a list of values expects variable: the key that they are values of"
         if self.zip and self.variables is None:
-            raise wrong("zip expects variables", "zip")
+            yield ("zip",), "zip expects variables"
+        if self.values is not None and len(self.values) == 1:
+            yield ("values",), "one arm has nothing to be compared with: give a second one, or ask by kind: single"
         lengths = {len(levels) for levels in (self.variables or {}).values()}
         if self.zip and len(lengths) > 1:
             counts = ", ".join(map(str, sorted(lengths)))
-            raise wrong(f"zip expects as many values for each variable, not {counts}", "variables")
-        if self.values is not None and len(self.values) == 1:
-            raise wrong("one arm has nothing to be compared with: give a second one, or ask by kind: single", "values")
-        self._check_repeats(self.variables or {})
-        return self
+            yield ("variables",), f"zip expects as many values for each variable, not {counts}"
+        elif self.variables and math.prod(map(len, self.variables.values())) == 1:
+            yield ("variables",), "one arm has nothing to be compared with: give a second value of one of them"
+        else:
+            yield from self._repeats(self.variables or {})
 
-    def _check_repeats(self, variables: dict[str, list[Level]]) -> None:
+    def _repeats(self, variables: dict[str, list[Level]]) -> Iterator[Mistake]:
         """Tied together, a level may come again, as in a fraction of a factorial, but no combination of them."""
-        if self.zip:
+        if self.zip and variables:
             tied = [list(levels) for levels in zip(*variables.values(), strict=True)]
             rows = [identity([label(level) for level in levels]) for levels in tied]
             twice = next((levels for place, levels in enumerate(tied) if rows[place] in rows[:place]), None)
             if twice:
                 combination = ", ".join(f"{key}={label(level)}" for key, level in zip(variables, twice, strict=True))
-                raise wrong(f"{combination} is there twice", "variables")
+                yield ("variables",), f"{combination} is there twice"
             return
         for key, levels in variables.items():
             try:
                 without_repeats(levels)
             except ValueError as error:
-                raise wrong(str(error), "variables", key) from error
+                yield ("variables", key), str(error)
 
 
 class AblationConfig(Model):
@@ -393,7 +348,5 @@ class AblationConfig(Model):
     resolution: Literal[3, 4, 5] | None = None
     """Of a fraction, as of a sweep's."""
 
-    @model_validator(mode="after")
-    def _fraction(self) -> AblationConfig:
-        check_fraction(self, dict.fromkeys(self.components, 2), "components")
-        return self
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
+        yield from no_fraction(self, dict.fromkeys(self.components, 2), "components")

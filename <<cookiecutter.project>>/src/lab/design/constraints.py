@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from simpleeval import SimpleEval
 from lab.errors import UserError, nearest
 
 LONGEST = 500
+CONSTANTS = {"true": "True", "false": "False", "null": "None"}  # YAML's, and Python's
 SCALARS = (bool, int, float, str, type(None))
 
 
@@ -59,17 +60,46 @@ def holds(text: str, levels: Mapping[str, Any]) -> bool:
         levels: factor -> level.
 
     Raises:
-        UserError: anything else in the text, an unknown factor, or levels that the operations don't suit.
+        UserError: anything else in the text, or levels that the operations don't suit. `check` tells unknown factors.
     """
-    tree, names = parse(text)
-    unknown = next((name for name in names if name not in levels), None)
-    if unknown:
-        raise UserError(f"constraints: {text}: {unknown} is not varied here.{nearest(unknown, levels)}")
+    tree, _ = parse(text)
+    for part in conditions(tree):
+        if isinstance(part, ast.Name | ast.Attribute) and not isinstance(levels[ast.unparse(part)], bool):
+            raise no_condition(text, ast.unparse(part))
     try:
-        return bool(Condition(levels).eval(text, tree))
+        met = Condition(levels).eval(text, tree)
     except (TypeError, ArithmeticError, RecursionError) as error:
         stated = ", ".join(f"{name}={value}" for name, value in levels.items())
         raise UserError(f"constraints: {text}: can't be computed with {stated}: {error}") from error
+    return bool(met)
+
+
+def check(text: str, factors: Mapping[str, str]) -> None:
+    """Raises UserError: what can't be a condition on these factors, each by its key or by its short name."""
+    _, names = parse(text)
+    known = {*factors, *factors.values()}
+    if unknown := [name for name in names if name not in known]:
+        told = " ".join(not_varied(name, known) for name in dict.fromkeys(unknown))
+        raise UserError(f"constraints: {text}: {told}")
+    if not names:
+        raise UserError(f"constraints: {text}: names nothing that is varied here: {', '.join(factors.values())}")
+
+
+def not_varied(name: str, factors: Collection[str]) -> str:
+    """What a name is that is no factor's."""
+    if name in CONSTANTS:
+        return f"{name} is written {CONSTANTS[name]} in a condition."
+    return f"{name} is not varied here.{nearest(name, factors)}"
+
+
+def reason(error: BaseException) -> str:
+    """Why a text can't be read, without the place that Python adds."""
+    return error.msg if isinstance(error, SyntaxError) else str(error)
+
+
+def no_condition(text: str, part: str) -> UserError:
+    """What is raised of a part that is neither true nor false."""
+    return UserError(f"constraints: {text}: {part} is no condition: compare it with something, as in {part} <= 0.1")
 
 
 @lru_cache(maxsize=1000)
@@ -85,15 +115,34 @@ def parse(text: str) -> tuple[ast.expr, list[str]]:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(
-            f"constraints: {text}: not a condition such as `lr * 32 <= data.batch_size`: {error}"
+            f"constraints: {text}: not a condition such as `lr * 32 <= data.batch_size`: {reason(error)}"
         ) from error
     expressions = [node for node in ast.walk(tree) if isinstance(node, ast.expr)]
     for node in expressions:
         if not is_allowed(node):
             raise UserError(f"constraints: {text}: `{ast.unparse(node)}` is more than a condition may hold")
+    for part in conditions(tree):
+        if not isinstance(part, ast.Compare | ast.Name | ast.Attribute) and not is_bool(part):
+            raise no_condition(text, ast.get_source_segment(text.strip(), part) or text)
     inner = [node.value for node in expressions if isinstance(node, ast.Attribute)]  # `data` of `data.size`
     names = [node for node in expressions if isinstance(node, ast.Name | ast.Attribute) and node not in inner]
     return tree, [ast.unparse(node) for node in names]
+
+
+def conditions(tree: ast.expr) -> Iterator[ast.expr]:
+    """The parts that `and`, `or` and `not` join: each has to be true or false. A factor alone may be."""
+    if isinstance(tree, ast.BoolOp):
+        for part in tree.values:
+            yield from conditions(part)
+    elif isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
+        yield from conditions(tree.operand)
+    else:
+        yield tree
+
+
+def is_bool(node: ast.expr) -> bool:
+    """Whether a part is `True` or `False`."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, bool)
 
 
 def is_allowed(node: ast.expr) -> bool:

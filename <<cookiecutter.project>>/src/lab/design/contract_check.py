@@ -68,8 +68,10 @@ def column_mistakes(contract: Contract, columns: Sequence[str]) -> Iterator[Mist
 def task_mistakes(contract: Contract, tasks: Sequence[str]) -> Iterator[Mistake]:
     """Each value of the task's setting that the contract names and conf/ has not."""
     if contract.task is not None and tasks:
-        named = ((f"task.unused_packages.{task}", task, False) for task in contract.task.unused_packages)
-        yield from _lacking(named, tasks.__contains__, f"{contract.task.key} is never {{}}", tasks)
+        named = [(f"task.unused_packages.{task}", task, False) for task in contract.task.unused_packages]
+        measured = contract.metrics.items()
+        named += [(f"metrics.{name}.tasks", task, False) for name, entry in measured for task in entry.tasks]
+        yield from _lacking(iter(named), tasks.__contains__, f"{contract.task.key} is never {{}}", tasks)
 
 
 def _lacking(named: Named, is_there: Callable[[str], bool], sentence: str, known: Iterable[str]) -> Iterator[Mistake]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ FOLDER = Path("designs")
 HEADER = "# lab run {path}\n# yaml-language-server: $schema=schema.json\n"
 MOST_BYTES = 64 * 1024
 DEEPEST = 12
+WORD = re.compile(r"[\w./-]+")
 
 
 def read(path: Path | str, contract: Contract) -> Design:
@@ -50,7 +52,8 @@ def parse_text(text: str, path: Path | str, contract: Contract) -> Design:
 
 def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Keys, str]], contract: Contract) -> str:
     """What is wrong with a design's text, a line each: the keys that lead to a mistake tell its line."""
-    lines, told, rows = yaml12.lines(text), [], text.splitlines()
+    lines, rows = yaml12.lines(text), text.splitlines()
+    told: dict[tuple[int, str], str] = {}
     try:
         places = wording.plain(load(text, path), contract).places
     except MistakesInFile:  # which are what is told
@@ -60,16 +63,26 @@ def placed(text: str, path: Path | str, mistakes: Iterable[tuple[Keys, str]], co
         if own != keys:
             message = message.replace(".".join(map(str, keys)), ".".join(map(str, own)), 1)
         line = yaml12.line_of(lines, own)
-        told.append(f"{path}, line {line}: {message}{corrected(rows[line - 1], message)}")
-    return "\n".join(told)
+        told[line, message] = f"{path}, line {line}: {message}{corrected(rows[line - 1], own, message)}"
+    return "\n".join(told[each] for each in sorted(told, key=itemgetter(0)))
 
 
-def corrected(row: str, message: str) -> str:
-    """` Write strategy: grid`, where a message ends with what a word of a file's line was meant to be."""
+def corrected(row: str, keys: Keys, message: str) -> str:
+    """` Write strategy: grid`, where a message ends with what a word of a file's line was meant to be.
+
+    What is wrong is what the message has in quotes, or a word that it has as well.
+    """
     meant = re.search(r"Did you mean '([^']+)'[^?]*\?$", message)
-    words = [word for word in re.findall(r"[\w./-]+", row.partition(" #")[0]) if word in message]
-    wrong = get_close_matches(meant[1], words, n=1, cutoff=0) if meant else []
-    return f" Write {row.strip().replace(wrong[0], meant[1], 1)}" if meant and wrong else ""
+    if meant is None:
+        return ""
+    told = message[: meant.start()]
+    known = {*WORD.findall(told), *map(str, keys[-1:])} - set(keys[:-1])
+    words = [word for word in WORD.findall(row.partition(" #")[0]) if word in known]
+    quoted = [text for text in re.findall(r"'([^']+)'", told) if text in row]
+    ratio = {word: SequenceMatcher(None, word.casefold(), meant[1].casefold()).ratio() for word in words}
+    wrong = next(iter(quoted), None) or max(words, key=lambda word: ratio[word], default="")
+    is_alike = wrong in quoted or ratio.get(wrong, 0) > 0
+    return f" Write {row.strip().replace(wrong, meant[1], 1)}" if is_alike else ""
 
 
 def words_used(path: Path | str, contract: Contract) -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from lab.design.blocks import Key, Metric, Override
+from lab.design.forms import Key, Metric, Override
 from lab.design.models import DESIGN, KINDS
 
 if TYPE_CHECKING:

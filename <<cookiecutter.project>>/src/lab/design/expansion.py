@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, product
 from typing import TypeGuard
 
@@ -16,7 +17,7 @@ from lab.design.factorial import fraction
 from lab.design.levels import Level, identity, label, short_names
 from lab.design.models import AblationDesign, ComparisonDesign, Design, SingleDesign, SweepDesign
 from lab.design.overrides import override
-from lab.errors import MistakesInFile, UserError, nearest
+from lab.errors import Mistake, MistakesInFile, UserError, all_told, nearest
 
 Levels = dict[str, Level]
 MOST_COMBINATIONS = 1000  # more have to be asked for by sweep.max_runs
@@ -42,10 +43,10 @@ def arms(design: Design, trials: Sequence[Levels] = ()) -> list[Arm]:
     Raises:
         UserError: too many combinations, none left, the same one twice, unknown factors in constraints or exclude.
     """
-    check_size(design)
-    check_exclude(design)
+    all_told(partial(check_size, design), partial(check_exclude, design), partial(check_constraints, design))
     if isinstance(design, SweepDesign):
         chosen = sweep_arms(design, trials)
+        check_taken_away(design, [], chosen)
     else:
         kinds: dict[type, Callable[..., Iterator[Arm]]] = {
             SingleDesign: single_arms,
@@ -66,17 +67,19 @@ def arms(design: Design, trials: Sequence[Levels] = ()) -> list[Arm]:
 
 def check_taken_away(design: Design, every: list[Arm], chosen: list[Arm]) -> None:
     """Raises UserError: exclude or constraints took the arm that others are measured against, or left it alone."""
-    if isinstance(design, SingleDesign) or not chosen:
+    if isinstance(design, SingleDesign) or is_bayesian(design) or not chosen:
         return
     names, left = [arm.name for arm in every], [arm.name for arm in chosen]
-    reference = design.reference or names[0]
+    reference = design.reference or next(iter(names), None)
     gone = [arm for arm in every if arm.name not in left]
-    by = "exclude" if any(matches(pattern, arm.levels) for arm in gone for pattern in design.exclude) else "constraints"
+    excluded = any(matches(pattern, arm.levels) for arm in gone for pattern in design.exclude)
+    by = "exclude" if excluded or not design.constraints else "constraints"
+    ending = "" if by == "constraints" else "s"
     if reference in names and reference not in left:
-        text = f"{reference} is the arm that the others are measured against, and {by} takes it away"
+        text = f"{reference} is the arm that the others are measured against, and {by} take{ending} it away"
         raise mistake(f"{text}: keep it, or name another by versus", by)
-    if len(left) == 1:
-        raise mistake(f"{by} leaves {left[0]} alone, which has nothing to be compared with", by)
+    if len(left) == 1 and getattr(design, by):
+        raise mistake(f"{by} leave{ending} {left[0]} alone, which has nothing to be compared with", by)
 
 
 def mistake(text: str, *keys: str | int) -> MistakesInFile:
@@ -86,7 +89,7 @@ def mistake(text: str, *keys: str | int) -> MistakesInFile:
 
 def is_bayesian(design: Design) -> TypeGuard[SweepDesign]:
     """Whether the combinations are chosen while the design runs."""
-    return isinstance(design, SweepDesign) and design.sweep.strategy == "bayesian"
+    return isinstance(design, SweepDesign) and design.is_bayesian
 
 
 def single_arms(design: SingleDesign) -> Iterator[Arm]:
@@ -235,7 +238,7 @@ def wanted(design: Design, levels: Levels) -> bool:
         try:
             met = constraints.holds(constraint.require, known)
         except UserError as error:
-            raise mistake(str(error), "constraints", place) from error
+            raise mistake(str(error), "constraints", place, "require") from error
         if not met:
             if constraint.otherwise == "error":
                 combination = ", ".join(f"{factor}={label(level)}" for factor, level in levels.items())
@@ -270,14 +273,30 @@ def check_exclude(design: Design) -> None:
     elif isinstance(design, ComparisonDesign):
         block = design.comparison
         lists = block.variables or {design.factors()[0]: list(block.values or [])}
+    wrong: list[Mistake] = []
     for place, pattern in enumerate(design.exclude):
         for factor, level in pattern.items():
+            text = ""
             if factor not in design.factors():
-                hint = nearest(factor, design.factors())
-                raise mistake(f"exclude: {factor} is not varied here.{hint}", "exclude", place, factor)
-            if factor in lists and identity(level) not in map(identity, lists[factor]):
-                text = f"exclude: {label(level)} is not a level of {factor}: {', '.join(map(label, lists[factor]))}"
-                raise mistake(text, "exclude", place, factor)
+                text = f"{factor} is not varied here.{nearest(factor, design.factors())}"
+            elif factor in lists and identity(level) not in map(identity, lists[factor]):
+                text = f"{label(level)} is not a level of {factor}: {', '.join(map(label, lists[factor]))}"
+            wrong += [(("exclude", place, factor), f"exclude: {text}")] if text else []
+    if wrong:
+        raise MistakesInFile(*wrong)
+
+
+def check_constraints(design: Design) -> None:
+    """Raises UserError: what can't be a condition on what is varied."""
+    known = short_names(design.factors())
+    wrong: list[Mistake] = []
+    for place, constraint in enumerate(design.constraints):
+        try:
+            constraints.check(constraint.require, known)
+        except UserError as error:
+            wrong.append((("constraints", place, "require"), str(error)))
+    if wrong:
+        raise MistakesInFile(*wrong)
 
 
 def check_reference(design: Design, names: list[str]) -> None:

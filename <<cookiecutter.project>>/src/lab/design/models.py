@@ -5,42 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    Field,
-    Tag,
-    TypeAdapter,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationInfo, field_validator
 
 from lab.contract.base import balanced
+from lab.design import meaning
 from lab.design.blocks import (
-    NAME,
     UNSTATED,
     AblationConfig,
     Budget,
     ComparisonConfig,
     Constraint,
     Hypothesis,
-    Line,
-    Metric,
-    Model,
-    Override,
     Resources,
     SeedRange,
     SweepConfig,
-    contract_of,
-    wrong,
 )
 from lab.design.factorial import fraction
+from lab.design.forms import NAME, Line, Metric, Model, Override, contract_of, wrong_value
 from lab.design.levels import Finite, Level, Scalar, by_shape, identity, label, short_names, without_repeats
-from lab.design.overrides import key_of
-from lab.errors import nearest, not_one_of
+from lab.errors import not_one_of
+
+if TYPE_CHECKING:
+    from lab.contract import Contract
+    from lab.errors import Mistake
 
 Target = Annotated[
     Annotated[Finite, Tag("value")] | Annotated[dict[Metric, Finite], Field(min_length=1), Tag("mapping")],
@@ -49,7 +39,12 @@ Target = Annotated[
 
 
 Seeds = Annotated[
-    Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(without_repeats), Tag("list")]
+    Annotated[
+        list[Annotated[int, Field(ge=0)]],
+        Field(min_length=1, max_length=1000),
+        AfterValidator(without_repeats),
+        Tag("list"),
+    ]
     | Annotated[SeedRange, Tag("mapping")],
     by_shape("a list of seeds such as [0, 1, 2], or a range to be used as far as it takes: {from: 3, to: 12}"),
 ]
@@ -93,7 +88,7 @@ class DesignBase(Model):
     def _known_type(cls, kind: str, info: ValidationInfo) -> str:
         contract = contract_of(info)
         if contract and kind not in contract.types:
-            raise wrong(not_one_of(kind, contract.types))
+            raise wrong_value(not_one_of(kind, contract.types))
         return kind
 
     @field_validator("task")
@@ -101,36 +96,11 @@ class DesignBase(Model):
     def _possible_task(cls, task: str | None, info: ValidationInfo) -> str | None:
         contract = contract_of(info)
         if contract and task is not None and contract.task is None:
-            raise wrong("this project has no tasks to choose from: lab.yaml names no setting that is the task")
+            raise wrong_value("this project has no tasks to choose from: lab.yaml names no setting that is the task")
         return task
 
-    @field_validator("stated_seeds")
-    @classmethod
-    def _possible_seeds(cls, seeds: list[int] | SeedRange, info: ValidationInfo) -> list[int] | SeedRange:
-        contract = contract_of(info)
-        if contract and not contract.seeds and (isinstance(seeds, SeedRange) or len(seeds) > 1):
-            raise wrong("lab.yaml names no setting that is the seed, so that replicates would be one run: give one")
-        return seeds
-
-    @model_validator(mode="after")
-    def _decidable_growth(self, info: ValidationInfo) -> DesignBase:
-        """Seeds are added until a comparison over seeds is decided: there has to be one."""
-        if self.growth is None:
-            return self
-        if self.claimed_effect or (self.crossed() and not isinstance(self, ComparisonDesign)):
-            raise wrong("effects rest on all arms with the same seeds: give a list", "seeds")
-        if self.hypothesis is None or self.looks_for_the_best:
-            text = "a range goes on until each arm is told from the one that it is measured against: give a list"
-            raise wrong(f"{text}, or hypothesis: {{…, versus: ARM}} of arms that are there from the start", "seeds")
-        contract = contract_of(info)
-        metric = contract.metric(self.hypothesis.metric) if contract else None
-        if contract and metric and metric.exact:
-            raise wrong(f"{metric.name} is counted, and more seeds don't change it: give a list", "seeds")
-        if contract and metric and metric.per_item and not contract.is_recipe(self.type):
-            item = contract.item
-            text = f"{metric.name} is decided over test {item}s for models that are there: more seeds don't tell more"
-            raise wrong(f"{text}, so give a list", "seeds")
-        return self
+    def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
+        return meaning.contradictions(self, contract)
 
     @property
     def growth(self) -> SeedRange | None:
@@ -152,60 +122,10 @@ class DesignBase(Model):
         """With how many of them each arm is run in any case."""
         return self.growth.first if self.growth else len(self.seeds)
 
-    @model_validator(mode="after")
-    def _agreement(self, info: ValidationInfo) -> DesignBase:
-        contract = contract_of(info)
-        fixed = [key_of(override) for override in self.base]
-        for factor in self.factors():
-            if factor in fixed:
-                text = f"{factor} is set in base and varied as well: remove one of them"
-                raise wrong(text, "base", fixed.index(factor))
-        places: list[tuple[str, tuple[str | int, ...]]] = [(key, ("base", i)) for i, key in enumerate(fixed)]
-        places += [(factor, self.place(factor)) for factor in self.factors()]
-        for key, place in places:
-            if contract and key in contract.seeds:
-                raise wrong("the seed is set by seeds: [0, 1, 2], not as a parameter", *place)
-            if key.partition(".")[0] == "experiment":
-                raise wrong("experiment is what lab writes into a run: it can't be set", *place)
-        if self.claimed_arm is not None and self.claimed_arm == self.reference:
-            text = f"{self.claimed_arm} is its own versus: name another arm that it is measured against"
-            raise wrong(text, "hypothesis", "arm")
-        if self.targets and self.hypothesis is None:
-            raise wrong("targets expects a hypothesis: they are values of its metric", "targets")
-        for name, tier in self.tiers().items():
-            if self.hypothesis and self.hypothesis.metric not in tier:
-                text = f"says nothing of {self.hypothesis.metric}, the metric of the hypothesis"
-                raise wrong(text, "targets", name)
-        return self
-
-    @model_validator(mode="after")
-    def _possible_effect(self) -> DesignBase:
-        """An effect is of one or two factors with two levels each, or two on each other, that the arms are made of."""
-        crossed, effect = self.crossed(), self.claimed_effect
-        if effect and not crossed:
-            laid_out = "a grid, variables of a comparison, or an ablation by method: factorial or fraction"
-            raise wrong(f"an effect is of factors that are crossed: by {laid_out}", "hypothesis", "effect")
-        for factor in effect:
-            if factor not in crossed:
-                names = [*short_names(list(crossed)).values()]
-                text = f"{factor} is not varied here: {', '.join(names)}.{nearest(factor, names)}"
-                raise wrong(text, "hypothesis", "effect")
-            if len(crossed[factor]) != 2:
-                text = f"{factor} has {len(crossed[factor])} levels, and the effect of a claim is that of two"
-                raise wrong(text, "hypothesis", "effect")
-        if len(set(effect)) < len(effect):
-            raise wrong(f"{effect[0]} can't depend on itself: name two factors", "hypothesis", "effect")
-        return self
-
-    @model_validator(mode="after")
-    def _best_of(self, info: ValidationInfo) -> DesignBase:
-        """An arm may be claimed to be worse than another, as an ablation does; what looks for the best may not."""
-        contract, hypothesis = contract_of(info), self.hypothesis
-        better = contract.metric(hypothesis.metric).direction if contract and hypothesis else None
-        if hypothesis and better not in (None, hypothesis.direction) and self.looks_for_the_best:
-            text = f"lab.yaml says {better} of {hypothesis.metric}, and this would look for the worst: leave it out"
-            raise wrong(text, "hypothesis", "direction")
-        return self
+    @property
+    def is_bayesian(self) -> bool:
+        """Whether the combinations are chosen while the design runs."""
+        return False
 
     @property
     def looks_for_the_best(self) -> bool:
@@ -216,6 +136,11 @@ class DesignBase(Model):
         """The targets: of each its metrics with the values that they have to reach."""
         main = self.hypothesis.metric if self.hypothesis else ""
         return {name: tier if isinstance(tier, dict) else {main: tier} for name, tier in self.targets.items()}
+
+    @property
+    def block(self) -> SweepConfig | ComparisonConfig | AblationConfig | None:
+        """What designs of its kind have of their own."""
+        return None
 
     def factors(self) -> list[str]:
         """What the design varies."""
@@ -241,9 +166,14 @@ class DesignBase(Model):
         return 1
 
     @property
+    def stated_reference(self) -> str | None:
+        """The arm that the hypothesis is measured against; None where it names none."""
+        return _text(self.hypothesis.versus) if self.hypothesis else None
+
+    @property
     def reference(self) -> str | None:
         """The arm that the others are measured against; None where the design names none."""
-        return _text(self.hypothesis.versus) if self.hypothesis else None
+        return self.stated_reference
 
     @property
     def claimed_arm(self) -> str | None:
@@ -263,6 +193,10 @@ class SweepDesign(DesignBase):
     kind: Literal["sweep"]
     sweep: SweepConfig
 
+    @property
+    def block(self) -> SweepConfig:
+        return self.sweep
+
     def factors(self) -> list[str]:
         return list(self.sweep.parameters)
 
@@ -276,8 +210,12 @@ class SweepDesign(DesignBase):
         return {name: levels for name, levels in self.sweep.parameters.items() if isinstance(levels, list)}
 
     @property
+    def is_bayesian(self) -> bool:
+        return self.sweep.strategy == "bayesian"
+
+    @property
     def looks_for_the_best(self) -> bool:
-        return super().looks_for_the_best or self.sweep.strategy == "bayesian"
+        return super().looks_for_the_best or self.is_bayesian
 
     def size(self) -> float:
         if self.sweep.method == "fraction":
@@ -290,6 +228,10 @@ class ComparisonDesign(DesignBase):
 
     kind: Literal["comparison"]
     comparison: ComparisonConfig
+
+    @property
+    def block(self) -> ComparisonConfig:
+        return self.comparison
 
     def factors(self) -> list[str]:
         block = self.comparison
@@ -313,19 +255,11 @@ class ComparisonDesign(DesignBase):
 
     @property
     def reference(self) -> str | None:
-        return _text(self.comparison.versus) or super().reference
+        return _text(self.comparison.versus) or self.stated_reference
 
     @property
     def looks_for_the_best(self) -> bool:
         return False  # without a reference of its own it has its first arm
-
-    @model_validator(mode="after")
-    def _one_versus(self) -> ComparisonDesign:
-        stated = self.hypothesis.versus if self.hypothesis else None
-        if None not in (stated, self.comparison.versus) and _text(stated) != _text(self.comparison.versus):
-            text = f"hypothesis.versus is {stated}, but comparison.versus is {self.comparison.versus}"
-            raise wrong(text, "comparison", "versus")
-        return self
 
 
 class AblationDesign(DesignBase):
@@ -333,6 +267,10 @@ class AblationDesign(DesignBase):
 
     kind: Literal["ablation"]
     ablation: AblationConfig
+
+    @property
+    def block(self) -> AblationConfig:
+        return self.ablation
 
     def factors(self) -> list[str]:
         return list(self.ablation.components)
@@ -353,7 +291,7 @@ class AblationDesign(DesignBase):
 
     @property
     def reference(self) -> str | None:
-        return super().reference or ("bare" if self.ablation.method == "add_one_in" else "baseline")
+        return self.stated_reference or ("bare" if self.ablation.method == "add_one_in" else "baseline")
 
 
 KINDS: dict[str, type[DesignBase]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lab.design.expansion import Arm
 from lab.design.levels import label
 from lab.design.models import Design
-from lab.errors import UserError, nearest
+from lab.errors import MistakesInFile, UserError, nearest
 from lab.nested_keys import exists, find
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def run_name(design: Design, contract: Contract, arm: str, seed: int, params: di
             return slug(str(words[word]))
         if not exists(params, word):
             hint = nearest(word, words)
-            raise UserError(f"run_name: {{{word}}} is neither a key of the config nor one of {', '.join(words)}.{hint}")
+            text = f"run_name: {{{word}}} is neither a key of the config nor one of {', '.join(words)}.{hint}"
+            raise MistakesInFile((("run_name",), text)) if design.run_name else UserError(f"lab.yaml: {text}")
         return slug(label(find(params, word)))
 
     return shortened(slug(PLACE.sub(fill, template)), arm, seed)

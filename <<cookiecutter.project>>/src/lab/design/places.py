@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import Any
 
-from lab.design.expansion import as_list
-from lab.design.levels import Level, identity
+from lab.design.expansion import Arm, as_list
+from lab.design.levels import Level, identity, label
 from lab.design.models import AblationDesign, ComparisonDesign, Design, SweepDesign
 from lab.design.overrides import key_of
 from lab.errors import Keys
@@ -26,6 +26,21 @@ def place_of(
     setters = places(design, seed_keys, arm, levels, seed)
     within = [place for name, place in setters if name not in groups and inside(key, name)]
     return within[-1] if within else ()
+
+
+def place_of_arm(design: Design, arm: Arm) -> Keys:
+    """Where a design has one of its arms, as far as that is one place."""
+    if isinstance(design, ComparisonDesign) and design.comparison.variables is None:
+        values = design.comparison.values
+        return (
+            "comparison",
+            "values",
+            arm.name if isinstance(values, dict) else list(map(label, values or ())).index(arm.name),
+        )
+    if isinstance(design, AblationDesign):
+        gone = [name for name, kept in arm.levels.items() if not kept]
+        return ("ablation", "components", gone[0]) if len(gone) == 1 else ("ablation",)
+    return {"sweep": ("sweep", "parameters"), "comparison": ("comparison", "variables")}.get(design.kind, ("base",))
 
 
 def said(place: Keys, key: str) -> str:

@@ -14,14 +14,15 @@ from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
 from lab.design.factorial import Model, model
 from lab.design.levels import Level
 from lab.design.model_refs import Resolve, pinned
-from lab.design.models import ComparisonDesign, Design, SweepDesign, digest
+from lab.design.models import Design, SweepDesign, digest
 from lab.design.names import run_names
 from lab.design.overrides import last_of_each, override, written_out
 from lab.design.pipeline import Pipeline, waves
-from lab.design.places import place_of, said
+from lab.design.places import place_of, place_of_arm, said
+from lab.design.plan_checks import check_differences, check_metrics, check_task, check_task_name, check_variable
 from lab.design.questions import needed_metrics
-from lab.errors import Keys, MistakesInFile, UserError
-from lab.nested_keys import copied, exists, find, get, put
+from lab.errors import Keys, MistakesInFile, UserError, all_told
+from lab.nested_keys import copied, get, put
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -133,16 +134,20 @@ def plan(
         until(contract, stopped[arm.name], *run) if stopped and arm.name in stopped else run
         for (arm, _), run in zip(pairs, composed, strict=True)
     ]
-    for _, params in composed[:1]:
+    configs = [params for _, params in composed]
+    for params in configs[:1]:
         pipeline.check_paths(target, params)
-        check_metrics(design, contract, pipeline, target, params)
-    check_variable(design, composer, [params for _, params in composed])
-    check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs)))  # a misspelt factor is told before
+    names: list[str] = []
+    all_told(  # after composing: a misspelt factor makes other arms
+        lambda: check_metrics(design, contract, pipeline, target, configs),
+        lambda: check_variable(design, composer, configs),
+        lambda: check_reference(design, list(dict.fromkeys(arm.name for arm, _ in pairs))),
+        lambda: names.extend(run_names(design, contract, pairs, configs, date)),
+    )
     searched = searched_stage(design, contract, pipeline, target, composed[0][1] if composed else None)
     first = searched or target  # where the runs end, but for those that go on
-    signatures = [pipeline.signatures(first, params) for _, params in composed]
+    signatures = [pipeline.signatures(first, params) for params in configs]
     check_differences(design, first, target, pairs, [signature[first] for signature in signatures])
-    names = run_names(design, contract, pairs, [params for _, params in composed], date)
     blocks, planned_waves = memberships(design, pairs), waves(pipeline, signatures)
     runs = []
     for (arm, seed), (overrides, params), name, block, wave in zip(
@@ -178,7 +183,8 @@ def until(
     """A run that is stopped after so many epochs. Raises UserError: lab.yaml names no setting for that."""
     key = contract.curves.until if contract.curves else None
     if key is None:
-        raise UserError("sweep.halving: lab.yaml names no setting that ends a training early (curves.until)")
+        text = "sweep.halving: lab.yaml names no setting that ends a training early (curves.until)"
+        raise MistakesInFile((("sweep", "halving"), text))
     stopped = copied(params)
     put(stopped, key, epochs)
     return [*overrides, override(key, epochs)], stopped
@@ -189,7 +195,8 @@ def whole_epochs(plan: Plan, contract: Contract) -> int:
     key = contract.curves.epochs if contract.curves else None
     found = {get(run.params, key) for run in plan.runs} if key else set()
     if len(found) != 1 or not isinstance(known := found.pop(), int):
-        raise UserError(f"sweep.halving expects that all runs train as long: {key or 'curves.epochs of lab.yaml'}")
+        text = f"sweep.halving expects that all runs train as long: {key or 'curves.epochs of lab.yaml'}"
+        raise MistakesInFile((("sweep", "halving"), text))
     return known
 
 
@@ -243,6 +250,7 @@ def compose_all(
     design: Design, contract: Contract, pairs: list[tuple[Arm, int]], composer: Composer, resolve: Resolve | None
 ) -> list[tuple[list[str], dict[str, Any]]]:
     """The overrides and config of each run. Raises UserError: of what isn't there, all that the design names."""
+    check_task_name(design, contract, composer)
     composed, wrong = [], dict[tuple[Keys, str], None]()
     for arm, seed in pairs:
         try:
@@ -252,7 +260,7 @@ def compose_all(
                 place = place_of(key, design, contract.seeds, arm.name, arm.levels, seed)
                 wrong[place, f"{said(place, key)}: {problem}" if place else f"{arm.name}: {problem}"] = None
         except UserError as error:
-            raise UserError(f"{design.name}, {arm.name}: {error}") from error
+            wrong[place_of_arm(design, arm), f"{arm.name}: {error}"] = None
     if wrong:
         raise MistakesInFile(*wrong)
     return composed
@@ -272,72 +280,6 @@ def compose(
         overrides = last_of_each([*overrides, *fixed])
         params = composer.compose(overrides)
     return overrides, without_membership(params)
-
-
-def check_task(contract: Contract, params: dict[str, Any]) -> None:
-    """Raises UserError: a part of the config, such as its data or model, is for another task."""
-    if contract.task is None:
-        return
-    task = contract.task_of(params)
-    for key in contract.task.same:
-        own, group = find(params, key), key.rpartition(".")[0]
-        if own != task:
-            name = get(params, f"{group}.name")
-            part = key if name is None else f"{group}={name}"
-            raise UserError(f"{part} is for {own}, but {contract.task.key} is {task}")
-
-
-def metrics(design: Design) -> dict[Keys, str]:
-    """The metrics that a design names, by the keys that lead to where it does."""
-    if design.hypothesis is None:
-        return {}
-    guardrails = enumerate(design.hypothesis.guardrails)
-    tiers = ((name, metric) for name, tier in design.targets.items() if isinstance(tier, dict) for metric in tier)
-    return {
-        ("hypothesis", "metric"): design.hypothesis.metric,
-        **{("hypothesis", "guardrails", i, "metric"): guardrail.metric for i, guardrail in guardrails},
-        **{("targets", name, metric): metric for name, metric in tiers},
-    }
-
-
-def check_metrics(design: Design, contract: Contract, pipeline: Pipeline, target: str, params: dict[str, Any]) -> None:
-    """Raises UserError: metrics that no stage up to `target` writes."""
-    wrong: list[tuple[Keys, str]] = []
-    for keys, metric in metrics(design).items():
-        try:
-            pipeline.check_metric(".".join(map(str, keys)), metric, target, contract, params)
-        except UserError as error:
-            wrong.append((keys, str(error)))
-    if wrong:
-        raise MistakesInFile(*wrong)
-
-
-def check_variable(design: Design, composer: Composer, composed: list[dict[str, Any]]) -> None:
-    """Raises UserError: the variable of arms with names is in no arm's config. Of other arms, composing has told."""
-    variable = design.comparison.variable if isinstance(design, ComparisonDesign) else None
-    if variable is None or any(exists(params, variable) for params in composed):
-        return
-    try:
-        composer.check_key(variable, composed[0])
-    except UserError as error:
-        raise MistakesInFile((("comparison", "variable"), f"comparison.variable: {error}")) from error
-
-
-def check_differences(
-    design: Design, target: str, last: str, pairs: list[tuple[Arm, int]], signatures: list[str]
-) -> None:
-    """Raises UserError: two arms that no stage can tell apart, since what they differ in is read by none."""
-    seen: dict[str, tuple[str, int]] = {}
-    for (arm, seed), signature in zip(pairs, signatures, strict=True):
-        if signature in seen:
-            one, its_seed = seen[signature]
-            both = f"{one} and {arm.name}" if one != arm.name else f"{one} with the seeds {its_seed} and {seed}"
-            search_ends = " (where a search ends)" if target != last else ""
-            raise UserError(
-                f"{design.name}: {both} are the same experiment: up to the stage {target}{search_ends}, nothing reads "
-                "what they differ in"
-            )
-        seen[signature] = (arm.name, seed)
 
 
 def run_key(params: dict[str, Any]) -> str:

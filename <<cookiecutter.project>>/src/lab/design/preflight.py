@@ -181,6 +181,8 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
         shown = ", ".join(f"{name} ({count(design, name)})" for name in design.factors())
         yield Check("ranges", True, shown)
         yield from chosen_by(design, plan, inputs.contract)
+    if design.kind != "single" and number_of_arms(plan) == 1:
+        yield Check("arms", False, "one alone has nothing to be compared with: kind: single asks so", blocks=False)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
     yield Check("configs", not inputs.settings, inputs.settings or composed, final=True)
     number, text = number_of_arms(plan) * len(design.seeds), extent(design, plan)

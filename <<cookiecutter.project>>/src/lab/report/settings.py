@@ -14,7 +14,7 @@ import yaml
 
 from lab import secrets
 from lab.design.expansion import arms, is_bayesian
-from lab.design.models import key_of
+from lab.design.overrides import key_of
 from lab.design.plan import MEMBERSHIP
 from lab.nested_keys import flat, get, nested
 
