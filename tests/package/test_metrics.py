@@ -16,7 +16,10 @@ metrics = load("metrics")
 pictures = load("pictures")
 UserError = load("shared.errors").UserError
 
-FUNCTIONS = (metrics.accuracy, metrics.f1, metrics.average_precision, metrics.calibration_error)
+FUNCTIONS = (
+    *(metrics.accuracy, metrics.f1, metrics.average_precision, metrics.calibration_error),
+    *(metrics.confused, metrics.error_loss),
+)
 LABELS = pd.DataFrame(
     {
         "path": ["a", "b", "c", "d"],
@@ -46,6 +49,8 @@ def scorers(images: pd.DataFrame, key: str) -> list[Any]:
         ("classes.y.precision", 2 / 3),
         ("classes.absent.f1", 0.0),
         ("ece", (0.1 + 0.6 + 0.2 + 0.3) / 4),
+        ("infer.confused.x as y", 0.25),
+        ("confused.y as x", 0),
     ],
 )
 def test_metrics_of_labels_by_hand(key: str, expected: float) -> None:
@@ -53,7 +58,7 @@ def test_metrics_of_labels_by_hand(key: str, expected: float) -> None:
     assert scorer(np.ones((4, 1))) == pytest.approx([expected])
 
 
-@pytest.mark.parametrize("key", ["loss", "mAP50", "classes.x.AP50", "f1", "precision", "images", "classes.x", "a.b.c"])
+@pytest.mark.parametrize("key", ["loss", "mAP50", "classes.x.AP50", "f1", "precision", "images", "classes.x", "errors.class", "a.b"])
 def test_what_labels_do_not_tell(key: str) -> None:
     assert scorers(LABELS, key) == []
 

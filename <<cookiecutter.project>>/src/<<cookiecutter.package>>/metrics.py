@@ -23,6 +23,8 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 _KEY = re.compile(r"(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
 _SITE = re.compile(r"(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
+_ERROR = re.compile(r"(?:[^.]+\.)?errors\.(?P<kind>[^.]+)")
+_CONFUSED = re.compile(r"(?:[^.]+\.)?confused\.(?P<pair>.+)")
 _SIZES = {"AP_small": (0.0, 32.0**2), "AP_medium": (32.0**2, 96.0**2), "AP_large": (96.0**2, 1e10)}  # square pixels
 _APART = (
     10  # the bits of `small`, `medium` and `large` that say where a detection is right, and then where it is left out
@@ -30,6 +32,7 @@ _APART = (
 _SHOWN = 0.25  # detections from this confidence up are shown
 _BINS = 10  # of confidence
 _RECALLS = np.linspace(0, 1, 101)  # COCO's
+ERRORS = ("class", "localisation", "both", "duplicate", "background", "missed")  # kinds, inference/error_kinds.py
 _THRESHOLDS = {"mAP50": 1, "AP50": 1, "mAP50_95": 10, "AP50_95": 10}  # how many of the ten IoU thresholds count
 
 
@@ -123,6 +126,47 @@ def average_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
     if name not in _THRESHOLDS or name.startswith("m") != (label is None):
         return None
     return _average_precision(images, _THRESHOLDS[name], label)
+
+
+def error_loss(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """`errors.class`, `errors.missed` …: by how much mAP50 would be higher were there no errors of the kind.
+
+    Of boxes and masks. Bolya, Foley, Hays and Hoffman, TIDE, ECCV 2020, section 2.3: a detection with a wrong class or
+    place is put right, or left out where its object is another's; one of any other kind is left out; an object that was
+    missed is no longer asked for.
+    """
+    match = _ERROR.fullmatch(metric)
+    if not match or match["kind"] not in ERRORS or "right_as" not in images:
+        return None
+    before = _average_precision(images, 1, None)
+    after = _average_precision(_mended(images, match["kind"]), 1, None)
+    return lambda weights: after(weights) - before(weights)
+
+
+def _mended(images: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The images without the errors of a kind, as far as average precision at IoU 0.5 sees them."""
+    if kind == "missed":
+        rows = zip(images["actual"], images["missed"], strict=True)
+        asked = [np.asarray(actual, object)[~np.asarray(missed, bool)] for actual, missed in rows]
+        return images.assign(actual=asked)
+    detections: dict[str, list[np.ndarray]] = {name: [] for name in ("predicted", "confidence", "matched")}
+    for row in images[["error", "right_as", *detections]].itertuples(index=False):
+        right_as = np.asarray(row.right_as, object)
+        wrong = np.asarray(row.error, object) == kind
+        kept = ~wrong | (right_as != "")
+        detections["predicted"].append(np.where(wrong, right_as, np.asarray(row.predicted, object))[kept])
+        detections["confidence"].append(np.asarray(row.confidence)[kept])
+        detections["matched"].append(np.where(wrong, 1, np.asarray(row.matched, int))[kept])
+    return images.assign(**detections)
+
+
+def confused(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """`confused.cat as dog`: the share of the images that are a cat and were taken for a dog, of one label each."""
+    match = _CONFUSED.fullmatch(metric)
+    if not match or {"objects", "exact"} & set(images.columns):
+        return None
+    pair = (images["actual"] + " as " + images["predicted"] == match["pair"]).to_numpy(float)
+    return lambda weights: pair @ weights / weights.sum(0)
 
 
 def _parsed(metric: str) -> tuple[str, str | None]:
