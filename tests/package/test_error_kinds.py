@@ -54,7 +54,7 @@ def test_kinds_by_hand(found: list, truth: list, expected: tuple) -> None:
 
 
 def test_what_a_kind_costs_by_hand() -> None:
-    """Two cats: one found, the other taken for a dog, with less confidence. So AP is 51 of 101 recalls, and 1 mended."""
+    """Two cats: one found, the other taken for a dog, with less confidence: AP is 51 / 101, and mended 1."""
     images = pd.DataFrame({"actual": [["cat", "cat"]], "predicted": [["cat", "dog"]], "confidence": [[0.9, 0.8]]})
     images["matched"], images["error"], images["right_as"] = [[1023, 0]], [["", "class"]], [["", "cat"]]
     images["missed"] = [[False, False]]

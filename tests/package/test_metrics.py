@@ -58,9 +58,20 @@ def test_metrics_of_labels_by_hand(key: str, expected: float) -> None:
     assert scorer(np.ones((4, 1))) == pytest.approx([expected])
 
 
-@pytest.mark.parametrize("key", ["loss", "mAP50", "classes.x.AP50", "f1", "precision", "images", "classes.x", "errors.class", "a.b"])
+@pytest.mark.parametrize(
+    "key", ["loss", "mAP50", "classes.x.AP50", "f1", "precision", "images", "classes.x", "errors.class", "a.b"]
+)
 def test_what_labels_do_not_tell(key: str) -> None:
     assert scorers(LABELS, key) == []
+
+
+def test_a_reliability_diagram_sums_up_what_the_calibration_error_does() -> None:
+    table = metrics.reliability(LABELS)
+    assert table["bin"].tolist() == [0.6, 0.7, 0.8, 0.9] and table["right"].tolist() == [0, 1, 1, 1]
+    assert table["confidence"].tolist() == table["bin"].tolist() and table["count"].tolist() == [1, 1, 1, 1]
+    by_label = pd.DataFrame({"confidence": [[0.95, 0.1], [0.91, 0.4]], "correct": [[1, 0], [0, 1]], "exact": [0, 0]})
+    assert metrics.reliability(by_label).to_numpy().tolist() == [[0.1, 0.1, 0, 1], [0.4, 0.4, 1, 1], [1, 0.93, 0.5, 2]]
+    assert metrics.reliability(pd.DataFrame({"path": ["a"]})).empty
 
 
 def test_a_class_may_have_dots_in_its_name() -> None:

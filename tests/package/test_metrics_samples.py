@@ -15,7 +15,15 @@ metrics = load("metrics")
 SCALES = (1, 2, 3, 4)  # of images of 100 x 150 pixels, so that there are objects of all of COCO's sizes
 CLASSES = ["ant", "bee", "cat"]
 METRICS = {
-    "classification": ["f1_macro", "accuracy", "ece", "confused.bee as ant", "classes.bee.f1", "classes.bee.precision", "classes.bee.recall"],
+    "classification": [
+        "f1_macro",
+        "accuracy",
+        "ece",
+        "confused.bee as ant",
+        "classes.bee.f1",
+        "classes.bee.precision",
+        "classes.bee.recall",
+    ],
     "detection": ["mAP50", "mAP50_95", "ece", "classes.bee.AP50", "classes.bee.AP50_95", "AP_small", "AP_large"]
     + [f"errors.{kind}" for kind in metrics.ERRORS],
 }

@@ -11,13 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import coo_array
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -74,23 +71,43 @@ def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
     if _parsed(metric) != ("ece", None) or not {"confidence", "correct"} <= set(images.columns):
         return None
     owner, confidence, right = _forecasts(images)
-    confidence = confidence.round(4)  # what a batch of another size changes is no other answer
-    bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
-    shape = _BINS, len(images)
-    gaps = coo_array((right - confidence, (bins, owner)), shape=shape).tocsr()
+    gaps = coo_array((right - confidence, (_bin_of(confidence), owner)), shape=(_BINS, len(images))).tocsr()
     counts = np.bincount(owner, minlength=len(images)).astype(float)
     return lambda weights: np.abs(gaps @ weights).sum(0) / np.maximum(counts @ weights, 1)
 
 
+def reliability(images: pd.DataFrame) -> pd.DataFrame:
+    """What the calibration error sums up: a row a bin (its upper end), mean confidence, share that is right, count.
+
+    Bins without any have no row; nor have images without confidences.
+    """
+    table = pd.DataFrame(columns=["bin", "confidence", "right", "count"])
+    if not {"confidence", "correct"} <= set(images.columns):
+        return table
+    _, confidence, right = _forecasts(images)
+    own = pd.DataFrame({"bin": (_bin_of(confidence) + 1) / _BINS, "confidence": confidence, "right": right})
+    by_bin = own.groupby("bin")
+    return by_bin.mean().round(5).assign(count=by_bin.size()).reset_index() if len(own) else table
+
+
+def _bin_of(confidence: np.ndarray) -> np.ndarray:
+    return np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
+
+
 def _forecasts(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each confidence that counts: which image's it is, the confidence, and whether it was right, 1 or 0."""
+    """Of each confidence that counts: which image's it is, the confidence, and whether it was right, 1 or 0.
+
+    Confidences are rounded: what a batch of another size changes is no other answer.
+    """
     if not {"matched", "exact"} & set(images.columns):
-        return np.arange(len(images)), images["confidence"].to_numpy(float), images["correct"].to_numpy(float)
+        confidence = images["confidence"].to_numpy(float).round(4)
+        return np.arange(len(images)), confidence, images["correct"].to_numpy(float)
     owner = np.repeat(np.arange(len(images)), [len(values) for values in images["confidence"]])
     hits = "matched" if "matched" in images else "correct"
     confidence, right = (np.concatenate([np.asarray(row) for row in images[c]]) for c in ("confidence", hits))
     counts = confidence >= (_SHOWN if "matched" in images else 0)
-    return owner[counts], confidence[counts].astype(float), right[counts].astype(int) % 2  # `matched` at IoU 0.5
+    confidence = confidence.astype(float).round(4)
+    return owner[counts], confidence[counts], right[counts].astype(int) % 2  # `matched` at IoU 0.5
 
 
 def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..metrics import reliability
 from ..shared import registry
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
@@ -24,12 +25,14 @@ class Evaluation:
     its name; over several sites `sites` has the main ones of each. `per_image` has one row an image (path, site and
     what the task knows), so that two models can be compared image by image; `confusion` one row an object (actual,
     predicted); `curve` precision over recall (class, recall, precision). A task without classes leaves these two empty.
+    `reliability` is filled in by `score`: metrics.py's.
     """
 
     metrics: dict[str, Any]
     per_image: pd.DataFrame
     confusion: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["actual", "predicted"]))
     curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["class", "recall", "precision"]))
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def check_classes(model: ModelFile, prepared: Prepared) -> None:
@@ -57,6 +60,7 @@ def score(prepared: Prepared, items: list[Item], predictions: list[np.ndarray]) 
     """
     evaluation = registry.task(prepared.task).score(items, predictions, prepared.classes)
     groups = {item.path.as_posix(): item.group for item in items}
+    evaluation.reliability = reliability(evaluation.per_image)
     evaluation.per_image["group"] = [groups[path] for path in evaluation.per_image["path"]]
     sites = sorted({item.site for item in items})
     if len(sites) > 1:

@@ -89,6 +89,7 @@ def write(out: Path, evaluation: Evaluation, speed: dict[str, Any]) -> None:
     evaluation.per_image.to_parquet(results / "predictions.parquet", index=False)
     evaluation.confusion.to_csv(results / "confusion.csv", index=False)
     evaluation.curve.to_csv(results / "curve.csv", index=False)
+    evaluation.reliability.to_csv(results / "reliability.csv", index=False)
     (metrics / "infer.json").write_text(json.dumps(evaluation.metrics, indent=2) + "\n")
     (metrics / "infer_speed.json").write_text(json.dumps(speed, indent=2) + "\n")
 

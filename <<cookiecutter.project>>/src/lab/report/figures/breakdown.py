@@ -29,7 +29,7 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     labels = words(entry, table="The breakdown", title="", x="")
     names = measured(study, tables.resolved(study, entry.metrics))
     if not names:
-        yield Picture(entry.file, f"{labels['table']} is not shown: no run has measured it.")
+        yield Picture(entry.file, f"{labels['table']} is not shown: no run has measured any.")
         return
     reference = study.reference if study.reference in study.arms else None
     arms = shown(study, verdict, reference)
@@ -41,7 +41,8 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
         return
     most = sorted(names, key=lambda name: -max(abs(mean.value) for arm in arms if (mean := _mean(study, arm, name))))
     parts = [name for name in names if name in most[:MOST]]
-    figure, grid = canvas(1.1 + len(parts) * (0.2 + 0.16 * len(arms)), 1, 2 if others else 1, squeeze=False, sharey=True)
+    height = 1.1 + len(parts) * (0.2 + 0.16 * len(arms))
+    figure, grid = canvas(height, 1, 2 if others else 1, squeeze=False, sharey=True)
     rows: list[dict[str, Any]] = []
     bases = set()
     for y, name in enumerate(parts):
@@ -102,11 +103,10 @@ def _key(figure: Any, arms: Sequence[str], reference: str | None) -> None:
     from matplotlib.lines import Line2D
 
     style: dict[str, Any] = {"marker": "D", "ls": "-", "lw": 2.4, "ms": 6.5}
-    handles = [
-        Line2D([], [], color=_colour(i, arm, reference), label=f"{arm} (reference)" if arm == reference else arm, **style)
-        for i, arm in enumerate(arms)
-    ]
-    legend(figure, handles)
+    labels = [f"{arm} (reference)" if arm == reference else arm for arm in arms]
+    colours = [_colour(i, arm, reference) for i, arm in enumerate(arms)]
+    pairs = zip(labels, colours, strict=True)
+    legend(figure, [Line2D([], [], color=colour, label=label, **style) for label, colour in pairs])
 
 
 def _caption(study: Study, bases: set[str], left_out: int) -> str:
