@@ -57,13 +57,15 @@ def test_the_parts_of_each_arm_and_their_changes_in_pairs_over_the_items(monkeyp
     assert change["change"] == pytest.approx(0.25) and 0.05 < change["change_low"] < 0.25 < change["change_high"] < 0.45
     assert pd.isna(rows.loc[("infer.confused.b as a", "old"), "change"]), "the reference is no change to itself"
     assert picture.local and "in pairs over test images" in picture.caption
+    assert picture.caption.startswith("The worst of old: b as a, 0.250.")
     axes = picture.figure.axes
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["b as a", "b as c"]
     assert axes[1].get_xlabel() == "change in share of the images"
 
 
-def test_parts_that_nobody_measured_or_whose_items_are_away_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert drawn(PARTS, studies.made("ab")).caption == "The breakdown is not shown: no run has measured any."
+def test_parts_whose_items_are_away_are_told_and_what_nobody_measured_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = studies.made("ab")
+    assert not list(figures.WAYS["breakdown"](PARTS, study, verdict.judge(study)))
     monkeypatch.setattr(per_item, "read", lambda study: Examples())
     values = {"infer": {"f1_macro": 0.8, "confused": {"b as a": 0.1}}}
     picture = drawn(PARTS, studies.made("ab", lambda arm, seed: values))

@@ -176,3 +176,13 @@ print([name for name in ("torch", "ultralytics", "openvino", "timm", "pytorch_li
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_slice_scores_as_its_images_alone() -> None:
+    images = LABELS.assign(camera=["v1.5", "v1.5", "new", "new"], site="A")
+    (scorer,) = scorers(images, "infer.slices.camera.v1.5.f1_macro")
+    (alone,) = scorers(images.loc[:1], "f1_macro")
+    assert scorer(np.ones((4, 1))) == pytest.approx(alone(np.ones((2, 1))))
+    drawn = np.array([[1.0, 0], [2, 0], [1, 1], [0, 3]])  # the second draw has none of them: as the sample itself
+    assert scorer(drawn) == pytest.approx(alone(np.array([[1.0, 1], [2, 1]])))
+    assert scorers(images, "slices.camera.absent.accuracy") == scorers(images, "slices.lens.new.accuracy") == []

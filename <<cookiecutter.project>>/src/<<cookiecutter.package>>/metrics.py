@@ -1,9 +1,9 @@
 """Metrics as functions of how often each image counts, so that the bootstrap tells what other images could have shown.
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them,
-and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of
-weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where
-the images don't tell.
+and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50`, `infer.sites.A.mAP50`, `slices.camera.old.mAP50`.
+It gives a function of weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into
+metrics/. None where the images don't tell.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 
 _KEY = re.compile(r"(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
 _SITE = re.compile(r"(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
+_SLICE = re.compile(r"(?:[^.]+\.)?slices\.(?P<column>[^.]+)\.(?P<value>.+)\.(?P<name>[^.]+)")
 _ERROR = re.compile(r"(?:[^.]+\.)?errors\.(?P<kind>[^.]+)")
 _CONFUSED = re.compile(r"(?:[^.]+\.)?confused\.(?P<pair>.+)")
 _SIZES = {"AP_small": (0.0, 32.0**2), "AP_medium": (32.0**2, 96.0**2), "AP_large": (96.0**2, 1e10)}  # square pixels
@@ -33,24 +34,30 @@ ERRORS = ("class", "localisation", "both", "duplicate", "background", "missed") 
 _THRESHOLDS = {"mAP50": 1, "AP50": 1, "mAP50_95": 10, "AP50_95": 10}  # how many of the ten IoU thresholds count
 
 
-def _also_by_site(
+def _also_by_part(
     function: Callable[[pd.DataFrame, str], Scorer | None],
 ) -> Callable[[pd.DataFrame, str], Scorer | None]:
-    """The same for a metric of one site's images."""
+    """The same for a metric of the images of one site, or of one value of another column."""
 
     @wraps(function)
-    def of_site(images: pd.DataFrame, metric: str) -> Scorer | None:
-        match = _SITE.fullmatch(metric)
-        if not match:
+    def of_part(images: pd.DataFrame, metric: str) -> Scorer | None:
+        site, part = _SITE.fullmatch(metric), _SLICE.fullmatch(metric)
+        if not site and not part:
             return function(images, metric)
-        own = (images["site"] == match["site"]).to_numpy()
-        scorer = function(images.loc[own], match["name"])
-        return (lambda weights: scorer(weights[own])) if scorer else None
+        column, value, name = ("site", site["site"], site["name"]) if site else part.group("column", "value", "name")
+        if column not in images:
+            return None
+        own = (images[column] == value).to_numpy()
+        scorer = function(images.loc[own], name) if own.any() else None
+        if scorer is None:
+            return None
+        # Of a draw that has none of them the sample itself is the best guess.
+        return lambda weights: scorer(np.where(weights[own].any(0), weights[own], 1.0))
 
-    return of_site
+    return of_part
 
 
-@_also_by_site
+@_also_by_part
 def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     """The share of the images that are right: `accuracy`, or `exact_match` where an image has any number of labels."""
     name, column = ("exact_match", "exact") if "exact" in images else ("accuracy", "correct")
@@ -60,7 +67,7 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     return lambda weights: correct @ weights / weights.sum(0)
 
 
-@_also_by_site
+@_also_by_part
 def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`ece`: how far confidence and the share that is right lie apart, over ten bins of confidence by their counts.
 
@@ -118,7 +125,7 @@ def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
     return lambda weights: agreed @ weights / weights.sum(0)
 
 
-@_also_by_site
+@_also_by_part
 def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`f1_macro`, `f1_micro`, and `f1`, `precision` and `recall` of a class, of images with one label each or several.
 
@@ -132,7 +139,7 @@ def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
     return _by_class(images, name, label) if name in ("f1", "precision", "recall") else None
 
 
-@_also_by_site
+@_also_by_part
 def average_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`mAP50` and `mAP50_95`, `AP50` and `AP50_95` of a class, `AP_small`, `AP_medium` and `AP_large`, of boxes."""
     name, label = _parsed(metric)
@@ -220,7 +227,7 @@ def _labels(value: str | Iterable[str]) -> set[str]:
     return {value} if isinstance(value, str) else set(value)
 
 
-@_also_by_site
+@_also_by_part
 def label_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`mAP`, and `AP` of a class, of images with any number of labels: the area under precision over recall, in steps.
 

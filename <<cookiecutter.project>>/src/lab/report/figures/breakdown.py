@@ -9,7 +9,7 @@ from lab.analysis.estimates import BOTH, IMAGES, difference
 from lab.contract.metrics import compiled
 from lab.records import per_item
 from lab.report import tables
-from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, interval, legend, ruled, words, wrapped
+from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, interval, legend, number, ruled, words, wrapped
 from lab.report.figures.outputs import shown_arm
 from lab.report.frame import metrics
 
@@ -23,13 +23,15 @@ ROOM = 0.7  # of the distance between two parts, for the arms of each
 
 
 def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
-    """The parts of each arm on the left; on the right their changes to the reference, in pairs over test items."""
+    """The parts of each arm on the left; on the right their changes to the reference, in pairs over test items.
+
+    None where no run has measured such parts.
+    """
     import pandas as pd
 
     labels = words(entry, table="The breakdown", title="", x="")
     names = measured(study, tables.resolved(study, entry.metrics))
     if not names:
-        yield Picture(entry.file, f"{labels['table']} is not shown: no run has measured any.")
         return
     reference = study.reference if study.reference in study.arms else None
     arms = shown(study, verdict, reference)
@@ -73,7 +75,8 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     if len(arms) > 1:
         _key(figure, arms, reference)
     data = pd.DataFrame(rows).rename(columns={"mean_low": "low", "mean_high": "high"})
-    yield Picture(entry.file, _caption(study, bases, len(names) - len(parts)), data, figure, local=bool(others))
+    caption = f"{_worst(study, shown_arm(study, verdict), names)} {_caption(study, bases, len(names) - len(parts))}"
+    yield Picture(entry.file, caption, data, figure, local=bool(others))
 
 
 def measured(study: Study, patterns: Sequence[str]) -> list[str]:
@@ -88,6 +91,16 @@ def shown(study: Study, verdict: Verdict, reference: str | None) -> list[str]:
     if len(arms) > len(COLOURS):
         arms = [arm for arm in arms if arm in (reference, shown_arm(study, verdict))]
     return sorted(arms, key=lambda arm: arm != reference)
+
+
+def _worst(study: Study, arm: str, names: Sequence[str]) -> str:
+    """`The worst of b3: macro-F1 of camera old, 0.71.`"""
+    means = {name: study.merit(name) * mean.value for name in names if (mean := _mean(study, arm, name))}
+    worst = min(means, key=means.__getitem__, default=None)
+    if worst is None:
+        return ""
+    whose = f"The worst of {arm}" if len(study.arms) > 1 else "The worst"
+    return f"{whose}: {study.metric(worst).title}, {number(abs(means[worst]))}."
 
 
 def _mean(study: Study, arm: str, metric: str) -> Any:
