@@ -16,7 +16,10 @@ metrics = load("metrics")
 pictures = load("pictures")
 UserError = load("shared.errors").UserError
 
-FUNCTIONS = (metrics.accuracy, metrics.f1, metrics.average_precision, metrics.calibration_error)
+FUNCTIONS = (
+    *(metrics.accuracy, metrics.f1, metrics.average_precision, metrics.calibration_error),
+    *(metrics.confused, metrics.error_loss),
+)
 LABELS = pd.DataFrame(
     {
         "path": ["a", "b", "c", "d"],
@@ -46,6 +49,8 @@ def scorers(images: pd.DataFrame, key: str) -> list[Any]:
         ("classes.y.precision", 2 / 3),
         ("classes.absent.f1", 0.0),
         ("ece", (0.1 + 0.6 + 0.2 + 0.3) / 4),
+        ("infer.confused.x as y", 0.25),
+        ("confused.y as x", 0),
     ],
 )
 def test_metrics_of_labels_by_hand(key: str, expected: float) -> None:
@@ -53,9 +58,20 @@ def test_metrics_of_labels_by_hand(key: str, expected: float) -> None:
     assert scorer(np.ones((4, 1))) == pytest.approx([expected])
 
 
-@pytest.mark.parametrize("key", ["loss", "mAP50", "classes.x.AP50", "f1", "precision", "images", "classes.x", "a.b.c"])
+@pytest.mark.parametrize(
+    "key", ["loss", "mAP50", "classes.x.AP50", "f1", "precision", "images", "classes.x", "errors.class", "a.b"]
+)
 def test_what_labels_do_not_tell(key: str) -> None:
     assert scorers(LABELS, key) == []
+
+
+def test_a_reliability_diagram_sums_up_what_the_calibration_error_does() -> None:
+    table = metrics.reliability(LABELS)
+    assert table["bin"].tolist() == [0.6, 0.7, 0.8, 0.9] and table["right"].tolist() == [0, 1, 1, 1]
+    assert table["confidence"].tolist() == table["bin"].tolist() and table["count"].tolist() == [1, 1, 1, 1]
+    by_label = pd.DataFrame({"confidence": [[0.95, 0.1], [0.91, 0.4]], "correct": [[1, 0], [0, 1]], "exact": [0, 0]})
+    assert metrics.reliability(by_label).to_numpy().tolist() == [[0.1, 0.1, 0, 1], [0.4, 0.4, 1, 1], [1, 0.93, 0.5, 2]]
+    assert metrics.reliability(pd.DataFrame({"path": ["a"]})).empty
 
 
 def test_a_class_may_have_dots_in_its_name() -> None:
@@ -160,3 +176,13 @@ print([name for name in ("torch", "ultralytics", "openvino", "timm", "pytorch_li
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_slice_scores_as_its_images_alone() -> None:
+    images = LABELS.assign(camera=["v1.5", "v1.5", "new", "new"], site="A")
+    (scorer,) = scorers(images, "infer.slices.camera.v1.5.f1_macro")
+    (alone,) = scorers(images.loc[:1], "f1_macro")
+    assert scorer(np.ones((4, 1))) == pytest.approx(alone(np.ones((2, 1))))
+    drawn = np.array([[1.0, 0], [2, 0], [1, 1], [0, 3]])  # the second draw has none of them: as the sample itself
+    assert scorer(drawn) == pytest.approx(alone(np.array([[1.0, 1], [2, 1]])))
+    assert scorers(images, "slices.camera.absent.accuracy") == scorers(images, "slices.lens.new.accuracy") == []

@@ -123,7 +123,7 @@ def test_plots_and_tables_render(baseline, task: str, tmp_path: Path) -> None:
     page = project.run("dvc", "plots", "show", "--out", str(tmp_path / "plots")).stdout.strip()
     assert page.startswith("file://")
     text = (tmp_path / "plots" / "index.html").read_text()
-    for name in ("samples.png", "confusion.csv", "curve.csv", "lr.tsv"):
+    for name in ("samples.png", "confusion.csv", "curve.csv", "reliability.csv", "lr.tsv"):
         assert name in text
     assert SCORES[task][0] in project.run("dvc", "metrics", "show").stdout
 

@@ -1,9 +1,9 @@
 """Metrics as functions of how often each image counts, so that the bootstrap tells what other images could have shown.
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them,
-and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50` or `infer.sites.A.mAP50`. It gives a function of
-weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into metrics/. None where
-the images don't tell.
+and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50`, `infer.sites.A.mAP50`, `slices.camera.old.mAP50`.
+It gives a function of weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into
+metrics/. None where the images don't tell.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import coo_array
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 _KEY = re.compile(r"(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
 _SITE = re.compile(r"(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
+_SLICE = re.compile(r"(?:[^.]+\.)?slices\.(?P<column>[^.]+)\.(?P<value>.+)\.(?P<name>[^.]+)")
+_ERROR = re.compile(r"(?:[^.]+\.)?errors\.(?P<kind>[^.]+)")
+_CONFUSED = re.compile(r"(?:[^.]+\.)?confused\.(?P<pair>.+)")
 _SIZES = {"AP_small": (0.0, 32.0**2), "AP_medium": (32.0**2, 96.0**2), "AP_large": (96.0**2, 1e10)}  # square pixels
 _APART = (
     10  # the bits of `small`, `medium` and `large` that say where a detection is right, and then where it is left out
@@ -30,27 +30,34 @@ _APART = (
 _SHOWN = 0.25  # detections from this confidence up are shown
 _BINS = 10  # of confidence
 _RECALLS = np.linspace(0, 1, 101)  # COCO's
+ERRORS = ("class", "localisation", "both", "duplicate", "background", "missed")  # kinds, inference/error_kinds.py
 _THRESHOLDS = {"mAP50": 1, "AP50": 1, "mAP50_95": 10, "AP50_95": 10}  # how many of the ten IoU thresholds count
 
 
-def _also_by_site(
+def _also_by_part(
     function: Callable[[pd.DataFrame, str], Scorer | None],
 ) -> Callable[[pd.DataFrame, str], Scorer | None]:
-    """The same for a metric of one site's images."""
+    """The same for a metric of the images of one site, or of one value of another column."""
 
     @wraps(function)
-    def of_site(images: pd.DataFrame, metric: str) -> Scorer | None:
-        match = _SITE.fullmatch(metric)
-        if not match:
+    def of_part(images: pd.DataFrame, metric: str) -> Scorer | None:
+        site, part = _SITE.fullmatch(metric), _SLICE.fullmatch(metric)
+        if not site and not part:
             return function(images, metric)
-        own = (images["site"] == match["site"]).to_numpy()
-        scorer = function(images.loc[own], match["name"])
-        return (lambda weights: scorer(weights[own])) if scorer else None
+        column, value, name = ("site", site["site"], site["name"]) if site else part.group("column", "value", "name")
+        if column not in images:
+            return None
+        own = (images[column] == value).to_numpy()
+        scorer = function(images.loc[own], name) if own.any() else None
+        if scorer is None:
+            return None
+        # Of a draw that has none of them the sample itself is the best guess.
+        return lambda weights: scorer(np.where(weights[own].any(0), weights[own], 1.0))
 
-    return of_site
+    return of_part
 
 
-@_also_by_site
+@_also_by_part
 def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     """The share of the images that are right: `accuracy`, or `exact_match` where an image has any number of labels."""
     name, column = ("exact_match", "exact") if "exact" in images else ("accuracy", "correct")
@@ -60,7 +67,7 @@ def accuracy(images: pd.DataFrame, metric: str) -> Scorer | None:
     return lambda weights: correct @ weights / weights.sum(0)
 
 
-@_also_by_site
+@_also_by_part
 def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`ece`: how far confidence and the share that is right lie apart, over ten bins of confidence by their counts.
 
@@ -71,23 +78,43 @@ def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
     if _parsed(metric) != ("ece", None) or not {"confidence", "correct"} <= set(images.columns):
         return None
     owner, confidence, right = _forecasts(images)
-    confidence = confidence.round(4)  # what a batch of another size changes is no other answer
-    bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
-    shape = _BINS, len(images)
-    gaps = coo_array((right - confidence, (bins, owner)), shape=shape).tocsr()
+    gaps = coo_array((right - confidence, (_bin_of(confidence), owner)), shape=(_BINS, len(images))).tocsr()
     counts = np.bincount(owner, minlength=len(images)).astype(float)
     return lambda weights: np.abs(gaps @ weights).sum(0) / np.maximum(counts @ weights, 1)
 
 
+def reliability(images: pd.DataFrame) -> pd.DataFrame:
+    """What the calibration error sums up: a row a bin (its upper end), mean confidence, share that is right, count.
+
+    Bins without any have no row; nor have images without confidences.
+    """
+    table = pd.DataFrame(columns=["bin", "confidence", "right", "count"])
+    if not {"confidence", "correct"} <= set(images.columns):
+        return table
+    _, confidence, right = _forecasts(images)
+    own = pd.DataFrame({"bin": (_bin_of(confidence) + 1) / _BINS, "confidence": confidence, "right": right})
+    by_bin = own.groupby("bin")
+    return by_bin.mean().round(5).assign(count=by_bin.size()).reset_index() if len(own) else table
+
+
+def _bin_of(confidence: np.ndarray) -> np.ndarray:
+    return np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
+
+
 def _forecasts(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each confidence that counts: which image's it is, the confidence, and whether it was right, 1 or 0."""
+    """Of each confidence that counts: which image's it is, the confidence, and whether it was right, 1 or 0.
+
+    Confidences are rounded: what a batch of another size changes is no other answer.
+    """
     if not {"matched", "exact"} & set(images.columns):
-        return np.arange(len(images)), images["confidence"].to_numpy(float), images["correct"].to_numpy(float)
+        confidence = images["confidence"].to_numpy(float).round(4)
+        return np.arange(len(images)), confidence, images["correct"].to_numpy(float)
     owner = np.repeat(np.arange(len(images)), [len(values) for values in images["confidence"]])
     hits = "matched" if "matched" in images else "correct"
     confidence, right = (np.concatenate([np.asarray(row) for row in images[c]]) for c in ("confidence", hits))
     counts = confidence >= (_SHOWN if "matched" in images else 0)
-    return owner[counts], confidence[counts].astype(float), right[counts].astype(int) % 2  # `matched` at IoU 0.5
+    confidence = confidence.astype(float).round(4)
+    return owner[counts], confidence[counts], right[counts].astype(int) % 2  # `matched` at IoU 0.5
 
 
 def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
@@ -98,7 +125,7 @@ def agreement(images: pd.DataFrame, metric: str) -> Scorer | None:
     return lambda weights: agreed @ weights / weights.sum(0)
 
 
-@_also_by_site
+@_also_by_part
 def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`f1_macro`, `f1_micro`, and `f1`, `precision` and `recall` of a class, of images with one label each or several.
 
@@ -112,7 +139,7 @@ def f1(images: pd.DataFrame, metric: str) -> Scorer | None:
     return _by_class(images, name, label) if name in ("f1", "precision", "recall") else None
 
 
-@_also_by_site
+@_also_by_part
 def average_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`mAP50` and `mAP50_95`, `AP50` and `AP50_95` of a class, `AP_small`, `AP_medium` and `AP_large`, of boxes."""
     name, label = _parsed(metric)
@@ -123,6 +150,47 @@ def average_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
     if name not in _THRESHOLDS or name.startswith("m") != (label is None):
         return None
     return _average_precision(images, _THRESHOLDS[name], label)
+
+
+def error_loss(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """`errors.class`, `errors.missed` …: by how much mAP50 would be higher were there no errors of the kind.
+
+    Of boxes and masks. Bolya, Foley, Hays and Hoffman, TIDE, ECCV 2020, section 2.3: a detection with a wrong class or
+    place is put right, or left out where its object is another's; one of any other kind is left out; an object that was
+    missed is no longer asked for.
+    """
+    match = _ERROR.fullmatch(metric)
+    if not match or match["kind"] not in ERRORS or "right_as" not in images:
+        return None
+    before = _average_precision(images, 1, None)
+    after = _average_precision(_mended(images, match["kind"]), 1, None)
+    return lambda weights: after(weights) - before(weights)
+
+
+def _mended(images: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The images without the errors of a kind, as far as average precision at IoU 0.5 sees them."""
+    if kind == "missed":
+        rows = zip(images["actual"], images["missed"], strict=True)
+        asked = [np.asarray(actual, object)[~np.asarray(missed, bool)] for actual, missed in rows]
+        return images.assign(actual=asked)
+    detections: dict[str, list[np.ndarray]] = {name: [] for name in ("predicted", "confidence", "matched")}
+    for row in images[["error", "right_as", *detections]].itertuples(index=False):
+        right_as = np.asarray(row.right_as, object)
+        wrong = np.asarray(row.error, object) == kind
+        kept = ~wrong | (right_as != "")
+        detections["predicted"].append(np.where(wrong, right_as, np.asarray(row.predicted, object))[kept])
+        detections["confidence"].append(np.asarray(row.confidence)[kept])
+        detections["matched"].append(np.where(wrong, 1, np.asarray(row.matched, int))[kept])
+    return images.assign(**detections)
+
+
+def confused(images: pd.DataFrame, metric: str) -> Scorer | None:
+    """`confused.cat as dog`: the share of the images that are a cat and were taken for a dog, of one label each."""
+    match = _CONFUSED.fullmatch(metric)
+    if not match or {"objects", "exact"} & set(images.columns):
+        return None
+    pair = (images["actual"] + " as " + images["predicted"] == match["pair"]).to_numpy(float)
+    return lambda weights: pair @ weights / weights.sum(0)
 
 
 def _parsed(metric: str) -> tuple[str, str | None]:
@@ -159,7 +227,7 @@ def _labels(value: str | Iterable[str]) -> set[str]:
     return {value} if isinstance(value, str) else set(value)
 
 
-@_also_by_site
+@_also_by_part
 def label_precision(images: pd.DataFrame, metric: str) -> Scorer | None:
     """`mAP`, and `AP` of a class, of images with any number of labels: the area under precision over recall, in steps.
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..metrics import reliability
 from ..shared import registry
-from ..shared.errors import UserError
+from ..shared.errors import UserError, nearest
 from ..shared.model_file import ModelFile
 from ..shared.prepared import Item, Prepared, read_image
 from .predictor import Predictor, network_of
+
+MOST_SLICES = 30  # values of a column by which there are metrics
+NOTHING = "none"  # what a slice is called whose images have no value
 
 
 @dataclass
@@ -21,15 +25,18 @@ class Evaluation:
     """Metrics as numbers, results an image, and what the plots show.
 
     `metrics` has the task's main ones, `images` (how many) and, where there are classes, `classes`, each one's own by
-    its name; over several sites `sites` has the main ones of each. `per_image` has one row an image (path, site and
-    what the task knows), so that two models can be compared image by image; `confusion` one row an object (actual,
-    predicted); `curve` precision over recall (class, recall, precision). A task without classes leaves these two empty.
+    its name; over several sites `sites` has the main ones of each, and `slices` those of each value of a column.
+    `per_image` has one row an image (path, site and what the task knows), so that two models can be compared image by
+    image; `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall, precision).
+    A task without classes leaves these two empty.
+    `reliability` is filled in by `score`: metrics.py's.
     """
 
     metrics: dict[str, Any]
     per_image: pd.DataFrame
     confusion: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["actual", "predicted"]))
     curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["class", "recall", "precision"]))
+    reliability: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def check_classes(model: ModelFile, prepared: Prepared) -> None:
@@ -43,35 +50,67 @@ def check_classes(model: ModelFile, prepared: Prepared) -> None:
         )
 
 
-def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: int, split: str = "test") -> Evaluation:
-    """Evaluate one network on a split of `site` (a name, a list of names or "all"). Raises UserError."""
-    check_classes(predictor.model, prepared)
-    items = prepared.items(split, site)
-    return score(prepared, items, predict(predictor, items, batch_size))
+def score(
+    prepared: Prepared, items: list[Item], predictions: list[np.ndarray], columns: Sequence[str] = ()
+) -> Evaluation:
+    """One prediction an item compared with the labels; each image's row says its group and its `columns` of items.csv.
 
-
-def score(prepared: Prepared, items: list[Item], predictions: list[np.ndarray]) -> Evaluation:
-    """One prediction an item compared with the labels; each image's row says its group. Raises UserError.
-
-    Where the items are of several sites, the main metrics of each are among the metrics.
+    Where the items are of several sites, the main metrics of each are among the metrics, and those of each value of the
+    columns. Raises UserError.
     """
     evaluation = registry.task(prepared.task).score(items, predictions, prepared.classes)
-    groups = {item.path.as_posix(): item.group for item in items}
-    evaluation.per_image["group"] = [groups[path] for path in evaluation.per_image["path"]]
-    sites = sorted({item.site for item in items})
-    if len(sites) > 1:
-        evaluation.metrics["sites"] = {site: of_site(prepared, items, predictions, site) for site in sites}
+    evaluation.reliability = reliability(evaluation.per_image)
+    by_path = {item.path.as_posix(): item for item in items}
+    ordered = [by_path[path] for path in evaluation.per_image["path"]]
+    for column in columns:
+        check_column(column, items, evaluation.per_image.columns)
+        evaluation.per_image[column] = [item.columns[column] or NOTHING for item in ordered]
+    evaluation.per_image["group"] = [item.group for item in ordered]
+    sites = [item.site for item in items]
+    if len(set(sites)) > 1:
+        evaluation.metrics["sites"] = by_value(prepared, items, predictions, sites)
+    if columns:
+        values = {column: [item.columns[column] or NOTHING for item in items] for column in columns}
+        evaluation.metrics["slices"] = {
+            column: by_value(prepared, items, predictions, own) for column, own in values.items()
+        }
     return evaluation
 
 
-def of_site(prepared: Prepared, items: list[Item], predictions: list[np.ndarray], site: str) -> dict[str, Any]:
-    """A site's main metrics and how many images and objects they rest on; no metrics where nothing can be measured."""
-    task, own = registry.task(prepared.task), [number for number, item in enumerate(items) if item.site == site]
-    try:
-        metrics = task.score([items[n] for n in own], [predictions[n] for n in own], prepared.classes).metrics
-    except UserError:  # such as no labelled object there
-        return {"images": len(own)}
-    return {name: metrics[name] for name in (*task.MAIN_METRICS, "images", "objects") if name in metrics}
+def check_column(column: str, items: list[Item], taken: Iterable[str]) -> None:
+    """Raise UserError unless a column of items.csv divides the items into a few slices."""
+    known = [name for name in items[0].columns if name not in ("path", "split", "sha256")]
+    if column not in known:
+        raise UserError(
+            f"infer.slices: data/prepared/items.csv has no column {column} that divides images; it has "
+            f"{', '.join(known)}.{nearest(column, known)}"
+        )
+    if column in taken and column not in ("site", "group"):
+        raise UserError(f"infer.slices: {column} is what results call something else: give the column another name")
+    values = len({item.columns[column] for item in items})
+    if values > MOST_SLICES:
+        raise UserError(
+            f"infer.slices: {column} has {values} values in the test split: expected {MOST_SLICES} at most, such as "
+            "those of a camera or a time of day"
+        )
+
+
+def by_value(
+    prepared: Prepared, items: list[Item], predictions: list[np.ndarray], values: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """By each of the `values` of the items, the main metrics and how many images and objects they rest on.
+
+    No metrics where nothing can be measured, such as where there is no labelled object.
+    """
+    task, parts = registry.task(prepared.task), {}
+    for value in sorted(set(values)):
+        own = [number for number, each in enumerate(values) if each == value]
+        try:
+            metrics = task.score([items[n] for n in own], [predictions[n] for n in own], prepared.classes).metrics
+        except UserError:
+            metrics = {"images": len(own)}
+        parts[value] = {name: metrics[name] for name in (*task.MAIN_METRICS, "images", "objects") if name in metrics}
+    return parts
 
 
 def predict(predictor: Predictor, items: list[Item], batch_size: int) -> list[np.ndarray]:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..metrics import Scorer, average_precision, calibration_error
+from ..metrics import ERRORS, Scorer, average_precision, calibration_error, error_loss
 from ..shared.errors import UserError
 from ..shared.prepared import Item
+from .error_kinds import errors
 from .evaluation import Evaluation, thinned
 from .matching import IOU_THRESHOLDS, SHOWN, SIZES, box_areas, by_size, confused, corners, iou, match
 
@@ -65,6 +66,7 @@ def score(images: list[Seen], classes: list[str]) -> Evaluation:
         sized = by_size(boxed, truth, seen.found, seen.areas, seen.overlaps)
         shown = boxed[:, 4] >= SHOWN
         hits = int(matched[shown, 0].sum())
+        wrong = errors(boxed, truth, seen.overlaps)
         rows.append(
             {
                 "path": item.path.as_posix(),
@@ -77,6 +79,9 @@ def score(images: list[Seen], classes: list[str]) -> Evaluation:
                 "correct": matched.sum(1),  # at how many of the ten IoU thresholds
                 "matched": matched @ bits,  # at which, a bit each
                 "areas": seen.areas,  # of the objects, in square pixels
+                "error": list(map(str, wrong.kind)),
+                "right_as": [classes[c] if c >= 0 else "" for c in wrong.right_as],
+                "missed": wrong.missed,
             }
             # The same for objects of one size; the ten bits above say where a detection doesn't count.
             | {name: right @ bits + (aside @ bits) * 2 ** len(bits) for name, (right, aside) in sized.items()}
@@ -94,6 +99,7 @@ def score(images: list[Seen], classes: list[str]) -> Evaluation:
         **at_best_f1(by_class, bool(len(detections))),
         "ece": value(table, "ece", calibration_error),
         **{f"AP_{name}": value(table, f"AP_{name}") for name in SIZES if any_of(table, name)},
+        "errors": {kind: value(table, f"errors.{kind}", error_loss) for kind in ERRORS},
         "images": len(images),
         "objects": len(target),
         "classes": {

@@ -2,7 +2,7 @@
 
 data/prepared/
     manifest.json                           task, classes, sites, counts, what the checks found
-    items.csv                               path, site, split, label, group, sha256: one row an image
+    items.csv                               path, site, split, label, group, sha256, a table's own: one row an image
     <site>/<split>/images/NAME.png          detection; boxes in <site>/<split>/labels/NAME.txt
     <site>/<split>/images/NAME.png          segmentation; outlines in <site>/<split>/labels/NAME.txt
     <site>/<split>/<class>/NAME.png         classification
@@ -14,8 +14,8 @@ import csv
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,7 @@ class Item:
     """One prepared image. `label` is its class name (classification), or how many boxes or labels it has.
 
     `group` is the same for images that are not independent: of one patient, video or object, or near-duplicates.
+    `columns` has all that items.csv says of it, by its columns.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Item:
     split: str
     label: str
     group: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 class Prepared:
@@ -80,7 +82,9 @@ class Prepared:
             rows = [row for row in csv.DictReader(file) if row["split"] == split and row["site"] in wanted]
         if not rows:
             raise UserError(f"No images in split '{split}' of site {', '.join(wanted)} in {self.root}.")
-        items = [Item(self.root / row["path"], row["site"], row["split"], row["label"], row["group"]) for row in rows]
+        items = [
+            Item(self.root / row["path"], row["site"], row["split"], row["label"], row["group"], row) for row in rows
+        ]
         return sorted(items, key=lambda item: item.path)
 
     def _chosen_sites(self, site: str | Sequence[str]) -> list[str]:

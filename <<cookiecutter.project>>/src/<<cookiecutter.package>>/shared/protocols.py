@@ -5,6 +5,7 @@
     tasks/<task>/training/<engine>.py     a Training: how the engine learns the task
     tasks/<task>/drawing.py               a Drawing: what a report shows of single test images
     tasks/<task>/answers.py               Answers: what predict.py writes of an image
+    tasks/<task>/suspects.py              Suspects: which labels relabel.py takes for wrong
     engines/<engine>/                     what an engine's trainings share, whatever the task
     networks/<engine>.py                  what its networks share
     data/sources/<kind>/                  a Source
@@ -171,5 +172,18 @@ class Answers(Protocol):
         """Its answers: `class` and `confidence`; `x1`, `y1`, `x2`, `y2` in pixels of an object; and what else there is.
 
         `shape` is the image's (height, width); objects below `confidence` are left out.
+        """
+        ...
+
+
+@runtime_checkable
+class Suspects(Protocol):
+    """Which labels relabel.py takes for wrong."""
+
+    def suspects(self, images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+        """A row a suspected label: `path`, `given`, `suggested`, `suspicion` (0 to 1), and what else there is to say.
+
+        `images` are rows of predictions.parquet with `sha256` and `experiment`; one that several runs were tested on is
+        there as often.
         """
         ...

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError, nearest
-from .protocols import Answers, Drawing, Network, Source, Task, Training
+from .protocols import Answers, Drawing, Network, Source, Suspects, Task, Training
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = __name__.split(".")[0]
@@ -66,6 +66,13 @@ def answers(of: str) -> Answers:
     if not (ROOT / "tasks" / of / "answers.py").is_file():
         raise UserError(f"the task {of} has no answers.py: {ROOT.name}/shared/protocols.py says what belongs there")
     return _module("task", of, tasks(), f"tasks.{of}.answers")
+
+
+def suspects(of: str) -> Suspects:
+    """Which labels of the task `of` relabel.py takes for wrong. Raises UserError where nothing tells."""
+    if not (ROOT / "tasks" / of / "suspects.py").is_file():
+        raise UserError(f"the task {of} has no suspects.py: {ROOT.name}/shared/protocols.py says what belongs there")
+    return _module("task", of, tasks(), f"tasks.{of}.suspects")
 
 
 def drawing(columns: Iterable[str]) -> Drawing:

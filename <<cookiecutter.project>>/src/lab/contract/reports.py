@@ -16,6 +16,8 @@ Way = Literal[
     "curves",  # over the epochs
     "confusion",  # of a table of pairs: what is, and what it was taken for
     "curve_by_class",  # of a table of curves between 0 and 1: class, x, y
+    "reliability",  # of a table of bins: how sure, how often right, how many
+    "breakdown",  # metrics that are parts of one, such as what each kind of error costs
     "samples",  # single test items, by item_pictures
     "two_models",  # by class, by item, and the items on which they disagree
     "matrix",  # a factor by another
@@ -35,6 +37,8 @@ TAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # each way's labe
     "curves": ((), ()),
     "confusion": (("table",), ("output",)),
     "curve_by_class": (("table", "title"), ("output",)),
+    "reliability": (("table", "title"), ("output",)),
+    "breakdown": (("table", "title", "x"), ("metrics",)),
     "samples": ((), ()),
     "two_models": (("score",), ()),
     "matrix": (("row", "column", "row_name", "column_name", "title"), ()),

@@ -1,6 +1,6 @@
 """What a data source hands to prepare: images with their labels in memory or by path, before anything is written."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +17,8 @@ class Sample:
 
     `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5)
     rows of class, cx, cy, w, h as fractions of the image (detection). Other labels have a subclass, below. `group`
-    is the patient, video or object that it is of, where that is known. Known once the file is read: `digest`, the
+    is the patient, video or object that it is of, and `facts` what else a table says of it by its columns, where that
+    is known. Known once the file is read: `digest`, the
     SHA-256 of its bytes; `size` (width, height); `brightest`, the pixel value that is white where the file is to be
     written anew as 8-bit RGB, 0 where it is copied as it is; and `thumbnail`, where near-duplicates are looked for.
     Then `alike`, the digest of one of its near-duplicates, the same for all of them, and `unit`, the name of all that
@@ -37,6 +38,7 @@ class Sample:
     thumbnail: np.ndarray | None = None
     alike: str = ""
     unit: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def content(self) -> bytes:
@@ -79,7 +81,7 @@ class LabelledSample(Sample):
 def labelled(sample: Sample, labels: Iterable[str]) -> LabelledSample:
     """The image of a sample that isn't read yet, with any number of labels."""
     place = (sample.site, sample.split, sample.name, sample.image)
-    return LabelledSample(*place, group=sample.group, labels=tuple(sorted(set(labels))))
+    return LabelledSample(*place, group=sample.group, facts=sample.facts, labels=tuple(sorted(set(labels))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     members = [predict(predictor, items, settings.batch_size) for predictor in predictors]
     task = registry.task(prepared.task)
     predictions = members[0] if len(members) == 1 else task.combine(members, settings.voting)
-    evaluation = score(prepared, items, predictions)
+    evaluation = score(prepared, items, predictions, settings.slices)
     speed = measure(predictors, settings.latency)
 
     write(out, evaluation, speed)
@@ -89,6 +89,7 @@ def write(out: Path, evaluation: Evaluation, speed: dict[str, Any]) -> None:
     evaluation.per_image.to_parquet(results / "predictions.parquet", index=False)
     evaluation.confusion.to_csv(results / "confusion.csv", index=False)
     evaluation.curve.to_csv(results / "curve.csv", index=False)
+    evaluation.reliability.to_csv(results / "reliability.csv", index=False)
     (metrics / "infer.json").write_text(json.dumps(evaluation.metrics, indent=2) + "\n")
     (metrics / "infer_speed.json").write_text(json.dumps(speed, indent=2) + "\n")
 
@@ -106,9 +107,10 @@ def show(evaluation: Evaluation, speed: dict[str, Any], cfg: DictConfig) -> None
         for name, row in by_class.items():
             table.add_row(name, *(f"{row[column]:.3f}" for column in columns))
         terminal.print(table)
-    for site, row in metrics.get("sites", {}).items():
-        figures = (f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
-        terminal.print(f"site {site}, {row['images']} images:", *figures)
+    for column, parts in {"site": metrics.get("sites", {}), **metrics.get("slices", {})}.items():
+        for value, row in parts.items():
+            figures = (f"{name} {figure:.4f}" for name, figure in row.items() if isinstance(figure, float))
+            terminal.print(f"{column} {value}, {row['images']} images:", *figures)
     overall = {key: value for key, value in metrics.items() if isinstance(value, float)}
     terminal.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()))
     on = speed["measured"]

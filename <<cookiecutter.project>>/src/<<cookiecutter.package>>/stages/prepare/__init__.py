@@ -180,10 +180,13 @@ def _write_items(file: Path, dataset: Dataset, paths: Sequence[str], digests: Se
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["path", "site", "split", "label", "group", "sha256"])
+        own = sorted({name for sample in dataset.samples for name in sample.facts})
+        head = ["path", "site", "split", "label", "group", "sha256"]
+        writer.writerow([*head, *(f"table_{name}" if name in head else name for name in own)])
         for path, sample, digest in sorted(zip(paths, dataset.samples, digests, strict=True), key=lambda row: row[0]):
             label = sample.label or len(sample.objects(dataset.classes))
-            writer.writerow([path, sample.site, sample.split, label, sample.unit, digest])
+            facts = (sample.facts.get(name, "") for name in own)
+            writer.writerow([path, sample.site, sample.split, label, sample.unit, digest, *facts])
 
 
 def _write_json(file: Path, content: dict) -> None:

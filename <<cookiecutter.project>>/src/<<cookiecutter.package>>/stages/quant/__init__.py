@@ -51,7 +51,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
         variant = load_variant(folder, cfg.quant.threads, cfg.quant.device)
 
     both = parity.ask(reference, variant, items, cfg.infer.batch_size)
-    expected, actual = score(tested, items, both.expected), score(tested, items, both.actual)
+    expected, actual = (score(tested, items, said, cfg.infer.slices) for said in (both.expected, both.actual))
     actual.per_image["agreement"] = both.agreement
     actual.metrics["parity"] = both.summary()
     sizes = {"size_mb": files_mb(folder) or weights_mb(model), "torch_size_mb": weights_mb(model)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lab.contract.reports import Figure
 from lab.report.figures import (
     arms,
+    breakdown,
     cost,
     curves,
     effects,
@@ -19,6 +20,7 @@ from lab.report.figures import (
     members,
     outputs,
     ranking,
+    reliability,
     response,
     samples,
     sweep,
@@ -40,6 +42,8 @@ WAYS: dict[Way, Callable[[Figure, Study, Verdict], Iterator[Picture]]] = {
     "curves": curves.curves,
     "confusion": outputs.confusion,
     "curve_by_class": outputs.curve_by_class,
+    "reliability": reliability.reliability,
+    "breakdown": breakdown.breakdown,
     "samples": samples.samples,
     "two_models": two_models.two_models,
     "matrix": matrix.matrix,
@@ -76,7 +80,7 @@ def entries(study: Study) -> list[Figure]:
     configs = [record.params for record in study.finished]
     asked = study.question.figures
     more = [*of_many(study), *(entry for entry in study.contract.model_figures if tells_apart(entry, study))]
-    shown = {entry.draw for entry in asked}
+    shown = {entry.draw for entry in asked} - {"breakdown"}  # which may be of other parts
     shown |= {"changes"} if "two_models" in shown else set()
     chosen = [*asked, *(entry for entry in more if entry.draw not in shown)]
     return [entry for entry in chosen if any(study.contract.fits(entry.when, config) for config in configs)]

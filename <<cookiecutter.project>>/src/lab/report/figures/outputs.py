@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis import statistics
 from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, marks, on, style, words, wrapped
+from lab.report.figures.reliability import reliability_of
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
@@ -170,4 +171,8 @@ def _share(name: str, values: list[float]) -> dict[str, float]:
     return {name: mean.value, "low": max(low, 0.0), "high": min(high, 1.0)}
 
 
-DRAWN = {"confusion": confusion_of, "curve_by_class": curve_of}
+DRAWN = {
+    "confusion": confusion_of,
+    "curve_by_class": curve_of,
+    "reliability": lambda entry, texts, item: reliability_of(entry, {"the model": texts}, item),
+}

@@ -2,7 +2,8 @@
 images' folder.
 
 Columns: the image's path (`file_name`, `path`, `image`, …), its label (`label`, `class`, …) and, if there are any, its
-split and the group that data.source.group names. Without a split, the folder of the table or of the image tells it.
+split and the group that data.source.group names. What other columns say is kept, for metrics by its values
+(infer.slices). Without a split, the folder of the table or of the image tells it.
 For the task multilabel an image may have any number of labels: a list in JSON, one text with `|`, `;` or `,` between
 them, a row each, or a column of 0 and 1 for each class. https://huggingface.co/docs/datasets/image_dataset#imagefolder
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -72,6 +73,7 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
                 "image: -S task=multilabel"
             )
         classes |= set(flags)
+        read_as = {path_column, label_column, split_column, *flags}
         for number, row in enumerate(rows, start=1 if file.suffix.lower() == ".jsonl" else 2):
             name, at = str(row.get(path_column) or ""), f"{shown(file)}:{number}"
             labels = tuple(flag for flag in flags if _flag(row[flag])) or _labels(row.get(label_column), several)
@@ -89,11 +91,18 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
             else:
                 classes |= set(labels)
                 split = stated or split_above(image, place) or split_named(file.stem) or "train"
-                sample = Sample("", split, image.stem, image, group=str(row.get(group) or "").strip())
+                told = str(row.get(group) or "").strip()
+                sample = Sample("", split, image.stem, image, group=told, facts=_facts(row, read_as))
                 samples.append(labelled(sample, labels) if several else replace(sample, label=next(iter(labels))))
     images.note_unlisted(notes)
     ordered = sorted(_joined(samples) if several else samples, key=lambda sample: (sample.split, str(sample.image)))
     return Part(sorted(classes), ordered, listed=False)
+
+
+def _facts(row: Row, read_as: Collection[str | None]) -> dict[str, str]:
+    """What the columns of a row say that tell neither image nor label nor split."""
+    own = {name: value for name, value in row.items() if name and name not in read_as}
+    return {name: str(value).strip() for name, value in own.items() if isinstance(value, str | int | float)}
 
 
 def _joined(samples: Sequence[Sample]) -> list[Sample]:

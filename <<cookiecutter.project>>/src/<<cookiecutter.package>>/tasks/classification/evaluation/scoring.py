@@ -9,9 +9,11 @@ from ....inference.evaluation import Evaluation, thinned
 from ....metrics import calibration_error
 from ....shared.prepared import Item
 
+MOST_CONFUSED = 5  # pairs of classes that are told
+
 
 def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) -> Evaluation:
-    """Accuracy and F1, by scikit-learn."""
+    """Accuracy and F1, by scikit-learn; `confused` has the share of the images in each of the most confused pairs."""
     from sklearn.metrics import precision_recall_curve, precision_recall_fscore_support
 
     probabilities = np.stack(predictions)
@@ -55,4 +57,8 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
     if scorer := calibration_error(per_image, "ece"):
         metrics["ece"] = float(scorer(np.ones((len(items), 1)))[0])
     confusion = per_image.filter(["actual", "predicted"])
+    wrong = confusion[actual != predicted]
+    pairs = (wrong["actual"] + " as " + wrong["predicted"]).value_counts(sort=False).sort_index()
+    most = pairs.sort_values(ascending=False, kind="stable").head(MOST_CONFUSED)
+    metrics["confused"] = {str(pair): count / len(items) for pair, count in most.items()}
     return Evaluation(metrics, per_image, confusion, pd.concat(curve, ignore_index=True))

@@ -1,0 +1,134 @@
+"""Metrics that are parts of one, such as what each kind of error costs: of each arm, and how they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab.analysis.estimates import BOTH, IMAGES, difference
+from lab.contract.metrics import compiled
+from lab.records import per_item
+from lab.report import tables
+from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, interval, legend, number, ruled, words, wrapped
+from lab.report.figures.outputs import shown_arm
+from lab.report.frame import metrics
+
+if TYPE_CHECKING:
+    from lab.analysis.verdict import Verdict
+    from lab.contract.reports import Figure
+    from lab.study import Study
+
+MOST = 12  # parts of a figure: those that are largest
+ROOM = 0.7  # of the distance between two parts, for the arms of each
+
+
+def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
+    """The parts of each arm on the left; on the right their changes to the reference, in pairs over test items.
+
+    None where no run has measured such parts.
+    """
+    import pandas as pd
+
+    labels = words(entry, table="The breakdown", title="", x="")
+    names = measured(study, tables.resolved(study, entry.metrics))
+    if not names:
+        return
+    reference = study.reference if study.reference in study.arms else None
+    arms = shown(study, verdict, reference)
+    others = [arm for arm in arms if arm != reference] if reference else []
+    examples = per_item.read(study) if others else None
+    if examples is not None and not examples.frames:
+        why = f"what was said of each test {study.contract.item} is not in DVC's cache here (dvc pull brings it)"
+        yield Picture(entry.file, f"{labels['table']} is not shown: {why}.", local=True)
+        return
+    most = sorted(names, key=lambda name: -max(abs(mean.value) for arm in arms if (mean := _mean(study, arm, name))))
+    parts = [name for name in names if name in most[:MOST]]
+    height = 1.1 + len(parts) * (0.2 + 0.16 * len(arms))
+    figure, grid = canvas(height, 1, 2 if others else 1, squeeze=False, sharey=True)
+    rows: list[dict[str, Any]] = []
+    bases = set()
+    for y, name in enumerate(parts):
+        for i, arm in enumerate(arms):
+            at = y + ROOM * ((i + 0.5) / len(arms) - 0.5)
+            colour = _colour(i, arm, reference)
+            mean = _mean(study, arm, name)
+            row = {"metric": name, "arm": arm, **tables.ends("mean", mean)}
+            if mean:
+                interval(grid[0][0], mean.value, mean.low, mean.high, at, colour, f"{study.metric(name).title}, {arm}")
+            if arm in others and examples is not None:
+                between = difference(study, arm, reference, name, examples)
+                if change := between.estimate:
+                    interval(grid[0][1], change.value, change.low, change.high, at, colour)
+                    bases.add(between.basis)
+                row |= tables.ends("change", change)
+            rows.append(row)
+    for axes in grid[0]:
+        axes.axvline(0, color=GREY, lw=1, zorder=1)
+        ruled(axes)
+    titles = wrapped(study.metric(name).title for name in parts)
+    grid[0][0].set(yticks=range(len(parts)), yticklabels=titles, xlabel=labels["x"])
+    grid[0][0].set_ylim(len(parts) - 0.5, -0.5)
+    grid[0][0].set_title(labels["title"] or "each arm")
+    if others:
+        grid[0][1].set(xlabel=f"change in {labels['x']}" if labels["x"] else "change")
+        grid[0][1].set_title(f"difference from {reference}")
+    if len(arms) > 1:
+        _key(figure, arms, reference)
+    data = pd.DataFrame(rows).rename(columns={"mean_low": "low", "mean_high": "high"})
+    caption = f"{_worst(study, shown_arm(study, verdict), names)} {_caption(study, bases, len(names) - len(parts))}"
+    yield Picture(entry.file, caption, data, figure, local=bool(others))
+
+
+def measured(study: Study, patterns: Sequence[str]) -> list[str]:
+    """The metrics of finished runs whose names one of the patterns has, in the order in which they were written."""
+    names = dict.fromkeys(name for record in study.finished for name in metrics(record))
+    return [name for name in names if any(compiled(pattern).fullmatch(name) for pattern in patterns)]
+
+
+def shown(study: Study, verdict: Verdict, reference: str | None) -> list[str]:
+    """The arms with a colour each; of more arms than colours the reference and the best."""
+    arms = [arm for arm, replicates in study.arms.items() if any(each.finished for each in replicates)]
+    if len(arms) > len(COLOURS):
+        arms = [arm for arm in arms if arm in (reference, shown_arm(study, verdict))]
+    return sorted(arms, key=lambda arm: arm != reference)
+
+
+def _worst(study: Study, arm: str, names: Sequence[str]) -> str:
+    """`The worst of b3: macro-F1 of camera old, 0.71.`"""
+    means = {name: study.merit(name) * mean.value for name in names if (mean := _mean(study, arm, name))}
+    worst = min(means, key=means.__getitem__, default=None)
+    if worst is None:
+        return ""
+    whose = f"The worst of {arm}" if len(study.arms) > 1 else "The worst"
+    return f"{whose}: {study.metric(worst).title}, {number(abs(means[worst]))}."
+
+
+def _mean(study: Study, arm: str, metric: str) -> Any:
+    return tables.mean(study, arm, metric)
+
+
+def _colour(number: int, arm: str, reference: str | None) -> str:
+    return GREY if arm == reference else COLOURS[number - (reference is not None)]
+
+
+def _key(figure: Any, arms: Sequence[str], reference: str | None) -> None:
+    """Which colour is which arm."""
+    from matplotlib.lines import Line2D
+
+    style: dict[str, Any] = {"marker": "D", "ls": "-", "lw": 2.4, "ms": 6.5}
+    labels = [f"{arm} (reference)" if arm == reference else arm for arm in arms]
+    colours = [_colour(i, arm, reference) for i, arm in enumerate(arms)]
+    pairs = zip(labels, colours, strict=True)
+    legend(figure, [Line2D([], [], color=colour, label=label, **style) for label, colour in pairs])
+
+
+def _caption(study: Study, bases: set[str], left_out: int) -> str:
+    """What the marks are."""
+    over = f"over {len(study.seeds)} seeds with their 95 % intervals" if len(study.seeds) > 1 else "of one seed"
+    parts = [f"Means {over}."]
+    if bases:
+        item = f"test {study.contract.item}s"
+        by = f"seeds and {item}" if BOTH in bases else item if IMAGES in bases else "seeds"
+        parts.append(f"Differences in pairs over {by}, each with the 95 % interval of its own: not corrected for many.")
+    parts += [f"{left_out} smaller ones are left out."] if left_out else []
+    return " ".join(parts)

@@ -1,0 +1,96 @@
+"""How sure a model is, and how often it is right then: a reliability diagram of tables with a row a bin of confidence.
+
+DeGroot and Fienberg, The comparison and evaluation of forecasters, The Statistician 32, 1983; Guo, Pleiss, Sun and
+Weinberger, On calibration of modern neural networks, ICML 2017.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab.analysis.resampling import score_interval
+from lab.report.figures.drawing import BLUE, COLOURS, DASHED, GREY, Picture, bar, canvas, marks, words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lab.analysis.verdict import Verdict
+    from lab.contract.reports import Figure
+    from lab.study import Study
+
+
+def reliability(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
+    """Of each arm, as far as there are colours: else of the reference and the best."""
+    arms = {
+        arm: [each.record.text(entry.output) for each in replicates if each.finished and entry.output]
+        for arm, replicates in study.arms.items()
+    }
+    if len(arms) > 1 and len({tuple(texts) for texts in arms.values() if any(texts)}) < 2:
+        return  # not about what the design varies
+    if len(arms) > len(COLOURS):
+        arms = {arm: texts for arm, texts in arms.items() if arm in (study.reference, verdict.winner or verdict.best)}
+    yield reliability_of(entry, arms, study.contract.item)
+
+
+def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], item: str) -> Picture:
+    """One line an arm, of the tables of its runs: bin, mean confidence, share that is right, count."""
+    import pandas as pd
+
+    labels = words(entry, table="The reliability diagram", title="how often the model is right, by its confidence")
+    found = {arm: [frame for text in texts if len(frame := _read(text))] for arm, texts in arms.items()}
+    found = {arm: frames for arm, frames in found.items() if frames}
+    if not found:
+        return Picture(entry.file, f"{labels['table']} is not shown: no run has recorded one.")
+    figure, (above, below) = canvas(5.2, 2, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=DASHED, label="as sure as it is right")
+    tables = []
+    for i, (arm, frames) in enumerate(found.items()):
+        colour = COLOURS[i % len(COLOURS)] if len(found) > 1 else BLUE
+        table = _pooled(frames)
+        gap = sum(float((frame["count"] * (frame["right"] - frame["confidence"]).abs()).sum()) for frame in frames)
+        gap /= sum(float(frame["count"].sum()) for frame in frames)
+        told = f"{arm}, calibration error {gap:.3f}" if len(found) > 1 else f"calibration error {gap:.3f}"
+        (line,) = above.plot(table["confidence"], table["right"], "o-", color=colour, lw=1.6, ms=4.5, label=told)
+        rows: list[Any] = list(table.itertuples(index=False))
+        marks.tell(line, [f"{arm}, confidence {r.confidence:.3f}: {r.right:.3f} right, of {r.count:g}" for r in rows])
+        for row in rows:
+            bar(above, (row.confidence, row.confidence), (row.low, row.high), colour, 1.2)
+        below.bar(table["confidence"] + 0.015 * (i - (len(found) - 1) / 2), table["count"], 0.015, color=colour)
+        tables.append(table.assign(arm=arm))
+    above.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
+    above.grid(True)
+    above.legend(loc="upper left")
+    above.set_title(labels["title"])
+    below.set(xlabel="confidence", ylabel="how many")
+    several = max(map(len, found.values()))
+    over = f" The mean over {several} seeds, each with as many." if several > 1 else ""
+    caption = f"Below the dashed line the model is surer than it is right. Bars: the 95 % interval of a share.{over}"
+    data = pd.concat(tables, ignore_index=True)
+    return Picture(entry.file, caption, data[["arm", *data.columns.drop("arm")]], figure)
+
+
+def _read(text: str) -> pd.DataFrame:
+    """A run's table, by the places of its columns; empty where there is none."""
+    import pandas as pd
+
+    names = ["bin", "confidence", "right", "count"]
+    if not text:
+        return pd.DataFrame(columns=names)
+    frame = pd.read_csv(io.StringIO(text), usecols=range(4))
+    return frame.set_axis(names, axis="columns")
+
+
+def _pooled(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The seeds' bins together, by their counts; `count` is the mean one, since all seeds saw the same items."""
+    import pandas as pd
+
+    rows = []
+    for name, own in pd.concat(frames).groupby("bin", sort=True):
+        count, n = float(own["count"].sum()), float(own["count"].sum()) / len(frames)
+        right, confidence = (float((own[side] * own["count"]).sum()) / count for side in ("right", "confidence"))
+        low, high = score_interval(right, 1.0, max(2, round(n)))
+        ends = {"low": max(low, 0.0), "high": min(high, 1.0)}
+        rows.append({"bin": name, "confidence": confidence, "right": right, **ends, "count": n})
+    return pd.DataFrame(rows)
