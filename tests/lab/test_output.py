@@ -46,7 +46,11 @@ SAID: list[tuple[list[str], int, type[output.Output]]] = [
     (["new", "sweep"], 2, output.Refused),
     (["gc", "--keep", "nobody"], 2, output.Refused),
     (["promote", "--rollback"], 2, output.Refused),
-    (["new", "sweep", "--name", "last", "--vary", "lr=0.1,0.2", "--claim", "c", "--expected", "0.9"], 0, output.Written),
+    (
+        ["new", "sweep", "--name", "last", "--vary", "lr=0.1,0.2", "--claim", "c", "--expected", "0.9"],
+        0,
+        output.Written,
+    ),
 ]
 
 

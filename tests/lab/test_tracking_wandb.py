@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import tracked
-from PIL import Image
 from offline import stored
+from PIL import Image
 
 from lab.tracking.conformance import START, Experiment, Question, run
 from lab.tracking.run import Run

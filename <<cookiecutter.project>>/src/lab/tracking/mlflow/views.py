@@ -17,7 +17,11 @@ from lab.tracking.run import Run
 
 DESIGNS = "designs"  # the view that shows designs with their runs below them
 ANSWER, STANDING = ("verdict", "best.arm"), ("runs.finished", "runs.failed")  # tags in that view
-WIDTHS = {"attributes.`Run Name`": 330, "tags.`verdict`": 130, "tags.`best.arm`": 160}  # pixels that it takes to read them
+WIDTHS = {
+    "attributes.`Run Name`": 330,
+    "tags.`verdict`": 130,
+    "tags.`best.arm`": 160,
+}  # pixels that it takes to read them
 _TAG = "mlflow.sharedViewState."
 
 

@@ -33,7 +33,17 @@ PARENT, CHILD, DESIGN = "design.id", "dvc.exp.id", "design"  # the tags by which
 DIGEST, SENT, REPLACED = "mlflow.mirror.digest", "mlflow.mirror.sent", "mirror.replaced"
 FOLDED = ("machine.",)  # tags that pages need not show
 # Tags that may no longer hold, and those that had another name before.
-PASSING = ("failure", "infinite", "reused", "superseded.by", "best.", "verdict", "mirror.digest", "mirror.sent", *FOLDED)
+PASSING = (
+    "failure",
+    "infinite",
+    "reused",
+    "superseded.by",
+    "best.",
+    "verdict",
+    "mirror.digest",
+    "mirror.sent",
+    *FOLDED,
+)
 BATCH, PAIRS = 1000, 100  # the most that one request takes, and of these the most params and tags each
 LONG = 10.0  # seconds that a store of artifacts may let a pass wait before it fails; once
 

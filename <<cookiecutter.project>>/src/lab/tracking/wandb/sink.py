@@ -202,7 +202,9 @@ def _media(run: Run, folder: Path) -> dict[str, Any]:
     kinds = {".html": lambda place: wandb.Html(place, inject=False), ".png": wandb.Image}
     paths = [Path(path) for path in run.artifacts]
     return {
-        path.with_suffix("").as_posix(): kinds[path.suffix](str(folder / path)) for path in paths if path.suffix in kinds
+        path.with_suffix("").as_posix(): kinds[path.suffix](str(folder / path))
+        for path in paths
+        if path.suffix in kinds
     }
 
 
