@@ -66,6 +66,11 @@ def test_three_lines_are_enough() -> None:
             LEAST + "metrics:\n  a.b: {title: 'a {'}\n",
             "metrics.a.b.title: 'a {': the { at character 3 has no }",
         ),
+        (
+            LEAST + "parts: {'*.sites.*': 'at {2}'}\n",
+            "line 2: parts.*.sites.*: 'at {2}': by the * of the pattern there is {0}",
+        ),
+        (LEAST + "parts: {sites: at a site}\n", "line 2: parts.sites: expected a pattern that begins with *."),
         (LEAST + "run_name: '{date}_}{arm}'\n", "run_name: '{date}_}{arm}': the } at character 8 has no { before it"),
         (LEAST + "data_facts: [{text: 'on {', key: a}]\n", "data_facts.0.text: 'on {': the { at character 4 has no }"),
         (
@@ -221,6 +226,23 @@ def test_the_first_pattern_that_matches_counts() -> None:
     assert (entries.metric("a.b").title, entries.metric("a.b").direction) == ("one", None)
     assert entries.metric("c.d.b").label == "of c.d, s"
     assert entries.metric("c.d").direction == "minimize"
+
+
+@given(st.text("abcXYZ._- 1", min_size=1).filter(lambda text: text.strip(".") == text))
+def test_a_metric_of_some_items_is_known_as_that_of_all(part: str) -> None:
+    """Whatever the part is called, also with dots: as `infer.sites.A.f1` is what `infer.f1` is, over A's own items."""
+    whole = VISION.metric("infer.f1_macro")
+    for name, title in (
+        (f"infer.sites.{part}", f"macro-F1 at site {part}"),
+        (f"infer.slices.camera.{part}", f"macro-F1 of camera {part}"),
+    ):
+        metric = VISION.metric(f"{name}.f1_macro")
+        assert (metric.title, metric.direction, metric.per_item) == (title, whole.direction, whole.per_item)
+        assert metric.counted_over == (f"{name}.objects", f"{name}.images") and metric.tasks == whole.tasks
+        assert not metric.twin, "nothing was measured of it on validation data"
+        assert not VISION.metric(f"{name}.unheard_of").known
+    torch = VISION.metric(f"quant.torch.sites.{part}.f1_macro")
+    assert torch.title == f"macro-F1 of PyTorch at site {part}" and not torch.per_item
 
 
 def test_the_templates_own_metrics() -> None:

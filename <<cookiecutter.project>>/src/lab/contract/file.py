@@ -69,6 +69,13 @@ def disagreements(content: dict[str, Any]) -> Iterator[Mistake]:
     for pattern, entry in metrics.items() if isinstance(metrics, dict) else ():
         if isinstance(pattern, str) and isinstance(entry, dict):
             yield from metric_mistakes(pattern, _readable(entry))
+    parts = content.get("parts")
+    for pattern, title in parts.items() if isinstance(parts, dict) else ():
+        if isinstance(pattern, str) and isinstance(title, str):
+            if not pattern.startswith("*."):
+                yield ("parts", pattern), "expected a pattern that begins with *. for the metrics file"
+            elif wrong := misfit(title, pattern, metric=""):
+                yield ("parts", pattern), wrong
 
 
 def _types_named(content: dict[str, Any]) -> Iterator[tuple[Location, Any]]:
@@ -99,13 +106,20 @@ def metric_mistakes(pattern: str, entry: MetricEntry) -> Iterator[Mistake]:
     low, high = entry.bounds or (None, None)
     if low is not None and high is not None and low >= high:
         yield ("metrics", pattern, "bounds"), f"[{low:g}, {high:g}]: expected the smaller one first"
-    stars = pattern.count("*")
     for field, text in entry.templates():
-        try:
-            text.format(*[""] * stars)
-        except (LookupError, ValueError, AttributeError):
-            known = ", ".join(f"{{{i}}}" for i in range(stars)) or "nothing in braces"
-            yield ("metrics", pattern, field), unbalanced(text) or f"{text!r}: by the * of the pattern there is {known}"
+        if wrong := misfit(text, pattern):
+            yield ("metrics", pattern, field), wrong
+
+
+def misfit(text: str, pattern: str, **named: str) -> str:
+    """What of a text's braces stands for nothing: neither for a `*` of the pattern, nor for a name; empty if all do."""
+    stars = pattern.count("*")
+    try:
+        text.format(*[""] * stars, **named)
+    except (LookupError, ValueError, AttributeError):
+        known = ", ".join(f"{{{name}}}" for name in [*range(stars), *named]) or "nothing in braces"
+        return unbalanced(text) or f"{text!r}: by the * of the pattern there is {known}"
+    return ""
 
 
 def json_schema() -> dict[str, Any]:

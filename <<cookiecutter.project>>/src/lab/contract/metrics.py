@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -91,8 +91,15 @@ class Metric:
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
-def resolve(entries: Mapping[str, MetricEntry], name: str) -> Metric:
-    """What the first entry whose pattern matches says of a metric."""
+def resolve(entries: Mapping[str, MetricEntry], parts: Mapping[str, str], name: str) -> Metric:
+    """What the first entry whose pattern matches says of a metric; of one of some items, what is said of all."""
+    for pattern, title in parts.items():
+        match = re.fullmatch(rf"{compiled(pattern).pattern}\.([^.]+)", name)
+        if match:
+            *where, key = match.groups()
+            whole = resolve(entries, {}, f"{where[0]}.{key}")
+            if whole.known:
+                return _of_part(whole, name, title, where)
     for pattern, entry in entries.items():
         match = compiled(pattern).fullmatch(name)
         if match:
@@ -131,4 +138,18 @@ def _filled(entry: MetricEntry, name: str, parts: tuple[str, ...], known: bool) 
         twin=text(entry.twin),
         tasks=tuple(entry.tasks),
         parts=parts,
+    )
+
+
+def _of_part(whole: Metric, name: str, title: str, where: Sequence[str]) -> Metric:
+    """A metric of some of the items: it is counted over what stands beside it, and measured on no validation data."""
+    of_all, beside = f"{where[0]}.", name.rpartition(".")[0] + "."
+    return replace(
+        whole,
+        name=name,
+        title=title.format(*where, metric=whole.title),
+        counted_over=tuple(beside + over.removeprefix(of_all) for over in whole.counted_over),
+        guarded=False,
+        twin="",
+        parts=tuple(where),
     )

@@ -134,6 +134,9 @@ class Contract(Model):
     """The settings that replicates differ in; all get the same value. [] where there is none."""
     metrics: dict[str, MetricEntry] = {}
     """By a metric's name (its file's in dvc.yaml, without folder and ending, and its key there) or a pattern with *."""
+    parts: dict[str, str] = {}
+    """Patterns before which a metric is one of some test items, and what it is then called: by {"*.sites.*": "{metric}
+    at site {1}"} infer.sites.A.f1 is what infer.f1 is, counted over infer.sites.A.items and not over infer.items."""
     main: list[str] = []
     """The metrics that matter, the first one most; without a file's name, those of the design's stage."""
     told: list[str] = []
@@ -192,7 +195,7 @@ class Contract(Model):
     def metric(self, name: str) -> Metric:
         """What is known of a metric; one that no pattern matches is told by its name alone."""
         if name not in self._resolved:
-            self._resolved[name] = resolve(self.metrics, name)
+            self._resolved[name] = resolve(self.metrics, self.parts, name)
         return self._resolved[name]
 
     @cached_property
