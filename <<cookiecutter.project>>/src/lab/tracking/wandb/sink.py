@@ -197,7 +197,7 @@ def _times(run: Run) -> dict[str, str]:
 
 
 def _media(run: Run, folder: Path) -> dict[str, Any]:
-    """The report and the pictures as panels of the run's page, by their paths in `folder`: a mere file is a download."""
+    """The report and the pictures as panels of the run's page, by paths in `folder`: a mere file is a download."""
     wandb = _wandb()
     kinds = {".html": lambda place: wandb.Html(place, inject=False), ".png": wandb.Image}
     paths = [Path(path) for path in run.artifacts]
