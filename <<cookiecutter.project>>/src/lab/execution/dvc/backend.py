@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from lab.design.blocks import Resources
 from lab.errors import UserError
-from lab.execution import garbage
+from lab.execution import abandoned, garbage
 from lab.execution.backend import Job
 from lab.execution.dvc import compatibility, own_workers, queue_tasks, repair, task_refs
 from lab.execution.dvc import workers as dvc_workers
@@ -68,13 +68,16 @@ class DvcBackend:
 
         own_workers.let_go_of_others(self.root)
         dvc_workers.let_go_of_others(self.root)
+        common = Repository(self.root).common
+        abandoned.unlock(common)
         way = fast_queue if compatibility.passed(self.root) else stock_queue
-        with Repo(str(self.root)) as repo, garbage.kept_out(Repository(self.root).common):
+        with Repo(str(self.root)) as repo, garbage.kept_out(common):
             patiently(lambda: way.put(repo, jobs))
 
     def start(self, workers: int | None) -> None:
         """Start workers until there are as many, DVC's counted; none begins while `lab gc` frees data."""
         self._reap()
+        abandoned.unlock(Repository(self.root).common)
         with self.alone():
             self._start(workers or self.jobs)
 
