@@ -97,7 +97,9 @@ def measured_on(split: str, site: str | Sequence[str]) -> tuple[Prepared, list[I
         UserError: there are none, or `final` is asked for by anything but `lab promote`.
     """
     if split == FINAL and KEY_OF_FINAL not in os.environ:
-        raise UserError("split=final: lab promote alone opens these images, once a model has won on those of the test split")
+        raise UserError(
+            "split=final: lab promote alone opens these images, once a model has won on those of the test split"
+        )
     prepared = Prepared(FINAL_ROOT if split == FINAL else Path("data/prepared"))
     return prepared, prepared.items(split, site)
 
