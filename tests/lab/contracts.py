@@ -72,7 +72,7 @@ VISION = contract(VISION_TEXT)
 TRIVIAL_TEXT = without_hooks(VISION_TEXT)
 TRIVIAL = contract(TRIVIAL_TEXT)
 # The stand-in stages of `trivial` say nothing of single test items.
-STAND_IN = {key: value for key, value in yaml12.mapping(TRIVIAL_TEXT).items() if key != "predictions"}
+STAND_IN = {key: value for key, value in yaml12.mapping(TRIVIAL_TEXT).items() if key not in ("predictions", "final")}
 STAND_IN_TEXT = yaml12.dump(STAND_IN | {"distinct": {"train": STAND_IN["distinct"]["train"]}})
 # A pipeline that is nobody's: two stages, a seed in a block, one metric that is known.
 PLAIN_TEXT = """

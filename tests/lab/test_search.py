@@ -15,12 +15,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trivial import Trivial
 
+from contracts import VISION
+from lab.analysis import reasons
 from lab.analysis.answer import answer
 from lab.analysis.verdict import judge
-from lab.design import design_file, search
+from lab.design import design_file, preflight, search
+from lab.design.plan import Plan
 from lab.execution import campaign
 from lab.records import splits, studies
 from lab.report import sections
+from lab.study import Study
 
 GRID = {
     "kind": "sweep",
@@ -231,3 +235,25 @@ def test_what_a_person_edits_meanwhile_changes_no_run(project: Trivial) -> None:
         edited = studies.planner(project.project(), project.root / "designs" / "sweep.yaml").plan()
         assert all("added_meanwhile" in run.params for run in edited.runs)
     assert not any("added_meanwhile" in run.params for run in before.runs)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"seeds": {"from": 3, "to": 6}}, "choose before, with a list of seeds"),
+        ({"sweep": {"method": "factorial"}}, "the best combination is to be run again"),
+        ({"type": "quant"}, "models that exist (type: quant)"),
+    ],
+)
+def test_a_sweep_that_compares_all_its_arms_says_that_it_chooses_on_the_test_split(
+    more: dict[str, Any], why: str
+) -> None:
+    sweep = {"parameters": {"lr": [0.1, 0.2], "training.ema": [True, False]}} | more.pop("sweep", {})
+    claim = {"claim": "One is better", "metric": f"{'quant' if more.get('type') else 'infer'}.f1_macro"}
+    claim |= {"versus": "lr=0.1,ema=true"} if "seeds" in more else {}
+    content = {"kind": "sweep", "type": "train", "name": "all", "title": "Which?", "seeds": [0, 1], "sweep": sweep}
+    design = design_file.parse(content | more | {"hypothesis": claim}, VISION)
+    [check] = preflight.chosen_by(design, Plan(design, "", []), VISION)
+    assert not check.ok and not check.blocks and why in check.message
+    made = Study(design, VISION, "", "", "", [])
+    assert search.chosen_on_test(design, VISION, claim["metric"]) and any(reasons.chosen_on_test(made))

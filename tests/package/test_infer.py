@@ -242,6 +242,27 @@ def test_ensembles(trained: Get, prepared: Get, task: str, tmp_path: Path) -> No
         assert json.loads((space.root / "metrics" / "infer.json").read_text())["images"] > 0
 
 
+@pytest.mark.nightly
+def test_what_is_kept_for_the_end_is_read_by_no_stage_before_it_is_opened(
+    trained: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = trained("classification").copy(tmp_path / "project")
+    work.run("prepare", "task=classification", "data.source.fractions.final=0.1")
+    aside = (work.root / "data" / "final").rename(tmp_path / "final")
+    work.run("infer", *SMALL["classification"])
+    tested = json.loads((work.root / "metrics" / "infer.json").read_text())
+    assert "lab promote alone opens" in work.message("infer", *SMALL["classification"], "split=final")
+    aside.rename(work.root / "data" / "final")
+    assert "lab promote alone opens" in work.message("infer", *SMALL["classification"], "split=final")
+    monkeypatch.setenv("LAB_FINAL", "1")
+    work.run("infer", *SMALL["classification"], "split=final")
+    final = json.loads((work.root / "metrics" / "infer.json").read_text())
+    count = json.loads((work.root / "metrics" / "prepare.json").read_text())["images"]["final"]
+    assert final["images"] == count // 2 and tested["images"] != final["images"], "of site A"
+    pipeline = yaml.safe_load((work.root / "dvc.yaml").read_text())["stages"]
+    assert not any("data/final" in stage["deps"] for stage in pipeline.values())
+
+
 @pytest.mark.slow
 def test_infer_refusals(trained: Get, task: str, tmp_path: Path) -> None:
     space = trained(task).copy(tmp_path / "space")

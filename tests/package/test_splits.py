@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
-from test_prepare import make_folders, make_yolo, number_of_images, problems, refusal, run
+from test_prepare import UserError, make_folders, make_yolo, number_of_images, problems, refusal, run
 from workspace import PROJECT, load
 
 splits, similar = load("data.shared.splits"), load("data.shared.similar")
@@ -254,6 +255,63 @@ def test_folds_of_the_digits_keep_a_digit_at_both_sites_together(tmp_path: Path)
     assert {len(splits) for splits in sides(prepared).values()} == {1}
     assert number_of_images(prepared, "A") == number_of_images(prepared, "B")
     assert abs(number_of_images(prepared, "A")[2] - 1797 / 3) < 10
+
+
+# ---- kept for the end ------------------------------------------------------------------------------------------------
+
+
+def kept(out: Path) -> set[str]:
+    """The files of data/final, by their hashes."""
+    with (out / "data" / "final" / "items.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["split"] for row in rows} <= {"final"} and all(
+        (out / "data/final" / row["path"]).is_file() for row in rows
+    )
+    return {row["sha256"] for row in rows}
+
+
+def test_what_is_kept_for_the_end_stays_there_whatever_else_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "mine"
+    make_folders(root / "north", {"cat": 30, "dog": 30})
+    make_folders(root / "south", {"train/cat": 20, "train/dog": 20, "test/cat": 5, "test/dog": 5}, seed=100)
+    make_folders(root / "east", {"test/cat": 4, "test/dog": 4}, seed=200)
+    source = {"path": str(root), "sites": ["north", "south", "east"]}
+    fractions = {"val": 0.1, "test": 0.1, "final": 0.2}
+    found = []
+    for n, drawn in enumerate([{}, {"split_seed": 5}, {"fold": "2 of 3"}, {"fractions": fractions | {"test": 0.3}}]):
+        out = tmp_path / str(n)
+        prepared = run(out, "image_folder", **{"fractions": fractions} | source | drawn)
+        found.append(kept(out))
+        with (prepared.root / "items.csv").open() as file:
+            assert not {row["sha256"] for row in csv.DictReader(file)} & found[-1]
+        page = (out / "data" / "report.html").read_text()
+        assert "98 images" in page and "/ final /" not in page and "final" not in prepared.manifest["splits"]["north"]
+        assert json.loads((out / "metrics" / "prepare.json").read_text())["images"]["final"] == 20
+    assert all(each == found[0] for each in found) and len(found[0]) == 20, "12 of north, 8 of south's train split"
+    layout = load("shared.prepared")
+    assert number_of_images(layout.Prepared(tmp_path / "0/data/prepared"), "north") == (36, 6, 6)
+    monkeypatch.chdir(tmp_path / "0")
+    assert {item.split for item in layout.measured_on("test", "all")[1]} == {"test"}
+    with pytest.raises(UserError, match="lab promote alone opens these images"):
+        layout.measured_on("final", "all")
+    monkeypatch.setenv("LAB_FINAL", "1")
+    assert {item.split for item in layout.measured_on("final", "all")[1]} == {"final"}
+
+
+def test_a_group_is_kept_as_a_whole_and_without_the_fraction_nothing_is(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    make_folders(root, {"cat": 30, "dog": 30})
+    source = {"path": str(root), "group": "([0-9])[.]"}
+    run(tmp_path / "none", "image_folder", **source)
+    assert kept(tmp_path / "none") == set()
+    prepared = run(tmp_path / "some", "image_folder", **source, fractions={"val": 0.2, "test": 0.2, "final": 0.2})
+    with (tmp_path / "some/data/final/items.csv").open() as file:
+        groups = {row["group"] for row in csv.DictReader(file)}
+    assert groups and not groups & sides(prepared).keys()
+    told = refusal(tmp_path / "much", "image_folder", **source, fractions={"val": 0.3, "test": 0.3, "final": 0.4})
+    assert "must be positive and leave something for train, not val: 0.3, test: 0.3, final: 0.4" in told
 
 
 def test_a_design_compares_its_arms_fold_by_fold_as_the_docs_say(tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ class Store(Addresses):
         there = {entry["relpath"]: self.file(entry["md5"]) for entry in entries}
         return {name: file for name, file in there.items() if file is not None}
 
+    def has(self, md5: str) -> bool:
+        """Whether all of an output of this hash is here."""
+        listed = self.listing(md5) if md5.endswith(".dir") else []
+        return listed is not None and all(self.file(each) for each in (md5, *listed))
+
     # Whether the bytes are what their hash says
 
     def damaged(self, hashes: Iterable[str]) -> dict[str, Path]:

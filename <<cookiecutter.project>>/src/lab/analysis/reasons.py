@@ -124,9 +124,8 @@ def left_out(study: Study, arms: Sequence[str]) -> Iterator[str]:
 
 def chosen_on_test(study: Study) -> Iterator[str]:
     """That a sweep chose by the very numbers that it answers with."""
-    design, name = study.design, next(iter(study.metrics), "")
-    is_chosen = design.kind == "sweep" and design.claimed_arm is None and not design.growth
-    if is_chosen and study.metric(name).split == "test" and not search.metrics(design, study.contract):
+    name = next(iter(study.metrics), "")
+    if search.chosen_on_test(study.design, study.contract, name):
         yield f"chosen on the test split: the best of the sweep was chosen by {name}, and looks better than it is"
 
 

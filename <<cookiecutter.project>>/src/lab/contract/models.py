@@ -75,6 +75,23 @@ class Predictions(Model):
     """The column of items that belong together and are no independent evidence: a patient, a video."""
 
 
+class FinalSplit(Model):
+    """A third split of the items, beside those for validation and test, that `lab promote` alone opens."""
+
+    settings: Annotated[dict[Key, Any], Field(min_length=1)]
+    """What a run is set to that is measured on it. Stages should refuse that where LAB_FINAL is not in their
+    environment."""
+    items: str
+    """The metric that counts the items of it: where that is absent or 0, the data has no such split."""
+    drawn_by: list[Key] = []
+    """Settings that say what goes into it: no design may change them, nor `settings`."""
+
+    @property
+    def closed(self) -> list[str]:
+        """The settings that no design may name."""
+        return [*self.settings, *self.drawn_by]
+
+
 class Curves(Model):
     """The values of an epoch: a folder with a TSV file a metric (step, value), as DVCLive writes it."""
 
@@ -163,6 +180,7 @@ class Contract(Model):
     """The one of them that people know it by."""
     model_keys: ModelKeys = ModelKeys()
     models: list[ModelOutput] = []
+    final: FinalSplit | None = None
     predictions: Predictions | None = None
     curves: Curves | None = None
     effective: Annotated[str, stands_for("stage")] | None = None

@@ -24,6 +24,11 @@ Item = TypeVar("Item")
 CHANGED: Callable[[Change], str] = attrgetter("key")  # what an override changes
 
 
+def within(key: str, name: str) -> bool:
+    """Whether a key is a setting, or part of it."""
+    return f"{key}.".startswith(f"{name}.")
+
+
 class Template(NamedTuple):
     """The config of one choice of groups.
 
@@ -56,6 +61,13 @@ class Composer:
         self.source = source
         self._templates: dict[tuple[str, ...], Template] = {}
         self._made: dict[str, Any] = {}  # of a text, and the values of the keys in it
+
+    def check_closed(self, overrides: list[str], closed: list[str]) -> None:
+        """Raises WrongKeys: what the project keeps for the end is named, or would be drawn in another way."""
+        named = sorted({key_of(text) for text in overrides} - self.source.groups)
+        why = "the final split is opened by lab promote alone, and the same for all designs"
+        if wrong := [(key, why) for key in named if any(within(key, own) or within(own, key) for own in closed)]:
+            raise WrongKeys(wrong)
 
     def compose(self, overrides: list[str]) -> dict[str, Any]:
         """The config with every interpolation resolved.

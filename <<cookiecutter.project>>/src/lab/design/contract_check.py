@@ -124,6 +124,7 @@ def settings(contract: Contract) -> Named:
     for key, listed in {
         "task.same": task.same if task else [],
         "test_split": contract.test_split,
+        "final.settings": [*contract.final.settings] if contract.final else [],
         **{f"neutral.{stage}": entries for stage, entries in contract.neutral.items()},
     }.items():
         yield from ((f"{key}.{n}", setting, True) for n, setting in enumerate(listed))
@@ -151,6 +152,7 @@ def metrics(contract: Contract) -> Named:
     yield from ((key, name, False) for key, names in named.items() for name in names if "." in name)
     yield from ((f"speed.latency.{stage}", name, False) for stage, name in contract.speed.latency.items())
     single = {"best_epoch": contract.best_epoch, "speed.gain": contract.speed.gain}
+    single |= {"final.items": contract.final and contract.final.items}
     yield from ((key, name, False) for key, name in single.items() if name)
     for n, question in enumerate(contract.questions):
         yield from ((f"questions.{n}.beside", name, False) for name in question.beside if "{" not in name)

@@ -29,6 +29,8 @@ def json_schema(contract: Contract, settable: Mapping[str, list[str]]) -> dict[s
         contract: lab.yaml.
         settable: the keys of the config, and its groups with their files (`Composer.settable`).
     """
+    closed = contract.final.closed if contract.final else []
+    settable = {key: names for key, names in settable.items() if key not in closed}
     schema = DESIGN.json_schema()
     _add_words(schema, contract)
     for model in schema["$defs"].values():

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from lab.contract.metrics import Metric
     from lab.design.promise import Foreseen, Spread
 
-TEST = "test"  # a split, as lab.yaml has it
 SEEDS, ITEMS, COUNTED = "seeds", "images", "counted"  # what can decide, as committed reports call it
 DECIDED = {
     ITEMS: "{metric} is decided over test {items}, in pairs: more of them show smaller effects, not more seeds",
@@ -224,10 +223,7 @@ def chosen_by(design: SweepDesign, plan: Plan, contract: Contract) -> Iterator[C
         if design.sweep.halving:
             text += f"; of every {design.sweep.halving} settings one goes on, the others are stopped early"
         yield Check("choice", True, text)
-    elif contract.metric(metric).split == TEST and design.claimed_arm is None and not design.growth:
-        why = "its twin in lab.yaml would be what measures the same on data that were put aside for choosing"
-        if not contract.is_recipe(design.type):
-            why = f"models that exist (type: {design.type}) have no earlier measure: ask about a few, by a comparison"
+    elif why := search.chosen_on_test(design, contract, metric):
         text = f"it chooses by {metric}, on the test split, so that the best looks better than it is; {why}"
         yield Check("choice", False, text, blocks=False)
 

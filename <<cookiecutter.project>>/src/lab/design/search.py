@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab.contract import Contract
 
 
+TEST = "test"  # a split, as lab.yaml has it
 EARLIEST = 4  # of so many parts of a training, the first is left to each: sooner, curves don't tell yet who wins
 LEAST = 2  # epochs, for the same reason
 
@@ -59,6 +60,23 @@ def metrics(design: Design, contract: Contract) -> list[str]:
     main = contract.main_metrics(contract.types[design.type])
     names = [design.hypothesis.metric] if design.hypothesis else main
     return list(dict.fromkeys(twin for name in names if (twin := contract.metric(name).twin)))
+
+
+def chosen_on_test(design: Design, contract: Contract, metric: str) -> str:
+    """Why a sweep chooses its best arm by `metric`, on the test split; empty where it does not.
+
+    Also where its claim is about something else than the best: whoever takes that has chosen it there.
+    """
+    is_sweep = isinstance(design, SweepDesign) and design.claimed_arm is None
+    if not is_sweep or contract.metric(metric).split != TEST or metrics(design, contract):
+        return ""
+    if not contract.is_recipe(design.type):
+        return f"models that exist (type: {design.type}) have no earlier measure: ask about a few, by a comparison"
+    if design.growth:
+        return "seeds are added until each arm is told from its reference there: choose before, with a list of seeds"
+    if design.crossed():
+        return "effects are of all its arms: what is claimed of an effect holds, the best combination is to be run again"
+    return "its twin in lab.yaml would be what measures the same on data that were put aside for choosing"
 
 
 def decided(

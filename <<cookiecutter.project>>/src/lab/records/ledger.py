@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,6 +26,31 @@ if TYPE_CHECKING:
 LEDGER = FOLDER / "ledger.yaml"
 
 
+class Opened(BaseModel):
+    """The final split opened for a test (`final` of lab.yaml).
+
+    Attributes:
+        items: how many it has.
+        data: the version of the data that it is of.
+        looks: how many other tests it had been opened for before.
+        metric: what was measured on them.
+        arm, champion: its values, by seed.
+        p: one-sided, of these alone; None for what is counted.
+        test_p: that of the test split, which had to be won before.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    items: int
+    data: str | None
+    looks: int
+    metric: str
+    arm: dict[int, float]
+    champion: dict[int, float]
+    p: float | None = None
+    test_p: float | None = None
+
+
 class Entry(BaseModel):
     """A test at the gate.
 
@@ -36,9 +61,11 @@ class Entry(BaseModel):
         against: the experiment that was the champion; None where there was none, and so no test.
         seeds: how many it was measured with.
         chosen_from: how many arms it was chosen from; p is corrected for them.
-        p: one-sided, of the champion being as good; None without a test.
+        p: one-sided, of the champion being as good; None without a test. Where the final split was opened, both splits
+            had to show it, and p is the larger of theirs.
         level: what p had to stay below.
         looks: how many designs had been measured on these test items by then.
+        final: what the final split said, where it was opened.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +81,12 @@ class Entry(BaseModel):
     p: float | None = None
     level: float | None = None
     looks: int
+    final: Opened | None = None
+
+    @property
+    def test_p(self) -> float | None:
+        """p on the test split alone."""
+        return self.final.test_p if self.final else self.p
 
     @property
     def won(self) -> bool:
@@ -63,7 +96,7 @@ class Entry(BaseModel):
     def same_test(self, other: Entry) -> bool:
         """Whether both are one test, asked for twice."""
         return all(
-            getattr(self, field) == getattr(other, field) for field in ("digest", "arm", "against", "seeds", "p")
+            getattr(self, field) == getattr(other, field) for field in ("digest", "arm", "against", "seeds", "test_p")
         )
 
 
@@ -81,6 +114,12 @@ def read(project: Project) -> list[Entry]:
 def next_level(entries: Sequence[Entry]) -> float:
     """The level of the next test."""
     return online.level([entry.won for entry in entries if entry.p is not None])
+
+
+def written(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """What the file says of them."""
+    dumped = [entry.model_dump(mode="json") for entry in entries]
+    return [{key: value for key, value in entry.items() if key != "final" or value} for entry in dumped]
 
 
 def file(project: Project) -> Path:

@@ -6,8 +6,8 @@ Both on the same test items, by the same code and with the same seeds. Each obje
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from lab.records.splits import looked_at, test_split
 from lab.study import FINISHED
 
 if TYPE_CHECKING:
+    from lab.analysis.gate import Duel
     from lab.analysis.verdict import Verdict
     from lab.contract import Contract
     from lab.records.champion import Champion
@@ -39,6 +40,7 @@ class Examined:
 
     objections: list[str]
     entry: ledger.Entry
+    fought: Fought
 
 
 def objections(study: Study, judged: Verdict, candidate: Replicate, champion: Champion | None) -> list[str]:
@@ -62,15 +64,19 @@ def examine(study: Study, judged: Verdict, candidate: Replicate, champion: Champ
     if judged.exploratory:
         why = next((reason for reason in judged.reasons if reason.startswith("exploratory")), "exploratory")
         against.append(f"{why}: what was known before is no test. Run it again with fresh seeds")
-    return Examined(against, entered(study, candidate, champion, fought))
+    return Examined(against, entered(study, candidate, champion, fought), fought)
 
 
 @dataclass(frozen=True)
 class Fought:
-    """How a run did against the champion: what speaks for that, and the test's numbers where there was one."""
+    """How a run did against the champion: what speaks for that, and the test's numbers where there was one.
+
+    `candidates` are the runs of its arm that were compared, with the champion's by seed.
+    """
 
     objections: list[str]
     candidates: list[Replicate]
+    champions: Mapping[int, GitRecord] = field(default_factory=dict)
     p: float | None = None
     level: float | None = None
     chosen_from: int = 1
@@ -117,24 +123,28 @@ def champion_stays(study: Study, judged: Verdict, candidate: Replicate, champion
     entries = ledger.read(study.project)
     candidates = [each for each in candidates if each.seed in champion_runs]
     duel = challenge(study, judged, candidates, champion_runs, ledger.next_level(entries), per_item.read)
-    fought = Fought([], candidates, duel.p, duel.level, duel.chosen_from)
+    fought = Fought([], candidates, champion_runs, duel.p, duel.level, duel.chosen_from)
     before = next((each for each in entries if each.same_test(entered(study, candidate, champion, fought))), None)
-    level = before.level if before and before.level else duel.level
-    fought = replace(fought, level=level)
+    fought = replace(fought, level=before.level if before and before.level else duel.level)
+    return replace(fought, objections=[*lost(study, champion, duel, fought)])
+
+
+def lost(study: Study, champion: Champion, duel: Duel, fought: Fought, where: str = "") -> Iterator[str]:
+    """Why a duel was not won: nothing is shown, or too little for so many tests; or parts of the whole got worse."""
     if duel.verdict.outcome != SUPPORTED:
-        reasons = "; ".join(duel.verdict.reasons)
-        return replace(fought, objections=[f"not shown to beat the champion, {champion.experiment}: {reasons}"])
-    against = [*hidden(duel.pairs, candidate.arm, duel.verdict, per_item.read(duel.pairs))]
-    if duel.p is not None and duel.p > level:
-        against.insert(0, too_weak(champion, fought, sum(entry.p is not None for entry in entries)))
-    return replace(fought, objections=against)
+        yield f"not shown to beat the champion, {champion.experiment}{where}: {'; '.join(duel.verdict.reasons)}"
+        return
+    if duel.p is not None and fought.level is not None and duel.p > fought.level:
+        tests = sum(entry.p is not None for entry in ledger.read(study.project))
+        yield too_weak(champion, replace(fought, p=duel.p), tests, where)
+    yield from hidden(duel.pairs, fought.candidates[0].arm, duel.verdict, per_item.read(duel.pairs))
 
 
-def too_weak(champion: Champion, fought: Fought, before: int) -> str:
+def too_weak(champion: Champion, fought: Fought, before: int, where: str = "") -> str:
     """That a difference would do for one test, and not for one of so many."""
     return (
-        f"not shown to beat the champion, {champion.experiment}, beyond what {before} tests before this one leave to "
-        f"chance: p = {fought.p:.2g} (one-sided), where {fought.level:.2g} is left to it (LORD++ over "
+        f"not shown to beat the champion, {champion.experiment}{where}, beyond what {before} tests before this one "
+        f"leave to chance: p = {fought.p:.2g} (one-sided), where {fought.level:.2g} is left to it (LORD++ over "
         f"{ledger.LEDGER}). More seeds would tell"
     )
 

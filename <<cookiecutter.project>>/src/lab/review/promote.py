@@ -8,7 +8,7 @@ beside it has each test against the champion, also a lost one: that is a commit 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from lab.nested_keys import get
 from lab.records import ledger, per_item, studies
 from lab.records.champion import FOLDER, SAID, TRACKED, Champion, Forced, Measured, current, params, parsed
 from lab.review import card as model_card
+from lab.review import final_split
 from lab.review.card import CARD
 from lab.review.gate import examine
 from lab.study import FINISHED
@@ -77,8 +78,12 @@ def answered_by(project: Project, record: GitRecord) -> str:
     )
 
 
-def promote(project: Project, name: str, reason: str = "") -> tuple[Champion, list[str]]:
+def promote(
+    project: Project, name: str, reason: str = "", tell: Callable[[str], None] = print
+) -> tuple[Champion, list[str]]:
     """Make a design's run the champion, in one commit. Returns it, and what `reason` overrode.
+
+    `tell` is told which split decides, and before the final one is opened what that costs.
 
     Raises:
         UserError: the gate objects and no `reason` is given; the files are neither in DVC's cache nor on its remote.
@@ -89,6 +94,11 @@ def promote(project: Project, name: str, reason: str = "") -> tuple[Champion, li
     if before and before.revision == replicate.record.commit:
         raise UserError(f"{before.experiment} is the champion already, since {before.promoted:%Y-%m-%d}")
     examined = examine(study, judged, replicate, before)
+    if before and not examined.objections:
+        if count := final_split.items(study, judged, replicate):
+            examined = final_split.decided(study, judged, before, examined, count, tell)
+        else:
+            tell(f"decided on the test split: {final_split.lacking(study, judged)}")
     against, entries = examined.objections, ledger.read(project)
     is_new = examined.entry.p is None or not any(each.same_test(examined.entry) for each in entries)
     if is_new:
@@ -106,7 +116,7 @@ def promote(project: Project, name: str, reason: str = "") -> tuple[Champion, li
     texts = {
         SAID: champion.model_dump(mode="json"),
         TRACKED: {"outs": files(project, study.contract, replicate.record)},
-        ledger.LEDGER: [entry.model_dump(mode="json") for entry in entries],
+        ledger.LEDGER: ledger.written(entries),
     }
     written = {path: _yaml(content) for path, content in texts.items()}
     install(project, written | {CARD: card(project, champion)})
@@ -123,7 +133,7 @@ def lost(project: Project, entries: list[ledger.Entry]) -> None:
     """Commit the ledger of a test that was lost, and nothing else."""
     last = entries[-1]
     file = ledger.file(project)
-    file.write_text(_yaml([entry.model_dump(mode="json") for entry in entries]), encoding="utf-8")
+    file.write_text(_yaml(ledger.written(entries)), encoding="utf-8")
     commit(project, f"Ledger: {last.experiment} did not beat {last.against}\n", ledger.LEDGER)
 
 

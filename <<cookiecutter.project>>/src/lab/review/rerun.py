@@ -76,10 +76,12 @@ def settings(study: Study, record: GitRecord) -> dict[str, Any]:
     return record.params
 
 
-def dvc(root: Path, record: GitRecord, *arguments: str, check: bool = True) -> None:
+def dvc(
+    root: Path, record: GitRecord, *arguments: str, check: bool = True, variables: dict[str, str] | None = None
+) -> None:
     """A DVC command as experiments are run by. Raises UserError with the last lines that it printed."""
     named = {"DVC_ROOT": str(root), "DVC_EXP_BASELINE_REV": record.baseline, "DVC_EXP_NAME": record.name}
-    done = clone.python(root, "-m", "dvc", *arguments, **named)
+    done = clone.python(root, "-m", "dvc", *arguments, **named, **(variables or {}))
     if check and done.returncode:
         told = "\n".join(done.stdout.strip().splitlines()[-TAIL:])
         raise UserError(f"{record.name} did not come to its end again:\n{told}")
