@@ -218,6 +218,9 @@ def test_it_learns_and_its_threshold_is_the_models(used: Workspace) -> None:
     at = trained["val_threshold"]
     for confidence, predicted in zip(images["confidence"], images["predicted"], strict=True):
         assert [str(index) for index, each in enumerate(confidence) if each >= at] == list(predicted)
+    model = load("shared.model_file").ModelFile.load(used.root / "models" / "model.pt")
+    variant = load("inference.variants").load_variant(used.root / "models" / "quant")
+    assert {(each.resize, each.interpolation) for each in (model, variant.model)} == {("letterbox", "bicubic")}
     assert set(inferred["sites"]) == {"A", "B"} and inferred["sites"]["A"]["mAP"] > inferred["sites"]["B"]["mAP"]
 
 

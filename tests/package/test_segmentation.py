@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_prepare import bytes_below, config, draw
@@ -19,6 +19,7 @@ from workspace import SMALL, Workspace, load
 pytest.importorskip("ultralytics")
 Get = Callable[[str], Workspace]
 boxes = load("data.shared.boxes")
+rle = load("data.shared.rle")
 masks = load("tasks.segmentation.networks.masks")
 task = load("tasks.segmentation")
 scoring = load("tasks.segmentation.evaluation.scoring")
@@ -130,6 +131,91 @@ def test_boxes_among_outlines_are_named_and_outlined(tmp_path: Path) -> None:
     assert checks["boxes_as_outlines"] == 1 and checks["polygons"] == 0
     _, polygons = task.outlines(prepared.items("train", "all")[0])
     assert polygons[-1].ravel() == pytest.approx([0.4, 0.4, 0.6, 0.4, 0.6, 0.6, 0.4, 0.6])
+
+
+# ---- masks in run lengths -----------------------------------------------------------------------------------------
+
+
+def runs(whole: np.ndarray) -> list[int]:
+    """A mask's run lengths, column by column, beginning with what is not in it."""
+    flat = np.concatenate([[0], whole.T.ravel(), [2]])
+    borders = np.flatnonzero(np.diff(flat))
+    lengths = np.diff(np.concatenate([[0], borders])).tolist()
+    return lengths if sum(lengths) == whole.size else [*lengths, whole.size - sum(lengths)]
+
+
+def as_text(lengths: list[int]) -> str:
+    """As pycocotools' rleToString writes them."""
+    text = ""
+    for number, length in enumerate(lengths):
+        value, more = length - (lengths[number - 2] if number > 2 else 0), True
+        while more:
+            bits, value = value & 31, value >> 5
+            more = value != (-1 if bits & 16 else 0)
+            text += chr((bits | 32 * more) + 48)
+    return text
+
+
+WHOLE = np.zeros((30, 40), int)  # two parts, one with a hole
+WHOLE[3:20, 2:18], WHOLE[10:14, 6:9], WHOLE[22:28, 30:38] = 1, 0, 1
+BY_PYCOCOTOOLS = "o1a0=000000FGO91GO91GO9;0000000000000000k;E`D0000000000000V1"
+
+
+def test_masks_are_read_as_pycocotools_reads_them() -> None:
+    assert as_text(runs(WHOLE)) == BY_PYCOCOTOOLS
+    for counts in (BY_PYCOCOTOOLS, runs(WHOLE)):
+        assert (rle.mask({"size": [30, 40], "counts": counts}, (40, 30)) == WHOLE).all()
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), height=st.integers(1, 24), width=st.integers(1, 24), share=st.floats(0.05, 1))
+def test_a_masks_outline_is_around_the_same_pixels(seed: int, height: int, width: int, share: float) -> None:
+    whole = (np.random.default_rng(seed).random((height, width)) < share).astype(int)
+    segmentation = {"size": [height, width], "counts": as_text(runs(whole))}
+    assume(whole.any())
+    rings = rle.outlines(segmentation, (width, height))
+    found = masks.Mask.inside(boxes.joined(rings) / [width, height], (height, width))
+    again = np.zeros((height, width), int)
+    again[found.top : found.top + len(found.pixels), found.left : found.left + found.pixels.shape[1]] = found.pixels
+    assert (again == whole).all()
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_masks_of_coco_are_outlines(compressed: bool, tmp_path: Path) -> None:
+    as_coco(tmp_path)
+    counts = BY_PYCOCOTOOLS if compressed else runs(WHOLE)
+    file = tmp_path / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0] |= {"segmentation": {"size": [30, 40], "counts": counts}, "bbox": [2, 3, 36, 25]}
+    file.write_text(json.dumps(content))
+    prepared = prepare(tmp_path / "out", tmp_path)
+    assert {check["check"]: check["count"] for check in prepared.manifest["checks"]}["boxes_as_outlines"] == 0
+    item = next(item for item in prepared.items("train", "all") if item.path.stem == "train0")
+    labels, polygons = task.outlines(item)
+    mask = masks.Mask.inside(polygons[labels.tolist().index(0)], (30, 40))
+    assert mask.area == WHOLE.sum() and (mask.top, mask.left) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "said"),
+    [
+        ({"size": [30, 40], "counts": "o1a0=0"}, "of 110 pixels, for an image of 1200"),
+        ({"size": [40, 30], "counts": [1200]}, "for an image of [30, 40]"),
+        ({"size": [30, 40], "counts": [1200]}, "without a pixel"),
+        ({"size": [30, 40], "counts": [-1, 1201]}, "neither numbers from 0"),
+        ({"size": [30, 40], "counts": "o1a0=0~"}, "'~' in its counts"),
+        ({}, "a mask of the size None"),
+    ],
+)
+def test_damaged_masks_are_named(segmentation: dict, said: str, tmp_path: Path) -> None:
+    as_coco(tmp_path)
+    file = tmp_path / "train" / "_annotations.coco.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["segmentation"] = segmentation
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        prepare(tmp_path / "out", tmp_path)
+    assert "Malformed label rows: 1" in str(error.value) and said in str(error.value)
 
 
 def test_an_object_in_parts_is_one_outline_around_both() -> None:

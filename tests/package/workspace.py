@@ -21,7 +21,7 @@ SMALL = {
     "detection": ["task=detection", "model=yolo11t", "training.max_epochs=2"],
     "classification": ["task=classification", "model=tiny", "training.max_epochs=2"],
     "segmentation": ["task=segmentation", "model=yolo11t_seg", "training.max_epochs=2"],
-    "multilabel": ["task=multilabel", "training.max_epochs=3"],
+    "multilabel": ["task=multilabel", "training.max_epochs=3", "data.resize=letterbox", "data.interpolation=bicubic"],
 }  # real trainings that take seconds
 
 

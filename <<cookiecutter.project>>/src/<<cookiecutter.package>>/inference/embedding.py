@@ -5,28 +5,31 @@ The same as an engine's `preprocess`, which works on whole grey values, hence th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from ..networks.squares import GREY
 
 if TYPE_CHECKING:
     import openvino as ov
 
+    from ..shared.model_file import ModelFile
+
 WHITE = 255.0
 
 
-def stretched(network: ov.Model, mean: Sequence[float], std: Sequence[float]) -> ov.Model:
-    """A network for square images that are stretched with antialiasing, and normalised per channel."""
-    height, width = network.input(0).partial_shape.to_shape()[2:]
+def fitted(network: ov.Model, model: ModelFile) -> ov.Model:
+    """A network for square images, fitted with antialiasing as the model's resize says, and normalised per channel."""
     prepared = _from_images(network)
-    steps = prepared.input().preprocess().custom(lambda image: _stretch(image, height, width))
-    steps.mean([WHITE * value for value in mean]).scale([WHITE * value for value in std])
+    steps = prepared.input().preprocess()
+    steps.custom(lambda image: _fit(image, model.image_size, model.resize, f"{model.interpolation}_pillow", GREY))
+    steps.mean([WHITE * value for value in model.mean]).scale([WHITE * value for value in model.std])
     return prepared.build()
 
 
 def letterboxed(network: ov.Model, size: int, grey: float) -> ov.Model:
     """A network for images in [0, 1], scaled to fit into a square of `size` and padded with `grey` (0 to 255)."""
     prepared = _from_images(network)
-    prepared.input().preprocess().custom(lambda image: _letterbox(image, size, grey)).scale(WHITE)
+    prepared.input().preprocess().custom(lambda image: _fit(image, size, "letterbox", "linear", grey)).scale(WHITE)
     return prepared.build()
 
 
@@ -42,28 +45,64 @@ def _from_images(network: ov.Model) -> Any:
     return prepared
 
 
-def _stretch(image: Any, height: int, width: int) -> Any:
-    """(1, H, W, 3) float32 to (1, `height`, `width`, 3), side after side as Pillow and torchvision do."""
+def _fit(image: Any, size: int, resize: str, mode: str, grey: float) -> Any:
+    """(1, H, W, 3) float32 to (1, `size`, `size`, 3)."""
     import openvino.opset11 as ops
 
-    own_height = ops.gather(ops.shape_of(image), _number([1], int), _number(0, int))
-    wide = _resized(image, ops.concat([own_height, _number([width], int)], 0), "bilinear_pillow")
-    return _resized(wide, _number([height, width], int), "bilinear_pillow")
+    if resize == "stretch":
+        return _resized(image, _number([size, size], int), mode)
+    sides = ops.convert(_sides(image), "f32")
+    longest_or_shortest = ops.reduce_max if resize == "letterbox" else ops.reduce_min
+    fitting = longest_or_shortest(sides, _number([0], int), keep_dims=True)
+    scaled = ops.round(ops.divide(ops.multiply(sides, _number([size])), fitting), "half_to_even")
+    scaled = ops.maximum(scaled, _number([1]))
+    resized = _resized(image, ops.convert(scaled, "i64"), mode)
+    free = ops.subtract(_number([size]), scaled)
+    if resize == "letterbox":
+        before = ops.round(ops.subtract(ops.divide(free, _number([2])), _number([0.1])), "half_to_even")
+        begin, end = (
+            ops.convert(ops.concat([_number([0]), padding, _number([0])], 0), "i64")
+            for padding in (before, ops.subtract(free, before))
+        )
+        square = ops.pad(resized, begin, end, "constant", _number(grey))
+    else:
+        begin = ops.convert(ops.floor(ops.divide(ops.negative(free), _number([2]))), "i64")
+        end = ops.add(begin, _number([size, size], int))
+        square = ops.slice(resized, begin, end, _number([1, 1], int), _number([1, 2], int))
+    return ops.reshape(square, _number([1, size, size, 3], int), special_zero=False).output(0)
+
+
+def _sides(image: Any) -> Any:
+    """Height and width of (1, H, W, 3)."""
+    import openvino.opset11 as ops
+
+    return ops.gather(ops.shape_of(image), _number([1, 2], int), _number(0, int))
 
 
 def _resized(image: Any, sizes: Any, mode: str) -> Any:
-    """To whole grey values, as image libraries give them."""
+    """To whole grey values, as image libraries give them; those that antialias do one side after the other."""
     import openvino.opset11 as ops
 
-    resized = ops.interpolate(
+    if not mode.endswith("pillow"):
+        return _interpolated(image, sizes, mode)
+    height = ops.gather(_sides(image), _number([0], int), _number(0, int))
+    width = ops.gather(sizes, _number([1], int), _number(0, int))
+    return _interpolated(_interpolated(image, ops.concat([height, width], 0), mode), sizes, mode)
+
+
+def _interpolated(image: Any, sizes: Any, mode: str) -> Any:
+    import openvino.opset11 as ops
+
+    interpolated = ops.interpolate(
         image,
         sizes,
         mode=mode,
         shape_calculation_mode="sizes",
         coordinate_transformation_mode="half_pixel",
+        cube_coeff=-0.5,  # as Pillow and torchvision have it
         axes=_number([1, 2], int),
     )
-    return ops.round(resized, "half_away_from_zero").output(0)
+    return ops.clamp(ops.round(interpolated, "half_away_from_zero"), 0.0, WHITE).output(0)
 
 
 def _number(value: Any, kind: type = float) -> Any:
@@ -71,22 +110,3 @@ def _number(value: Any, kind: type = float) -> Any:
     import openvino.opset11 as ops
 
     return ops.constant(np.array(value, dtype=np.int64 if kind is int else np.float32))
-
-
-def _letterbox(image: Any, size: int, grey: float) -> Any:
-    """(1, H, W, 3) float32 to (1, `size`, `size`, 3)."""
-    import openvino.opset11 as ops
-
-    shape = ops.convert(ops.shape_of(image), "f32")
-    sides = ops.gather(shape, _number([1, 2], int), _number(0, int))
-    longest = ops.reduce_max(sides, _number([0], int), keep_dims=True)
-    scaled = ops.round(ops.divide(ops.multiply(sides, _number([size])), longest), "half_to_even")
-    resized = _resized(image, ops.convert(scaled, "i64"), "linear")
-    free = ops.subtract(_number([size]), scaled)
-    before = ops.round(ops.subtract(ops.divide(free, _number([2])), _number([0.1])), "half_to_even")
-    begin, end = (
-        ops.convert(ops.concat([_number([0]), padding, _number([0])], 0), "i64")
-        for padding in (before, ops.subtract(free, before))
-    )
-    padded = ops.pad(resized, begin, end, "constant", _number(grey))
-    return ops.reshape(padded, _number([1, size, size, 3], int), special_zero=False).output(0)

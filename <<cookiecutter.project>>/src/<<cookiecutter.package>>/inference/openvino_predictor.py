@@ -21,7 +21,8 @@ NETWORK = (
     "network_openvino_model"  # below models/quant: YOLO's own program knows OpenVINO's folders by the end of their name
 )
 KEY = "lab"  # our part of metadata.yaml: YOLO's own program makes an attribute of every key at the top
-DESCRIBED = ("task", "name", "classes", "image_size", "mean", "std", "epoch", "metrics", "engine")  # of ModelFile
+FEEDING = ("image_size", "resize", "interpolation", "mean", "std")  # of ModelFile
+DESCRIBED = ("task", "name", "classes", *FEEDING, "epoch", "metrics", "engine")
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

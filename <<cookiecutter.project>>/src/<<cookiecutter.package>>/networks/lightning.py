@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ..shared.environment import project_root
 from ..shared.errors import UserError, nearest
 from ..shared.model_file import ModelFile
+from .squares import GREY
 
 
 def build(architecture: str | dict[str, Any], classes: list[str], pretrained: bool = False) -> Any:
@@ -42,20 +44,37 @@ def build(architecture: str | dict[str, Any], classes: list[str], pretrained: bo
 
 
 def preprocess(model: ModelFile, image: np.ndarray) -> np.ndarray:
-    """An RGB image (H, W, 3) uint8, stretched to a square and normalised: (3, S, S) float32."""
+    """An RGB image (H, W, 3) uint8, fitted into a square and normalised: (3, S, S) float32."""
     import torch
 
-    transform = transforms(model.image_size, model.mean, model.std)
-    return transform(torch.tensor(image).permute(2, 0, 1)).numpy()
+    return transforms(model)(torch.tensor(image).permute(2, 0, 1)).numpy()
 
 
-def transforms(size: int, mean: list[float], std: list[float], between: Sequence[Any] = ()) -> Any:
-    """An RGB image (3, H, W) uint8 to (3, `size`, `size`) float32; `between` are augmentations, on uint8."""
+def transforms(model: ModelFile, between: Sequence[Any] = ()) -> Any:
+    """An RGB image (3, H, W) uint8 to (3, S, S) float32; `between` are augmentations, on the uint8 square."""
     import torch
     from torchvision.transforms import v2
 
-    stretch = v2.Resize((size, size), antialias=True)
-    return v2.Compose([stretch, *between, v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
+    fit = partial(fitted, size=model.image_size, resize=model.resize, interpolation=model.interpolation)
+    return v2.Compose([fit, *between, v2.ToDtype(torch.float32, scale=True), v2.Normalize(model.mean, model.std)])
+
+
+def fitted(image: Any, size: int, resize: str, interpolation: str) -> Any:
+    """An image (3, H, W) uint8 as a square (3, `size`, `size`): stretched, with grey beside it, or its middle."""
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    height, width = sides = image.shape[-2:]
+    if resize == "stretch":
+        height = width = size
+    else:
+        fitting = max(sides) if resize == "letterbox" else min(sides)
+        height, width = (max(1, round(side * size / fitting)) for side in sides)
+    resized = functional.resize(image, [height, width], InterpolationMode(interpolation), antialias=True)
+    if resize == "letterbox":
+        top, left = (round((size - side) / 2 - 0.1) for side in (height, width))
+        return functional.pad(resized, [left, top, size - width - left, size - height - top], fill=GREY)
+    top, left = (height - size) // 2, (width - size) // 2
+    return resized[..., top : top + size, left : left + size]
 
 
 def fuse(network: Any) -> Any:
@@ -72,7 +91,7 @@ def for_images(model: ModelFile, network: Any) -> Any:
     """What `preprocess` does is a part of the network then."""
     from ..inference import embedding  # no part of training
 
-    return embedding.stretched(network, model.mean, model.std)
+    return embedding.fitted(network, model)
 
 
 def ignored_scope(network: Any) -> Any:

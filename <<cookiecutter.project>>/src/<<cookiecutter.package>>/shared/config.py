@@ -111,6 +111,9 @@ def disagreements(cfg: Mapping[Any, Any], networks: bool) -> Iterator[Mistake]:
         if own != task:
             choose = f"choose task={own} for both, or another {group}"
             yield f"{group}.task", f"{group}={name} is for {own}, but task is {task}: {choose}"
+    for key, only in registry.fixed(task).items():
+        if (value := cfg["data"][key]) != only:
+            yield f"data.{key}", f"{value}: {task} takes {only} alone"
     if (kind := cfg["data"]["source"]["kind"]) not in registry.sources():
         yield "data.source.kind", registry.unknown(kind, registry.sources())
     if (engine := cfg["model"]["engine"]) not in registry.engines(task):

@@ -24,7 +24,8 @@ class ModelFile:
 
     `engine` says who builds it; empty in files from before there was a choice. `architecture` is what the engine builds
     it of: a name, such as one of timm's, or a mapping. `mean` and `std` are per RGB channel, for images
-    scaled to [0, 1]; `metrics` are those of the validation split after `epoch` (counted from 1).
+    scaled to [0, 1]; `resize` and `interpolation` are those of conf/data. `metrics` are those of the validation split
+    after `epoch` (counted from 1).
     """
 
     task: str
@@ -38,6 +39,8 @@ class ModelFile:
     epoch: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     engine: str = ""
+    resize: str = "stretch"  # what every classifier did before there was a choice
+    interpolation: str = "bilinear"
 
     def to_bytes(self) -> bytes:
         """The file's content."""

@@ -11,7 +11,8 @@
     data/sources/<kind>/                  a Source
 
 Each of them is a module with the names below. A Network's may have one more, `unusable(architecture)`: why there is no
-such network, told before anything runs and without importing what is heavy; empty where there is one. An engine comes
+such network, told before anything runs and without importing what is heavy; empty where there is one. A Task's may have
+`FIXED`, the keys of conf/data in which it leaves no choice, with their values. An engine comes
 in two, so that evaluating a model doesn't depend on the code that trains one. Modules import what is heavy (torch and
 all above it) in the functions that need it.
 """

@@ -39,6 +39,11 @@ def task(name: str) -> Task:
     return _module("task", name, tasks(), f"tasks.{name}")
 
 
+def fixed(of: str) -> dict[str, Any]:
+    """The keys of `data` in which the task `of` leaves no choice, with their values."""
+    return getattr(task(of), "FIXED", {})
+
+
 def sign(of: str, metric: str) -> int:
     """1 where more of a metric of the task `of` is better, -1 where less is: what it is multiplied by to compare."""
     return -1 if metric in task(of).MINIMIZED else 1

@@ -42,6 +42,8 @@ def untrained(cfg: DictConfig, task: str, classes: list[str]) -> ModelFile:
         state_dict={},
         mean=mean,
         std=std,
+        resize=cfg.data.resize,
+        interpolation=cfg.data.interpolation,
     )
 
 

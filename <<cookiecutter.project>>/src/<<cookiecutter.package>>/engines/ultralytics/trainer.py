@@ -190,6 +190,7 @@ class ResumingTrainer(BaseTrainer):
             architecture=self.architecture,
             classes=list(self.data["names"].values()),
             image_size=self.args.imgsz,
+            resize="letterbox",
             state_dict=self.ema.ema.float().state_dict(),
             epoch=self.epoch + 1,
             metrics={name.removeprefix("val/"): value for name, value in metrics.items()},

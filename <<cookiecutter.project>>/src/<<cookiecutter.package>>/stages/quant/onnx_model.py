@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from ...inference.openvino_predictor import FEEDING
 from ...inference.predictor import load_network, network_of
 from ...shared.errors import UserError
 from ...shared.model_file import ModelFile
@@ -18,7 +19,7 @@ OPSET = 17  # every runtime of the last years reads it
 def write(model: ModelFile, folder: Path, facts: dict[str, Any]) -> None:
     """Convert the network in FP32, for any number of preprocessed images, and write it. Raises UserError.
 
-    Its metadata has the task, the classes as JSON, image size, mean and std, and what the engine's programs look for.
+    Its metadata has the task, the classes as JSON, how images are fed, and what the engine's programs look for.
     """
     try:
         import onnx
@@ -42,7 +43,7 @@ def write(model: ModelFile, folder: Path, facts: dict[str, Any]) -> None:
             opset_version=OPSET,
             dynamo=False,  # the exporter of now; the other one writes source paths into the file
         )
-    described = {key: getattr(model, key) for key in ("task", "name", "classes", "image_size", "mean", "std")}
+    described = {key: getattr(model, key) for key in ("task", "name", "classes", *FEEDING)}
     entries = {f"lab.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in described.items()}
     entries |= {key: str(value) for key, value in network_of(model).metadata(model).items()}
     content = onnx.load(folder / "model.onnx")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from omegaconf import DictConfig
 
-from ...inference.evaluation import evaluate
+from ...inference import evaluation
 from ...inference.openvino_predictor import OpenVinoPredictor
 from ...inference.predictor import Predictor, network_of, preprocess
 from ...shared import registry
@@ -130,7 +130,8 @@ def quantize_within(
     images = prepared.items("val", cfg.data.site)
 
     def score(predictor: Predictor) -> float:
-        return evaluate(predictor, prepared, cfg.data.site, cfg.infer.batch_size, split="val").metrics[metric]
+        predictions = evaluation.predict(predictor, images, cfg.infer.batch_size)
+        return evaluation.score(prepared, images, predictions).metrics[metric]
 
     def validate(compiled: ov.CompiledModel, _: Any) -> tuple[float, list[float]]:
         # A number for each image makes NNCF rank the layers by the metric. Given outputs it ranks by their error, and

@@ -23,7 +23,7 @@ from ...shared.prepared import Prepared
 from ...training import epoch_log, weights
 
 SECTIONS = ("task", "seed", "model", "augmentation", "training")
-DATA_KEYS = ("image_size", "batch_size", "workers", "site")
+DATA_KEYS = ("image_size", "resize", "interpolation", "batch_size", "workers", "site")
 
 
 def begin(started: datetime) -> None:

@@ -22,6 +22,7 @@ OBJECTS = "boxes a class"
 MAIN_METRICS = ("mAP50_95", "mAP50")
 MINIMIZED = ()
 DEFAULT_ENGINE = "ultralytics"
+FIXED = {"resize": "letterbox", "interpolation": "bilinear"}
 
 
 def write_labels(image: Path, sample: Sample) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError
-from ...shared import boxes
+from ...shared import boxes, rle
 from ...shared.archives import shown
 from ...shared.boxes import Box, around
 from ...shared.dataset import Dataset, Sample
@@ -156,9 +156,15 @@ def _box(
     if label.get("iscrowd"):
         notes.add("crowds", place)
         return None
-    polygons = label.get("segmentation")
-    wanted = isinstance(polygons, list) and (task == "segmentation" or not label.get("bbox"))
-    outline: Any = polygons if wanted else []
+    drawn = label.get("segmentation")
+    wanted = isinstance(drawn, list | dict) and (task == "segmentation" or not label.get("bbox"))
+    outline: Any = drawn if wanted else []
+    if isinstance(outline, dict):
+        try:
+            outline = rle.outlines(outline, size)
+        except ValueError as error:
+            notes.add("malformed_labels", f"{place} {error}")
+            return None
     try:
         polygon = boxes.joined(outline) / size if outline else None
         if outline and not label.get("bbox"):

@@ -31,7 +31,7 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
     model = untrained(cfg, "classification", prepared.classes)
 
     def images(split: str, steps: list[Any]) -> Images:
-        transform = transforms(cfg.data.image_size, model.mean, model.std, between=steps)
+        transform = transforms(model, between=steps)
         return Images(prepared.items(split, cfg.data.site), prepared.classes, transform, cfg.data.image_size)
 
     module = Classifier(cfg, prepared.classes)

@@ -46,6 +46,7 @@ def train(cfg: DictConfig, prepared: Prepared, work: Path) -> Trained:
         architecture=OmegaConf.to_container(cfg.model)["architecture"],  # type: ignore[index]
         classes=prepared.classes,
         image_size=cfg.data.image_size,
+        resize="letterbox",
         state_dict={},
     )
     module = Detector(cfg, model)
