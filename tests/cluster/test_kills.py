@@ -39,12 +39,17 @@ def victims(project: Clustered) -> list[psutil.Process]:
     found = set(project.left())
     for process in list(found):
         with suppress(psutil.Error):
-            while (process := process.parent()) and str(project.root) in " ".join(process.cmdline()):
+            while (process := process.parent()) and is_program(project, process.cmdline()):
                 found |= {process, *process.children()}
     for process in psutil.process_iter(["cmdline"]):
         if "lab.execution.ray.launcher" in (process.info["cmdline"] or []) and str(project.root) in str(process.info):
             found.add(process)
     return sorted(found, key=lambda process: process.pid)
+
+
+def is_program(project: Clustered, command: list[str]) -> bool:
+    """Whether this is the program on a node: Slurm calls it by its file, and Ray from memory."""
+    return str(project.root) in " ".join(command) or any(word.startswith("/proc/self/fd/") for word in command)
 
 
 @pytest.mark.nightly
