@@ -15,6 +15,7 @@ import pytest
 from clustered import Clustered, until
 
 ROUNDS = 50
+PATIENCE = 900.0  # seconds for six runs on a busy machine
 RUN = """
 from pathlib import Path
 import clustered
@@ -68,8 +69,10 @@ def test_nothing_is_lost_or_doubled(number: int, engine: str, tmp_path: Path) ->
         elif found := victims(project):
             with suppress(psutil.Error):
                 chance.choice(found).kill()
-    driver.communicate(timeout=400)
-    output = lab(project, engine).communicate(timeout=400)[0]  # a run that was hit twice counts as failed to the first
+    driver.communicate(timeout=PATIENCE)
+    output = lab(project, engine).communicate(timeout=PATIENCE)[
+        0
+    ]  # a run that was hit twice counts as failed to the first
     assert output.splitlines()[-1] == str(["finished"] * 6), output
     assert project.at_remote() == NAMES and sorted(project.results()) == NAMES
     until(lambda: project.left() == [] and project.checkouts() == [])
