@@ -6,6 +6,20 @@ from pathlib import Path
 
 import yaml
 
+GROWS = {  # by seeds and items 0.2 is told at the first look, by seeds alone later
+    "kind": "comparison",
+    "type": "train",
+    "title": "Is a larger rate better?",
+    "hypothesis": {
+        "claim": "It is good.",
+        "metric": "infer.f1_macro",
+        "versus": 0.1,
+        "min_effect": 0.01,
+        "expected": 0.5,
+    },
+    "comparison": {"variable": "lr", "values": [0.1, 0.2, 0.25]},
+    "seeds": {"from": 2, "to": 3},
+}
 PREDICTED = "results/infer/predictions.csv"
 MEASURED = """    return {"f1_macro": lr + seed / 1000}
 """

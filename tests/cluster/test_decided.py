@@ -11,17 +11,9 @@ from typing import Any
 import clustered
 import pytest
 from clustered import Clustered
-from of_items import say_of_items
+from of_items import GROWS, say_of_items
 
 CLAIM = {"claim": "It is good.", "metric": "infer.f1_macro"}
-GROWS = {
-    "kind": "comparison",
-    "type": "train",
-    "title": "Is the larger rate better?",
-    "hypothesis": CLAIM | {"versus": 0.1, "min_effect": 0.01, "expected": 0.5},
-    "comparison": {"variable": "lr", "values": [0.1, 0.15]},
-    "seeds": {"from": 2, "to": 4},
-}
 RUNGS = {
     "kind": "sweep",
     "type": "train",

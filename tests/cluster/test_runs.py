@@ -13,7 +13,7 @@ import clustered
 import psutil
 import pytest
 from clustered import Clustered, until
-from of_items import say_of_items
+from of_items import GROWS, say_of_items
 from real_ray import RealRay
 from real_slurm import Slurm
 
@@ -44,14 +44,6 @@ SWEEP = {
         "parallel": 2,
         "parameters": {"lr": {"low": 0.001, "high": 0.1, "log": True}},
     },
-}
-GROWS = {
-    "kind": "comparison",
-    "type": "train",
-    "title": "Is the larger rate better?",
-    "hypothesis": {**HYPOTHESIS, "versus": 0.1, "min_effect": 0.01},
-    "comparison": {"variable": "lr", "values": [0.1, 0.15]},
-    "seeds": {"from": 2, "to": 3},
 }
 SLOW = {**FAILING, "title": "Slow?", "base": ["+infer.sleep=9"], "seeds": [0, 1]}
 DESIGNS = {"variants": VARIANTS, "failing": FAILING, "sweep": SWEEP, "grows": GROWS, "slow": SLOW}

@@ -1,6 +1,10 @@
 """Values through Hydra's grammar, and configs as Hydra composes them."""
 
+import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import contracts
 import pytest
@@ -262,6 +266,33 @@ def test_what_is_chosen_by_a_value_is_hydras_and_computed_once(tmp_path: Path, m
     for lr in range(10):
         composer.compose([f"model.weights={lr % 2}", "lr=5"])
     assert len(computed) == 4, "two texts, and two values of what they depend on"
+
+
+def test_what_was_composed_before_needs_no_hydra_until_the_folder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, kept = tmp_path / "config.yaml", dict[str, str]()
+    config.write_text(CHOSEN)
+
+    def remember(key: str, work_out: Callable[[], Any]) -> Any:
+        """As on disk."""
+        if key not in kept:
+            kept[key] = json.dumps(work_out())
+        return json.loads(kept[key])
+
+    def composed() -> dict[str, Any]:
+        return Composer(HydraSource(tmp_path, remember=remember)).compose(["model.weights=known", "lr=2"])
+
+    expected = composed()
+    with monkeypatch.context() as without:
+        for name in ("hydra", "omegaconf"):
+            without.setitem(sys.modules, name, None)  # importing it fails
+        assert composed() == expected
+    config.write_text(CHOSEN + "new: ${lr}\n")
+    assert composed() == {**expected, "new": 2}
+    config.write_text(CHOSEN + "new: 3\nhydra: {searchpath: []}\n")
+    number = len(kept)
+    assert composed()["new"] == 3 and len(kept) == number, "made of more than the folder: composed each time"
 
 
 @pytest.mark.parametrize("text", ["${oc.select:${b},1}", "${oc.select:a${b},1}", "x${.b}", "\\${b}", "${oc.env:HOME}"])

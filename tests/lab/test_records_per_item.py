@@ -86,4 +86,8 @@ def test_predictions_are_found_in_dvcs_cache_wherever_it_is(place: str | None, t
     assert records.predictions(SimpleNamespace(**vars(study) | {"stage": "quant"}), run) is None  # type: ignore[arg-type]
     assert records.predictions(SimpleNamespace(**vars(study) | {"contract": PLAIN}), run) is None  # type: ignore[arg-type]
     found.unlink()
-    assert records.predictions(study, run) is None  # a fresh clone
+    assert records.predictions(study, run) is None, "a fresh clone"
+    fetched: list[str] = []
+    study.finished, study.project.store.fetch = [run], fetched.extend
+    records.bring(study)
+    assert fetched == [entry["md5"]]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lab.contract import Contract
     from lab.contract.metrics import Direction
+    from lab.design.sources import Remember
 
 OPTUNAS = 10  # combinations that its TPE draws at random, before it chooses any
 MOST_REPEATS = 100  # combinations in a row that were there before or that constraints forbid, before the search ends
@@ -99,10 +100,6 @@ def _direction(design: SweepDesign, contract: Contract) -> Direction:
         return design.hypothesis.direction
     main = contract.main_metrics(contract.types[design.type])
     return (contract.metric(main[0]).direction if main else None) or "maximize"
-
-
-Remember = Callable[[str, Callable[[], Any]], Any]
-"""What was worked out before by this key, or works it out."""
 
 
 def replay(

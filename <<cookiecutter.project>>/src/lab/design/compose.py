@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from lab.design.overrides import Change, key_of
-from lab.design.sources import PARAMS, HydraSource, ParamsSource, Source
+from lab.design.sources import PARAMS, HydraSource, ParamsSource, Remember, Source
 from lab.errors import UserError, nearest
 from lab.nested_keys import copied, exists, find, flat, leaves, nested, put
 
@@ -229,8 +229,10 @@ def refused(items: Iterable[Item], key: Callable[[Item], str], check: Callable[[
     return wrong
 
 
-def composer_of(tree: Path) -> Composer:
+def composer_of(tree: Path, remember: Remember = lambda key, work_out: work_out()) -> Composer:
     """The composer of a project, or of a folder that has its config: Hydra's where DVC uses it, else of params.yaml.
+
+    What they `remember` is not composed again.
 
     Raises:
         UserError: neither is there.
@@ -239,7 +241,7 @@ def composer_of(tree: Path) -> Composer:
     folder = tree / config_folder(tree)
     name = hydra.get("config_name", "config")
     enabled = hydra["enabled"].lower() == "true" if "enabled" in hydra else (folder / f"{name}.yaml").is_file()
-    return Composer(HydraSource(folder, name) if enabled else ParamsSource(tree / PARAMS))
+    return Composer(HydraSource(folder, name, remember) if enabled else ParamsSource(tree / PARAMS))
 
 
 def config_folder(tree: Path) -> str:

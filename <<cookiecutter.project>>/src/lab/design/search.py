@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from lab.design.bayesian import Remember, replay
+from lab.design.bayesian import replay
 from lab.design.expansion import Levels, arms, is_bayesian
 from lab.design.models import Design, SweepDesign
 
 if TYPE_CHECKING:
     from lab.contract import Contract
+    from lab.design.sources import Remember
 
 
 TEST = "test"  # a split, as lab.yaml has it

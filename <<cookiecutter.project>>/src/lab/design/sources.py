@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
+from collections.abc import Callable
+from functools import cached_property
+from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +21,9 @@ from lab.errors import UserError
 from lab.nested_keys import copied, exists, find, get, put
 
 PARAMS = "params.yaml"
+OUTSIDE = re.compile(rb"searchpath|oc\.env")  # by which a config is made of more than its folder
+Remember = Callable[[str, Callable[[], Any]], Any]
+"""What was worked out before by this key, or works it out; what JSON can't write is worked out each time."""
 
 
 class Source(Protocol):
@@ -59,18 +66,24 @@ class Source(Protocol):
 
 
 class HydraSource:
-    """A folder with Hydra's configs and groups of them. Composing takes 0.1 s."""
+    """A folder with Hydra's configs and groups of them. Composing takes 0.1 s, unless that is remembered, and so does
+    importing Hydra."""
 
-    def __init__(self, folder: Path, config_name: str = "config"):
+    def __init__(
+        self,
+        folder: Path,
+        config_name: str = "config",
+        remember: Remember = lambda key, work_out: work_out(),
+    ):
         if not folder.is_dir():
             raise UserError(f"{folder}/ not found: .dvc/config says that Hydra composes the config from it")
-        self.folder, self.config_name = folder.resolve(), config_name
+        self.folder, self.config_name, self._remember = folder.resolve(), config_name, remember
         self.called = f"{self.folder.name}/"
         check_sizes(self.folder)
         self.groups = {path.name for path in self.folder.iterdir() if path.is_dir()}
 
     def parse(self, text: str) -> Change:
-        return overrides.parse(text)
+        return Change(*self._once(["parsed", version("hydra-core"), text], lambda: list(overrides.parse(text))))
 
     def options(self, group: str) -> list[str]:
         stems = sorted(path.stem for path in (self.folder / group).glob("*.yaml"))
@@ -94,12 +107,19 @@ class HydraSource:
         return list(dict.fromkeys((name, key) for name, key, value in found if often[key, value] == 1))
 
     def unresolved(self, choices: list[str]) -> dict[str, Any]:
-        return self._hydra(choices, resolve=False)
+        def compose() -> dict[str, Any]:
+            return self._hydra(choices, resolve=False)
+
+        return self._once(["composed", self._content, choices], compose) if self._content else compose()
 
     def composed(self, texts: list[str]) -> dict[str, Any]:
         return self._hydra(texts, resolve=True)
 
     def value(self, text: str, config: dict[str, Any]) -> Any:
+        key = ["value", version("omegaconf"), text, config]
+        return self._once(key, lambda: [self._value(text, config)])[0]
+
+    def _value(self, text: str, config: dict[str, Any]) -> Any:
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
 
@@ -117,6 +137,20 @@ class HydraSource:
         line, path = next(((line, path) for path, name in files if (line := line_in(path, name, value))), (None, None))
         file = f"{path.relative_to(self.folder.parent)}, line {line}" if path else self.called
         return f"{file}: {key}: " if key else ""
+
+    def _once(self, key: list[Any], work_out: Callable[[], Any]) -> Any:
+        return self._remember(repr(key), work_out)
+
+    @cached_property
+    def _content(self) -> str:
+        """A hash of all that Hydra composes from; empty where that is not the folder alone."""
+        found = hashlib.sha256(f"{self.config_name} {version('hydra-core')} {version('omegaconf')}".encode())
+        for path in sorted(self.folder.rglob("*.yaml")):
+            content = path.read_bytes()
+            if OUTSIDE.search(content):
+                return ""
+            found.update(f"\n{path.relative_to(self.folder)} {len(content)}\n".encode() + content)
+        return found.hexdigest()
 
     def _hydra(self, texts: list[str], resolve: bool) -> dict[str, Any]:
         from hydra import compose, initialize_config_dir

@@ -10,6 +10,7 @@ from lab.contract import FILE
 from lab.design.compose import config_folder
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
+from lab.execution.dvc import workers
 from lab.records.commit import LOCK, PARAMS, PIPELINE
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ OWN = ["docs", "mlartifacts", "mlflow.db", "mlflow.db-shm", "mlflow.db-wal", "wa
 
 def ready(project: Project) -> str:
     """The commit that runs are queued on: HEAD. Raises UserError where an experiment would not be what is seen here."""
-    from lab.execution.dvc import workers  # which knows processes: only what runs needs it
-
     workers.check_path(project.root)
     head = project.git.head
     if head is None:

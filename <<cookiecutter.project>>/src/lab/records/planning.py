@@ -49,7 +49,7 @@ class Planner:
         self.contract: Contract = contract.read(tree) if (tree / FILE).is_file() else project.contract
         self.design: Design = design_file.read(path, self.contract)
         design_file.names_taken(self.design, path)
-        self.composer, self.pipeline = composer_of(tree), Pipeline.read(tree / "dvc.yaml")
+        self.composer, self.pipeline = composer_of(tree, project.composed), Pipeline.read(tree / "dvc.yaml")
         self.date = self._last_change() or "undated"
 
     @contextmanager
@@ -59,7 +59,8 @@ class Planner:
         with TemporaryDirectory() as folder:
             tree = Path(folder)
             self.project.git.extract(commit, pipeline_files(self.project), tree)
-            fixed.composer, fixed.pipeline = composer_of(tree), Pipeline.read(tree / "dvc.yaml")
+            fixed.composer = composer_of(tree, self.project.composed)
+            fixed.pipeline = Pipeline.read(tree / "dvc.yaml")
             yield fixed
 
     def _last_change(self) -> str:

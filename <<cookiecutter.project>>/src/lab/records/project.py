@@ -80,6 +80,10 @@ class Project:
         """What Optuna asked for before (`design.bayesian.replay`), or asks for now."""
         return self.kept.find("asked", f"{version('optuna')} {key}", work_out)
 
+    def composed(self, key: str, work_out: Callable[[], Any]) -> Any:
+        """What Hydra made of a config before (`design.sources.HydraSource`), or makes of it now."""
+        return self.kept.find("composed", key, work_out) if self.head else work_out()
+
     @cached_property
     def store(self) -> Store:
         """DVC's cache and remote."""
