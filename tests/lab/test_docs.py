@@ -29,6 +29,7 @@ def name(path: Path) -> str:
 def read(file: Path) -> str:
     """As a project has it whose default task is detection."""
     text = file.read_text(encoding="utf-8").replace("<< cookiecutter.task >>", "detection")
+    text = re.sub("<< ' ' .*?>>", "", text)  # what lets comments begin in one column
     return text.replace("<< cookiecutter.package >>", "<<cookiecutter.package>>")
 
 
