@@ -28,7 +28,7 @@ from lab.execution.forecast import Forecast, Usual, usual
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING, Point, Replicate
 
 JOURNALS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "journals.json").read_text())
-JOBS = {name: 2 for name in JOURNALS} | {"classification_baseline": 1}  # how many ran at a time
+JOBS = dict.fromkeys(JOURNALS, 2) | {"classification_baseline": 1}  # how many ran at a time
 RUNS = JOURNALS["classification_augmentation"]
 BEGAN = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 
@@ -120,9 +120,9 @@ def design(**more: Any) -> Any:
 def looks(
     runs: list[dict[str, Any]], folder: Path, jobs: int, earlier: Usual | None = None
 ) -> Iterator[tuple[float, Any, float]]:
-    """Every two seconds: the time, what is left by the forecast, and what was left indeed."""
+    """Every four seconds: the time, what is left by the forecast, and what was left indeed."""
     forecast, end = Forecast(VISION, jobs, earlier or Usual()), max(run["ended"] for run in runs)
-    for at in range(0, int(end), 2):
+    for at in range(0, int(end), 4):
         replicates = moment(runs, at, folder)
         forecast.look(replicates, BEGAN + at)
         yield at, forecast.seconds(replicates, BEGAN + at), end - at
