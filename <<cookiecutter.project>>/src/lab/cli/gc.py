@@ -30,7 +30,8 @@ def gc(
 ) -> object:
     """Free models, checkpoints and data that nothing needs any more.
 
-    Verdicts, the champion, reviews and open designs keep theirs. It first says what goes and what stays. The runs stay what they are: params, metrics, curves and answers.
+    Verdicts, the champion, reviews and open designs keep theirs. It first says what goes and what stays. The runs stay
+    what they are: params, metrics, curves and answers.
     """
     from lab.cli.output import Freed
     from lab.cli.terminal import console as terminal

@@ -151,7 +151,7 @@ class Forecast:
         return max(0.0, pace * max(0, at.epochs - at.epoch) + self.earlier.tail - (now - ends[-1]))
 
     def _others(self) -> float | None:
-        """How long an epoch takes by the other runs of the plan, or else by earlier ones; None where nothing is known."""
+        """How long an epoch takes by the plan's other runs, or else by earlier ones; None where nothing is known."""
         return fmean(self._pace.values()) if self._pace else self.earlier.epoch
 
     def _began(self, record: Any) -> float:
