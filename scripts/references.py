@@ -140,8 +140,8 @@ def commands() -> Iterator[str]:
     group = typer.main.get_group(app)
     context = typer.Context(group, info_name="lab")
     yield from ("# The commands", "", MADE, "")
-    yield "`lab COMMAND --help` says the same. A design is given by its file or its name. With `--json` it answers"
-    yield "programs: [json.md](json.md) says how, and what exit codes mean."
+    yield "`lab COMMAND --help` says the same. A design is given by its file or its name. With `--json` every command"
+    yield "answers programs: [json.md](json.md) says how, and what exit codes mean."
     yield ""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -151,12 +151,17 @@ def commands() -> Iterator[str]:
             usage = usage.replace(doubled, plain)
         yield from (f"## lab {name}", "", f"`{usage}`", "")
         yield from (prose(command.help or ""), "")
-        options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+        options = [each for each in command.params if each.param_type_name == "option" and "--json" not in each.opts]
         rows = [record for option in options if (record := option.get_help_record(context))]
         if rows:
             yield from ("| option | |", "|---|---|")
-            yield from (f"| `{cell(left)}` | {cell(right)} |" for left, right in rows)
+            yield from (f"| `{cell(plain_value(left))}` | {cell(right)} |" for left, right in rows)
             yield ""
+
+
+def plain_value(option: str) -> str:
+    """An option without typer's words for what it takes: `--seeds NUMBER`, not `--seeds <int range>`."""
+    return re.sub(r"<(?:float|int)( range)?>", "NUMBER", option.replace("<str>", "TEXT"))
 
 
 def prose(text: str) -> str:

@@ -3,8 +3,7 @@
 A file has a group of commands; `app` has what they share.
 """
 
-# Each brings its commands, in the order in which `lab --help` lists them.
-from lab.cli import new, plan, run, track, answer, review, gc  # noqa: F401, I001
+from lab.cli import answer, gc, new, plan, review, run, track  # noqa: F401 each brings its commands
 from lab.cli.app import main
 
 __all__ = ["main"]

@@ -68,7 +68,10 @@ def report(
     ] = False,
     show: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> object:
-    """Write a design's report into docs/04-report: verdict, tables and figures. What you wrote into it is kept."""
+    """Write a design's report: its answer, tables and figures.
+
+    It goes to docs/04-report; what you wrote into it is kept.
+    """
     from lab.cli import view
     from lab.cli.output import Reported
     from lab.report import report

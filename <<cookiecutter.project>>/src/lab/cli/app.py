@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from lab.cli.sections import Sections
 from lab.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]  # the folder above src/, in which th
 HAS_COMMAND = (Path(sys.executable).parent / "lab").exists()  # which make setup of a project from the template writes
 
 app = typer.Typer(
+    cls=Sections,
     help="Ask a question in designs/, and get its answer.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

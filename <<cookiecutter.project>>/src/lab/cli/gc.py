@@ -28,9 +28,10 @@ def gc(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> object:
-    """Free what no verdict, champion, review or open design needs: models, checkpoints, data of runs that are answered.
+    """Free models, checkpoints and data that nothing needs any more.
 
-    It first says what goes and what stays. The runs stay what they are: params, metrics, curves and answers.
+    Verdicts, the champion, reviews and open designs keep theirs. It first says what goes and what stays. The runs stay
+    what they are: params, metrics, curves and answers.
     """
     from lab.cli.output import Freed
     from lab.cli.terminal import console as terminal

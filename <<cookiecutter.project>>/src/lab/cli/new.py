@@ -61,9 +61,9 @@ def new(
         typer.Option("--set", metavar="KEY=VALUE", help="Any other key: hypothesis.arm=…, sweep.max_runs=20."),
     ] = None,
 ) -> object:
-    """Write a question into designs/: with what each key means, checked, and how long its runs will take.
+    """Write a question into designs/, with what each of its keys means.
 
-    At a terminal it asks for what no option says.
+    It is checked, and says how long its runs will take. At a terminal it asks for what no option says.
     """
     from lab.cli.known import Known
     from lab.cli.output import Written

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @command()
 def check(design: DesignFile) -> object:
-    """The checklist before anything runs: what is missing, and what the design can decide."""
+    """What is missing before a design can run, and what it can decide."""
     from lab.cli import output
     from lab.design import preflight
     from lab.execution import campaign, preflight_inputs
@@ -46,7 +46,7 @@ def check(design: DesignFile) -> object:
 
 @command()
 def plan(design: DesignFile) -> object:
-    """The exact runs of a design, and which of them are done already. Starts nothing."""
+    """The exact runs of a design, and which of them are done. Starts nothing."""
     from lab.cli import output
     from lab.design import design_file
     from lab.execution import campaign
@@ -140,7 +140,7 @@ def summary(plan: Plan, states: list[str]) -> str:
 
 @command("schema")
 def write_schema() -> object:
-    """Write designs/schema.json, by which editors complete and check design files."""
+    """Write designs/schema.json, by which editors complete designs."""
     from lab.cli import output
     from lab.design.compose import composer_of
     from lab.design.editor_schema import json_schema

@@ -45,9 +45,9 @@ def review(
         typer.Option("--tolerance", metavar="PART", min=0, help="With --rerun: how far off on another machine."),
     ] = 0.01,
 ) -> object:
-    """Make exp/DESIGN: the winner's results and the report, in a commit on the baseline.
+    """Make a branch of the winner's results and the report.
 
-    The work tree stays as it is.
+    It is exp/DESIGN, a commit on the baseline. The work tree stays as it is.
     """
     from lab.cli.output import Reviewed
     from lab.review import branch as branches
@@ -140,9 +140,9 @@ def promote(
     ] = "",
     rollback: Annotated[bool, typer.Option("--rollback", help="Back to the champion before this one.")] = False,
 ) -> object:
-    """Make a run the champion, in a commit: if it beats the one that is, by its design's own rule.
+    """Make a run the champion, if it beats the one that is.
 
-    `git push` is yours.
+    By its design's own rule, in a commit: `git push` is yours.
     """
     from lab.cli.output import Promoted
     from lab.records.champion import FOLDER

@@ -44,7 +44,7 @@ On = Annotated[
 
 @command()
 def queue(design: DesignFile, force: Force = False, again: Again = False, on: On = None) -> object:
-    """Put the runs of a design into DVC's queue: all of them or none. `dvc queue start` or `lab run` runs them."""
+    """Put a design's runs into DVC's queue, all or none. `dvc queue start` or `lab run` runs them."""
     from lab.cli import output
     from lab.execution import campaign
     from lab.execution.unfetched import unfetched

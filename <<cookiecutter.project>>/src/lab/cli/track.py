@@ -29,9 +29,9 @@ def mirror(
     yes: Annotated[bool, typer.Option("--yes", help="With --prune: don't ask.")] = False,
     owner: Annotated[int | None, typer.Option("--follow", hidden=True)] = None,
 ) -> object:
-    """Show designs and their runs in MLflow, or where conf/tracking.yaml says.
+    """Send designs and their runs to MLflow.
 
-    As often as you like: it sends what is new.
+    Or to where conf/tracking.yaml says, as often as you like: it sends what is new.
     """
     from lab.cli import view
     from lab.cli.output import Mirrored
@@ -98,7 +98,10 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of 127.0.0.1.")] = 5000,
     show: Annotated[bool, typer.Option("--open", help="Show the designs in the browser.")] = False,
 ) -> object:
-    """MLflow's pages, with what lab mirror put there, on this machine; or the address of the server that is used."""
+    """Show MLflow's pages on this machine, or where its server is.
+
+    They have what `lab run` and `lab mirror` sent.
+    """
     from lab.cli.output import Mirrored
     from lab.tracking.mlflow.ui import serve
 

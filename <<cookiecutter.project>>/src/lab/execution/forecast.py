@@ -146,16 +146,19 @@ class Forecast:
         ends = ends_of(record)
         if len(ends) > 1:
             self._pace[record.name] = (ends[-1] - ends[0]) / (len(ends) - 1)
-        others = fmean(self._pace.values()) if self._pace else self.earlier.epoch
-        first = ends[0] - self._began(record)
+        first, others = ends[0] - self._began(record), self._others()
         pace = self._pace.get(record.name) or (first if others is None else min(first, others))
         return max(0.0, pace * max(0, at.epochs - at.epoch) + self.earlier.tail - (now - ends[-1]))
 
+    def _others(self) -> float | None:
+        """How long an epoch takes by the plan's other runs, or else by earlier ones; None where nothing is known."""
+        return fmean(self._pace.values()) if self._pace else self.earlier.epoch
+
     def _began(self, record: Any) -> float:
-        """When the first epoch of a training began; where it has not said so, by how long the others took."""
+        """When the first epoch of a training began; where it does not say so, by how long other epochs took."""
         if record.epochs_began:
             return record.epochs_began.timestamp()
-        started, pace = record.started.timestamp(), self._pace.get(record.name)
+        started, pace = record.started.timestamp(), self._pace.get(record.name) or self._others()
         return started if pace is None else max(started, ends_of(record)[0] - pace)
 
     def seconds(self, replicates: Sequence[Replicate], now: float) -> float | None:
