@@ -19,6 +19,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from lab.cli.output import Output, Overview, Refused, Stand
 from lab.cli.standing import stand
+from lab.design import search
+from lab.design.expansion import is_bayesian
 from lab.errors import UserError
 from lab.execution import campaign
 from lab.execution.forecast import Forecast, usual
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from lab.cli.output import Answer
     from lab.contract import Contract
     from lab.design.models import Design
+    from lab.design.plan import Plan
     from lab.records.planning import Planner
     from lab.records.project import Project
     from lab.study import Replicate
@@ -100,14 +103,42 @@ class Live:
         return stand(known.design, known.contract, known.replicates, known.answer, known.forecast, time.time())
 
 
-def read(planner: Planner, answered: Callable[[str], Answer | None]) -> Known:
-    """How the runs of a design stand, with the answer once they are over. Raises UserError."""
-    design, contract, project = planner.design, planner.contract, planner.project
-    replicates = standings(project, campaign.current(planner).runs)
-    if any(replicate.active for replicate in replicates):
-        earlier = usual(project.records(), contract, contract.types[design.type])
-        return Known(design, contract, replicates, Forecast(contract, None, earlier))
-    return Known(design, contract, replicates, None, answered(design.name))
+class Reading:
+    """Reads how the runs of a design stand, with the answer once they are over.
+
+    Args:
+        project: whose designs they are.
+        planner: makes what plans a design, by its name. Raises UserError.
+        answered: the answer to a design whose runs are over.
+    """
+
+    def __init__(self, project: Project, planner: Callable[[str], Planner], answered: Callable[[str], Answer | None]):
+        self.project, self.planner, self.answered = project, planner, answered
+        self._plans: dict[str, tuple[Planner, Plan, tuple[str | None, set[str] | None]]] = {}
+
+    def __call__(self, name: str) -> Known:
+        """Raises UserError."""
+        planner, plan = self._plan(name)
+        design, contract, project = planner.design, planner.contract, self.project
+        replicates = standings(project, plan.runs)
+        if any(replicate.active for replicate in replicates):
+            earlier = usual(project.records(), contract, contract.types[design.type])
+            return Known(design, contract, replicates, Forecast(contract, None, earlier))
+        return Known(design, contract, replicates, None, self.answered(name))
+
+    def _plan(self, name: str) -> tuple[Planner, Plan]:
+        """The plan as it stands: made anew for another HEAD and, where runs follow from others, once more are over."""
+        own = self.project.by_design().get(name, [])
+        over = {record.commit for record in own if record.status not in (QUEUED, RUNNING)}
+        if name in self._plans:
+            planner, plan, made_for = self._plans[name]
+            if made_for in ((self.project.head, None), (self.project.head, over)):
+                return planner, plan
+        planner = self.planner(name)
+        design, plan = planner.design, campaign.current(planner)
+        follows = design.growth or is_bayesian(design) or search.metrics(design, planner.contract)
+        self._plans[name] = planner, plan, (self.project.head, over if follows else None)
+        return planner, plan
 
 
 @contextmanager

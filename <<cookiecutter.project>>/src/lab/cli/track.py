@@ -117,8 +117,11 @@ def ui(
 
     project = open_project()
 
-    def read(name: str) -> live.Known:
-        return live.read(planner_of(ROOT / "designs" / f"{name}.yaml", project), lambda it: answered(it, project))
+    read = live.Reading(
+        project,
+        lambda name: planner_of(ROOT / "designs" / f"{name}.yaml", project),
+        lambda name: answered(name, project),
+    )
 
     def workers() -> dict[str, int | None]:
         return {backend.name: backend.workers() for backend in open_backends()}
