@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
+from urllib.parse import urlsplit
 
 import pytest
 import studies
@@ -19,7 +25,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from lab.cli import view
+from lab.cli import live, output, view
 from lab.cli.terminal import Name
 from lab.cli.watch import Watch
 from lab.design import design_file
@@ -30,6 +36,7 @@ from lab.study import FAILED, FINISHED, QUEUED, RUNNING, Point, Replicate
 JOURNALS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "journals.json").read_text())
 JOBS = dict.fromkeys(JOURNALS, 2) | {"classification_baseline": 1}  # how many ran at a time
 RUNS = JOURNALS["classification_augmentation"]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BEGAN = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 
 
@@ -281,3 +288,61 @@ def first_column(table: Table) -> list[str]:
         text, rest = line[:width].rstrip(), line[width:].strip()
         cells = [*cells, text] if rest else [*cells[:-1], cells[-1] + text]
     return cells
+
+
+# The live page of lab ui
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Recorded runs at four fifths of their time, in two waves, with what they print."""
+    folder, end = tmp_path_factory.mktemp("live"), max(run["ended"] for run in RUNS)
+    replicates = moment(RUNS, 0.8 * end, folder)
+    replicates[-1] = replace(replicates[-1], run=replace(replicates[-1].run, wave=1))
+    with next(each.record for each in replicates if each.status == RUNNING).log.open("a") as log:
+        log.write("epoch 1\repoch \x1b[32m2\x1b[0m\n")
+    records = [SimpleNamespace(status=each.status, experiment={"design": "rates"}) for each in replicates]
+    known = live.Known(design(), VISION, replicates, Forecast(VISION, 1, known_by(RUNS[:4])))
+    project: Any = SimpleNamespace(look=lambda: False, records=lambda: records)
+    state = live.Live(project, {"rates": known}.__getitem__, lambda: {"dvc": 1})
+    with mock.patch.object(live.time, "time", lambda: BEGAN + 0.8 * end), live.served(state, 0) as link:
+        yield link
+
+
+def answer(link: str, path: str, **headers: str) -> tuple[int, str]:
+    place = urlsplit(link)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port or 0, timeout=20)
+    connection.request("GET", path, headers=headers)
+    found = connection.getresponse()
+    return found.status, found.read().decode()
+
+
+def test_the_live_page_asks_for_what_lab_status_says(page: str) -> None:
+    overview = output.Overview.model_validate_json(answer(page, "/status.json")[1])
+    assert overview.designs["rates"][RUNNING] == 2
+    stand = output.Stand.model_validate_json(answer(page, "/status.json?design=rates")[1])
+    at = next(run.at for run in stand.runs if run.at)
+    assert (at.stage, at.log[-1]) == ("train", "epoch 2") and 0 < at.epoch < at.epochs
+    assert at.seconds and stand.seconds and stand.seconds >= at.seconds
+    assert all(arm.low is None or arm.low < arm.mean < (arm.high or 0) for arm in stand.arms) and len(stand.arms) > 1
+
+
+def test_the_live_page_answers_its_own_machine_alone(page: str) -> None:
+    assert answer(page, "/")[0] == 200
+    assert answer(page, "/status.json", Host="attacker.example")[0] == 403, "a name that was made to lead here"
+    assert answer(page, "/../lab.yaml")[0] == 404
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at a page with (apt install chromium)")
+def test_the_live_page_in_a_browser(page: str, tmp_path: Path) -> None:
+    command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=5000", "--dump-dom", page], capture_output=True, text=True, timeout=200
+    )
+    text = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", done.stdout, flags=re.DOTALL).split())
+    assert "2 running, 1 at work" in text and "Which rate is best?" in text
+    assert re.search(r"wave 1/2: \d finished.*wave 2/2: 1 running.*about 0:\d\d:\d\d to go", text)
+    assert re.search(r"seed \d train \d+/\d+ .*f1_macro 0\.\d+ 0:\d\d:\d\d left", text)
+    assert re.search(r"arm so far seeds macro-F1 .*\[0\.\d+, ", text)
+    assert done.stdout.count("<progress") == 1 and "epoch 2" in text

@@ -123,6 +123,25 @@ class Queued(Output):
     """How many the design has."""
 
 
+class At(Part):
+    """Where a running run is."""
+
+    stage: str
+    """Of dvc.yaml; `starting` before the first."""
+    epoch: int
+    """Counted from 1; 0 where nothing trains."""
+    epochs: int
+    """How many at most; 0 where that is unknown."""
+    metrics: dict[str, float]
+    """Of the latest epoch: those that `curves.progress` in lab.yaml names."""
+    seconds: float | None
+    """How long it still takes; null where nobody knows."""
+    node: str
+    """The machine, where that is not this one."""
+    log: list[str]
+    """The last lines that it has printed."""
+
+
 class Run(Part):
     """How a run stands, and what it measured."""
 
@@ -137,6 +156,24 @@ class Run(Part):
     """The design's own, by their full names."""
     trouble: str = ""
     """Why it has none."""
+    wave: int = 0
+    """Of its plan: runs of a later one wait for those of an earlier one."""
+    at: At | None = None
+    """null where it does not run."""
+
+
+class Arm(Part):
+    """Where an arm stands: its mean so far, with the interval at 95 %."""
+
+    arm: str
+    seeds: int
+    """How many of them have finished."""
+    of: int
+    """How many there are."""
+    mean: float
+    low: float | None
+    high: float | None
+    """null after one seed."""
 
 
 class Answer(Part):
@@ -159,7 +196,14 @@ class Stand(Output):
     """`lab run`, `lab status DESIGN`: how a design's runs stand."""
 
     design: str
+    title: str = ""
     runs: list[Run]
+    metric: str = ""
+    """What the arms are told by, as people call it."""
+    arms: list[Arm] = []
+    """Those of which a run has finished, the best first."""
+    seconds: float | None = None
+    """Until all runs are over; null where nobody knows, or none is running."""
     answer: Answer | None = None
     """null before anything has been measured."""
 

@@ -28,9 +28,7 @@ from lab.errors import UserError
 
 if TYPE_CHECKING:
     from lab.cli import output
-    from lab.records.planning import Planner
     from lab.records.project import Project
-    from lab.study import Replicate
 
 Force = Annotated[bool, typer.Option("--force", help="Although lab check objects; the runs' records say so.")]
 Again = Annotated[bool, typer.Option("--again", help="Also what has finished or failed already, under new names.")]
@@ -81,6 +79,7 @@ def run(
 ) -> object:
     """Run a design to its end, from wherever it stands. Exit code 0: every run has finished, with metrics."""
     from lab.cli import view
+    from lab.cli.standing import stand
     from lab.cli.watch import Watch
     from lab.execution import campaign
     from lab.execution.forecast import usual
@@ -138,13 +137,14 @@ def run(
         console.print(Text(mend), soft_wrap=True)
     if complaint := mirror.complaint():
         console.print(Text(complaint), soft_wrap=True)
-    return stand(planner, replicates, told, 0 if succeeded(replicates) else 1)
+    return stand(planner.design, contract, replicates, told, code=0 if succeeded(replicates) else 1)
 
 
 @command()
 def status(design: AnyDesignFile = None) -> object:
     """How the runs of a design stand, or of all designs together."""
     from lab.cli import output, view
+    from lab.cli.standing import stand
     from lab.cli.watch import running
     from lab.execution import campaign
     from lab.execution.forecast import Forecast, usual
@@ -165,19 +165,18 @@ def status(design: AnyDesignFile = None) -> object:
     else:
         planner = planner_of(design, project)
         replicates = standings(project, campaign.current(planner).runs)
-        contract, end = planner.contract, None
+        contract, forecast, now = planner.contract, None, time.time()
         console.print(Text(planner.design.title, style="bold"))
         if any(replicate.status == RUNNING for replicate in replicates):
             earlier = usual(project.records(), contract, contract.types[planner.design.type])
-            forecast, now = Forecast(contract, None, earlier), time.time()
+            forecast = Forecast(contract, None, earlier)
             console.print(running(replicates, contract, forecast, now))
-            end = forecast.seconds(replicates, now)
         for part in view.means(planner.design, contract, replicates):
             console.print(part)
         console.print(view.results(planner.design, contract, replicates, console.width))
-        to_go = f", about {timedelta(seconds=round(end))} to go" if end else ""
+        found = stand(planner.design, contract, replicates, answered(planner.design.name, project), forecast, now)
+        to_go = f", about {timedelta(seconds=round(found.seconds))} to go" if found.seconds else ""
         console.print(f"{view.summary(replicates)}{to_go}", *view.outdated(planner, replicates), sep="\n")
-        found = stand(planner, replicates, answered(planner.design.name, project))
     for backend in open_backends():
         place = "" if backend.name == DEFAULT else f" on {backend.name}"
         try:
@@ -240,16 +239,6 @@ def shown_at() -> str:
             address = os.environ.get(name) or dotenv_values(ROOT / ".env").get(name)
             return f"in MLflow: {secrets.hide(address) if address else typed('lab ui')}"
     return ""
-
-
-def stand(planner: Planner, replicates: list[Replicate], told: output.Answer | None, code: int = 0) -> output.Stand:
-    """How a design's runs stand, for programs."""
-    from lab.cli import output, view
-    from lab.study import metric_names
-
-    names = metric_names(planner.design, planner.contract, [each.record for each in replicates])
-    runs = [view.run_of(replicate, names) for replicate in replicates]
-    return output.Stand(design=planner.design.name, runs=runs, answer=told, exit_code=code)
 
 
 def answered(design: str, project: Project | None = None) -> output.Answer | None:

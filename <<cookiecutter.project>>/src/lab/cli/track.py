@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.app import ROOT, command, designs, open_backends, open_project
+from lab.cli.app import ROOT, command, designs, open_backends, open_project, planner_of
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,14 +97,16 @@ def remove(mirror: Mirror, yes: bool) -> None:
 
 @command()
 def ui(
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of 127.0.0.1; runs have the next.")] = 5000,
     show: Annotated[bool, typer.Option("--open", help="Show the designs in the browser.")] = False,
 ) -> object:
-    """Show MLflow's pages on this machine, or where its server is.
+    """MLflow's pages, with what lab mirror put there, and a page of the runs as they go on; both of this machine alone.
 
-    They have what `lab run` and `lab mirror` sent.
+    Where another server has the runs, its address. Until Ctrl-C.
     """
+    from lab.cli import live
     from lab.cli.output import Mirrored
+    from lab.cli.run import answered
     from lab.tracking.mlflow.ui import serve
 
     places: list[str] = []
@@ -111,5 +115,21 @@ def ui(
         places.append(line)
         say(line)
 
-    serve(ROOT, port, tell, typer.launch if show else None)
+    project = open_project()
+
+    read = live.Reading(
+        project,
+        lambda name: planner_of(ROOT / "designs" / f"{name}.yaml", project),
+        lambda name: answered(name, project),
+    )
+
+    def workers() -> dict[str, int | None]:
+        return {backend.name: backend.workers() for backend in open_backends()}
+
+    with live.served(live.Live(project, read, workers), port + 1) as page, suppress(KeyboardInterrupt):
+        tell(f"{page} has the runs as they go on; Ctrl-C ends it")
+        if not serve(ROOT, port, tell, typer.launch if show else None):
+            if show:
+                typer.launch(page)
+            threading.Event().wait()
     return Mirrored(places=places)

@@ -15,7 +15,7 @@ from lab.analysis.decisions import EQUIVALENT, INCONCLUSIVE, INVALID, REFUTED, S
 from lab.analysis.estimates import arm_result
 from lab.cli import terminal
 from lab.cli.app import typed
-from lab.cli.output import Answer, Run
+from lab.cli.output import Answer
 from lab.cli.terminal import Name
 from lab.decimals import decimals, written
 from lab.design import search
@@ -39,6 +39,8 @@ from lab.study import (
 )
 
 if TYPE_CHECKING:
+    from lab.analysis.estimates import ArmResult
+    from lab.analysis.statistics import Estimate
     from lab.analysis.verdict import Verdict
     from lab.contract import Contract
     from lab.design.models import Design
@@ -105,47 +107,43 @@ def results(design: Design, contract: Contract, replicates: Sequence[Replicate],
     return table
 
 
-def run_of(replicate: Replicate, metrics: Iterable[str]) -> Run:
-    """The same of one run, for programs."""
-    return Run(
-        arm=replicate.arm,
-        seed=replicate.seed,
-        status=replicate.status,
-        experiment=replicate.record.name if replicate.record else None,
-        reused=replicate.reused,
-        metrics={name: replicate.value(name) for name in metrics},
-        trouble=replicate.trouble,
-    )
-
-
 def without(head: list[str], rows: list[list[str]], column: str) -> tuple[list[str], list[list[str]]]:
     """A table without one of its columns."""
     at = head.index(column)
     return head[:at] + head[at + 1 :], [row[:at] + row[at + 1 :] for row in rows]
 
 
+def arms_so_far(
+    design: Design, contract: Contract, replicates: Sequence[Replicate]
+) -> tuple[str, list[tuple[ArmResult, Estimate]]]:
+    """What the arms are told by, and those of which something is known with their means, the best first."""
+    study = Study(design, contract, "", "", "", list(replicates))
+    metric = next(iter([*search.metrics(design, contract), *study.metrics]), None)
+    if metric is None:
+        return "", []
+    found = [arm_result(study, arm, metric) for arm in study.arms]
+    measured = [(arm, arm.mean) for arm in found if arm.mean]
+    return study.metric(metric).label, sorted(measured, key=lambda pair: -study.merit(metric) * pair[1].value)
+
+
 def by_arm(
     design: Design, contract: Contract, replicates: Sequence[Replicate], most: int | None = None
 ) -> Table | None:
     """Where the arms stand so far: their means with intervals, the best first; None before the second has a result."""
-    study = Study(design, contract, "", "", "", list(replicates))
-    metric = next(iter([*search.metrics(design, contract), *study.metrics]), None)
-    found = [arm_result(study, arm, metric) for arm in study.arms]
-    measured = sorted(
-        ((arm, arm.mean) for arm in found if arm.mean), key=lambda pair: -study.merit(str(metric)) * pair[1].value
-    )
-    if metric is None or len(measured) < 2:
+    metric, measured = arms_so_far(design, contract, replicates)
+    if len(measured) < 2:
         return None
+    seeds = Counter(replicate.arm for replicate in replicates if not replicate.stopped)
     shown = measured[:most]
     places = decimals(end for _, mean in shown for end in (mean.value, mean.low, mean.high))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("arm so far", overflow="fold")
     table.add_column("seeds", no_wrap=True)
-    table.add_column(study.metric(metric).label, overflow="fold")
+    table.add_column(metric, overflow="fold")
     for arm, mean in shown:
         ends = [] if mean.low is None or mean.high is None else [written(end, places) for end in (mean.low, mean.high)]
         told = written(mean.value, places) + (f" [{', '.join(ends)}]" if len(set(ends)) > 1 else "")
-        table.add_row(Name(arm.arm), f"{len(arm.values)}/{len(study.arms[arm.arm])}", told)
+        table.add_row(Name(arm.arm), f"{len(arm.values)}/{seeds[arm.arm]}", told)
     if len(shown) < len(measured):
         table.add_row(Text(f"and {len(measured) - len(shown)} more", style="dim"))
     return table

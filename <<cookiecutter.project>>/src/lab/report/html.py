@@ -63,13 +63,16 @@ def html(
     return page(title, f"<main>\n{body}</main>\n")
 
 
-def page(title: str, body: str) -> str:
-    """A page of our own style and script around a body that holds nothing of others but texts."""
+def page(title: str, body: str, script: str = SCRIPT, asks: str = "'none'") -> str:
+    """A page of our own style and script around a body that holds nothing of others but texts.
+
+    `asks` is whom the script may ask for more, as a source of the policy: nobody, or `'self'`.
+    """
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    head += f'<meta http-equiv="Content-Security-Policy" content="{policy([SCRIPT])}">'
+    head += f'<meta http-equiv="Content-Security-Policy" content="{policy([script], asks)}">'
     head += f"<title>{escaping.escape(title)}</title>"
     start = f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n'
-    return f"{start}{body}<script>{SCRIPT}</script></body></html>\n"
+    return f"{start}{body}<script>{script}</script></body></html>\n"
 
 
 def shown(match: re.Match[str], folder: Path | None, drawings: Mapping[str, str], images: Mapping[str, str]) -> str:
@@ -81,10 +84,12 @@ def shown(match: re.Match[str], folder: Path | None, drawings: Mapping[str, str]
     return f"<p>{image.replace(address, images.get(name) or inlined(folder, address), 1)}</p>"
 
 
-def policy(scripts: Sequence[str] = ()) -> str:
-    """What a browser may do with the page: use our style, and run these scripts, each known by its hash; no more."""
+def policy(scripts: Sequence[str] = (), asks: str = "'none'") -> str:
+    """What a browser may do with the page: use our style, run these scripts, each known by its hash, and ask for data
+    where it is said; no more."""
     allowed = {"default-src": ["'none'"], "img-src": ["data:"], "style-src": [hashed(STYLE)]}
     allowed |= {"script-src": [*map(hashed, scripts)] or ["'none'"], "base-uri": ["'none'"], "form-action": ["'none'"]}
+    allowed |= {"connect-src": [asks]}
     return "; ".join(f"{kind} {' '.join(sources)}" for kind, sources in allowed.items())
 
 

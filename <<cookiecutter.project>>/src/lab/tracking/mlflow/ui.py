@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from lab.errors import UserError
 from lab.tracking import settings
-from lab.tracking.mlflow import views
+from lab.tracking.mlflow import links, views
 from lab.tracking.mlflow.errors import public
 
 HOST = "127.0.0.1"
@@ -28,14 +28,21 @@ def link(address: str, experiment: str) -> str:
     return f"{address.rstrip('/')}/{views.page(experiment, views.DESIGNS)}"
 
 
-def serve(root: Path, port: int, say: Callable[[str], None], show: Callable[[str], object] | None = None) -> None:
-    """Serve the project's own runs until Ctrl-C; `show` is given the designs' page, once. Raises UserError."""
+def serve(root: Path, port: int, say: Callable[[str], None], show: Callable[[str], object] | None = None) -> bool:
+    """Serve the project's own runs until Ctrl-C; `show` is given the designs' page, once.
+
+    Where another server has them, or none are mirrored yet, that is said, and False returned at once. Raises UserError.
+    """
     settings.environment(root)
     if not settings.embedded(root):
-        say(f"the runs are at {public(settings.uri(root))}")
-        return
+        designs = links.designs(root)
+        say(designs or f"the runs are at {public(settings.uri(root))}")
+        if designs and show is not None:
+            show(designs)
+        return False
     if not settings.database(root).exists():
-        raise UserError("nothing is mirrored yet: lab mirror --all")
+        say("nothing is mirrored yet, so there are no pages of MLflow: lab mirror --all, and lab ui anew")
+        return False
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -54,7 +61,7 @@ def serve(root: Path, port: int, say: Callable[[str], None], show: Callable[[str
         _wait(server, port, log)
         name = settings.read(root).experiment
         designs = link(f"http://{HOST}:{port}", _experiment(port, name))
-        say(f"{designs}\nCtrl-C ends it")
+        say(designs)
         if show is not None:
             show(designs)
         server.wait()
@@ -63,6 +70,7 @@ def serve(root: Path, port: int, say: Callable[[str], None], show: Callable[[str
     finally:
         server.terminate()
         server.wait()
+    return True
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -17,11 +17,8 @@ from lab.tracking.run import Run
 
 DESIGNS = "designs"  # the view that shows designs with their runs below them
 ANSWER, STANDING = ("verdict", "best.arm"), ("runs.finished", "runs.failed")  # tags in that view
-WIDTHS = {
-    "attributes.`Run Name`": 330,
-    "tags.`verdict`": 130,
-    "tags.`best.arm`": 160,
-}  # pixels that it takes to read them
+NAME = "attributes.`Run Name`"
+WIDTHS = {NAME: 330, "tags.`verdict`": 130, "tags.`best.arm`": 160}  # pixels that it takes to read them
 _TAG = "mlflow.sharedViewState."
 
 
@@ -114,7 +111,7 @@ def _tag(name: str, title: str, created: int, **state: Any) -> dict[str, str]:
         "modelVersionFilter": "All Runs",
         "runsHiddenMode": "FIRST_20_RUNS",
         "groupBy": None,
-        "columnOrder": [*list(WIDTHS)[:1], *state["selectedColumns"]],
+        "columnOrder": [NAME, *state["selectedColumns"]],
         "columnWidths": WIDTHS,
         **state,
     }

@@ -32,18 +32,8 @@ if TYPE_CHECKING:
 PARENT, CHILD, DESIGN = "design.id", "dvc.exp.id", "design"  # the tags by which runs are found
 DIGEST, SENT, REPLACED = "mlflow.mirror.digest", "mlflow.mirror.sent", "mirror.replaced"
 FOLDED = ("machine.",)  # tags that pages need not show
-# Tags that may no longer hold, and those that had another name before.
-PASSING = (
-    "failure",
-    "infinite",
-    "reused",
-    "superseded.by",
-    "best.",
-    "verdict",
-    "mirror.digest",
-    "mirror.sent",
-    *FOLDED,
-)
+FORMER = ("mirror.digest", "mirror.sent", *FOLDED)  # what is called otherwise now
+PASSING = ("failure", "infinite", "reused", "superseded.by", "best.", "verdict", *FORMER)  # that may no longer hold
 BATCH, PAIRS = 1000, 100  # the most that one request takes, and of these the most params and tags each
 LONG = 10.0  # seconds that a store of artifacts may let a pass wait before it fails; once
 

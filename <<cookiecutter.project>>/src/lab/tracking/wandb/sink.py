@@ -197,15 +197,14 @@ def _times(run: Run) -> dict[str, str]:
 
 
 def _media(run: Run, folder: Path) -> dict[str, Any]:
-    """The report and the pictures as panels of the run's page, by paths in `folder`: a mere file is a download."""
-    wandb = _wandb()
-    kinds = {".html": lambda place: wandb.Html(place, inject=False), ".png": wandb.Image}
-    paths = [Path(path) for path in run.artifacts]
-    return {
-        path.with_suffix("").as_posix(): kinds[path.suffix](str(folder / path))
-        for path in paths
-        if path.suffix in kinds
-    }
+    """The report and the pictures, which lie in `folder`, as panels of the run's page: a file alone is a download."""
+    wandb, media = _wandb(), {}
+    for path in map(Path, run.artifacts):
+        if path.suffix == ".html":
+            media[path.with_suffix("").as_posix()] = wandb.Html(str(folder / path), inject=False)
+        elif path.suffix == ".png":
+            media[path.with_suffix("").as_posix()] = wandb.Image(str(folder / path))
+    return media
 
 
 def _steps(run: Run, at_last: Mapping[str, Any]) -> dict[int, tuple[int, dict[str, Any]]]:
