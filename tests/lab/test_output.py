@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from contextlib import chdir
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -17,6 +19,7 @@ import typer
 from trivial import Trivial
 
 from lab.cli import app, output
+from lab.errors import UserError
 
 sys.path.append(str(contracts.TEMPLATE / "scripts"))
 json_docs = import_module("json_docs")
@@ -37,8 +40,6 @@ SAID: list[tuple[list[str], int, type[output.Output]]] = [
     (["schema"], 0, output.Written),
     (["review", "--check", "--commit", "HEAD"], 0, output.Rechecked),
     (["promote", "large", "--force", "why not"], 0, output.Promoted),
-    (["gc"], 0, output.Freed),
-    (["mirror", "--prune"], 0, output.Mirrored),
     (["plan", "larg"], 2, output.Refused),
     (["results", "nothing"], 2, output.Refused),
     (["promote"], 2, output.Refused),
@@ -46,6 +47,7 @@ SAID: list[tuple[list[str], int, type[output.Output]]] = [
     (["new", "sweep"], 2, output.Refused),
     (["gc", "--keep", "nobody"], 2, output.Refused),
     (["promote", "--rollback"], 2, output.Refused),
+    (["gc", "--yes"], 0, output.Freed),
     (
         ["new", "sweep", "--name", "last", "--vary", "lr=0.1,0.2", "--claim", "c", "--expected", "0.9"],
         0,
@@ -87,6 +89,56 @@ def test_the_answer_is_the_same_for_people_and_for_programs(project: Trivial) ->
     standing = said(project, "status", LARGE)[0]
     assert standing["answer"] == answer
     assert {run["status"] for run in standing["runs"]} == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["plan"], "DESIGN is missing: lab plan [OPTIONS] DESIGN"),
+        (["chek", LARGE], "there is no command chek. Did you mean 'check'?: lab [OPTIONS] COMMAND"),
+        (
+            ["new", "sweep", "--sead", "3"],
+            "there is no option --sead. Did you mean '--seeds'?: lab new [OPTIONS] [KIND]",
+        ),
+        (["new", "--seeds", "x"], "--seeds: 'x': expected a whole number"),
+        (["new", "--seeds", "0"], "--seeds: '0': expected 1 or more"),
+        (["new", "--seeds", "1000000"], "--seeds: '1000000': expected 1000 at most"),
+        (["review", LARGE, "--tolerance", "much"], "--tolerance: 'much': expected a number"),
+        (["run", LARGE, "--workers", "nobody"], "--workers: 'nobody' is not one of lab, dvc."),
+        (["run", LARGE, "-j"], "--jobs: '--json': expected a whole number"),
+        (["gc", "--yes=3"], "--yes takes no value"),
+        (["plan", LARGE, SMALL], "designs/small.yaml is more than it takes"),
+        *(([name, "--nonsense"], "there is no option --nonsense") for name in typer.main.get_group(app.app).commands),
+    ],
+)
+def test_a_command_line_that_can_not_be_read_is_one_object_as_well(
+    arguments: list[str], words: str, project: Trivial
+) -> None:
+    found, done = said(project, *arguments)
+    assert output.Refused.model_validate(found).exit_code == done.returncode == 2
+    assert words in found["error"].replace("python -m lab", "lab") and found["error"] in done.stderr
+    assert done.stderr.count("\n") == 1 and found["command"] == arguments[0]
+
+
+def test_nobody_who_answers_is_told_to_programs_too(project: Trivial) -> None:
+    with mock.patch("lab.cli.plan.planner_of", side_effect=typer.Abort):
+        found, done = said(project, "plan", LARGE)
+    assert (found["exit_code"], done.returncode) == (1, 1) and "nobody answered" in found["error"]
+
+
+def test_what_a_run_has_printed_and_where_the_pages_are(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = next(run for run in said(project, "status", "small")[0]["runs"] if run["status"] == "failed")
+    found, _ = said(project, "logs", failed["experiment"])
+    assert output.Logged.model_validate(found).text
+    monkeypatch.setattr("lab.tracking.mlflow.ui.serve", lambda root, port, tell, show: tell(f"http://127.0.0.1:{port}"))
+    assert output.Mirrored.model_validate(said(project, "ui")[0]).places == ["http://127.0.0.1:5000"]
+
+
+def test_outside_of_a_project_there_is_none(project: Trivial, tmp_path: Path) -> None:
+    with in_process.about(project.root, {}), chdir(tmp_path), pytest.raises(UserError, match="is in no project"):
+        app.check_place(tmp_path)
+    with in_process.about(project.root, {}):
+        app.check_place(project.root / "designs")
 
 
 def test_every_command_has_it(project: Trivial) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lab.records.planning import Planner
 
 SEEDS = 3  # where nobody says how many
+MOST_SEEDS = 1000  # as many as a design may have
 EXAMPLES = {
     "--vary": "lr=0.001,0.01",
     "--claim": "'A larger rate does better'",
@@ -52,7 +53,9 @@ def new(
     metric: Annotated[str | None, typer.Option("--metric", help="What decides.")] = None,
     expected: Annotated[float | None, typer.Option("--expected", help="The value that it is to reach.")] = None,
     min_effect: Annotated[float | None, typer.Option("--min-effect", help="The least difference worth having.")] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help=f"How many; {SEEDS} unless you say.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, max=MOST_SEEDS, help=f"How many; {SEEDS} unless you say.")
+    ] = None,
     base: Annotated[list[str] | None, typer.Option("--base", metavar="KEY=VALUE", help="For all runs.")] = None,
     type: Annotated[str | None, typer.Option("--type", help="Of lab.yaml; left out, what is varied tells.")] = None,
     task: Annotated[str | None, typer.Option("--task", help="Left out, the project's.")] = None,

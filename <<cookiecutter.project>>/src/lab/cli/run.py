@@ -67,7 +67,9 @@ def run(
     design: DesignFile,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=1, help="How many runs at a time: 1 here, as many as a cluster takes there."),
+        typer.Option(
+            "-j", "--jobs", min=1, max=1000, help="How many runs at a time: 1 here, as many as a cluster takes there."
+        ),
     ] = None,
     force: Force = False,
     again: Again = False,
