@@ -78,6 +78,10 @@ def read(name: str) -> Tested:
             f"{name} asks another run's model ({', '.join(map(str, filter(None, others)))}), which may have seen these "
             "images in training: name runs that trained theirs"
         )
+    if said.get("split", "test") != "test":
+        raise UserError(
+            f"{name} was measured on the split {said['split']}, which is kept for the end: name another run"
+        )
     about = json.loads(manifest)
     rows = pd.read_csv(io.BytesIO(items), dtype=str, keep_default_na=False)
     digests = dict(zip(rows["path"], rows["sha256"], strict=True))
