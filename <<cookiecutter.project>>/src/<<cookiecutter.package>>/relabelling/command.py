@@ -81,9 +81,10 @@ def show(out: Path, ordered: pd.DataFrame, runs: list[Tested]) -> None:
             "data.source.fold (docs/your-own-data.md) are tested on all",
             soft_wrap=True,
         )
-    for row in ordered.head(SHOWN).itertuples():
+    for row in ordered.head(SHOWN).to_dict("records"):
+        labels = " → ".join(row[side] or "nothing" for side in ("given", "suggested"))
         terminal.print(
-            f"{row.rank:>4}  {row.suspicion:.3f}  {row.path}  {row.given or 'nothing'} → {row.suggested or 'nothing'}",
+            f"{row['rank']:>4}  {row['suspicion']:.3f}  {row['path']}  {labels}",
             markup=False,
             soft_wrap=True,
         )

@@ -63,7 +63,7 @@ def read(name: str) -> Tested:
     try:
         files = DVCFileSystem(str(project_root()), rev=name)
         params, images, items, manifest = (
-            files.cat_file(path)
+            bytes(files.cat_file(path))
             for path in ("params.yaml", PREDICTIONS, f"{PREPARED}/items.csv", f"{PREPARED}/manifest.json")
         )
     except (DvcException, SCMError, OSError) as error:

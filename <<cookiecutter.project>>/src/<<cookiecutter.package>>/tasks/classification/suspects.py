@@ -35,4 +35,4 @@ def suspects(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
             "sha256": first.index,
         }
     )
-    return table[margin < 0]
+    return table.loc[margin < 0, :]
