@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -47,7 +48,7 @@ def run(asked: Namespace) -> None:
     check_alike(runs)
     images = pd.concat([each.images for each in runs], ignore_index=True)
     found = registry.suspects(runs[0].task).suspects(images, runs[0].classes)
-    ordered = found.sort_values(["suspicion", "path"], ascending=[False, True], ignore_index=True)
+    ordered: Any = found.sort_values(["suspicion", "path"], ascending=[False, True], ignore_index=True)
     ordered.insert(0, "rank", range(1, len(ordered) + 1))
     ordered = ordered[[*FIRST, *(name for name in ordered if name not in FIRST)]]
     partial = asked.out.with_name(f".{asked.out.name}.partial")

@@ -61,9 +61,9 @@ def read(name: str) -> Tested:
     from scmrepo.exceptions import SCMError
 
     try:
-        files = DVCFileSystem(str(project_root()), rev=name)
+        files: Any = DVCFileSystem(str(project_root()), rev=name)
         params, images, items, manifest = (
-            bytes(files.cat_file(path))
+            files.cat_file(path)
             for path in ("params.yaml", PREDICTIONS, f"{PREPARED}/items.csv", f"{PREPARED}/manifest.json")
         )
     except (DvcException, SCMError, OSError) as error:
