@@ -77,8 +77,9 @@ def show(out: Path, ordered: pd.DataFrame, runs: list[Tested]) -> None:
         f"{out}: {len(ordered)} suspected labels, the most suspicious first, of {len(tested)} of {len(all_of)} images"
     )
     if len(tested) < len(all_of):
+        left = len(all_of) - len(tested)
         terminal.print(
-            f"{len(all_of) - len(tested)} images were tested by none of these {len(runs)} experiments: those of "
+            f"{left} image{' was' if left == 1 else 's were'} tested by none of these: the experiments of the folds of "
             "data.source.fold (docs/your-own-data.md) are tested on all",
             soft_wrap=True,
         )
