@@ -24,17 +24,17 @@ def frame(**columns: list) -> pd.DataFrame:
 
 
 def test_a_label_is_suspicious_by_its_margin() -> None:
-    probabilities = [[0.1, 0.9], [0.45, 0.55], [0.9, 0.1], [0.2, 0.8]]
-    images = frame(actual=["cat", "cat", "cat", "dog"], probabilities=probabilities)
+    """By cleanlab 2.9's numbers: get_label_quality_scores, normalized_margin, adjust_pred_probs."""
+    probabilities = [[0.1, 0.9], [0.35, 0.65], [0.9, 0.1], [0.7, 0.3], [0.1, 0.9], [0.05, 0.95]]
+    images = frame(actual=["cat", "cat", "cat", "dog", "dog", "dog"], probabilities=probabilities)
     found = registry.suspects("classification").suspects(images, ["cat", "dog"])
-    assert found[["path", "given", "suggested"]].to_numpy().tolist() == [
-        ["0.png", "cat", "dog"],
-        ["1.png", "cat", "dog"],
-    ]
-    assert found["suspicion"].tolist() == pytest.approx([0.9, 0.55])
-    again = images.assign(probabilities=[[0.99, 0.01]] * 4, experiment="f")  # another run is surer of the opposite
-    both = registry.suspects("classification").suspects(pd.concat([images, again]), ["cat", "dog"])
-    assert both["path"].tolist() == ["3.png"]
+    rows = found[["path", "given", "suggested"]].to_numpy().tolist()
+    assert rows == [["0.png", "cat", "dog"], ["1.png", "cat", "dog"], ["3.png", "dog", "cat"]]
+    assert found["suspicion"].tolist() == pytest.approx([0.710526, 0.513158, 0.763158], abs=1e-6)
+    again = images.assign(
+        probabilities=[[0.99, 0.01]] * 3 + [[0.01, 0.99]] * 3, experiment="f"
+    )  # is sure of all labels
+    assert registry.suspects("classification").suspects(pd.concat([images, again, again]), ["cat", "dog"]).empty
 
 
 def test_labels_to_take_away_and_to_add() -> None:
@@ -79,11 +79,14 @@ def test_the_list_is_ranked_and_tells_what_nobody_tested(
     command.run(command.options().parse_args(["e"]))
     table = pd.read_csv("relabel.csv")
     assert table[["rank", "suspicion", "given", "suggested", "path"]].to_numpy().tolist() == [
-        [1, 0.9, "dog", "cat", "1.png"],
-        [2, 0.6, "cat", "dog", "0.png"],
+        [1, 0.6923, "cat", "dog", "0.png"],
+        [2, 0.6923, "dog", "cat", "1.png"],
     ]
     said = capsys.readouterr().out
-    assert "2 suspected labels, the most suspicious first, of 2 of 3 images" in said and "1 images were tested" in said
+    assert (
+        "2 suspected labels, the most suspicious first, of 2 of 3 images" in said
+        and "1 image was tested by none of these" in said
+    )
     with pytest.raises(UserError, match=r"relabel.csv is there already"):
         command.run(command.options().parse_args(["e"]))
     other = run_of("f", ["cat"], digests, actual=["cat"], probabilities=[[1.0]])

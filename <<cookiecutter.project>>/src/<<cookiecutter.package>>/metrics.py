@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,7 @@ def reliability(images: pd.DataFrame) -> pd.DataFrame:
         return table
     _, confidence, right = _forecasts(images)
     own = pd.DataFrame({"bin": (_bin_of(confidence) + 1) / _BINS, "confidence": confidence, "right": right})
-    by_bin = own.groupby("bin")
+    by_bin: Any = own.groupby("bin")
     return by_bin.mean().round(5).assign(count=by_bin.size()).reset_index() if len(own) else table
 
 
@@ -174,13 +175,14 @@ def _mended(images: pd.DataFrame, kind: str) -> pd.DataFrame:
         asked = [np.asarray(actual, object)[~np.asarray(missed, bool)] for actual, missed in rows]
         return images.assign(actual=asked)
     detections: dict[str, list[np.ndarray]] = {name: [] for name in ("predicted", "confidence", "matched")}
-    for row in images[["error", "right_as", *detections]].itertuples(index=False):
-        right_as = np.asarray(row.right_as, object)
-        wrong = np.asarray(row.error, object) == kind
+    columns = ("error", "right_as", *detections)
+    for row in zip(*(images[column] for column in columns), strict=True):
+        error, right_as, predicted, confidence, matched = map(np.asarray, row)
+        wrong = error == kind
         kept = ~wrong | (right_as != "")
-        detections["predicted"].append(np.where(wrong, right_as, np.asarray(row.predicted, object))[kept])
-        detections["confidence"].append(np.asarray(row.confidence)[kept])
-        detections["matched"].append(np.where(wrong, 1, np.asarray(row.matched, int))[kept])
+        detections["predicted"].append(np.where(wrong, right_as, predicted)[kept])
+        detections["confidence"].append(confidence[kept])
+        detections["matched"].append(np.where(wrong, 1, matched)[kept])
     return images.assign(**detections)
 
 

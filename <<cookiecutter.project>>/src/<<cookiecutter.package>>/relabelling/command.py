@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -47,7 +48,7 @@ def run(asked: Namespace) -> None:
     check_alike(runs)
     images = pd.concat([each.images for each in runs], ignore_index=True)
     found = registry.suspects(runs[0].task).suspects(images, runs[0].classes)
-    ordered = found.sort_values(["suspicion", "path"], ascending=[False, True], ignore_index=True)
+    ordered: Any = found.sort_values(["suspicion", "path"], ascending=[False, True], ignore_index=True)
     ordered.insert(0, "rank", range(1, len(ordered) + 1))
     ordered = ordered[[*FIRST, *(name for name in ordered if name not in FIRST)]]
     partial = asked.out.with_name(f".{asked.out.name}.partial")
@@ -76,14 +77,16 @@ def show(out: Path, ordered: pd.DataFrame, runs: list[Tested]) -> None:
         f"{out}: {len(ordered)} suspected labels, the most suspicious first, of {len(tested)} of {len(all_of)} images"
     )
     if len(tested) < len(all_of):
+        left = len(all_of) - len(tested)
         terminal.print(
-            f"{len(all_of) - len(tested)} images were tested by none of these {len(runs)} experiments: those of "
+            f"{left} image{' was' if left == 1 else 's were'} tested by none of these: the experiments of the folds of "
             "data.source.fold (docs/your-own-data.md) are tested on all",
             soft_wrap=True,
         )
-    for row in ordered.head(SHOWN).itertuples():
+    for row in ordered.head(SHOWN).to_dict("records"):
+        labels = " → ".join(row[side] or "nothing" for side in ("given", "suggested"))
         terminal.print(
-            f"{row.rank:>4}  {row.suspicion:.3f}  {row.path}  {row.given or 'nothing'} → {row.suggested or 'nothing'}",
+            f"{row['rank']:>4}  {row['suspicion']:.3f}  {row['path']}  {labels}",
             markup=False,
             soft_wrap=True,
         )

@@ -61,7 +61,7 @@ def read(name: str) -> Tested:
     from scmrepo.exceptions import SCMError
 
     try:
-        files = DVCFileSystem(str(project_root()), rev=name)
+        files: Any = DVCFileSystem(str(project_root()), rev=name)
         params, images, items, manifest = (
             files.cat_file(path)
             for path in ("params.yaml", PREDICTIONS, f"{PREPARED}/items.csv", f"{PREPARED}/manifest.json")
@@ -77,6 +77,10 @@ def read(name: str) -> Tested:
         raise UserError(
             f"{name} asks another run's model ({', '.join(map(str, filter(None, others)))}), which may have seen these "
             "images in training: name runs that trained theirs"
+        )
+    if said.get("split", "test") != "test":
+        raise UserError(
+            f"{name} was measured on the split {said['split']}, which is kept for the end: name another run"
         )
     about = json.loads(manifest)
     rows = pd.read_csv(io.BytesIO(items), dtype=str, keep_default_na=False)

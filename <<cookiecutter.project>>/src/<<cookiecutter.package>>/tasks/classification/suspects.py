@@ -1,7 +1,8 @@
 """Suspected label errors: images that a model which did not see them takes for another class.
 
 Northcutt, Jiang and Chuang, Confident learning: estimating uncertainty in dataset labels, JAIR 70, 2021: ranked by the
-normalized margin (section 3.2).
+normalized margin of probabilities from which each class's threshold was taken, as cleanlab does with
+adjust_pred_probs. So a class that the model is less sure of altogether is not suspected more.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ def suspects(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """
     first = images.groupby("sha256", sort=True).first()
     by_image = images.groupby("sha256", sort=True)["probabilities"]
-    probabilities = np.stack([np.mean(np.stack(list(own)), axis=0) for _, own in by_image])
+    said = np.stack([np.mean(np.stack(list(own)), axis=0) for _, own in by_image])
     given = np.array([classes.index(name) for name in first["actual"]])
+    probabilities = adjusted(said, given)
     rows = np.arange(len(first))
     own, rest = probabilities[rows, given], probabilities.copy()
     rest[rows, given] = -1
@@ -35,4 +37,14 @@ def suspects(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
             "sha256": first.index,
         }
     )
-    return table[margin < 0]
+    return table.loc[margin < 0, :]
+
+
+def adjusted(probabilities: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Probabilities (n, classes) without each class's threshold: its mean probability where it is the given one."""
+    present = np.unique(given)
+    thresholds = np.zeros(probabilities.shape[1])
+    thresholds[present] = [probabilities[given == label, label].mean() for label in present]
+    thresholds[thresholds == 0] = thresholds.max()
+    above = probabilities - thresholds + thresholds.max()
+    return above / above.sum(1, keepdims=True)

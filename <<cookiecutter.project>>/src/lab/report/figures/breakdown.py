@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import BOTH, IMAGES, difference
 from lab.contract.metrics import compiled
 from lab.records import per_item
 from lab.report import tables
-from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, interval, legend, number, ruled, words, wrapped
+from lab.report.figures.curves import distinguished
+from lab.report.figures.drawing import GREY, Picture, canvas, interval, legend, number, ruled, words, wrapped
 from lab.report.figures.outputs import shown_arm
 from lab.report.frame import metrics
 
@@ -34,7 +35,8 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     if not names:
         return
     reference = study.reference if study.reference in study.arms else None
-    arms = shown(study, verdict, reference)
+    colours = {arm: colour for arm, colour in distinguished(study, verdict).items() if _finished(study, arm)}
+    arms = sorted(colours, key=lambda arm: arm != reference)
     others = [arm for arm in arms if arm != reference] if reference else []
     examples = per_item.read(study) if others else None
     if examples is not None and not examples.frames:
@@ -50,7 +52,7 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     for y, name in enumerate(parts):
         for i, arm in enumerate(arms):
             at = y + ROOM * ((i + 0.5) / len(arms) - 0.5)
-            colour = _colour(i, arm, reference)
+            colour = colours[arm]
             mean = _mean(study, arm, name)
             row = {"metric": name, "arm": arm, **tables.ends("mean", mean)}
             if mean:
@@ -73,7 +75,7 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
         grid[0][1].set(xlabel=f"change in {labels['x']}" if labels["x"] else "change")
         grid[0][1].set_title(f"difference from {reference}")
     if len(arms) > 1:
-        _key(figure, arms, reference)
+        _key(figure, {arm: colours[arm] for arm in arms}, reference)
     data = pd.DataFrame(rows).rename(columns={"mean_low": "low", "mean_high": "high"})
     caption = f"{_worst(study, shown_arm(study, verdict), names)} {_caption(study, bases, len(names) - len(parts))}"
     yield Picture(entry.file, caption, data, figure, local=bool(others))
@@ -83,14 +85,6 @@ def measured(study: Study, patterns: Sequence[str]) -> list[str]:
     """The metrics of finished runs whose names one of the patterns has, in the order in which they were written."""
     names = dict.fromkeys(name for record in study.finished for name in metrics(record))
     return [name for name in names if any(compiled(pattern).fullmatch(name) for pattern in patterns)]
-
-
-def shown(study: Study, verdict: Verdict, reference: str | None) -> list[str]:
-    """The arms with a colour each; of more arms than colours the reference and the best."""
-    arms = [arm for arm, replicates in study.arms.items() if any(each.finished for each in replicates)]
-    if len(arms) > len(COLOURS):
-        arms = [arm for arm in arms if arm in (reference, shown_arm(study, verdict))]
-    return sorted(arms, key=lambda arm: arm != reference)
 
 
 def _worst(study: Study, arm: str, names: Sequence[str]) -> str:
@@ -103,23 +97,21 @@ def _worst(study: Study, arm: str, names: Sequence[str]) -> str:
     return f"{whose}: {study.metric(worst).title}, {number(abs(means[worst]))}."
 
 
+def _finished(study: Study, arm: str) -> bool:
+    return any(replicate.finished for replicate in study.arms[arm])
+
+
 def _mean(study: Study, arm: str, metric: str) -> Any:
     return tables.mean(study, arm, metric)
 
 
-def _colour(number: int, arm: str, reference: str | None) -> str:
-    return GREY if arm == reference else COLOURS[number - (reference is not None)]
-
-
-def _key(figure: Any, arms: Sequence[str], reference: str | None) -> None:
+def _key(figure: Any, colours: Mapping[str, str], reference: str | None) -> None:
     """Which colour is which arm."""
     from matplotlib.lines import Line2D
 
     style: dict[str, Any] = {"marker": "D", "ls": "-", "lw": 2.4, "ms": 6.5}
-    labels = [f"{arm} (reference)" if arm == reference else arm for arm in arms]
-    colours = [_colour(i, arm, reference) for i, arm in enumerate(arms)]
-    pairs = zip(labels, colours, strict=True)
-    legend(figure, [Line2D([], [], color=colour, label=label, **style) for label, colour in pairs])
+    labels = {arm: f"{arm} (reference)" if arm == reference else arm for arm in colours}
+    legend(figure, [Line2D([], [], color=colour, label=labels[arm], **style) for arm, colour in colours.items()])
 
 
 def _caption(study: Study, bases: set[str], left_out: int) -> str:

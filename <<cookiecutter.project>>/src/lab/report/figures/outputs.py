@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import statistics
-from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, marks, on, style, words, wrapped
+from lab.report.figures.drawing import BLUE, COLOURS, GREY, Picture, canvas, marks, on, style, words, wrapped
 from lab.report.figures.reliability import reliability_of
 
 if TYPE_CHECKING:
@@ -174,5 +174,5 @@ def _share(name: str, values: list[float]) -> dict[str, float]:
 DRAWN = {
     "confusion": confusion_of,
     "curve_by_class": curve_of,
-    "reliability": lambda entry, texts, item: reliability_of(entry, {"the model": texts}, item),
+    "reliability": lambda entry, texts, item: reliability_of(entry, {"the model": texts}, {"the model": BLUE}),
 }

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.resampling import score_interval
-from lab.report.figures.drawing import BLUE, COLOURS, DASHED, GREY, Picture, bar, canvas, marks, words
+from lab.report.figures.curves import distinguished
+from lab.report.figures.drawing import DASHED, GREY, Picture, bar, canvas, marks, words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,12 +30,11 @@ def reliability(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Pictu
     }
     if len(arms) > 1 and len({tuple(texts) for texts in arms.values() if any(texts)}) < 2:
         return  # not about what the design varies
-    if len(arms) > len(COLOURS):
-        arms = {arm: texts for arm, texts in arms.items() if arm in (study.reference, verdict.winner or verdict.best)}
-    yield reliability_of(entry, arms, study.contract.item)
+    colours = distinguished(study, verdict)
+    yield reliability_of(entry, {arm: arms[arm] for arm in colours}, colours)
 
 
-def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], item: str) -> Picture:
+def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], colours: Mapping[str, str]) -> Picture:
     """One line an arm, of the tables of its runs: bin, mean confidence, share that is right, count."""
     import pandas as pd
 
@@ -47,7 +47,7 @@ def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], item: str) 
     above.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=DASHED, label="as sure as it is right")
     tables = []
     for i, (arm, frames) in enumerate(found.items()):
-        colour = COLOURS[i % len(COLOURS)] if len(found) > 1 else BLUE
+        colour = colours[arm]
         table = _pooled(frames)
         gap = sum(float((frame["count"] * (frame["right"] - frame["confidence"]).abs()).sum()) for frame in frames)
         gap /= sum(float(frame["count"].sum()) for frame in frames)
@@ -61,7 +61,7 @@ def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], item: str) 
         tables.append(table.assign(arm=arm))
     above.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
     above.grid(True)
-    above.legend(loc="upper left")
+    above.legend(loc="best")
     above.set_title(labels["title"])
     below.set(xlabel="confidence", ylabel="how many")
     several = max(map(len, found.values()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -57,8 +59,7 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
     if scorer := calibration_error(per_image, "ece"):
         metrics["ece"] = float(scorer(np.ones((len(items), 1)))[0])
     confusion = per_image.filter(["actual", "predicted"])
-    wrong = confusion[actual != predicted]
-    pairs = (wrong["actual"] + " as " + wrong["predicted"]).value_counts(sort=False).sort_index()
-    most = pairs.sort_values(ascending=False, kind="stable").head(MOST_CONFUSED)
-    metrics["confused"] = {str(pair): count / len(items) for pair, count in most.items()}
+    wrong = Counter(f"{names[a]} as {names[p]}" for a, p in zip(actual, predicted, strict=True) if a != p)
+    most = sorted(wrong, key=lambda pair: (-wrong[pair], pair))[:MOST_CONFUSED]
+    metrics["confused"] = {pair: wrong[pair] / len(items) for pair in most}
     return Evaluation(metrics, per_image, confusion, pd.concat(curve, ignore_index=True))
