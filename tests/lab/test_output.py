@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib import import_module
 from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock

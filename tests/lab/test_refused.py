@@ -52,7 +52,7 @@ LIMITS = {"gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pa
 LIBRARY = re.compile(
     r"input should|string should|should (be|have|match)|valid (\w+,|integer|number|string|dict)|errors\.pyd"
 )
-TOLD = {name: 1 for name in (*LIMITS, "actual_length")} | {"expected": "'a' or 'b'", "error": "no"}
+TOLD = dict.fromkeys((*LIMITS, "actual_length"), 1) | {"expected": "'a' or 'b'", "error": "no"}
 
 
 def parts(schema: Any) -> set[str]:

@@ -11,11 +11,11 @@ import in_process
 import pytest
 import trivial
 import yaml
+from contracts import VISION
 from hypothesis import given
 from hypothesis import strategies as st
 from trivial import Trivial
 
-from contracts import VISION
 from lab.analysis import reasons
 from lab.analysis.answer import answer
 from lab.analysis.verdict import judge
