@@ -43,6 +43,14 @@ class TestDvcWorkersBackend(DvcConformance):
     def open(self, root: Path) -> Backend:
         return DvcWorkersBackend(root)
 
+    # DVC's workers take ten seconds to end: a whole run of theirs by day is enough
+    test_a_failed_run_tells_why_and_can_be_retried = pytest.mark.nightly(
+        DvcConformance.test_a_failed_run_tells_why_and_can_be_retried
+    )
+    test_workers_stop_after_the_run_that_they_are_at = pytest.mark.nightly(
+        DvcConformance.test_workers_stop_after_the_run_that_they_are_at
+    )
+
 
 def test_backends_are_found_by_name(tmp_path: Path) -> None:
     assert isinstance(registry.backend(tmp_path), DvcBackend)

@@ -95,7 +95,7 @@ def test_both_ways_give_the_same_tree(project: Trivial) -> None:
     assert project.call("git", "status", "--porcelain").stdout == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_dvc_shows_and_runs_them(project: Trivial) -> None:
     runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]
     assert project.enqueue(*runs) == {f"run-{i}": f"run-{i}" for i in range(3)}

@@ -21,7 +21,7 @@ from lab.execution.run import Execution
 from lab.execution.standings import OVER_TIME, disturbed
 from lab.execution.unfetched import unfetched
 
-KINDS = ["dvc", "dvc-workers"]
+KINDS = ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)]
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_all_runs_start_from_the_commit_at_which_lab_run_was_called(project: Tri
     assert len(project.calls("train")) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_first_on_a_commit_goes_alone_with_dvcs_own(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "1")
     backend = registry.backend(project.root, "dvc-workers")

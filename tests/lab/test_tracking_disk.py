@@ -49,6 +49,7 @@ def play(tmp_path: Path) -> Callable[[str, Path], None]:
     return call
 
 
+@pytest.mark.nightly
 def test_no_room_for_artifacts(play: Callable[[str, Path], None], tmp_path: Path) -> None:
     """Metrics and params are there all the same, and when there is room again, so are the artifacts."""
     play("artifacts", tmp_path / "tests" / "mlartifacts")

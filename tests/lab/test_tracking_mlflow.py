@@ -147,7 +147,7 @@ def test_mirrors_at_once_without_a_lock(store: str) -> None:
     assert all(sum(map(len, found[m.key]["metrics"].values())) == 40 for m in design.members)
 
 
-@SLOW
+@pytest.mark.nightly
 def test_killed_and_taken_up_again(store: str, tmp_path: Path) -> None:
     """kill -9 in the middle of a request, too."""
     path, chance = tmp_path / "mlflow.db", random.Random(0)

@@ -113,6 +113,7 @@ def wait(condition: Any) -> None:
     trivial.wait_until(condition, 200)
 
 
+@pytest.mark.nightly
 def test_mirrors_at_once_over_http(http: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     design = one(question("threads", 6, 10), artifacts={"run.md": b"text"})
     address = http.up()

@@ -25,7 +25,7 @@ from lab.execution.run import Execution
 
 pytestmark = pytest.mark.slow
 
-KINDS = ["dvc", "dvc-workers"]
+KINDS = ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is quiet, mute or stopped is so at once."""
     for module, names in {workers: ("QUIET", "STARTING"), own_workers: ("MUTE", "STARTING")}.items():
         for name in names:
-            monkeypatch.setattr(module, name, 4.0)
+            monkeypatch.setattr(module, name, 8.0 if name == "STARTING" else 4.0)
     monkeypatch.setattr(dvc_backend, "STOPPED", 2.0)
 
 
@@ -76,7 +76,7 @@ def test_those_that_a_run_has_started_have_ended_after_it(project: Trivial, kind
     assert there(project) == []
 
 
-@pytest.mark.parametrize("kind", ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_that_is_at_a_run_is_left_alone(project: Trivial, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "4")
     project.enqueue(project.run("run"))

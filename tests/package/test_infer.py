@@ -27,6 +27,8 @@ layout = load("shared.prepared")
 unit = st.floats(0.05, 0.95)
 truth_box = st.tuples(st.integers(0, 2), unit, unit, st.floats(0.05, 0.4), st.floats(0.05, 0.4))
 
+ONE_TASK = ["classification", pytest.param("detection", marks=pytest.mark.nightly)]  # what both do by the same code
+
 
 def found(truth: np.ndarray, confidence: float) -> np.ndarray:
     """Detections that are exactly the truth."""
@@ -154,7 +156,7 @@ def test_the_champion_is_measured_by_its_name(trained: Get, tmp_path: Path) -> N
     assert space.run("predict", "a.png").stdout.startswith("champion (tiny")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_mean_average_precision_is_nearly_ultralytics_own(trained: Get, tmp_path: Path) -> None:
     """The same model and images through Ultralytics' validation, which reads an ordinary data.yaml."""
     space = trained("detection").copy(tmp_path / "space")
@@ -197,6 +199,7 @@ print(json.dumps({"mAP50": found.box.map50, "mAP50_95": found.box.map}))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ONE_TASK)
 def test_a_model_of_a_revision_or_a_file(trained: Get, task: str, tmp_path: Path) -> None:
     space = trained(task).copy(tmp_path / "space")
     small = SMALL[task]
@@ -227,6 +230,7 @@ def test_a_model_of_a_revision_or_a_file(trained: Get, task: str, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ONE_TASK)
 def test_ensembles(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
     space = trained(task).copy(tmp_path / "space")
     small = SMALL[task]

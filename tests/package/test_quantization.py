@@ -419,7 +419,7 @@ def test_nothing_is_written_outside_the_project(trained: Get, tmp_path: Path) ->
     assert list(home.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ultralytics_own_validation_reads_the_folder(trained: Get, tmp_path: Path) -> None:
     space = trained("detection").copy(tmp_path / "space")
     space.run("quant", *SMALL["detection"], "quant=openvino_fp32")

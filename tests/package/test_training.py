@@ -19,6 +19,8 @@ from workspace import SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
 
+ONE_TASK = ["classification", pytest.param("detection", marks=pytest.mark.nightly)]  # what both do by the same code
+
 
 @pytest.mark.slow
 def test_same_config_and_seed_give_the_same_bytes_and_nothing_else(
@@ -68,6 +70,7 @@ def test_another_seed_gives_another_model(trained: Get, prepared: Get, task: str
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ONE_TASK)
 def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
     killed = prepared(task).copy(tmp_path / "killed")
     shutil.rmtree(killed.root / ".cache" / "train", ignore_errors=True)  # of trainings that others had refused
@@ -93,6 +96,7 @@ def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ONE_TASK)
 def test_a_training_that_was_stopped_early_goes_on_to_the_same_model(
     trained: Get, prepared: Get, task: str, tmp_path: Path
 ) -> None:
