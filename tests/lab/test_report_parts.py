@@ -43,7 +43,7 @@ def test_the_parts_of_each_arm_and_their_changes_in_pairs_over_the_items(monkeyp
         return pd.DataFrame({"path": map(str, range(items)), "actual": ["a", "b", "b", "b"] * 10, "predicted": said})
 
     def values(arm: str, seed: int) -> dict[str, Any]:
-        shares = {"b as a": (0.5 if arm == "new" else 0.25), "b as c": 0.0}
+        shares = {"b as a": 0.5, "b as c": 0.0} if arm == "new" else {}  # of the old one the items tell it
         return {"infer": {"f1_macro": 0.8, "confused": shares}, "train": {"val_f1_macro": 0.8}}
 
     study = studies.made("ab", values, studies.DESIGNS["ab"] | {"seeds": [0]})
@@ -53,6 +53,7 @@ def test_the_parts_of_each_arm_and_their_changes_in_pairs_over_the_items(monkeyp
     rows = picture.data.set_index(["metric", "arm"])
     assert list(picture.data["metric"].unique()) == ["infer.confused.b as a", "infer.confused.b as c"]
     assert rows.loc[("infer.confused.b as a", "new"), "mean"] == 0.5
+    assert rows.loc[("infer.confused.b as a", "old"), "mean"] == 0.25
     change = rows.loc[("infer.confused.b as a", "new")]
     assert change["change"] == pytest.approx(0.25) and 0.05 < change["change_low"] < 0.25 < change["change_high"] < 0.45
     assert pd.isna(rows.loc[("infer.confused.b as a", "old"), "change"]), "the reference is no change to itself"

@@ -74,7 +74,8 @@ def show(out: Path, ordered: pd.DataFrame, runs: list[Tested]) -> None:
     all_of = {digest for each in runs for digest in each.digests}
     terminal = console()
     terminal.print(
-        f"{out}: {len(ordered)} suspected labels, the most suspicious first, of {len(tested)} of {len(all_of)} images"
+        f"{out}: {len(ordered)} suspected labels, the most suspicious first, of {len(tested)} of {len(all_of)} images",
+        soft_wrap=True,
     )
     if len(tested) < len(all_of):
         left = len(all_of) - len(tested)

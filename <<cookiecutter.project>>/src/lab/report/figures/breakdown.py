@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.estimates import BOTH, IMAGES, difference
@@ -17,7 +18,7 @@ from lab.report.frame import metrics
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
     from lab.contract.reports import Figure
-    from lab.study import Study
+    from lab.study import Examples, Study
 
 MOST = 12  # parts of a figure: those that are largest
 ROOM = 0.7  # of the distance between two parts, for the arms of each
@@ -38,8 +39,13 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     colours = {arm: colour for arm, colour in distinguished(study, verdict).items() if _finished(study, arm)}
     arms = sorted(colours, key=lambda arm: arm != reference)
     others = [arm for arm in arms if arm != reference] if reference else []
-    examples = per_item.read(study) if others else None
-    if examples is not None and not examples.frames:
+    is_local = bool(others) or any(record.value(name) is None for record in study.finished for name in names)
+    examples = per_item.read(study) if is_local else None
+    if examples is not None:
+        study = completed(study, names, examples)
+    unknown = [name for name in names if any(record.value(name) is None for record in study.finished)]
+    names = [name for name in names if name not in unknown]
+    if (examples is not None and not examples.frames) or not names:
         why = f"what was said of each test {study.contract.item} is not in DVC's cache here (dvc pull brings it)"
         yield Picture(entry.file, f"{labels['table']} is not shown: {why}.", local=True)
         return
@@ -77,14 +83,44 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     if len(arms) > 1:
         _key(figure, {arm: colours[arm] for arm in arms}, reference)
     data = pd.DataFrame(rows).rename(columns={"mean_low": "low", "mean_high": "high"})
-    caption = f"{_worst(study, shown_arm(study, verdict), names)} {_caption(study, bases, len(names) - len(parts))}"
-    yield Picture(entry.file, caption, data, figure, local=bool(others))
+    left_out = len(names) - len(parts) + len(unknown)
+    caption = f"{_worst(study, shown_arm(study, verdict), names)} {_caption(study, bases, left_out)}"
+    yield Picture(entry.file, caption, data, figure, local=is_local)
 
 
 def measured(study: Study, patterns: Sequence[str]) -> list[str]:
     """The metrics of finished runs whose names one of the patterns has, in the order in which they were written."""
     names = dict.fromkeys(name for record in study.finished for name in metrics(record))
     return [name for name in names if any(compiled(pattern).fullmatch(name) for pattern in patterns)]
+
+
+def completed(study: Study, names: Sequence[str], examples: Examples) -> Study:
+    """The study with what its runs left out of such metrics, such as rare errors, by what was said of each item."""
+    import numpy as np
+
+    replicates = []
+    for replicate in study.replicates:
+        frame = examples.frames.get((replicate.arm, replicate.seed))
+        lacking = [name for name in names if replicate.finished and replicate.value(name) is None]
+        scorers = {name: examples.scorer(frame, name) for name in lacking} if frame is not None else {}
+        added = {name: float(score(np.ones((len(frame), 1)))[0]) for name, score in scorers.items() if score}
+        replicates.append(replace(replicate, record=Completed(replicate.record, added)) if added else replicate)
+    return replace(study, replicates=replicates)
+
+
+class Completed:
+    """A record that knows more metrics."""
+
+    def __init__(self, record: Any, added: Mapping[str, float]):
+        self.record, self.added = record, added
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.record, name)
+
+    def value(self, metric: str) -> float | None:
+        """A metric, by the record or what was added."""
+        value = self.record.value(metric)
+        return self.added.get(metric) if value is None else value
 
 
 def _worst(study: Study, arm: str, names: Sequence[str]) -> str:
@@ -122,5 +158,5 @@ def _caption(study: Study, bases: set[str], left_out: int) -> str:
         item = f"test {study.contract.item}s"
         by = f"seeds and {item}" if BOTH in bases else item if IMAGES in bases else "seeds"
         parts.append(f"Differences in pairs over {by}, each with the 95 % interval of its own: not corrected for many.")
-    parts += [f"{left_out} smaller ones are left out."] if left_out else []
+    parts += [f"Not shown: {left_out} others, which are smaller or not known of each run."] if left_out else []
     return " ".join(parts)
