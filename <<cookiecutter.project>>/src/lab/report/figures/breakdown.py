@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from lab.contract.reports import Figure
     from lab.study import Examples, Study
 
-MOST = 12  # parts of a figure: those that are largest
+MOST = 12  # parts of a figure: the worst
 ROOM = 0.7  # of the distance between two parts, for the arms of each
 
 
 def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     """The parts of each arm on the left; on the right their changes to the reference, in pairs over test items.
 
-    None where no run has measured such parts.
+    The best arm's worst part comes first. None where no run has measured such parts.
     """
     import pandas as pd
 
@@ -49,8 +49,9 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
         why = f"what was said of each test {study.contract.item} is not in DVC's cache here (dvc pull brings it)"
         yield Picture(entry.file, f"{labels['table']} is not shown: {why}.", local=True)
         return
-    most = sorted(names, key=lambda name: -max(abs(mean.value) for arm in arms if (mean := _mean(study, arm, name))))
-    parts = [name for name in names if name in most[:MOST]]
+    best = shown_arm(study, verdict)
+    of_best = {name: mean.value for name in names if (mean := tables.mean(study, best, name))}
+    parts = sorted(of_best, key=lambda name: study.merit(name) * of_best[name])[:MOST]
     height = 1.1 + len(parts) * (0.2 + 0.16 * len(arms))
     figure, grid = canvas(height, 1, 2 if others else 1, squeeze=False, sharey=True)
     rows: list[dict[str, Any]] = []
@@ -59,7 +60,7 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
         for i, arm in enumerate(arms):
             at = y + ROOM * ((i + 0.5) / len(arms) - 0.5)
             colour = colours[arm]
-            mean = _mean(study, arm, name)
+            mean = tables.mean(study, arm, name)
             row = {"metric": name, "arm": arm, **tables.ends("mean", mean)}
             if mean:
                 interval(grid[0][0], mean.value, mean.low, mean.high, at, colour, f"{study.metric(name).title}, {arm}")
@@ -83,9 +84,10 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     if len(arms) > 1:
         _key(figure, {arm: colours[arm] for arm in arms}, reference)
     data = pd.DataFrame(rows).rename(columns={"mean_low": "low", "mean_high": "high"})
-    left_out = len(names) - len(parts) + len(unknown)
-    caption = f"{_worst(study, shown_arm(study, verdict), names)} {_caption(study, bases, left_out)}"
-    yield Picture(entry.file, caption, data, figure, local=is_local)
+    whose = f"The worst of {best}" if len(study.arms) > 1 else "The worst"
+    worst = f"{whose}: {study.metric(parts[0]).title}, {number(of_best[parts[0]])}."
+    caption = _caption(study, bases, len(names) - len(parts) + len(unknown))
+    yield Picture(entry.file, f"{worst} {caption}", data, figure, local=is_local)
 
 
 def measured(study: Study, patterns: Sequence[str]) -> list[str]:
@@ -123,22 +125,8 @@ class Completed:
         return self.added.get(metric) if value is None else value
 
 
-def _worst(study: Study, arm: str, names: Sequence[str]) -> str:
-    """`The worst of b3: macro-F1 of camera old, 0.71.`"""
-    means = {name: study.merit(name) * mean.value for name in names if (mean := _mean(study, arm, name))}
-    worst = min(means, key=means.__getitem__, default=None)
-    if worst is None:
-        return ""
-    whose = f"The worst of {arm}" if len(study.arms) > 1 else "The worst"
-    return f"{whose}: {study.metric(worst).title}, {number(abs(means[worst]))}."
-
-
 def _finished(study: Study, arm: str) -> bool:
     return any(replicate.finished for replicate in study.arms[arm])
-
-
-def _mean(study: Study, arm: str, metric: str) -> Any:
-    return tables.mean(study, arm, metric)
 
 
 def _key(figure: Any, colours: Mapping[str, str], reference: str | None) -> None:
@@ -158,5 +146,5 @@ def _caption(study: Study, bases: set[str], left_out: int) -> str:
         item = f"test {study.contract.item}s"
         by = f"seeds and {item}" if BOTH in bases else item if IMAGES in bases else "seeds"
         parts.append(f"Differences in pairs over {by}, each with the 95 % interval of its own: not corrected for many.")
-    parts += [f"Not shown: {left_out} others, which are smaller or not known of each run."] if left_out else []
+    parts += [f"Not shown: {left_out} others, which are better or not known of each run."] if left_out else []
     return " ".join(parts)
