@@ -63,4 +63,4 @@ def test_what_is_no_slice_is_refused(
     data = prepared.Prepared(Path("data/prepared"))
     tested = data.items("test", "main")
     with pytest.raises(UserError, match=words):
-        evaluation.score(data, tested, [np.array([0.9, 0.1]) for _ in tested], [column])
+        evaluation.check_slices(["camera", column], tested)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,8 @@ def score(
     by_path = {item.path.as_posix(): item for item in items}
     ordered = [by_path[path] for path in evaluation.per_image["path"]]
     for column in columns:
-        check_column(column, items, evaluation.per_image.columns)
+        if column in evaluation.per_image and column not in ("site", "group"):
+            raise UserError(f"infer.slices: {column} is what results call something else: give the column another name")
         evaluation.per_image[column] = [item.columns[column] or NOTHING for item in ordered]
     evaluation.per_image["group"] = [item.group for item in ordered]
     sites = [item.site for item in items]
@@ -84,22 +85,21 @@ def score(
     return evaluation
 
 
-def check_column(column: str, items: list[Item], taken: Iterable[str]) -> None:
-    """Raise UserError unless a column of items.csv divides the items into a few slices."""
+def check_slices(columns: Sequence[str], items: list[Item]) -> None:
+    """Raise UserError unless each of the columns of items.csv divides the items into a few slices."""
     known = [name for name in items[0].columns if name not in ("path", "split", "sha256")]
-    if column not in known:
-        raise UserError(
-            f"infer.slices: data/prepared/items.csv has no column {column} that divides images; it has "
-            f"{', '.join(known)}.{nearest(column, known)}"
-        )
-    if column in taken and column not in ("site", "group"):
-        raise UserError(f"infer.slices: {column} is what results call something else: give the column another name")
-    values = len({item.columns[column] for item in items})
-    if values > MOST_SLICES:
-        raise UserError(
-            f"infer.slices: {column} has {values} values in the test split: expected {MOST_SLICES} at most, such as "
-            "those of a camera or a time of day"
-        )
+    for column in columns:
+        if column not in known:
+            raise UserError(
+                f"infer.slices: data/prepared/items.csv has no column {column} that divides images; it has "
+                f"{', '.join(known)}.{nearest(column, known)}"
+            )
+        values = len({item.columns[column] for item in items})
+        if values > MOST_SLICES:
+            raise UserError(
+                f"infer.slices: {column} has {values} values in the test split: expected {MOST_SLICES} at most, such "
+                "as those of a camera or a time of day"
+            )
 
 
 def by_value(

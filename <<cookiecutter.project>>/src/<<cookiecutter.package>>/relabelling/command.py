@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -24,6 +25,8 @@ def main() -> None:
         run(options().parse_args())
     except UserError as error:
         sys.exit(f"relabel: {error}")
+    except OSError as error:
+        sys.exit(f"relabel: {error.filename or Path.cwd()}: {os.strerror(error.errno or 0)}")
 
 
 def options() -> ArgumentParser:

@@ -11,13 +11,17 @@ from typing import Any
 
 import pandas as pd
 
+from ..shared.errors import UserError
+
 KINDS = {"background": "not labelled", "localisation": "place", "class": "class"}  # by those of errors
 LEAST = 0.5  # the confidence from which on a detection makes a label suspicious
 COLUMNS = ["path", "given", "suggested", "suspicion", "kind", "x1", "y1", "x2", "y2", "site", "sha256", "experiment"]
 
 
 def suspects(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """A row a detection, with its confidence as `suspicion`; its corners are fractions of the image."""
+    """A row a detection, with its confidence as `suspicion`; corners are fractions of the image. Raises UserError."""
+    if "error" not in images or images["error"].isna().any():
+        raise UserError("some of these runs are of before errors had kinds: carry them out again")
     rows: list[dict[str, Any]] = []
     for image in images.to_dict("records"):
         whose = {key: image[key] for key in ("path", "site", "sha256", "experiment")}

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from ...inference import cpu_load, ensemble, latency
-from ...inference.evaluation import Evaluation, check_classes, predict, score
+from ...inference.evaluation import Evaluation, check_classes, check_slices, predict, score
 from ...inference.other_models import CHAMPION, find_model
 from ...inference.predictor import Predictor, TorchPredictor
 from ...shared import devices, registry
@@ -26,6 +26,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     """Evaluate and measure, and write metrics/infer*.json and results/infer/ below `out`. Raises UserError."""
     settings = cfg.infer
     prepared, items = measured_on(cfg.split, settings.site)
+    check_slices(settings.slices, items)
     if settings.members:
         ensemble.check_members(len(settings.members))
     if settings.members and settings.model:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from ...inference import cpu_load, latency
-from ...inference.evaluation import Evaluation, check_classes, score
+from ...inference.evaluation import Evaluation, check_classes, check_slices, score
 from ...inference.openvino_predictor import NETWORK, OpenVinoPredictor
 from ...inference.predictor import Predictor, TorchPredictor
 from ...inference.variants import load_variant
@@ -38,6 +38,7 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     prepared, model = Prepared(), ModelFile.load(MODEL)
     tested, items = measured_on(cfg.split, cfg.infer.site)
     check_classes(model, prepared)  # before minutes of work
+    check_slices(cfg.infer.slices, items)
     folder = out / "models" / "quant"
     reference = variant = TorchPredictor(model, threads=cfg.quant.threads)
     facts: dict[str, Any] = {"calibration_images": 0}

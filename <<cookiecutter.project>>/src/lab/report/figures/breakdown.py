@@ -102,7 +102,7 @@ def completed(study: Study, names: Sequence[str], examples: Examples) -> Study:
 
     replicates = []
     for replicate in study.replicates:
-        frame = examples.frames.get((replicate.arm, replicate.seed))
+        frame: Any = examples.frames.get((replicate.arm, replicate.seed))
         lacking = [name for name in names if replicate.finished and replicate.value(name) is None]
         scorers = {name: examples.scorer(frame, name) for name in lacking} if frame is not None else {}
         added = {name: float(score(np.ones((len(frame), 1)))[0]) for name, score in scorers.items() if score}

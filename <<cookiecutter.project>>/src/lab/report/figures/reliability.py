@@ -39,7 +39,9 @@ def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], colours: Ma
     import pandas as pd
 
     labels = words(entry, table="The reliability diagram", title="how often the model is right, by its confidence")
-    found = {arm: [frame for text in texts if len(frame := _read(text))] for arm, texts in arms.items()}
+    found: dict[str, list[Any]] = {
+        arm: [frame for text in texts if len(frame := _read(text))] for arm, texts in arms.items()
+    }
     found = {arm: frames for arm, frames in found.items() if frames}
     if not found:
         return Picture(entry.file, f"{labels['table']} is not shown: no run has recorded one.")
@@ -67,7 +69,7 @@ def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], colours: Ma
     several = max(map(len, found.values()))
     over = f" The mean over {several} seeds, each with as many." if several > 1 else ""
     caption = f"Below the dashed line the model is surer than it is right. Bars: the 95 % interval of a share.{over}"
-    data = pd.concat(tables, ignore_index=True)
+    data: Any = pd.concat(tables, ignore_index=True)
     return Picture(entry.file, caption, data[["arm", *data.columns.drop("arm")]], figure)
 
 
@@ -82,12 +84,13 @@ def _read(text: str) -> pd.DataFrame:
     return frame.set_axis(names, axis="columns")
 
 
-def _pooled(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _pooled(frames: Sequence[Any]) -> pd.DataFrame:
     """The seeds' bins together, by their counts; `count` is the mean one, since all seeds saw the same items."""
     import pandas as pd
 
     rows = []
-    for name, own in pd.concat(frames).groupby("bin", sort=True):
+    together: Any = pd.concat(frames)
+    for name, own in together.groupby("bin", sort=True):
         count, n = float(own["count"].sum()), float(own["count"].sum()) / len(frames)
         right, confidence = (float((own[side] * own["count"]).sum()) / count for side in ("right", "confidence"))
         low, high = score_interval(right, 1.0, max(2, round(n)))
