@@ -2,14 +2,14 @@
 
 Each look may spend a part of the error that one look at the end would have: α t^2.1 / 2 of it by the time that a share
 t < 1 of the seeds is there, and all of it at the end (Lan and DeMets, Biometrika 70, 1983; the power family of Kim and
-DeMets, Biometrika 74, 1987, for one half of the error). So early looks decide what is plain, and little is lost
-at the last one, which has the other half to itself, much as with Haybittle's and Peto's boundaries (British J. Cancer
-34, 1976). They are those of Student's t, exactly and with as few as two seeds (Jennison and Turnbull, Biometrika 78, 1991). By them go the
-p values, as the smallest α at which a look decides (repeated p values), and the intervals, which hold the true value at
-all looks together (repeated confidence intervals: Jennison and Turnbull, J. Royal Statistical Society B 51, 1989). So
-everything that decides by p < 5 % or by an interval decides as it would with fixed seeds, and Holm's correction holds
-(Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013). Whatever makes one stop or go on, the level is
-kept.
+DeMets, Biometrika 74, 1987, for one half of the error). So early looks decide what is plain, and little is lost at the
+last one, which has the other half to itself, much as with Haybittle's and Peto's boundaries (British J. Cancer 34,
+1976). They are those of Student's t, exactly and with as few as two seeds (Jennison and Turnbull, Biometrika 78, 1991).
+By them go the p values, as the smallest α at which a look decides (repeated p values), and the intervals, which hold
+the true value at all looks together (repeated confidence intervals: Jennison and Turnbull, J. Royal Statistical Society
+B 51, 1989). So everything that decides by p < 5 % or by an interval decides as it would with fixed seeds, and Holm's
+correction holds (Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013). Whatever makes one stop or go on,
+the level is kept.
 """
 
 from __future__ import annotations
