@@ -1,4 +1,4 @@
-"""Seeds added as far as a question takes, and folds: boundaries that keep the level, which arms go on, the plan that follows."""
+"""Seeds added as far as a question takes: boundaries that keep the level, which arms go on, the plan; and folds."""
 
 from __future__ import annotations
 
