@@ -119,7 +119,6 @@ def settings(contract: Contract) -> Named:
     """Each setting that the contract names."""
     one, several, task = contract.model_keys.one, contract.model_keys.several, contract.task
     single = {"raw_data": contract.raw_data, "model_keys.one": one, "model_keys.several": several}
-    single |= {"folds": contract.folds}
     single |= {"task.key": task and task.key, "test_split_name": contract.test_split_name}
     yield from ((key, setting, True) for key, setting in single.items() if setting)
     for key, listed in {
