@@ -182,6 +182,40 @@ def luck(items: int, seeds: int, type: str = "train") -> Row:
     return Row(f"luck-{type}-{items}-{seeds}", f"{kind}, {items} images, {seeds} seeds", TOLD, one)
 
 
+def folds(count: int, items: int = 200) -> Row:
+    """Two learners as good as each other, which look at different features of the same items, by cross-validation.
+
+    Each gives an item the class whose training items' mean is nearer, really learned. All that the folds owe to
+    training on much the same items is in it.
+    """
+    design = parsed("comparison", ["old", "new"], count, arm="new", versus="old")
+
+    def one(chance: np.random.Generator) -> tuple[bool, Sequence[float]]:
+        label = chance.permutation(np.arange(items) % 2 == 0)
+        features = chance.normal(0, 1, (2, items, 10)) + 0.25 * label[:, None]
+        part = chance.permutation(np.arange(items) % count)
+        values = np.empty((2, count))
+        for fold in range(count):
+            train, test = part != fold, part == fold
+            for learner, seen in enumerate(features):
+                yes, no = seen[train & label].mean(0), seen[train & ~label].mean(0)
+                said = (seen[test] - (yes + no) / 2) @ (yes - no) > 0
+                values[learner, fold] = (said == label[test]).mean()
+        runs = {
+            name: [
+                Run(
+                    {METRIC: float(value), "infer.images": items // count},
+                    params={"data": {"source": {"fold": f"{fold + 1} of {count}"}}},
+                )
+                for fold, value in enumerate(row)
+            ]
+            for name, row in zip(("old", "new"), values, strict=True)
+        }
+        return verdict.judge(study(design, runs)).outcome == "SUPPORTED", values[1] - values[0]
+
+    return Row(f"folds-{count}", f"two equal learners by {count} folds of {items} items", TOLD, one)
+
+
 def clusters(type: str, seeds: int) -> Row:
     """Thirty patients with ten images each, which have half of their luck in common."""
     design = parsed("comparison", ["old", "new"], seeds, type, CLUSTERED, arm="new", versus="old")
@@ -414,11 +448,11 @@ DEVIATION = 0.01  # of one seed; so that with twelve the t-test finds SMALL in 8
 SMALL = 0.0125
 
 
-def grows(effect: float, asks: str, limit: float, items: int = 0, last: int = 12) -> Row:
+def grows(effect: float, asks: str, limit: float, items: int = 0, last: int = 12, noise: float = 1.0) -> Row:
     """Seeds added as far as it takes, through `judge` and the rule of growth.
 
     Asked is the share of wrong claims, of true ones that were missed beyond what fixed seeds miss, or of runs.
-    `effect` is in units of min_effect.
+    `effect` is in units of min_effect. With twice the noise `to` seeds show twice min_effect only, in 80 %.
     """
     least = SMALL if effect or asks == "runs" else 0.0  # which would keep from claims by itself
     growing = parsed("comparison", ["old", "new"], last, arm="new", versus="old", min_effect=least)
@@ -431,7 +465,7 @@ def grows(effect: float, asks: str, limit: float, items: int = 0, last: int = 12
             shared = chance.normal(level, 0.8, items)
             both = {n: answers(chance, shared + chance.normal(0, 0.7, items), last, 0.05) for n in ("old", "new")}
             return lambda design, n: seen(design, {name: rows[:n] for name, rows in both.items()})
-        old, new = chance.normal([[0.9], [0.9 + effect * SMALL]], DEVIATION, (2, last))
+        old, new = chance.normal([[0.9], [0.9 + effect * SMALL]], noise * DEVIATION, (2, last))
         return lambda design, n: (study(design, {"old": old[:n], "new": new[:n]}), Examples())
 
     def one(chance: np.random.Generator) -> tuple[float, None]:
@@ -451,8 +485,8 @@ def grows(effect: float, asks: str, limit: float, items: int = 0, last: int = 12
 
     told = {"wrong": "SUPPORTED", "runs": "runs, of those of fixed seeds", "missed": "missed that fixed seeds find"}
     where = "no effect" if effect == 0 else f"{effect:g} x min_effect"
-    data = f", {items} images" if items else ""
-    name = f"grows-{asks}-{effect:g}" + (f"-{items}" if items else "")
+    data = f", {items} images" if items else f", {noise:g} x the noise" if noise != 1 else ""
+    name = f"grows-{asks}-{effect:g}" + (f"-{items}" if items else f"-noise-{noise:g}" if noise != 1 else "")
     return Row(
         name, f"3 to {last} seeds, {where}{data}: {told[asks]}", limit, one, 0.1 if items else 1, asks == "wrong"
     )
@@ -523,6 +557,7 @@ ROWS = [
     agent(100),
     *(luck(items, seeds) for items, seeds in ((300, 3), (300, 10), (1000, 3), (1000, 10))),
     luck(300, 5, "infer"),
+    *map(folds, (5, 10)),
     clusters("infer", 1),
     clusters("train", 5),
     *(constant(accuracy, seeds) for accuracy in (0.97, 0.99) for seeds in (3, 10)),
@@ -534,6 +569,7 @@ ROWS = [
     grows(0, "wrong", TOLD),
     grows(0, "wrong", TOLD, 300),
     grows(2, "missed", 0.03),
+    grows(2, "missed", 0.03, noise=2),
     *(grows(effect, "runs", limit) for effect, limit in ((0, 0.6), (1, 1.0), (2, 0.6))),
     promised(),
     promised(3),

@@ -1,8 +1,10 @@
-"""Seeds added as far as a question takes: boundaries that keep the level, which arms go on, the plan that follows."""
+"""Seeds added as far as a question takes: boundaries that keep the level, which arms go on, the plan; and folds."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +14,13 @@ import yaml
 from contracts import VISION
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
+from scipy.stats import ttest_1samp
 from studies import DESIGNS, made
 from trivial import Trivial, copied, experiment
 
 from lab.analysis import budget as budget_of
-from lab.analysis import growth, planning, verdict
+from lab.analysis import estimates, growth, planning, verdict
 from lab.analysis.answer import answer
 from lab.analysis.looks import Look
 from lab.design import design_file, models
@@ -26,7 +29,7 @@ from lab.errors import UserError
 from lab.execution import campaign
 from lab.execution.budget import within
 from lab.records import studies
-from lab.study import Study
+from lab.study import Examples, Study
 
 METRIC = "infer.f1_macro"
 DESIGN: dict[str, Any] = {
@@ -60,7 +63,7 @@ def test_all_looks_together_err_as_often_as_one(first: int, last: int) -> None:
         levels = np.array([Look(first, k, last).level(alpha) for k in n])
         beyond = (mean / spread * np.sqrt(n) > stdtrit(n - 1, 1 - levels)).any(1).mean()
         assert beyond == pytest.approx(alpha, abs=4 * np.sqrt(alpha / 100_000)), "4 standard errors"
-        assert (np.diff(levels) > 0).all() and levels[-1] < alpha
+        assert (np.diff(levels[1:]) > 0).all() and levels[1] > 0.9 * levels[0] and levels[-1] < alpha
 
 
 @given(st.integers(3, 8), st.floats(1e-6, 0.4))
@@ -242,3 +245,36 @@ def test_what_a_budget_leaves_out_is_told_and_may_be_run_once_it_is_larger(proje
     here, plan = planned(6)
     assert plan.digest == digest, "it is no part of the question"
     assert within(here, plan.design.budget, plan.runs, here.head) == plan.runs, "what has answered costs nothing"
+
+
+# Parts of a cross-validation, which have most of their training items in common
+
+
+class InFold:
+    """A record of a run with `data.source.fold`."""
+
+    def __init__(self, record: Any, fold: str | None):
+        self.record, self.params = record, {"data": {"source": {"fold": fold}}}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.record, name)
+
+
+def test_folds_are_compared_by_the_corrected_resampled_t_test() -> None:
+    """Nadeau and Bengio, Machine Learning 52, 2003: t = mean / √((1/n + 1/(n - 1)) s²), n - 1 degrees."""
+    gains = [0.01, 0.02, 0.03, 0.015, 0.025]
+    values = {"0.1": [0.8] * 5, "0.2": [0.8 + gain for gain in gains], "0.1001": [0.8] * 5}
+    study = asked({**DESIGN, "seeds": list(range(5))}, values)
+
+    def estimate(fold: Callable[[int], str | None]) -> Any:
+        runs = [replace(each, record=InFold(each.record, fold(each.seed))) for each in study.replicates]
+        return estimates.difference(replace(study, replicates=runs), "0.2", "0.1", METRIC, Examples()).seeds
+
+    error = math.sqrt((1 / 5 + 1 / 4) * np.var(gains, ddof=1))
+    found = estimate(lambda seed: f"{seed + 1} of 5")
+    assert found.p == pytest.approx(2 * stdtr(4, -0.02 / error))
+    assert found.high - found.value == pytest.approx(stdtrit(4, 0.975) * error)
+    plain = estimate(lambda seed: None)
+    assert plain.p == pytest.approx(ttest_1samp(gains, 0).pvalue) and plain.p < found.p
+    for other in ("2 of 5", "whole"):  # one part with other seeds, or something else
+        assert estimate(lambda seed, other=other: other).p == pytest.approx(plain.p)

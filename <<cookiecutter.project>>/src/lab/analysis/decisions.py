@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 # The version of the rules by which verdicts come about: a committed report says its own, and is checked by those.
 # 2: recipes over seeds and test items; constants near an end; non-inferiority; failed seeds; what was seen (2026-11).
 # 3: sweeps choose on validation; looks at growing seeds; effects by the arms' rank, with what shares their figures.
-RULES = 3
+# 4: folds of a cross-validation by their training items in common; what looks spend of the error (2026-11).
+RULES = 4
 SUPPORTED, REFUTED, EQUIVALENT = "SUPPORTED", "REFUTED", "EQUIVALENT"
 INCONCLUSIVE, UNDERPOWERED, INVALID = "INCONCLUSIVE", "UNDERPOWERED", "INVALID"
 ONE_SEED = "one seed can't tell an effect from its own luck: there is no interval and no p value"

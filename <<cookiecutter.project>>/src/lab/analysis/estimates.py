@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.analysis import bounded, looks, per_item, resampling, statistics
+from lab.analysis.folds import overlap
 from lab.analysis.statistics import EffectSize, Estimate
 from lab.design.levels import Level
 from lab.design.power import ALPHA
@@ -160,7 +161,7 @@ def over_seeds(study: Study, metric: str, values: dict[int, float], margin: floa
     """The mean over seeds of a metric, or of differences in it."""
     if study.metric(metric).exact:
         return statistics.counted([*values.values()], margin)
-    return statistics.mean([*values.values()], margin, resolution(study, metric))
+    return statistics.mean([*values.values()], margin, resolution(study, metric), overlap(study, values))
 
 
 # Two arms
@@ -223,7 +224,8 @@ def with_items(
     if len(between.values) < 2:
         return between
     shared = resampling.shared_variance(drawn, n)
-    both = resampling.over_both([*between.values.values()], shared, margin, resolution(study, between.metric))
+    step, common = resolution(study, between.metric), overlap(study, between.values)
+    both = resampling.over_both([*between.values.values()], shared, margin, step, common)
     return replace(between, both=both, shared=shared, basis=BOTH)
 
 
@@ -240,7 +242,8 @@ def against_constant(study: Study, between: Difference, constant: float, margin:
     scale = bounded.Scale(known.low, known.high, step)
     worst = known.high if between.basis == BOTH else constant + sum(values) / len(values)
     shared = max(between.shared, scale.share_variance(worst or 0.0))
-    estimate = bounded.against(resampling.over_both(values, shared, margin, step), constant, scale, margin)
+    alone = resampling.over_both(values, shared, margin, step, overlap(study, between.values))
+    estimate = bounded.against(alone, constant, scale, margin)
     return replace(between, both=estimate) if between.basis == BOTH else replace(between, seeds=estimate)
 
 

@@ -1,14 +1,15 @@
 """Looking at a comparison after each further seed without being wrong more often: group-sequential t-tests.
 
-Each look may spend a part of the error that one look at the end would have: α t⁴ of it by the time that a share t of
-the seeds is there (Lan and DeMets, Biometrika 70, 1983; the power family of Kim and DeMets, Biometrika 74, 1987). So
-early looks decide what is plain, and little is lost at the last one, as with O'Brien and Fleming's boundaries. They are
-those of Student's t, exactly and with as few as two seeds (Jennison and Turnbull, Biometrika 78, 1991). By them go the
-p values, as the smallest α at which a look decides (repeated p values), and the intervals, which hold the true value at
-all looks together (repeated confidence intervals: Jennison and Turnbull, J. Royal Statistical Society B 51, 1989). So
-everything that decides by p < 5 % or by an interval decides as it would with fixed seeds, and Holm's correction holds
-(Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013). Whatever makes one stop or go on, the level is
-kept.
+Each look may spend a part of the error that one look at the end would have: α t^2.1 / 2 of it by the time that a share
+t < 1 of the seeds is there, and all of it at the end (Lan and DeMets, Biometrika 70, 1983; the power family of Kim and
+DeMets, Biometrika 74, 1987, for one half of the error). So early looks decide what is plain, and little is lost at the
+last one, which has the other half to itself, much as with Haybittle's and Peto's boundaries (British J. Cancer 34,
+1976). They are those of Student's t, exactly and with as few as two seeds (Jennison and Turnbull, Biometrika 78, 1991).
+By them go the p values, as the smallest α at which a look decides (repeated p values), and the intervals, which hold
+the true value at all looks together (repeated confidence intervals: Jennison and Turnbull, J. Royal Statistical Society
+B 51, 1989). So everything that decides by p < 5 % or by an interval decides as it would with fixed seeds, and Holm's
+correction holds (Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013). Whatever makes one stop or go on,
+the level is kept.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from lab.study import Study
 
-SPENT = 4  # the power of the share of seeds by which the error is spent
+BEFORE, SPENT = 0.5, 2.1  # how much of the error the looks before the last may spend, and by which power of t
 EDGE, CELLS = 6.0, 240  # of the grid on which the statistic moves, in standard normal deviates
 LADDER = 60  # levels between which p values are interpolated, beside those that decide
 SMALLEST = 1e-9  # p: below it all are alike
@@ -105,7 +106,8 @@ def _levels(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     alphas = np.unique([*np.geomspace(SMALLEST, 0.5, LADDER), *deciding])
     edges = np.linspace(-EDGE, EDGE, CELLS + 1)
     middles = (edges[1:] + edges[:-1]) / 2
-    spent = alphas[:, None] * (np.arange(first, last + 1) / last) ** SPENT
+    spent = alphas[:, None] * BEFORE * (np.arange(first, last + 1) / last) ** SPENT
+    spent[:, -1] = alphas
     bounds = [-ndtri(spent[:, 0])]
     mass = np.tile(np.diff(ndtr(edges)), (len(alphas), 1))
     for look, n in enumerate(range(first, last), start=1):

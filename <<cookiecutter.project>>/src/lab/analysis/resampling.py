@@ -57,7 +57,9 @@ def shared_variance(drawn: np.ndarray, n: int) -> float:
     return max(0.0, float(covariance.sum() - np.trace(covariance)) / (seeds * (seeds - 1))) * unbiased(n)
 
 
-def over_both(values: Sequence[float], shared: float, margin: float = 0.0, resolution: float = 0.0) -> Estimate:
+def over_both(
+    values: Sequence[float], shared: float, margin: float = 0.0, resolution: float = 0.0, overlap: float = 0.0
+) -> Estimate:
     """The mean over seeds of values that were all measured on the same test items, for any seed and any items.
 
     Models of several seeds are to their items as several readers are to their cases: the variance is that of the seeds'
@@ -67,10 +69,10 @@ def over_both(values: Sequence[float], shared: float, margin: float = 0.0, resol
     Args:
         values: of each seed, two or more.
         shared: the variance that they have in common (`shared_variance`).
-        margin, resolution: as for `statistics.mean`.
+        margin, resolution, overlap: as for `statistics.mean`.
     """
     n = len(values)
-    alone = statistics.mean(values, margin, resolution)
+    alone = statistics.mean(values, margin, resolution, overlap)
     if not alone.deviation:
         return alone
     between = alone.deviation**2 / n

@@ -54,11 +54,15 @@ class EffectSize:
     high: float
 
 
-def mean(values: Sequence[float], margin: float = 0.0, resolution: float = 0.0) -> Estimate:
+def mean(values: Sequence[float], margin: float = 0.0, resolution: float = 0.0, overlap: float = 0.0) -> Estimate:
     """The mean with Student's t: its interval, the test against 0, and that of equivalence to 0 within `margin`.
 
     A metric of 300 test items moves in steps of about 1/300, its `resolution`. Two seeds often end on the same step or
     nearly so, which tells nothing of how far the next one will be: a smaller spread than that is taken for as much.
+
+    Folds of a cross-validation train on much the same items, so that their values vary together: of each one's variance
+    its `overlap`, the items that it tests by those that it trains on, is all folds' in common, and no number of them
+    takes it away (the corrected resampled t-test: Nadeau and Bengio, Machine Learning 52, 2003).
 
     Values that are all the same and have no known resolution leave the exact sign-flip test, with its smallest p of
     2^(1-n), and no interval.
@@ -70,7 +74,7 @@ def mean(values: Sequence[float], margin: float = 0.0, resolution: float = 0.0) 
         p = 1.0 if math.isclose(value, 0, abs_tol=TINY) else smallest_p(n)
         outside = 2.0**-n if abs(value) < margin else 1.0
         return Estimate(value, n=n, deviation=0.0, p=p, p_equivalent=outside if margin else None)
-    return student(value, max(resolution, stdev(values)), n, margin)
+    return student(value, max(resolution, stdev(values)) * math.sqrt(1 + n * overlap), n, margin)
 
 
 def student(value: float, deviation: float, n: int, margin: float = 0.0, degrees: float | None = None) -> Estimate:

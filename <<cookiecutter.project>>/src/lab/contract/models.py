@@ -149,6 +149,8 @@ class Contract(Model):
     """The types whose runs make a model anew, so that seeds decide; test items do about all others. Left out, all."""
     seeds: list[Key] = ["seed"]
     """The settings that replicates differ in; all get the same value. [] where there is none."""
+    folds: Key | None = None
+    """The setting by which replicates are parts of a cross-validation, `k of n`: they train on much the same items."""
     metrics: dict[str, MetricEntry] = {}
     """By a metric's name (its file's in dvc.yaml, without folder and ending, and its key there) or a pattern with *."""
     parts: dict[str, str] = {}

@@ -76,9 +76,7 @@ def chosen_on_test(design: Design, contract: Contract, metric: str) -> str:
     if design.growth:
         return "seeds are added until each arm is told from its reference there: choose before, with a list of seeds"
     if design.crossed():
-        return (
-            "effects are of all its arms: what is claimed of an effect holds, the best combination is to be run again"
-        )
+        return "effects are of all its arms: what is claimed of one holds, the best combination is to be run again"
     return "its twin in lab.yaml would be what measures the same on data that were put aside for choosing"
 
 
