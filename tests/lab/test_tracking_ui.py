@@ -96,6 +96,7 @@ def test_designs_are_rows_with_their_runs_below_them(link: str, tmp_path: Path) 
     assert "best.arm" in text
 
 
+@pytest.mark.nightly
 def test_a_designs_runs_with_the_best_first(link: str, tmp_path: Path) -> None:
     text = page(view(link, "grid.runs"), tmp_path)
     assert "4 matching runs" in text

@@ -344,5 +344,5 @@ def test_the_live_page_in_a_browser(page: str, tmp_path: Path) -> None:
     assert "2 running, 1 at work" in text and "Which rate is best?" in text
     assert re.search(r"wave 1/2: \d finished.*wave 2/2: 1 running.*about 0:\d\d:\d\d to go", text)
     assert re.search(r"seed \d train \d+/\d+ .*f1_macro 0\.\d+ 0:\d\d:\d\d left", text)
-    assert re.search(r"arm so far seeds macro-F1 .*\[0\.\d+, ", text)
+    assert re.search(r"arm so far seeds macro-F1 .*\[0\.\d+,&nbsp;[01]\.\d+\]", text)
     assert done.stdout.count("<progress") == 1 and "epoch 2" in text

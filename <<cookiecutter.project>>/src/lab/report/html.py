@@ -63,11 +63,12 @@ def html(
     return page(title, f"<main>\n{body}</main>\n")
 
 
-def page(title: str, body: str, script: str = SCRIPT, asks: str = "'none'") -> str:
+def page(title: str, body: str, script: str = "", asks: str = "'none'") -> str:
     """A page of our own style and script around a body that holds nothing of others but texts.
 
-    `asks` is whom the script may ask for more, as a source of the policy: nobody, or `'self'`.
+    A `script` stands in for the report's; `asks` is whom it may ask for more, as a source of the policy.
     """
+    script = script or SCRIPT
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f'<meta http-equiv="Content-Security-Policy" content="{policy([script], asks)}">'
     head += f"<title>{escaping.escape(title)}</title>"

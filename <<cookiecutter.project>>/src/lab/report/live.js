@@ -14,6 +14,12 @@ const drawn = (tag, attributes, ...children) => {
   return made;
 };
 const short = (value) => (Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4))));
+// Numbers of one column, with decimals alike.
+const alike = (values) => {
+  const texts = values.map(short);
+  const places = Math.max(...texts.map((text) => (text.split(".")[1] || "").length));
+  return texts.some((text) => text.includes("e")) ? short : (value) => value.toFixed(places);
+};
 const clock = (seconds) => {
   const [whole, two] = [Math.round(seconds), (part) => String(part).padStart(2, "0")];
   return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
@@ -38,7 +44,8 @@ const interval = (arm, low, high) => {
 const standings = (arms, metric) => {
   const ends = arms.flatMap((arm) => [arm.low ?? arm.mean, arm.high ?? arm.mean]);
   const [low, high] = [Math.min(...ends), Math.max(...ends)];
-  const told = (arm) => short(arm.mean) + (arm.low === null ? "" : ` [${short(arm.low)}, ${short(arm.high)}]`);
+  const written = alike(ends);
+  const told = (arm) => written(arm.mean) + (arm.low === null ? "" : ` [${written(arm.low)},\u00a0${written(arm.high)}]`);
   const rows = arms.map((arm) => [arm.arm, `${arm.seeds}/${arm.of}`, told(arm), interval(arm, low, high)]);
   return table(["arm so far", "seeds", metric, ""], rows);
 };

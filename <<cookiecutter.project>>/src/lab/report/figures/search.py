@@ -71,6 +71,7 @@ def over_settings(study: Study, factor: str, level: str, metric: str) -> dict[in
 def history(study: Study, metric: Metric) -> Picture:
     """What each setting came to in the order in which they were drawn, and the best so far."""
     import pandas as pd
+    from matplotlib.ticker import MaxNLocator
 
     rows: list[dict[str, Any]] = []
     best, pick = None, min if study.minimized(metric.name) else max
@@ -86,6 +87,7 @@ def history(study: Study, metric: Metric) -> Picture:
     (line,) = axes.plot(frame["setting"], frame["mean"], "o", ms=5.5, color=BLUE, label="each setting")
     marks.tell(line, [f"{row['setting']}: {row['arm']}: {row['mean']:.4g}" for row in rows])
     axes.set(xlabel="setting, in the order in which they were drawn", ylabel=metric.label)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
     axes.grid(axis="y")
     axes.legend(loc="best")
     axes.set_title("how the search went")
