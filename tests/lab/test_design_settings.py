@@ -109,7 +109,7 @@ def test_what_a_design_names_and_is_not_there_is_told_at_once_with_lines(tree: P
         Planner(project, path, lambda name, seed: name).plan()
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"{path}, line 5: base.0: sead: sead is neither a key")
-    assert second.startswith(f"{path}, line 8: sweep.parameters.lrr.0: lrr is neither a key")
+    assert second.startswith(f"{path}, line 8: sweep.parameters.lrr: lrr is neither a key")
 
 
 @pytest.mark.parametrize("value", ["1e400", ".nan", "-.inf"])
