@@ -10,6 +10,7 @@ import contracts
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hypothesis import example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -88,6 +89,19 @@ def test_values_survive_hydras_parser(value: object) -> None:
     found = OmegaConf.to_container(OmegaConf.create({"found": parsed.value()}), resolve=True)
     assert found == {"found": value}
     assert repr(found) == repr({"found": value}), "of the same types"
+
+
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+@example(1e5)
+@example(-0.0)
+def test_numbers_are_read_as_hydra_reads_them(value: float) -> None:
+    for text in (f"lr={value!r}", f"a.b_1={value:g}", f"lr={value:.3e}", f"lr=0{value!r}"):
+        try:
+            expected = OverridesParser.create().parse_override(text).value()
+        except HydraException:
+            continue
+        found = overrides.parse(text).value
+        assert (type(found), repr(found)) == (type(expected), repr(expected)), text
 
 
 @pytest.mark.parametrize("value", AWKWARD)

@@ -254,7 +254,7 @@ def test_more_combinations_than_anyone_meant() -> None:
             "comparison.variable: modle is neither a key nor a group of conf/. Did you mean 'model'?",
         ),
         (("comparison", "train", {"variable": "lr", "values": [1, 2], "versus": 3}), {}, "versus: 3 is not an arm"),
-        (("sweep", "train", {"parameters": {"lrr": [1]}}), {}, "sweep.parameters.lrr.0: lrr is neither a key"),
+        (("sweep", "train", {"parameters": {"lrr": [1]}}), {}, "sweep.parameters.lrr: lrr is neither a key"),
         ((), {"base": ["lr=1,2"]}, "several values at once"),
         ((), {"base": ["lrr=1", "sead=2"]}, "base.1: sead: sead is neither a key nor a group of conf/."),
         ((), {"base": ["training={}"]}, "A key of it is set by training.key=…"),

@@ -26,7 +26,7 @@ def told(tree: Path, path: Path, text: str, check: Any, monkeypatch: pytest.Monk
     """What is wrong with the settings of a design, a line each."""
     path.write_text(text)
     monkeypatch.setattr(hooks, "load", lambda root, name: hooks.for_people(check, name))
-    project: Any = SimpleNamespace(root=tree, head=None, contract=VISION)
+    project: Any = SimpleNamespace(root=tree, head=None, contract=VISION, composed=lambda key, work_out: work_out())
     planner = Planner(project, path, lambda name, seed: name)
     return planner.unusable(planner.plan()).splitlines()
 
@@ -104,12 +104,12 @@ def test_a_check_may_raise_instead(tree: Path, tmp_path: Path, monkeypatch: pyte
 def test_what_a_design_names_and_is_not_there_is_told_at_once_with_lines(tree: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(HEAD.format(kind="sweep") + "base: [sead=1]\nsweep:\n  parameters:\n    lrr: [0.1]\n")
-    project: Any = SimpleNamespace(root=tree, head=None, contract=VISION)
+    project: Any = SimpleNamespace(root=tree, head=None, contract=VISION, composed=lambda key, work_out: work_out())
     with pytest.raises(UserError) as caught:
         Planner(project, path, lambda name, seed: name).plan()
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"{path}, line 5: base.0: sead: sead is neither a key")
-    assert second.startswith(f"{path}, line 8: sweep.parameters.lrr.0: lrr is neither a key")
+    assert second.startswith(f"{path}, line 8: sweep.parameters.lrr: lrr is neither a key")
 
 
 @pytest.mark.parametrize("value", ["1e400", ".nan", "-.inf"])

@@ -104,7 +104,7 @@ def test_the_answer_is_the_same_for_people_and_for_programs(project: Trivial) ->
         (["new", "--seeds", "0"], "--seeds: '0': expected 1 or more"),
         (["new", "--seeds", "1000000"], "--seeds: '1000000': expected 1000 at most"),
         (["review", LARGE, "--tolerance", "much"], "--tolerance: 'much': expected a number"),
-        (["run", LARGE, "--workers", "nobody"], "--workers: 'nobody' is not one of lab, dvc."),
+        (["run", LARGE, "--workers", "nobody"], "--workers: 'nobody' is not one of 'lab', 'dvc': lab run"),
         (["run", LARGE, "-j"], "--jobs: '--json': expected a whole number"),
         (["gc", "--yes=3"], "--yes takes no value"),
         (["plan", LARGE, SMALL], "designs/small.yaml is more than it takes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -52,4 +53,5 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def not_one_of(value: object, choices: Iterable[str]) -> str:
     """`'b' is not one of a, c. Did you mean 'a'?`: what is wrong with a value."""
     known = list(choices)
-    return f"{reprlib.repr(value)} is not one of {', '.join(known)}.{nearest(str(value), known)}"
+    text = json.dumps(value) if value is None or isinstance(value, bool) else reprlib.repr(value)
+    return f"{text} is not one of {', '.join(known)}.{nearest(str(value), known)}"

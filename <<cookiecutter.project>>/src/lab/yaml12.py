@@ -29,6 +29,21 @@ MOST_VALUES = 100_000  # with each alias written out
 DEEP = re.compile(rf"^[ ?:-]{{{MOST_LEVELS},}}", re.MULTILINE)
 
 
+REASONS = {  # libyaml's, and what people look for then
+    "did not find expected key": "expected a key: see how far the line is indented, and the brackets and quotes above",
+    "expected <block end>": "expected a key: see how far the line is indented, and the brackets and quotes above",
+    "did not find expected '-' indicator": "expected an item, which begins with -: see how far the line is indented",
+    "did not find expected <document start>": "expected a key at the margin: see how far the line above is indented",
+    "mapping values are not allowed": "a key can't be here: see how far the line is indented, or quote the text",
+    "could not find expected ':'": "expected a colon and a space after a key",
+    "did not find expected ','": "expected a comma, or the bracket that closes the one before",
+    "did not find expected node content": "expected a value: see the brackets and commas before",
+    "cannot start any token": "a value can't begin so, nor a line with a tab: put it in quotes",
+    "unexpected end of stream": "a quotation mark has no other",
+    "unexpected document indicator": "a quotation mark has no other",
+}
+
+
 class Loader(yaml.CSafeLoader):
     """PyYAML's safe loader with YAML 1.2's plain values."""
 
@@ -153,6 +168,7 @@ def explained(error: yaml.MarkedYAMLError) -> str:
     """What is wrong with a text, with the line."""
     line = error.problem_mark.line + 1 if error.problem_mark else 1
     reason = error.problem or error.context
+    reason = next((words for said, words in REASONS.items() if reason and said in reason), reason)
     return f"line {line}: {reason if isinstance(error, RepeatedKey | Outsized | Misnamed) else f'not YAML: {reason}'}"
 
 

@@ -24,7 +24,7 @@ def sentence(error: typer.TyperException) -> str:
         return _told(error, None)
     usage = " ".join(context.get_usage().removeprefix("Usage: ").split())
     called = BRACKETS.sub(lambda found: found[3] or f"{found[1]}{found[2] or ''}", usage)
-    return f"{_told(error, context.command)}: {called}"
+    return f"{_told(error, context.command).removesuffix('.')}: {called}"
 
 
 def _told(error: Any, command: Any) -> str:
@@ -33,7 +33,7 @@ def _told(error: Any, command: Any) -> str:
     option, commands = getattr(error, "option_name", ""), getattr(command, "commands", {})
     if kind == "NoSuchOption":
         options = [name for parameter in command.params for name in parameter.opts]
-        return f"there is no option {option}.{nearest(option, options)}".removesuffix(".")
+        return f"there is no option {option}.{nearest(option, options)}"
     if kind == "BadOptionUsage":
         return f"{option} {'expects a value' if 'requires' in said else 'takes no value'}"
     if kind == "MissingParameter":
@@ -41,7 +41,7 @@ def _told(error: Any, command: Any) -> str:
     if isinstance(error.__cause__, ValidationError):
         return f"{_name(error.param)}: {explained(error.__cause__.errors()[0])}"
     if commands and (named := QUOTED.search(said)):
-        return f"there is no command {named[1]}.{nearest(named[1], commands)}".removesuffix(".")
+        return f"there is no command {named[1]}.{nearest(named[1], commands)}"
     if extra := re.search(r"unexpected extra argument.*\((.*)\)", said):
         return f"{extra[1]} is more than it takes"
     return said

@@ -64,5 +64,5 @@ def as_written(key: object) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value, shortened."""
-    return reprlib.repr(value)
+    """A value, shortened, as YAML has it."""
+    return as_written(value) if value is None or isinstance(value, bool) else reprlib.repr(value)

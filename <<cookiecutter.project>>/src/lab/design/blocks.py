@@ -118,6 +118,11 @@ class Guardrail(Model):
             if stated != expected:
                 limit = label(getattr(self, stated))
                 yield (stated,), f"{better} of {self.metric} is better: write {expected}: {limit}"
+            elif (
+                metric.low is not None and metric.high is not None and getattr(self, stated) >= metric.high - metric.low
+            ):
+                text = f"{self.metric} lies between {metric.low:g} and {metric.high:g}, and never gets worse by as much"
+                yield (stated,), text
 
 
 class Hypothesis(Model):

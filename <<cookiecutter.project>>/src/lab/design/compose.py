@@ -20,6 +20,7 @@ REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\}")
 # A key that a text names: ${key}, OmegaConf's ${oc.select:key,otherwise}, or the mapping that ${key.${name}} is in.
 NAMED = re.compile(r"\$\{(?:oc\.select:\s*)?(\w+(?:\.\w+)*)(?=\.\$\{|\s*[,}])")
 MISSING = "???"
+NEITHER = "is neither a key nor a group of"  # what is said of a key that isn't there
 Item = TypeVar("Item")
 CHANGED: Callable[[Change], str] = attrgetter("key")  # what an override changes
 
@@ -60,6 +61,7 @@ class Composer:
     def __init__(self, source: Source):
         self.source = source
         self._templates: dict[tuple[str, ...], Template] = {}
+        self._composed: dict[tuple[str, ...], dict[str, Any]] = {}  # a plan is made again after each that came out
         self._made: dict[str, Any] = {}  # of a text, and the values of the keys in it
 
     def check_closed(self, overrides: list[str], closed: list[str]) -> None:
@@ -70,11 +72,17 @@ class Composer:
             raise WrongKeys(wrong)
 
     def compose(self, overrides: list[str]) -> dict[str, Any]:
-        """The config with every interpolation resolved.
+        """The config with every interpolation resolved. Raises UserError, as `shared` does."""
+        return copied(self.shared(overrides))
+
+    def shared(self, overrides: list[str]) -> dict[str, Any]:
+        """The config with every interpolation resolved, the same each time: nobody may change it.
 
         Raises:
             UserError: a key or a group's file that doesn't exist, with the nearest name; a value that is required.
         """
+        if known := self._composed.get(tuple(overrides)):
+            return known
         changes: list[Change] = []
         wrong = refused(overrides, key_of, lambda text: changes.append(self.source.parse(text)))
         choices = [change for change in changes if change.key in self.source.groups]
@@ -94,6 +102,7 @@ class Composer:
         for key, value in leaves(config):
             if value == MISSING:
                 raise UserError(f"{key} has no value: set it in base")
+        self._composed[tuple(overrides)] = config
         return config
 
     def options(self, group: str) -> list[str]:
@@ -118,7 +127,7 @@ class Composer:
             known = self.keys(config)
             inside = [name for name in known if name.endswith(f".{key}")]
             hint = f" Did you mean '{inside[0]}'?" if inside else nearest(key, known)
-            raise UserError(f"{key} is neither a key nor a group of {self.source.called}.{hint}")
+            raise UserError(f"{key} {NEITHER} {self.source.called}.{hint}")
 
     def _check_choice(self, group: str, name: Any) -> None:
         options = self.options(group)

@@ -134,7 +134,7 @@ def said(path: Keys, text: str) -> str:
 
 def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Contract | None) -> str:
     """What is wrong, and what was expected."""
-    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         words = list(contract.words.comparison) if contract and "comparison" in path else []
         known = fields_at(path[:-1], data) + words
@@ -142,7 +142,7 @@ def explain(error: ErrorDetails, path: list[str | int], data: Any, contract: Con
     if kind == "union_tag_not_found":
         return f"not a design: it has no kind, which is one of {', '.join(KINDS)}"
     if kind == "union_tag_invalid":
-        return f"kind: {not_one_of(context['tag'], [*KINDS, *(contract.words.kinds if contract else ())])}"
+        return f"kind: {not_one_of(data['kind'], [*KINDS, *(contract.words.kinds if contract else ())])}"
     if kind == "string_pattern_mismatch":
         names = [key for key in reversed(path) if key in PATTERNS]
         expected = PATTERNS[str(names[0])] if names else A_KEY

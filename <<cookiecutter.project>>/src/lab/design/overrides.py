@@ -14,6 +14,7 @@ from lab import yaml12
 from lab.errors import UserError
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # what Hydra reads as a text without quotes…
+NUMBER = re.compile(r"([a-z_]\w*(?:\.[a-z_]\w*)*)=(-?(?:0|[1-9]\d*)(\.\d+)?(e[+-]?\d+)?)", re.ASCII | re.IGNORECASE)
 NEXT = re.compile(r",\s*(?=\w[\w-]*:|[^=,]*(?:,|$))")  # between two of them: an arm's name has commas of its own
 RESERVED = re.compile(r"true|false|null|nan|inf", re.IGNORECASE)  # …unless it is one of these
 QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
@@ -82,6 +83,9 @@ def last_of_each(overrides: list[str]) -> list[str]:
 @lru_cache(maxsize=16_384)
 def parse(text: str) -> Change:
     """An override as Hydra understands it. Raises UserError: not one, or several values at once."""
+    if number := NUMBER.fullmatch(text):  # a hundred times as fast as Hydra's parser, and a random sweep has thousands
+        is_float = number[3] is not None or number[4] is not None
+        return Change(text, "", number[1], float(number[2]) if is_float else int(number[2]))
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

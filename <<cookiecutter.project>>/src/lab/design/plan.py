@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lab.design import search
-from lab.design.compose import Composer, WrongKeys
+from lab.design.compose import NEITHER, Composer, WrongKeys
 from lab.design.expansion import Arm, Levels, arms, check_reference, is_bayesian
 from lab.design.factorial import Model, model
 from lab.design.levels import Level
@@ -258,6 +258,8 @@ def compose_all(
         except WrongKeys as error:
             for key, problem in error.mistakes:
                 place = place_of(key, design, contract.seeds, arm.name, arm.levels, seed)
+                if NEITHER in problem and key in design.factors():  # and not its level
+                    place = design.place(key)
                 wrong[place, f"{said(place, key)}: {problem}" if place else f"{arm.name}: {problem}"] = None
         except UserError as error:
             wrong[place_of_arm(design, arm), f"{arm.name}: {error}"] = None
@@ -275,11 +277,11 @@ def compose(
     stated = [written_out(text, models) for text in [*task, *design.base, *arm.overrides]]
     composer.check_closed(stated, contract.final.closed if contract.final else [])
     overrides = last_of_each([*stated, *(override(key, seed) for key in contract.seeds)])
-    params = composer.compose(overrides)
+    params = composer.shared(overrides)
     check_task(contract, params)
     if resolve is not None and (fixed := pinned(params, seed, resolve, contract)):
         overrides = last_of_each([*overrides, *fixed])
-        params = composer.compose(overrides)
+        params = composer.shared(overrides)
     return overrides, without_membership(params)
 
 

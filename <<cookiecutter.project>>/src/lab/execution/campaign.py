@@ -44,7 +44,9 @@ def current(planner: Planner) -> Plan:
             return None
         return outcomes(design, planner.contract, [replicate.record for replicate in replicates])
 
-    return planner.plan(*search.decided(design, planner.contract, results, project.remember, planner.epochs))
+    with planner.placing():
+        choices = search.decided(design, planner.contract, results, project.remember, planner.epochs)
+    return planner.plan(*choices)
 
 
 def seeds_asked_now(planner: Planner, stand: Callable[[list[Run]], list[Replicate]], head: str) -> dict[str, int]:

@@ -78,12 +78,17 @@ class Planner:
     ) -> Plan:
         """The plan, with what has been decided so far (`design.search.Choices`). Raises UserError."""
         contract, planned = self.contract, (self.composer, self.pipeline, self.date, self.resolve)
-        try:
+        with self.placing():
             return plan(self.design, contract, *planned, list(trials), finalists, stopped, asked)
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Whatever finds mistakes of the design in here tells their lines. Raises UserError."""
+        try:
+            yield
         except MistakesInFile as error:
-            raise UserError(
-                design_file.placed(design_file.read_text(self.path), self.path, error.mistakes, contract)
-            ) from error
+            text = design_file.read_text(self.path)
+            raise UserError(design_file.placed(text, self.path, error.mistakes, self.contract)) from error
 
     def epochs(self) -> int:
         """How long its runs train that are not stopped early. Raises UserError."""
@@ -91,7 +96,8 @@ class Planner:
 
     def all_seeds(self, trials: Iterable[Levels] = ()) -> dict[str, int]:
         """As many seeds for each arm as the design may come to. Raises UserError."""
-        return dict.fromkeys((arm.name for arm in arms(self.design, list(trials))), len(self.design.seeds))
+        with self.placing():
+            return dict.fromkeys((arm.name for arm in arms(self.design, list(trials))), len(self.design.seeds))
 
     def unusable(self, planned: Plan) -> str:
         """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.
