@@ -165,8 +165,9 @@ def plain_value(option: str) -> str:
 
 
 def unbounded(said: str) -> str:
-    """What an option's help says, without the range that typer adds: `[1<=x<=1000]`."""
-    return re.sub(r" *\[[^\]]*x[<>]=[^\]]*\]", "", said)
+    """What an option's help says, without the range that typer adds: `[1<=x<=1000]`, `[default: 0; x>=0]`."""
+    bounds = r"(?:[\d.]+<=)?x[<>]=[\d.]+\]"
+    return re.sub(rf" *\[{bounds}", "", re.sub(f"; {bounds}", "]", said))
 
 
 def prose(text: str) -> str:
