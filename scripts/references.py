@@ -155,13 +155,19 @@ def commands() -> Iterator[str]:
         rows = [record for option in options if (record := option.get_help_record(context))]
         if rows:
             yield from ("| option | |", "|---|---|")
-            yield from (f"| `{cell(plain_value(left))}` | {cell(right)} |" for left, right in rows)
+            yield from (f"| `{cell(plain_value(left))}` | {cell(unbounded(right))} |" for left, right in rows)
             yield ""
 
 
 def plain_value(option: str) -> str:
     """An option without typer's words for what it takes: `--seeds NUMBER`, not `--seeds <int range>`."""
     return re.sub(r"<(?:float|int)( range)?>", "NUMBER", option.replace("<str>", "TEXT"))
+
+
+def unbounded(said: str) -> str:
+    """What an option's help says, without the range that typer adds: `[1<=x<=1000]`, `[default: 0; x>=0]`."""
+    bounds = r"(?:[\d.]+<=)?x[<>]=[\d.]+\]"
+    return re.sub(rf" *\[{bounds}", "", re.sub(f"; {bounds}", "]", said))
 
 
 def prose(text: str) -> str:

@@ -34,7 +34,8 @@ from lab.execution.forecast import Forecast, Usual, usual
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING, Point, Replicate
 
 JOURNALS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "journals.json").read_text())
-JOBS = dict.fromkeys(JOURNALS, 2) | {"classification_baseline": 1}  # how many ran at a time
+ALONE = ["classification_baseline", "detection_alone"]  # one run at a time, with the begin of its epochs
+JOBS = dict.fromkeys(JOURNALS, 2) | dict.fromkeys(ALONE, 1)  # how many ran at a time
 RUNS = JOURNALS["classification_augmentation"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BEGAN = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
@@ -170,7 +171,8 @@ def test_recorded_plans_end_when_it_is_said_after_their_first_run(name: str, tmp
     assert next(looks(runs, tmp_path, jobs))[1] is None, "before the first epoch nobody knows, without earlier runs"
 
 
-def test_a_first_plan_s_end_is_known_once_an_epoch_has_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ALONE)
+def test_a_first_plan_s_end_is_known_once_an_epoch_has_ended(name: str, tmp_path: Path) -> None:
     """Nothing ran before: to a quarter of the whole, since the training notes when its first epoch began."""
 
     def worst(runs: list[dict[str, Any]]) -> float:
@@ -178,9 +180,19 @@ def test_a_first_plan_s_end_is_known_once_an_epoch_has_ended(tmp_path: Path) -> 
         found = [(told, true) for at, told, true in looks(runs, tmp_path, 1) if one["epochs"][0] <= at < one["ended"]]
         return max(abs((told or 0.0) - true) for told, true in found) / whole
 
-    runs = JOURNALS["classification_baseline"]
+    runs = JOURNALS[name]
     silent = [{key: of for key, of in run.items() if key != "began"} for run in runs]
-    assert worst(runs) <= 0.25 < worst(silent)
+    assert worst(runs) <= 0.25 and worst(runs) < worst(silent)
+
+
+def test_a_training_that_goes_on_counts_the_epochs_since_then(tmp_path: Path) -> None:
+    """It has the epochs of before in its log, which ended an hour earlier."""
+    one = shifted(JOURNALS["detection_alone"][0], 0)
+    before = [end - 3600 for end in one["epochs"][:2]]
+    for at, least in ((one["began"] + 1, None), (one["epochs"][2] + 1, 60.0)):
+        [replicate] = moment([{**one, "epochs": [*before, *one["epochs"][2:]]}], at, tmp_path)
+        left = Forecast(VISION, 1).left(replicate.record, BEGAN + at)
+        assert left is None if least is None else left is not None and least < left < 600
 
 
 def test_waves_come_one_after_the_other_and_jobs_beside_each_other() -> None:

@@ -135,6 +135,17 @@ def test_packages_are_loaded_in_the_environment_of_a_fresh_stage(runner: Runner,
     assert ways[:3] == ["fresh", "forked", "fresh"] and ways[3] == "forked" and ways[4] == "fresh"
 
 
+def test_what_only_an_interpreter_s_start_reads_may_differ_from_run_to_run(runner: Runner, folder: Path) -> None:
+    """Engines set the seed for processes of their own, between two of their packages."""
+    text = "import os\nimport yaml\nos.environ['PYTHONHASHSEED'] = open('seed').read()\nimport numpy\n" + HOW
+    script(folder, text + "print(os.environ['PYTHONHASHSEED'], numpy.__name__)\n")
+    results = []
+    for seed in ("1", "2"):
+        (folder / "seed").write_text(seed)
+        results.append(run(runner, folder)[1].split())
+    assert results == [["fresh", "1", "numpy"], ["forked", "2", "numpy"]]
+
+
 def test_another_environment_has_other_processes(runner: Runner, folder: Path) -> None:
     script(folder, f"import numpy, os\nprint(os.environ['LEVEL'])\n{HOW}")
     assert [run(runner, folder, LEVEL="a")[1] for _ in range(2)] == ["a\nfresh\n", "a\nforked\n"]

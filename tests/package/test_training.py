@@ -111,6 +111,24 @@ def test_a_training_that_was_stopped_early_goes_on_to_the_same_model(
         assert space.files()[name] == trained(task).files()[name]
 
 
+def test_who_follows_a_training_learns_when_its_first_epoch_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch_log = load("training.epoch_log")
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"DVC_ROOT": tmp_path, "DVC_EXP_NAME": "run", "DVC_EXP_BASELINE_REV": "b" * 40}.items():
+        monkeypatch.setenv(name, str(value))
+    started = epoch_log.datetime.now(epoch_log.UTC)
+    epoch_log.begin(started)
+    log = epoch_log.EpochLog(epochs=1, batches=1)
+    log.epoch({"train/loss": 0.5})
+    log.close()
+    [file] = (tmp_path / ".cache" / "epochs").iterdir()
+    first, began, row = map(json.loads, file.read_text().splitlines())
+    assert list(first) == ["started"] and list(began) == ["began"] and row["epoch"] == 0
+    assert first["started"] <= began["began"] <= row["ended"]
+
+
 def test_nodes_may_share_what_is_left_of_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train = load("stages.train")
     monkeypatch.setattr(train, "fingerprint", lambda cfg, prepared: "this training")

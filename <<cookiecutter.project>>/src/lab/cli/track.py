@@ -100,9 +100,9 @@ def ui(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Of 127.0.0.1; runs have the next.")] = 5000,
     show: Annotated[bool, typer.Option("--open", help="Show the designs in the browser.")] = False,
 ) -> object:
-    """MLflow's pages, with what lab mirror put there, and a page of the runs as they go on; both of this machine alone.
+    """Show MLflow's pages, and a page of the runs as they go on.
 
-    Where another server has the runs, its address. Until Ctrl-C.
+    Both are of this machine alone, until Ctrl-C. Where another server has the runs, its address.
     """
     from lab.cli import live
     from lab.cli.output import Mirrored

@@ -84,8 +84,9 @@ def between(first: str, second: str) -> float:
 
 
 def ends_of(record: Any) -> list[float]:
-    """When each epoch of a training ended that has come to the end of one."""
-    return [point.time.timestamp() for point in max(record.curves.values(), key=len)]
+    """When each epoch of a running training ended; of one that was taken up again, those since then."""
+    ends = [point.time.timestamp() for point in max(record.curves.values(), key=len)]
+    return [end for end in ends if record.epochs_began is None or end > record.epochs_began.timestamp()]
 
 
 def epochs_of(contract: Contract, params: Mapping[str, Any]) -> int:
@@ -129,7 +130,8 @@ class Forecast:
         """The seconds that a running run still takes, by where it is; None where that tells nothing."""
         at, curves = at or progress(record, self.contract), self.contract.curves
         if at.epoch and curves and at.stage == curves.stage and record.started:
-            training = self._training(record, at, now)
+            if (training := self._training(record, at, now)) is None:
+                return None
             later = self.earlier.lasts(self.contract, record.params, since=curves.stage)
             if later is None:  # what follows has to start and to load, too: as long as all before the first epoch took
                 later = max(0.0, self._began(record) - record.pending.taken)
@@ -141,14 +143,17 @@ class Forecast:
             return max(0.0, whole - max(0.0, now - record.started.timestamp()))  # what it took to start comes on top
         return None
 
-    def _training(self, record: Any, at: Progress, now: float) -> float:
-        """What is left of a training. Its first epoch is slower than others: it counts where nothing else is known."""
-        ends = ends_of(record)
+    def _training(self, record: Any, at: Progress, now: float) -> float | None:
+        """What is left of a training; None where no epoch tells. Its first one is slower than others: it counts where
+        nothing else is known."""
+        ends, began = ends_of(record), self._began(record)
         if len(ends) > 1:
             self._pace[record.name] = (ends[-1] - ends[0]) / (len(ends) - 1)
-        first, others = ends[0] - self._began(record), self._others()
-        pace = self._pace.get(record.name) or (first if others is None else min(first, others))
-        return max(0.0, pace * max(0, at.epochs - at.epoch) + self.earlier.tail - (now - ends[-1]))
+        known = [pace for pace in (ends[0] - began if ends else None, self._others()) if pace is not None]
+        pace = self._pace.get(record.name) or min(known, default=None)
+        if pace is None:
+            return None
+        return max(0.0, pace * max(0, at.epochs - at.epoch) + self.earlier.tail - (now - [began, *ends][-1]))
 
     def _others(self) -> float | None:
         """How long an epoch takes by the plan's other runs, or else by earlier ones; None where nothing is known."""

@@ -113,7 +113,7 @@ def show(evaluation: Evaluation, speed: dict[str, Any], cfg: DictConfig) -> None
             figures = (f"{name} {figure:.4f}" for name, figure in row.items() if isinstance(figure, float))
             terminal.print(f"{column} {value}, {row['images']} images:", *figures)
     overall = {key: value for key, value in metrics.items() if isinstance(value, float)}
-    terminal.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()))
+    terminal.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()), soft_wrap=True)
     on = speed["measured"]
     for size in settings.latency.batch_sizes:
         row = speed[f"batch_{size}"]
@@ -122,4 +122,5 @@ def show(evaluation: Evaluation, speed: dict[str, Any], cfg: DictConfig) -> None
     terminal.print(
         f"measured with {on['backend']} {on['precision']} on {on['device_name']}, {on['threads']} thread(s), "
         f"{cpu_load.told(on['busy'])}",
+        soft_wrap=True,
     )

@@ -111,6 +111,10 @@ def is_standard(path: str) -> bool:
     return path.startswith((os.path.join(sysconfig.get_path("stdlib"), ""), os.path.dirname(__file__)))
 
 
+# What only an interpreter's start reads. Engines set it for processes of their own, to another value in each run.
+AT_START = {"PYTHONPATH", "PYTHONHASHSEED"}
+
+
 class Packages:
     """The packages of a recipe, loaded; in a forked process hidden until the stage asks for them."""
 
@@ -128,6 +132,8 @@ class Packages:
         changed: dict[str, str | None] = {}
         self._begin(changed)
         for kind, name, *value in self.events:
+            if kind == "set" and name in AT_START:
+                continue
             if kind == "set":
                 self._end(known)
                 changed = {**changed, name: value[0]}
@@ -200,7 +206,7 @@ class Packages:
         self._changed(os.fsdecode(name), None)
 
     def _changed(self, name: str, value: str | None) -> None:
-        if self.giving or is_importing():
+        if self.giving or is_importing() or name in AT_START:
             return
         self.changes = {**self.changes, name: value}
         expected = {key: value for setting in self.settings[self.given :] for key, value in setting.items()}
