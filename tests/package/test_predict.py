@@ -190,6 +190,13 @@ def test_models_are_found_or_refused_with_what_to_do(trained: Get, tmp_path: Pat
         assert words in space.message("predict", "a.png", *arguments)
 
 
+@pytest.mark.parametrize("device", ["cuda", "GPU", "0"])
+def test_onnx_does_not_pass_over_a_device_that_it_cannot_use(device: str, tmp_path: Path) -> None:
+    (tmp_path / "metadata.yaml").write_text("lab: {backend: onnx, precision: fp32}\n")
+    with pytest.raises(load("shared.errors").UserError, match=f"--device={device}: ONNX runs on the CPU"):
+        load("prediction.models").open_model(str(tmp_path), "onnx", device, 1)
+
+
 def blocks() -> list[str]:
     """The programs of docs/use.md: of a class, and of objects."""
     return re.findall(r"```python\n(.*?)```", (PROJECT / "docs" / "use.md").read_text(), re.DOTALL)

@@ -50,13 +50,6 @@ def check_classes(model: ModelFile, prepared: Prepared) -> None:
         )
 
 
-def evaluate(predictor: Predictor, prepared: Prepared, site: Any, batch_size: int, split: str = "test") -> Evaluation:
-    """Evaluate one network on a split of `site` (a name, a list of names or "all"). Raises UserError."""
-    check_classes(predictor.model, prepared)
-    items = prepared.items(split, site)
-    return score(prepared, items, predict(predictor, items, batch_size))
-
-
 def score(
     prepared: Prepared, items: list[Item], predictions: list[np.ndarray], columns: Sequence[str] = ()
 ) -> Evaluation:

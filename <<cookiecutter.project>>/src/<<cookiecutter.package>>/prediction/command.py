@@ -39,7 +39,9 @@ def options() -> ArgumentParser:
         "(default: the champion where there is one, else models/)",
     )
     parser.add_argument("--backend", choices=BACKENDS, help="default: torch; of a folder what it holds")
-    parser.add_argument("--device", default="auto", help="torch: auto, cpu, cuda, 0; OpenVINO: auto, CPU, GPU, NPU")
+    parser.add_argument(
+        "--device", default="auto", help="torch: auto, cpu, cuda, 0; OpenVINO: CPU, GPU, NPU; ONNX: cpu"
+    )
     parser.add_argument("--out", type=Path, default=Path("predictions"), help="a folder (default: predictions)")
     parser.add_argument("--table", choices=outputs.TABLES, default="parquet", help="default: parquet")
     parser.add_argument("--no-pictures", action="store_true", help="the table alone")

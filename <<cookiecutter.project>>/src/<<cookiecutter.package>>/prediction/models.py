@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..inference import other_models
+from ..inference.openvino_predictor import read_metadata
 from ..inference.predictor import Predictor, TorchPredictor
 from ..inference.variants import load_variant
 from ..shared import devices
@@ -38,7 +39,12 @@ def described(name: str | None, predictor: Predictor) -> str:
 
 
 def _variant(folder: Path, backend: str | None, device: str, threads: int) -> Predictor:
-    predictor = load_variant(folder, threads, devices.openvino_device(device, "--device"))
+    held = read_metadata(folder)["backend"]
+    if held == "openvino":
+        device = devices.openvino_device(device, "--device")
+    elif held == "onnx" and device.lower() not in ("auto", "cpu"):
+        raise UserError(f"--device={device}: ONNX runs on the CPU here: take --device cpu, or another --backend")
+    predictor = load_variant(folder, threads, device)
     if backend and predictor.backend != backend:
         raise UserError(
             f"{folder} is for {predictor.backend}, not {backend}: take --backend {predictor.backend}, or make the "
