@@ -20,7 +20,7 @@ COLUMNS = ["path", "given", "suggested", "suspicion", "kind", "x1", "y1", "x2", 
 
 def suspects(images: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """A row a detection, with its confidence as `suspicion`; corners are fractions of the image. Raises UserError."""
-    if "error" not in images or images["error"].isna().any():
+    if "error" not in images or bool(images["error"].isna().any()):
         raise UserError("some of these runs are of before errors had kinds: carry them out again")
     rows: list[dict[str, Any]] = []
     for image in images.to_dict("records"):

@@ -103,9 +103,10 @@ def completed(study: Study, names: Sequence[str], examples: Examples) -> Study:
     replicates = []
     for replicate in study.replicates:
         frame: Any = examples.frames.get((replicate.arm, replicate.seed))
-        lacking = [name for name in names if replicate.finished and replicate.value(name) is None]
-        scorers = {name: examples.scorer(frame, name) for name in lacking} if frame is not None else {}
-        added = {name: float(score(np.ones((len(frame), 1)))[0]) for name, score in scorers.items() if score}
+        lacking = [name for name in names if frame is not None and replicate.value(name) is None]
+        scorers = {name: examples.scorer(frame, name) for name in lacking if replicate.finished}
+        once = np.ones((0 if frame is None else len(frame), 1))
+        added = {name: float(score(once)[0]) for name, score in scorers.items() if score}
         replicates.append(replace(replicate, record=Completed(replicate.record, added)) if added else replicate)
     return replace(study, replicates=replicates)
 
