@@ -25,7 +25,7 @@ OWN = """
     models params.yaml pyproject.toml renovate.json requirements-lab.txt requirements.txt results site src tests
     wandb
 """
-SCRIPTS = "infer lab predict prepare project quant test train vision"
+SCRIPTS = "infer lab predict prepare project quant relabel test train vision"
 BESIDE = "lightning ray"  # what people install with it
 # The top-level modules of all that is pinned, which a package of the same name would hide: make modules writes them.
 MODULES = """
