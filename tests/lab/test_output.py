@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import chdir
 from importlib import import_module
 from pathlib import Path
@@ -130,8 +131,14 @@ def test_what_a_run_has_printed_and_where_the_pages_are(project: Trivial, monkey
     failed = next(run for run in said(project, "status", "small")[0]["runs"] if run["status"] == "failed")
     found, _ = said(project, "logs", failed["experiment"])
     assert output.Logged.model_validate(found).text
-    monkeypatch.setattr("lab.tracking.mlflow.ui.serve", lambda root, port, tell, show: tell(f"http://127.0.0.1:{port}"))
-    assert output.Mirrored.model_validate(said(project, "ui")[0]).places == ["http://127.0.0.1:5000"]
+
+    def served(root: Path, port: int, tell: Callable[[str], None], show: object) -> bool:
+        tell(f"http://127.0.0.1:{port}")
+        return True
+
+    monkeypatch.setattr("lab.tracking.mlflow.ui.serve", served)
+    live, pages = output.Mirrored.model_validate(said(project, "ui", "--port", "5250")[0]).places
+    assert pages == "http://127.0.0.1:5250" and live.startswith("http://127.0.0.1:5251")
 
 
 def test_outside_of_a_project_there_is_none(project: Trivial, tmp_path: Path) -> None:
