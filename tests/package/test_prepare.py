@@ -118,7 +118,8 @@ def test_config_opens_with_its_command_and_has_every_key(kind: str) -> None:
     data = OmegaConf.merge({"task": "detection"}, config(kind)).data
     task = r"\w+" if kind == "own" else data.task
     assert re.search(f"dvc exp run -S task={task} -S data={kind}", "".join(text.splitlines(True)[:2]))
-    assert set(data) - {"usual", "recipe"} == {"name", "task", "image_size", "batch_size", "workers", "site", "source"}
+    keys = {"name", "task", "image_size", "resize", "interpolation", "batch_size", "workers", "site", "source"}
+    assert set(data) - {"usual", "recipe"} == keys
     assert data.name == kind
     assert data.source.kind == ("auto" if kind == "own" else kind)
     assert {"path", "sites", "split_seed", "fractions"} <= set(data.source)

@@ -87,13 +87,13 @@ def typed(text: str) -> str:
 def check_place(folder: Path) -> None:
     """Raises UserError outside of this project, such as in a colleague's clone: this `lab` is about its own."""
     for place in (folder, *folder.parents):
-        if (place / "dvc.yaml").is_file() and (place / "src" / "lab").is_dir():
-            if place.resolve() != ROOT:
-                raise UserError(
-                    f"this lab belongs to {ROOT}, but you are in {place}: source {place}/.venv/bin/activate "
-                    f"(make setup makes it), then lab"
-                )
+        if place.resolve() == ROOT:
             return
+        if (place / "dvc.yaml").is_file() and (place / "src" / "lab").is_dir():
+            raise UserError(
+                f"this lab belongs to {ROOT}, but you are in {place}: source {place}/.venv/bin/activate "
+                f"(make setup makes it), then lab"
+            )
     raise UserError(f"{folder} is in no project: neither here nor above is a dvc.yaml with src/lab: cd {ROOT}")
 
 

@@ -54,7 +54,7 @@ def usual(records: Iterable[Any], contract: Contract, stage: str) -> Usual:
     reach = [record for record in records if record.status == FINISHED and record.reaches(stage)]
     for record in reach[-MOST_EARLIER:]:
         notes = sorted((str(note.get("started")), name, note) for name, note in record.effective.items())
-        begun = [*(started for started, _, _ in notes[1:]), ""]
+        begun = [*(started for started, _, _ in notes), ""][1:]  # the next stage's; a project may note nothing
         for (started, name, note), following in zip(notes, begun, strict=True):
             took = with_start(float(note.get("seconds") or 0.0), started, following)
             if (name, started) in seen:
