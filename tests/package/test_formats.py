@@ -13,10 +13,13 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from test_prepare import bytes_below, draw, problems, refusal, run, write_yaml
 from workspace import load
 
 auto = load("data.sources.auto")
+names = load("data.shared.names")
 registry = load("shared.registry")
 
 CLASSES = ["bolt", "nut", "washer"]
@@ -478,3 +481,57 @@ def test_a_folder_is_a_split_by_its_whole_name(tmp_path: Path) -> None:
     pd.DataFrame(rows).to_csv(tmp_path / "data" / "labels.csv", index=False)
     prepared = run(tmp_path / "out", "image_folder", kind="auto", path=str(tmp_path / "data"))
     assert prepared.manifest["splits"]["main"] == {"train": 12, "val": 4, "test": 4}, "cut from all of them"
+
+
+ODD = 'a.Z/\\:*?% é漢\t"<|>~-_'
+odd_labels = st.text(st.sampled_from(ODD), min_size=1, max_size=8).map(str.strip).filter(bool)
+
+
+@given(odd_labels | st.sampled_from(["..", ".", "../../x", "/etc/x", "CON", "aux.b", "a" * 300, "é" * 200, "C:\\x"]))
+def test_whatever_a_class_is_called_it_is_one_folder(label: str) -> None:
+    name = names.folder_name(label)
+    assert Path("site", "train", name).parts == ("site", "train", name) and Path(name).name == name != ""
+    assert name not in {".", ".."} and len(name.encode()) <= 200 and not set('/\\:*?"<>|\t') & set(name)
+    assert names.folder_name("bolt 7.5 é") == "bolt 7.5 é", "what is a name stays as it is"
+
+
+def table(root: Path, rows: list[str], head: str = "path,label") -> None:
+    write_text(root / "labels.csv", "\n".join([head, *rows]) + "\n")
+
+
+def test_labels_lead_nowhere(tmp_path: Path) -> None:
+    """They are what a table says, and become folders."""
+    root, outside = tmp_path / "data", tmp_path / "outside"
+    names = ["ok", "../../../../outside", "..", str(outside), "a/b"]
+    for index in range(40):
+        draw(root / f"{index}.png", index)
+    table(root, [f"{index}.png,{names[index % 5]}" for index in range(40)])
+    run(tmp_path / "out", "image_folder", kind="auto", path=str(root))
+    out = tmp_path / "out"
+    items = pd.read_csv(out / "data" / "prepared" / "items.csv")
+    assert set(items["label"]) == set(names) and not outside.exists()
+    below = (out / "data" / "prepared").resolve()
+    for path in items["path"]:
+        assert (below / path).resolve().is_relative_to(below / "main") and (below / path).is_file()
+        assert len(Path(path).parts) == 4
+
+
+@pytest.mark.parametrize("word", ["final", "banana", "tran"])
+def test_a_split_that_nobody_knows_is_told(tmp_path: Path, word: str) -> None:
+    for index in range(12):
+        draw(tmp_path / "data" / f"{index}.png", index)
+    table(tmp_path / "data", [f"{i}.png,{'ab'[i % 2]},{word if i == 7 else ''}" for i in range(12)], "path,label,split")
+    told = refusal(tmp_path / "out", "image_folder", kind="auto", path=str(tmp_path / "data"))
+    assert f"labels.csv:9 {word}" in told
+    assert ("data.source.fractions.final" in told) == (word == "final")
+
+
+def test_a_path_is_no_other_file_of_its_name(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for index in range(12):
+        draw(root / "A" / f"{index}.png", index)
+    draw(tmp_path / "outside" / "3.png", 99)
+    table(root, [f"{'B' if i == 5 else 'A'}/{i}.png,{'ab'[i % 2]}" for i in range(12)])
+    assert problems(run(tmp_path / "out", "image_folder", kind="auto", path=str(root)))["found_by_name"] == 1
+    table(root, [f"{'../outside' if i == 3 else 'A'}/{i}.png,{'ab'[i % 2]}" for i in range(12)])
+    assert "../outside/3.png" in refusal(tmp_path / "refused", "image_folder", kind="auto", path=str(root))

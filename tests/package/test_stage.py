@@ -49,6 +49,24 @@ def test_outputs_replace_the_old_ones(cfg: object, monkeypatch: pytest.MonkeyPat
     assert list(Path(".cache").glob("train-*")) == []
 
 
+def test_what_a_refusal_tells_is_kept(cfg: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as data/findings.csv; what is there may be a link to DVC's cache."""
+
+    def refuse(_: object, out: Path) -> None:
+        write(_, out)
+        (out / "findings.csv").write_text("new")
+        raise errors.UserError("no")
+
+    Path("cached").write_text("old")
+    Path("findings.csv").hardlink_to("cached")
+    module = SimpleNamespace(run=refuse, KEPT=(Path("findings.csv"), Path("another.csv")))
+    monkeypatch.setattr(stage, "import_module", lambda *_: module)
+    with pytest.raises(errors.UserError):
+        stage.run("train", cfg)
+    assert (Path("findings.csv").read_text(), Path("cached").read_text()) == ("new", "old")
+    assert Path("models/model.pt").read_text() == "old" and not Path("notes").exists()
+
+
 def test_a_failure_leaves_the_old_outputs(cfg: object, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(cfg: object, out: Path) -> None:
         write(cfg, out)

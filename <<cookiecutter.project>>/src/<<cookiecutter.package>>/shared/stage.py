@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -63,6 +64,9 @@ def run(stage: str, cfg: DictConfig) -> None:
         out = Path(folder)
         try:
             used = module.run(cfg, out)
+        except UserError:
+            move(out, [path for path in getattr(module, "KEPT", ()) if (out / path).exists()])
+            raise
         except Exception as error:
             if is_out_of_memory(error):
                 raise UserError(out_of_memory(stage, cfg)) from error
@@ -106,6 +110,11 @@ def publish(stage: str, out: Path) -> None:
     paths = [path for path in outputs(stage) if LIVE not in (path, *path.parents)]
     absent = [str(path) for path in paths if not (out / path).exists()]
     assert not absent, f"{stage} did not write {', '.join(absent)}, which dvc.yaml declares"
+    move(out, paths)
+
+
+def move(out: Path, paths: Iterable[Path]) -> None:
+    """Put outputs of the staging folder in the place of what is there, which may be a link to DVC's cache."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

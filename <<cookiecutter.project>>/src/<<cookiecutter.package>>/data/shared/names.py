@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from hashlib import md5
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from ...shared.errors import UserError
 from .archives import shown
 from .notes import Notes
 from .sites import SPLIT_NAMES, images_below
+
+UNFIT = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{name}{number}" for name in ("COM", "LPT") for number in range(1, 10))}
+LONGEST = 200  # bytes of a folder's name; systems take 255
 
 
 def checked_names(names: list[str], place: str) -> list[str]:
@@ -22,10 +30,25 @@ def checked_names(names: list[str], place: str) -> list[str]:
     return names
 
 
+def folder_name(label: str) -> str:
+    """A class's name as a folder's. What would lead elsewhere, or what some system can't take, is written as %2F.
+
+    Two labels may come to one name: which image has which is told by items.csv.
+    """
+    name = UNFIT.sub(lambda match: quote(match[0], safe=""), label)
+    if name[-1:] in {".", " "}:  # `..`, and what Windows cuts off
+        name = f"{name[:-1]}%{ord(name[-1]):02X}"
+    name = f"{name}%" if name.partition(".")[0].upper() in DEVICES else name
+    if len(name.encode()) > LONGEST:
+        name = f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{md5(label.encode()).hexdigest()[:8]}"
+    return name
+
+
 class Images:
     """The images below a place, found by the names that labels give."""
 
     def __init__(self, place: Path, notes: Notes) -> None:
+        self._notes = notes
         self.paths = images_below(place, notes)
         self._present = set(self.paths)
         self._by_name: dict[str, list[Path]] = defaultdict(list)
@@ -35,13 +58,18 @@ class Images:
         self._listed: set[Path] = set()
 
     def find(self, name: str, places: Sequence[Path], split: str = "") -> Path | None:
-        """The image of this name or path, seen from one of `places`; of several, the one in the split's folder."""
+        """The image of this name or path, seen from one of `places`; of several, the one in the split's folder.
+
+        Where nothing lies at that path, another of the same name is taken, and noted: but for paths of other machines.
+        """
+        relative = PurePosixPath(name.replace("\\", "/"))
         if not name:
             return None
-        relative = PurePosixPath(name.replace("\\", "/"))
         inside = [place / folder for place in places for folder in ("", "images", *SPLIT_NAMES.get(split, ()))]
-        candidates = [folder / relative for folder in inside]
-        found = next((path for path in candidates if path in self._present), None) or self._named(relative, split)
+        candidates = [Path(os.path.normpath(folder / relative)) for folder in inside]
+        found = next((path for path in candidates if path in self._present), None)
+        if found is None and ".." not in relative.parts:  # which leads out of the data, or to nothing
+            found = self._named(relative, split)
         if found:
             self._listed.add(found)
         return found
@@ -51,7 +79,12 @@ class Images:
         same = [path for path, length in common.items() if length == max(common.values())]
         if len(same) > 1:
             same = [path for path in same if set(SPLIT_NAMES.get(split, ())) & {part.lower() for part in path.parts}]
-        return same[0] if len(same) == 1 else None
+        if len(same) != 1:
+            return None
+        is_relative = not relative.is_absolute() and ":" not in relative.parts[0]
+        if is_relative and len(relative.parts) > 1 and common[same[0]] == 1:
+            self._notes.add("found_by_name", f"{relative} = {shown(same[0])}")
+        return same[0]
 
     def note_unlisted(self, notes: Notes) -> None:
         """Note the images that no label file has listed."""

@@ -19,6 +19,8 @@ KINDS = {
     "dangling_links": ("Links left out that lead nowhere", "", False),
     "links_outside": ("Linked folders outside data.source.path", ELSEWHERE, True),
     "missing_images": ("Images that are listed but absent", "Bring or unlist them.", True),
+    "found_by_name": ("Images taken by their name alone, as none lies at the path that is listed", "", False),
+    "unknown_splits": ("Rows with an unknown split", "Write train, val or test, or leave it empty.", True),
     "missing_labels": ("Images without a label file, taken as background", "", False),
     "labels_without_image": ("Label files without an image", "", False),
     "malformed_labels": ("Malformed label rows", "Correct them.", True),

@@ -17,6 +17,7 @@ from rich.table import Table
 from ...data.shared.checks import check, refuse
 from ...data.shared.dataset import Dataset, Finding, Sample
 from ...data.shared.images import read_images
+from ...data.shared.names import folder_name
 from ...data.shared.picture import draw_samples
 from ...data.shared.similar import find_alike
 from ...data.shared.splits import divide
@@ -26,6 +27,8 @@ from ...shared.prepared import FINAL, FINAL_ROOT, SPLITS, to_rgb
 from ...shared.terminal import console
 from .page import write_page
 
+FINDINGS = Path("data") / "findings.csv"
+KEPT = (FINDINGS,)  # also where the data is refused
 MOST_MEGAPIXELS = 178  # of an image, where the config says nothing
 Counts = dict[str, dict[str, dict[str, int]]]  # site -> split -> class -> objects
 
@@ -40,8 +43,7 @@ def run(cfg: DictConfig, out: Path) -> None:
     Raises:
         UserError: no data, another structure than expected, or data that would make training wrong (checks.py).
     """
-    dataset, findings = collect(cfg.data.source)
-    _write_findings(out / "data" / "findings.csv", findings)
+    dataset, findings = collect(cfg.data.source, out)
     refuse(findings, cfg.data.source.path)
     if dataset.task != cfg.data.task:
         raise UserError(
@@ -90,14 +92,15 @@ def _write_data(
     return images, counts
 
 
-def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
-    """The source's images, read, divided into splits and checked, and what every check found.
+def collect(source: DictConfig, out: Path) -> tuple[Dataset, list[Finding]]:
+    """The source's images, read, divided into splits and checked, and what every check found, told in FINDINGS as well.
 
     Raises:
         UserError: no data, or another structure than expected.
     """
     unread = registry.source(source.kind).read(source)
     if not unread.samples:
+        _write_findings(out / FINDINGS, unread.findings)
         refuse(unread.findings, source.path)
         raise UserError(f"There are no images in {source.path}.")
     for site in unread.sites:
@@ -109,7 +112,9 @@ def collect(source: DictConfig) -> tuple[Dataset, list[Finding]]:
     read, unusable = read_images(unread.samples, most, thumbnails=alike)
     samples = divide(find_alike(read), unread.classes, source)
     dataset = Dataset(unread.task, unread.classes, samples)
-    return dataset, [*unusable, *unread.findings, *check(dataset)]
+    findings = [*unusable, *unread.findings, *check(dataset)]
+    _write_findings(out / FINDINGS, findings)
+    return dataset, findings
 
 
 def _write_samples(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
@@ -121,7 +126,7 @@ def _write_samples(root: Path, dataset: Dataset) -> tuple[list[str], list[str]]:
     taken: set[str] = set()
     paths, digests = [], []
     for sample in dataset.samples:
-        folder = Path(sample.site, sample.split, sample.label or "images")
+        folder = Path(sample.site, sample.split, folder_name(sample.label) if sample.label else "images")
         name = _free_name(folder, sample.name, taken)
         path = root / folder / f"{name}{sample.suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError
+from ....shared.prepared import FINAL
 from ...shared.archives import shown
 from ...shared.dataset import Dataset, Sample, labelled
 from ...shared.groups import Grouping
@@ -37,6 +38,7 @@ SPLITS = ("split", "subset", "set", "partition")
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 SEPARATORS = ("|", ";")  # between several labels of an image
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}  # of a class's own column
+OF_FINAL = f"{FINAL} is cut by data.source.fractions.{FINAL}, for lab promote alone: write train."
 Row = dict[str, Any]
 
 
@@ -77,7 +79,13 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
         for number, row in enumerate(rows, start=1 if file.suffix.lower() == ".jsonl" else 2):
             name, at = str(row.get(path_column) or ""), f"{shown(file)}:{number}"
             labels = tuple(flag for flag in flags if _flag(row[flag])) or _labels(row.get(label_column), several)
-            stated = split_named(str(row.get(split_column) or "")) if split_column else None
+            said = str(row.get(split_column) or "").strip() if split_column else ""
+            stated = split_named(said)
+            if said and not stated:
+                kept = (
+                    f"{FINAL} is cut by data.source.fractions.{FINAL}, for lab promote alone" if said == FINAL else ""
+                )
+                notes.add("unknown_splits", f"{at} {said}", kept)
             image = images.find(name, [file.parent], stated or split_named(file.stem) or "")
             if image is None:
                 notes.add("missing_images", f"{at} {name}")
