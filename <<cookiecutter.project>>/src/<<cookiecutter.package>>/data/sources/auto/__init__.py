@@ -70,8 +70,11 @@ def _unknown(place: Path) -> str:
     kinds = ", ".join((*LABELLED, BY_FOLDERS))
     held = sorted(path.name for path in place.iterdir() if not path.name.startswith(".")) if place.is_dir() else []
     listed = ", ".join(held[:5]) + (", …" if len(held) > 5 else "") or "nothing"
+    labels = (
+        f" As labels {', '.join(unread[:3])} can't be read: {_EXPECTED}" if (unread := _labels_unread(place)) else ""
+    )
     return (
-        f"What {shown(place)} holds ({listed}) is none of the kinds that can be read: {kinds}. Is the data one folder "
-        "deeper, or in an archive other than zip? Converters: CVAT, Label Studio and Roboflow export COCO; "
+        f"What {shown(place)} holds ({listed}) is none of the kinds that can be read: {kinds}.{labels} Is the data one "
+        "folder deeper, or in an archive other than zip? Converters: CVAT, Label Studio and Roboflow export COCO; "
         "`python -m pip install datumaro && datum convert -i FOLDER -f coco` converts most other kinds."
     )

@@ -59,8 +59,8 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
     tables = _tables(place)
     if not tables:
         raise UserError(
-            f"{shown(place)} has no table of images: expected a CSV file with columns such as `path` and `label`, or "
-            "metadata.jsonl with `file_name` and `label`."
+            f"{shown(place)} has no table of images: expected a CSV file or metadata.jsonl with a column of paths "
+            f"({', '.join(PATHS)}) and one of labels ({', '.join(LABELS)})."
         )
     images = Images(place, notes)
     samples: list[Sample] = []
