@@ -130,6 +130,9 @@ def test_results_replace_results_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "out" / "mine.txt").touch()
     with pytest.raises(UserError, match="mine.txt"):
         outputs.check_free(tmp_path / "out")
+    outputs.check_free(tmp_path / "absent" / "deep")  # both are made
+    with pytest.raises(UserError, match=r"mine.txt is a file: .* --out"):
+        outputs.check_free(tmp_path / "out" / "mine.txt" / "deep")
     with pytest.raises(RuntimeError), outputs.Writer(tmp_path / "broken", "csv", True, []):
         raise RuntimeError
     assert {path.name for path in tmp_path.iterdir()} == {"out"}, "nothing half done"

@@ -89,6 +89,13 @@ def test_the_list_is_ranked_and_tells_what_nobody_tested(
     )
     with pytest.raises(UserError, match=r"relabel.csv is there already"):
         command.run(command.options().parse_args(["e"]))
+    monkeypatch.setattr(command, "read", None)  # nothing is read before
+    with pytest.raises(UserError, match="the folder nowhere is not there: .* --out"):
+        command.run(command.options().parse_args(["e", "--out", "nowhere/x.csv"]))
+    with pytest.raises(UserError, match="the folder relabel.csv is a file"):
+        command.run(command.options().parse_args(["e", "--out", "relabel.csv/x.csv"]))
+    with pytest.raises(UserError, match="is a folder: name a file by --out"):
+        command.run(command.options().parse_args(["e", "--out", str(tmp_path)]))
     other = run_of("f", ["cat"], digests, actual=["cat"], probabilities=[[1.0]])
     with pytest.raises(UserError, match="f is of the task classification with 1 classes"):
         command.check_alike([run, other])
@@ -109,6 +116,20 @@ def test_a_name_that_is_none_is_told_in_a_sentence(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(tested, "project_root", lambda: tmp_path)
     with pytest.raises(UserError, match="no test images of nobody: .* Expected an experiment"):
         tested.read("nobody")
+
+
+def test_data_prepared_anew_are_not_those_of_the_predictions() -> None:
+    def locked(md5: str) -> dict:
+        return {
+            "stages": {
+                name: {part: [{"path": "data/prepared", "md5": md5}]}
+                for name, part, md5 in (("prepare", "outs", md5), ("infer", "deps", "1.dir"))
+            }
+        }
+
+    tested.check_together("HEAD", locked("1.dir"))
+    with pytest.raises(UserError, match="of HEAD don't belong together: prepare .* anew .* dvc exp run"):
+        tested.check_together("HEAD", locked("2.dir"))
 
 
 def test_planted_errors_come_first() -> None:

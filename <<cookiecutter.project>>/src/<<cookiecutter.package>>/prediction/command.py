@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from ..shared import environment
-from ..shared.errors import UserError
+from ..shared.errors import UserError, of_system
 from ..shared.terminal import console
 from . import inputs, outputs
 
@@ -24,7 +24,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"predict: {error}")
     except OSError as error:
-        sys.exit(f"predict: {error.filename or Path.cwd()}: {os.strerror(error.errno or 0)}")
+        sys.exit(f"predict: {of_system(error)}")
     if failures:
         sys.exit("\n".join([f"predict: {len(failures)} of the files can't be read:", *failures]))
 

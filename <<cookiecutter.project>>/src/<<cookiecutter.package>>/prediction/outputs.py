@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from ..shared.errors import UserError
+from ..shared.errors import UserError, check_writable
 from .inputs import Read
 
 TABLES = ("parquet", "csv", "coco")
@@ -23,13 +23,14 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # 
 
 
 def check_free(folder: Path) -> None:
-    """Raise UserError where `folder` has something that this didn't write: it would be lost."""
+    """Raise UserError where `folder` can't be made, or has something that this didn't write: it would be lost."""
     if folder.is_dir():
         others = sorted(path.name for path in folder.iterdir() if path.name not in (PICTURES, *FILES.values()))
         if others:
             raise UserError(f"{folder} has {others[0]} in it, which is no result of predict.py: name another by --out")
     elif folder.exists():
         raise UserError(f"{folder} is a file: name a folder by --out")
+    check_writable(next(parent for parent in folder.absolute().parents if parent.exists()), "--out")
 
 
 class Writer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..shared import registry
-from ..shared.errors import UserError
+from ..shared.errors import UserError, check_writable, of_system
 from ..shared.terminal import console
 from .tested import Tested, named, read
 
@@ -26,7 +25,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"relabel: {error}")
     except OSError as error:
-        sys.exit(f"relabel: {error.filename or Path.cwd()}: {os.strerror(error.errno or 0)}")
+        sys.exit(f"relabel: {of_system(error)}")
 
 
 def options() -> ArgumentParser:
@@ -45,8 +44,11 @@ def options() -> ArgumentParser:
 
 def run(asked: Namespace) -> None:
     """Rank, write and say what was done. Raises UserError."""
+    if asked.out.is_dir():
+        raise UserError(f"{asked.out} is a folder: name a file by --out, such as {asked.out / 'relabel.csv'}")
     if asked.out.exists():
         raise UserError(f"{asked.out} is there already, perhaps with your notes: name another by --out, or remove it")
+    check_writable(asked.out.parent, "--out")
     runs = [read(name) for name in named(asked.experiments)]
     check_alike(runs)
     images = pd.concat([each.images for each in runs], ignore_index=True)

@@ -62,9 +62,9 @@ def read(name: str) -> Tested:
 
     try:
         files: Any = DVCFileSystem(str(project_root()), rev=name)
-        params, images, items, manifest = (
+        params, lock, images, items, manifest = (
             files.cat_file(path)
-            for path in ("params.yaml", PREDICTIONS, f"{PREPARED}/items.csv", f"{PREPARED}/manifest.json")
+            for path in ("params.yaml", "dvc.lock", PREDICTIONS, f"{PREPARED}/items.csv", f"{PREPARED}/manifest.json")
         )
     except (DvcException, SCMError, OSError) as error:
         raise UserError(
@@ -82,6 +82,7 @@ def read(name: str) -> Tested:
         raise UserError(
             f"{name} was measured on the split {said['split']}, which is kept for the end: name another run"
         )
+    check_together(name, yaml.safe_load(lock))
     about = json.loads(manifest)
     rows = pd.read_csv(io.BytesIO(items), dtype=str, keep_default_na=False)
     digests = dict(zip(rows["path"], rows["sha256"], strict=True))
@@ -89,3 +90,15 @@ def read(name: str) -> Tested:
     below = [PurePosixPath(path).relative_to(PREPARED).as_posix() for path in frame["path"]]
     frame = frame.assign(path=below, sha256=[digests[path] for path in below], experiment=name)
     return Tested(name, about["task"], about["classes"], frame, list(digests.values()))
+
+
+def check_together(name: str, lock: dict[str, Any]) -> None:
+    """Raise UserError unless the model was tested on the data that are there, by what dvc.lock says of both."""
+    stages = lock["stages"]
+    asked = {each["path"]: each["md5"] for each in stages["infer"]["deps"]}
+    made = {each["path"]: each["md5"] for each in stages["prepare"]["outs"]}
+    if asked[PREPARED] != made[PREPARED]:
+        raise UserError(
+            f"{PREDICTIONS} and {PREPARED} of {name} don't belong together: prepare has been run anew since infer. "
+            "dvc exp run does what is missing; name its experiment then"
+        )

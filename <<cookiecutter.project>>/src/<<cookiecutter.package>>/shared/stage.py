@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from . import config, devices, environment, registry
 from .dependencies import declaration, outputs
-from .errors import UserError
+from .errors import UserError, of_system
 
 PACKAGES = (
     "torch",
@@ -46,7 +46,7 @@ def main(stage: str) -> None:
     except OSError as error:
         if error.errno not in TROUBLE:
             raise
-        sys.exit(f"{stage}: {error.filename or Path.cwd()}: {os.strerror(error.errno)}")
+        sys.exit(f"{stage}: {of_system(error)}")
 
 
 def run(stage: str, cfg: DictConfig) -> None:
