@@ -172,6 +172,7 @@ def test_a_right_value_passes_both(folder: Path, data: st.DataObject) -> None:
         ("data.source.fractions.val", 1, "1: expected a number from 0 to less than 1"),
         ("infer.latency.batch_sizes", 8, "8: expected a list of one or more, each a whole number"),
         ("training", {}, "is missing"),
+        ("infer.slices", ["label", "camera", "camera"], "infer.slices.2: 'camera' is named twice"),
         ("data.source.fold", "6", "'6': expected null or k of n, such as 1 of 5"),
     ],
 )

@@ -14,6 +14,7 @@ from workspace import Workspace, load, make
 evaluation = load("inference.evaluation")
 prepared = load("shared.prepared")
 UserError = load("shared.errors").UserError
+compose, train = load("shared.config").compose, load("stages.train")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +60,21 @@ def test_what_is_no_slice_is_refused(
     space: Workspace, column: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(space.root)
-    monkeypatch.setattr(evaluation, "MOST_SLICES", 4)
+    monkeypatch.setattr(prepared, "MOST_SLICES", 4)
     data = prepared.Prepared(Path("data/prepared"))
     tested = data.items("test", "main")
     with pytest.raises(UserError, match=words):
-        evaluation.check_slices(["camera", column], tested)
+        prepared.check_slices(["camera", column], tested)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("infer.slices=[camra]", "no column camra .* Did you mean 'camera'"), ("infer.site=man", "No site 'man' .*main")],
+)
+def test_training_does_not_begin_where_infer_would_refuse(
+    space: Workspace, setting: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(space.root)
+    monkeypatch.setattr(train.registry, "training", None)
+    with pytest.raises(UserError, match=words):
+        train.run(compose(["task=classification", "data=own", setting]), tmp_path)

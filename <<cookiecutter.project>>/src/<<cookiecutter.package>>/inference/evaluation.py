@@ -11,12 +11,11 @@ import pandas as pd
 
 from ..metrics import reliability
 from ..shared import registry
-from ..shared.errors import UserError, nearest
+from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
 from ..shared.prepared import Item, Prepared, read_image
 from .predictor import Predictor, network_of
 
-MOST_SLICES = 30  # values of a column by which there are metrics
 NOTHING = "none"  # what a slice is called whose images have no value
 
 
@@ -76,23 +75,6 @@ def score(
             column: by_value(prepared, items, predictions, own) for column, own in values.items()
         }
     return evaluation
-
-
-def check_slices(columns: Sequence[str], items: list[Item]) -> None:
-    """Raise UserError unless each of the columns of items.csv divides the items into a few slices."""
-    known = [name for name in items[0].columns if name not in ("path", "split", "sha256")]
-    for column in columns:
-        if column not in known:
-            raise UserError(
-                f"infer.slices: data/prepared/items.csv has no column {column} that divides images; it has "
-                f"{', '.join(known)}.{nearest(column, known)}"
-            )
-        values = len({item.columns[column] for item in items})
-        if values > MOST_SLICES:
-            raise UserError(
-                f"infer.slices: {column} has {values} values in the test split: expected {MOST_SLICES} at most, such "
-                "as those of a camera or a time of day"
-            )
 
 
 def by_value(

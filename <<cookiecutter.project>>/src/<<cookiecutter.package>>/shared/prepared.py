@@ -31,6 +31,7 @@ KEY_OF_FINAL = "LAB_FINAL"  # in the environment of what `lab promote` runs, and
 UNREADABLE = (OSError, SyntaxError, ValueError, ImportError)
 ORIENTATION = 0x0112  # EXIF's tag: how an image is to be turned
 OPAQUE = 65535  # of 16 bits
+MOST_SLICES = 30  # values of a column by which there are metrics
 Image.MAX_IMAGE_PIXELS = None  # prepare has a limit of its own, which can be raised, and tells it from damage
 
 
@@ -110,6 +111,23 @@ def measured_on(split: str, site: str | Sequence[str]) -> tuple[Prepared, list[I
         )
     prepared = Prepared(FINAL_ROOT if split == FINAL else Path("data/prepared"))
     return prepared, prepared.items(split, site)
+
+
+def check_slices(columns: Sequence[str], items: list[Item]) -> None:
+    """Raise UserError unless each of the columns of items.csv divides the items into a few slices."""
+    known = [name for name in items[0].columns if name not in ("path", "split", "sha256")]
+    for column in columns:
+        if column not in known:
+            raise UserError(
+                f"infer.slices: data/prepared/items.csv has no column {column} that divides images; it has "
+                f"{', '.join(known)}.{nearest(column, known)}"
+            )
+        values = len({item.columns[column] for item in items})
+        if values > MOST_SLICES:
+            raise UserError(
+                f"infer.slices: {column} has {values} values in the test split: expected {MOST_SLICES} at most, such "
+                "as those of a camera or a time of day"
+            )
 
 
 def read_image(source: Item | Path, brightest: float = 65535, needed: int = 0) -> np.ndarray:

@@ -20,7 +20,7 @@ from .errors import UserError, nearest
 SCHEMA = Path(__file__).parents[3] / "conf" / "schema.json"
 KNOWN = {"$ref", "anyOf", "enum", "type", "properties", "additionalProperties", "required", "items"} | {
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems", "minLength", "minProperties",
-    "pattern", "description",
+    "uniqueItems", "pattern", "description",
 }  # fmt: skip
 INTERPOLATION = "#/$defs/interpolation"  # what files of conf/ may say besides: in a composed config it is resolved
 TYPES = {
@@ -109,6 +109,8 @@ def _mistakes(value: Any, part: Schema, key: str) -> Iterator[Mistake]:
                 yield from _mistakes(inner, known, f"{above}{name}")
     if isinstance(value, list) and "items" in part:
         for index, inner in enumerate(value):
+            if part.get("uniqueItems") and inner in value[:index]:
+                yield f"{above}{index}", f"{shown(inner)} is named twice"
             yield from _mistakes(inner, part["items"], f"{above}{index}")
 
 

@@ -11,15 +11,16 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from ...inference import cpu_load, ensemble, latency
-from ...inference.evaluation import Evaluation, check_classes, check_slices, predict, score
+from ...inference.evaluation import Evaluation, check_classes, predict, score
 from ...inference.other_models import CHAMPION, find_model
 from ...inference.predictor import Predictor, TorchPredictor
 from ...shared import devices, registry
 from ...shared.errors import UserError
-from ...shared.prepared import measured_on
+from ...shared.prepared import check_slices, measured_on
 from ...shared.terminal import console
 
 OWN = Path("models/model.pt")
+FEW = 5  # images of a slice, below which its figures are chance
 
 
 def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
@@ -111,7 +112,9 @@ def show(evaluation: Evaluation, speed: dict[str, Any], cfg: DictConfig) -> None
     for column, parts in {"site": metrics.get("sites", {}), **metrics.get("slices", {})}.items():
         for value, row in parts.items():
             figures = (f"{name} {figure:.4f}" for name, figure in row.items() if isinstance(figure, float))
-            terminal.print(f"{column} {value}, {row['images']} images:", *figures)
+            count = row["images"]
+            few = " (few: it says little)" if count < FEW else ""
+            terminal.print(f"{column} {value}, {count} image{'s' * (count != 1)}{few}:", *figures)
     overall = {key: value for key, value in metrics.items() if isinstance(value, float)}
     terminal.print("  ".join(f"{name} {value:.4f}" for name, value in overall.items()), soft_wrap=True)
     on = speed["measured"]

@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 from ...inference import cpu_load, latency
-from ...inference.evaluation import Evaluation, check_classes, check_slices, score
+from ...inference.evaluation import Evaluation, check_classes, score
 from ...inference.openvino_predictor import NETWORK, OpenVinoPredictor
 from ...inference.predictor import Predictor, TorchPredictor
 from ...inference.variants import load_variant
 from ...shared import registry
 from ...shared.model_file import ModelFile
-from ...shared.prepared import Prepared, measured_on
+from ...shared.prepared import Prepared, check_slices, measured_on
 from ...shared.terminal import console
 from . import onnx_model, parity, quantization
 from .openvino_model import write_metadata

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from ...shared import dependencies, registry
 from ...shared.environment import project_root
 from ...shared.errors import UserError
-from ...shared.prepared import Prepared
+from ...shared.prepared import Prepared, check_slices
 from ...training import epoch_log, weights
 
 SECTIONS = ("task", "seed", "model", "augmentation", "training")
@@ -36,6 +36,8 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     prepared = Prepared()
     if prepared.task != cfg.task:
         raise UserError(f"{prepared.root} holds data for {prepared.task}, but task={cfg.task}: run prepare again")
+    # What infer would refuse after the whole training. It decides nothing of the model: no params of train in dvc.yaml.
+    check_slices(cfg.infer.slices, prepared.items("test", cfg.infer.site))
     training = registry.training(cfg.task, cfg.model.engine)
     print(
         f"training.recipe={cfg.training.recipe}: {cfg.training.max_epochs} epochs from lr {cfg.training.lr:g}, "
