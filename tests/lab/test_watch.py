@@ -353,7 +353,7 @@ def test_the_live_page_in_a_browser(page: str, tmp_path: Path) -> None:
         [*command, "--virtual-time-budget=5000", "--dump-dom", page], capture_output=True, text=True, timeout=200
     )
     text = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", done.stdout, flags=re.DOTALL).split())
-    assert "2 running, 1 at work" in text and "Which rate is best?" in text
+    assert "2 runs under way, 1 worker" in text and "Which rate is best?" in text
     assert re.search(r"wave 1/2: \d finished.*wave 2/2: 1 running.*about 0:\d\d:\d\d to go", text)
     assert re.search(r"seed \d train \d+/\d+ .*f1_macro 0\.\d+ 0:\d\d:\d\d left", text)
     assert re.search(r"arm so far seeds macro-F1 .*\[0\.\d+,&nbsp;[01]\.\d+\]", text)

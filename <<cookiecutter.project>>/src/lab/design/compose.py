@@ -9,12 +9,15 @@ from configparser import ConfigParser, Error
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from lab.design.overrides import Change, key_of
 from lab.design.sources import PARAMS, HydraSource, ParamsSource, Remember, Source
 from lab.errors import UserError, nearest
 from lab.nested_keys import copied, exists, find, flat, leaves, nested, put
+
+if TYPE_CHECKING:
+    from lab.contract.models import FinalSplit
 
 REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)*)\}")
 # A key that a text names: ${key}, OmegaConf's ${oc.select:key,otherwise}, or the mapping that ${key.${name}} is in.
@@ -64,11 +67,17 @@ class Composer:
         self._composed: dict[tuple[str, ...], dict[str, Any]] = {}  # a plan is made again after each that came out
         self._made: dict[str, Any] = {}  # of a text, and the values of the keys in it
 
-    def check_closed(self, overrides: list[str], closed: list[str]) -> None:
+    def check_closed(self, overrides: list[str], final: FinalSplit | None) -> None:
         """Raises WrongKeys: what the project keeps for the end is named, or would be drawn in another way."""
-        named = sorted({key_of(text) for text in overrides} - self.source.groups)
         why = "the final split is opened by lab promote alone, and the same for all designs"
-        if wrong := [(key, why) for key in named if any(within(key, own) or within(own, key) for own in closed)]:
+        closed = dict.fromkeys(final.settings, why) if final else {}
+        for own in final.drawn_by if final else ():
+            group = own.partition(".")[0]
+            file = f"the file of your {group} in {self.source.called}{group}/" if group in self.source.groups else ""
+            closed[own] = f"{why}: set {own} in {file or self.source.called}, and commit that"
+        named = sorted({key_of(text) for text in overrides} - self.source.groups)
+        found = {key: [closed[own] for own in closed if within(key, own) or within(own, key)] for key in named}
+        if wrong := [(key, problems[-1]) for key, problems in found.items() if problems]:
             raise WrongKeys(wrong)
 
     def compose(self, overrides: list[str]) -> dict[str, Any]:

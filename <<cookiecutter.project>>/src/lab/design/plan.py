@@ -275,7 +275,7 @@ def compose(
     task = [override(contract.task.key, design.task)] if contract.task and design.task else []
     models = (contract.model_keys.one, contract.model_keys.several)
     stated = [written_out(text, models) for text in [*task, *design.base, *arm.overrides]]
-    composer.check_closed(stated, contract.final.closed if contract.final else [])
+    composer.check_closed(stated, contract.final)
     overrides = last_of_each([*stated, *(override(key, seed) for key in contract.seeds)])
     params = composer.shared(overrides)
     check_task(contract, params)

@@ -107,7 +107,8 @@ const look = async () => {
     const workers = Object.values(overview.workers).reduce((sum, count) => sum + (count || 0), 0);
     const runs = [...known.values()].flatMap((stand) => stand.runs);
     const number = runs.filter((run) => run.at).length;
-    told(number || workers ? `${number} running, ${workers} at work` : "Nothing runs. lab run DESIGN starts what is shown here.");
+    const count = (what, many) => `${many} ${what}${many === 1 ? "" : "s"}`;
+    told(number || workers ? `${count("run", number)} under way, ${count("worker", workers)}` : "Nothing runs. lab run DESIGN starts what is shown here.");
     document.title = number ? `${number} running` : "Runs as they go on";
   } catch (error) {
     told(error instanceof TypeError ? "lab ui has ended: this is how it stood." : error.message);

@@ -131,7 +131,8 @@ def opening(study: Study, count: int, looks: int, runs: Sequence[GitRecord]) -> 
     """What it will cost, and how fresh it is."""
     stage, before = study.stage, f"looked at by {looks or 'no'} test{'s' * (looks != 1)} before"
     took = [run.seconds[stage] for run in runs if stage in run.seconds]
-    cost = f", about {sum(took) * len(runs) / len(took):.0f} s by what they took on the test split" if took else ""
+    each = f"{max(1, round(sum(took) / len(took)))} s" if took else ""
+    cost = f": each about as long as on the test split ({each}), and the start of a process" if took else ""
     return (
         f"won on the test split: the final one is opened, {count} {study.contract.item}s, {before}. "
         f"{len(runs)} models are measured on it by the stage {stage}{cost}"

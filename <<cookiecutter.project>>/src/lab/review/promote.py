@@ -94,8 +94,11 @@ def promote(
     if before and before.revision == replicate.record.commit:
         raise UserError(f"{before.experiment} is the champion already, since {before.promoted:%Y-%m-%d}")
     examined = examine(study, judged, replicate, before)
+    count = final_split.items(study, judged, replicate)
+    if not before and count:
+        tell("no champion yet: the final split stays closed")
     if before and not examined.objections:
-        if count := final_split.items(study, judged, replicate):
+        if count:
             examined = final_split.decided(study, judged, before, examined, count, tell)
         else:
             tell(f"decided on the test split: {final_split.lacking(study, judged)}")

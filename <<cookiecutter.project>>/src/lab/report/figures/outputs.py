@@ -80,6 +80,7 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     import matplotlib
     import numpy as np
     import pandas as pd
+    from matplotlib.ticker import MaxNLocator
 
     labels = words(entry, table="The confusion matrix")
     frames = [pd.read_csv(io.StringIO(text), dtype=str) for text in texts if text]
@@ -120,8 +121,12 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
     axes.set_title(f"test {item}s by their class and what they were taken for")
-    bar = figure.colorbar(image, ax=axes, label="errors, share of the class")
-    bar.set_ticks([0, 0.5, 1], labels=[f"{100 * part * most_wrong:.2g} %" for part in (0, 0.25, 1)])
+    if shares[~right].any():
+        bar = figure.colorbar(image, ax=axes, label="errors, share of the class")
+        percents = MaxNLocator(4).tick_values(0, 100 * most_wrong)
+        percents = percents[percents <= 100 * most_wrong]
+        bar.set_ticks(np.sqrt(percents / (100 * most_wrong)), labels=[f"{percent:g} %" for percent in percents])
+        bar.ax.set_ylim(0, 1)  # the scale goes on where no cell is
     over = f", {len(frames)} seeds together" if len(frames) > 1 else ""
     return Picture(
         entry.file,

@@ -67,7 +67,7 @@ def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], colours: Ma
     above.set_title(labels["title"])
     below.set(xlabel="confidence", ylabel="how many")
     several = max(map(len, found.values()))
-    over = f" The mean over {several} seeds, each with as many." if several > 1 else ""
+    over = f" {several} seeds together; how many is the mean of a seed." if several > 1 else ""
     caption = f"Below the dashed line the model is surer than it is right. Bars: the 95 % interval of a share.{over}"
     data: Any = pd.concat(tables, ignore_index=True)
     return Picture(entry.file, caption, data[["arm", *data.columns.drop("arm")]], figure)
