@@ -95,8 +95,8 @@ def read(name: str) -> Tested:
 def check_together(name: str, lock: dict[str, Any]) -> None:
     """Raise UserError unless the model was tested on the data that are there, by what dvc.lock says of both."""
     stages = lock["stages"]
-    asked = {each["path"]: each["md5"] for each in stages["infer"]["deps"]}
-    made = {each["path"]: each["md5"] for each in stages["prepare"]["outs"]}
+    asked = {each["path"]: each.get("md5") for each in stages["infer"]["deps"]}
+    made = {each["path"]: each.get("md5") for each in stages["prepare"]["outs"]}
     if asked[PREPARED] != made[PREPARED]:
         raise UserError(
             f"{PREDICTIONS} and {PREPARED} of {name} don't belong together: prepare has been run anew since infer. "

@@ -123,7 +123,7 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     axes.set_title(f"test {item}s by their class and what they were taken for")
     if shares[~right].any():
         bar = figure.colorbar(image, ax=axes, label="errors, share of the class")
-        percents = MaxNLocator(4).tick_values(0, 100 * most_wrong)
+        percents = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, 100 * most_wrong)
         percents = percents[percents <= 100 * most_wrong]
         bar.set_ticks(np.sqrt(percents / (100 * most_wrong)), labels=[f"{percent:g} %" for percent in percents])
         bar.ax.set_ylim(0, 1)  # the scale goes on where no cell is
