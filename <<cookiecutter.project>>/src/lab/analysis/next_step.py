@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.analysis import growth, looks
+from lab.analysis import folds, growth, looks
 from lab.analysis.budget import used_up
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import BOTH, IMAGES
@@ -119,7 +119,20 @@ def fresh(study: Study, count: int) -> list[int]:
 
 
 def more_seeds(study: Study, seeds: list[int], text: str) -> Step:
-    """A copy of the design with these seeds. A design that is changed after its runs would be exploratory."""
+    """A copy of the design with these seeds. A design that is changed after its runs would be exploratory.
+
+    Of a cross-validation there are no more seeds than parts.
+    """
+    left = folds.untested(study)
+    if left == []:
+        return Step(
+            f"its {len(study.seeds)} seeds are all parts of the cross-validation, and there are no more: cut the items "
+            "into more parts, or anew, in a copy",
+            f"lab new --from {study.design.name}",
+        )
+    if left is not None and not {*seeds} <= {*study.design.seeds, *left}:
+        again = {*seeds} & {*study.design.seeds}
+        seeds, text = sorted({*again, *left}), f"the cross-validation has {len(left)} more parts, which tell more"
     path = beside(study.path, f"{len(seeds)}_seeds")
     count = len({*seeds} - {*study.design.seeds}) * len(study.searched)
     listed = ", ".join(map(str, seeds)) if len(seeds) <= 12 else f"{seeds[0]}, …, {seeds[-1]}"
