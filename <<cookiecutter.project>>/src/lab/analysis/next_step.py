@@ -84,19 +84,19 @@ def decide(study: Study, comparison: Comparison) -> Step:
     there = len(design.seeds)
     spread = between.seeds.deviation if between.seeds else None
     shared = between.shared if between.basis == BOTH else 0.0
-    known = bool(margin and spread)
-    needed = power.supporting_seeds(2 * margin, margin, spread or 0.0, max(1, family), shared) if known else FEW
+    known, aim = bool(margin and spread), min(2 * margin, study.metric(between.metric).span)
+    needed = power.supporting_seeds(aim, margin, spread or 0.0, max(1, family), shared) if known else FEW
     if needed is None:
         items = f" with these test {study.contract.item}s" if shared else ""
         return Step(
-            f"no {power.MOST_SEEDS} seeds{items} show an effect of {2 * margin:g} at this spread: claim a larger one, "
+            f"no {power.MOST_SEEDS} seeds{items} show an effect of {aim:g} at this spread: claim a larger one, "
             "or make the runs more alike",
             f"lab new --from {design.name}",
         )
     more = max(1, needed - there)
     text = f"{more} more seeds tell more"
     if known:
-        text = f"{more} more seeds are expected to decide it, if the effect is {2 * margin:g} and not just {margin:g}"
+        text = f"{more} more seeds are expected to decide it, if the effect is {aim:g} and not just {margin:g}"
     return more_seeds(study, fresh(study, more), text)
 
 
