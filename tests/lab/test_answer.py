@@ -136,7 +136,13 @@ def test_no_interval_is_beyond_what_the_metric_can_have_and_nothing_else_changes
         "name": "ends",
         "title": "t",
         "seeds": list(range(len(pairs))),
-        "hypothesis": {"claim": "c", "metric": "infer.f1_macro", "versus": "old", "expected": 0.5, "min_effect": margin},
+        "hypothesis": {
+            "claim": "c",
+            "metric": "infer.f1_macro",
+            "versus": "old",
+            "expected": 0.5,
+            "min_effect": margin,
+        },
         "comparison": {"values": {"old": "lr=0.1", "new": "lr=0.2"}},
     }
     study = studies.made("ends", lambda arm, seed: {"infer": {"f1_macro": values[arm][seed]}}, design)

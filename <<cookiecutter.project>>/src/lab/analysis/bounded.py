@@ -1,8 +1,9 @@
 """Where a metric has ends: intervals end there, too, and near them a spread is another on each side.
 
 An accuracy of 0.99 has little room above and much below, so that the seeds which came out well are also the ones that
-agree: held against a constant, Student's t finds 0.99 surpassed too often. On the scale of the logit (of the logarithm, for what ends at 0
-alone) the room is the same on both sides: Agresti, Categorical Data Analysis, 3rd edition, 2013, section 3.1.
+agree: held against a constant, Student's t finds 0.99 surpassed too often. On the scale of the logit (of the logarithm,
+for what ends at 0 alone) the room is the same on both sides: Agresti, Categorical Data Analysis, 3rd edition, 2013,
+section 3.1.
 """
 
 from __future__ import annotations

@@ -107,7 +107,8 @@ class Planner:
         contract = self.contract
         if contract.check is None and contract.folds is None:
             return ""
-        check = folds.checked(contract.check and hooks.load(self.project.root, contract.check), contract.folds)
+        own = hooks.load(self.project.root, contract.check) if contract.check else None
+        check = folds.checked(own, contract.folds)
         runs = [(run.arm, run.levels, run.seed, without_membership(run.params)) for run in planned.runs]
         for arm in settings_check.probes(self.design):
             seed = self.design.seeds[0]
