@@ -5,18 +5,22 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import studies
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lab.analysis import bounded
 from lab.analysis.answer import Answer, answer
-from lab.analysis.estimates import at_90
+from lab.analysis.decisions import decide
+from lab.analysis.estimates import at_90, difference
 from lab.analysis.verdict import Verdict, judge
 from lab.decimals import decimals, written
 from lab.design import power
+from lab.study import Examples
 
 
 def answered(name: str, value: Callable[[str, int], Any] | None = None, **more: Any) -> tuple[Verdict, Answer]:
@@ -114,3 +118,47 @@ def test_numbers_that_stand_together_have_the_same_decimals(values: list[float])
     assert len({len(text.partition(".")[2]) for text in texts}) == 1
     assert all(abs(float(text) - value) <= 0.5 * 10**-places * 1.001 for text, value in zip(texts, values, strict=True))
     assert not any(re.fullmatch(r"-0(\.0*)?", text) for text in texts)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=5),
+    st.sampled_from([0.0, 0.3, 2.0]),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=50)
+def test_no_interval_is_beyond_what_the_metric_can_have_and_nothing_else_changes(
+    pairs: list[tuple[float, float]], margin: float, constant: bool
+) -> None:
+    values = {arm: [pair[i] for pair in pairs] for i, arm in enumerate(("old", "new"))}
+    design = {
+        "kind": "comparison",
+        "type": "train",
+        "name": "ends",
+        "title": "t",
+        "seeds": list(range(len(pairs))),
+        "hypothesis": {
+            "claim": "c",
+            "metric": "infer.f1_macro",
+            "versus": "old",
+            "expected": 0.5,
+            "min_effect": margin,
+        },
+        "comparison": {"values": {"old": "lr=0.1", "new": "lr=0.2"}},
+    }
+    study = studies.made("ends", lambda arm, seed: {"infer": {"f1_macro": values[arm][seed]}}, design)
+    versus = None if constant else "old"
+    cut = difference(study, "new", versus, "infer.f1_macro", Examples(), margin)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded, "within", lambda estimate, low, high: estimate)
+        whole = difference(study, "new", versus, "infer.f1_macro", Examples(), margin)
+    ours, theirs = cut.estimate, whole.estimate
+    assert ours is not None and theirs is not None
+    least = max(1.0, margin)
+    if ours.low is not None and ours.high is not None:
+        low, high = (-0.5, 0.5) if constant else (-least, least)
+        assert low - 1e-9 <= ours.low <= ours.value <= ours.high <= high + 1e-9
+    assert replace(ours, low=None, high=None) == replace(theirs, low=None, high=None)
+    for sign in (1, -1):
+        asked = [(each, each.estimate and each.estimate.p, sign, 0.0 if constant else margin) for each in (cut, whole)]
+        ours, theirs = (decide(*each, margin, 1, "image") for each in asked)
+        assert ours == theirs

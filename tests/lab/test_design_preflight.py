@@ -227,3 +227,11 @@ def test_a_dvc_that_is_too_old_is_told(installed: str, is_old: bool, monkeypatch
     assert ("dvc" in {check.name for check in found}) == is_old
     unfit = Inputs(**(READY | {"tracking": ""}), old_server="MLflow 2.8 there")
     assert line("tracking", design(), unfit).message == "MLflow 2.8 there"
+
+
+def test_no_effect_is_promised_that_the_metric_cannot_have() -> None:
+    made = design(hypothesis=HYPOTHESIS, seeds=[0, 1])
+    text = line("power", made, Inputs(**READY, baseline=[0.3, 0.9], replicates="some_baseline")).message
+    assert text.startswith("no effect that infer.f1_macro can have, 1 at most, is decided by 2 seeds; "), text
+    large = line("power", design(hypothesis={**HYPOTHESIS, "min_effect": 0.7}), Inputs(**READY, baseline=[0.8, 0.9]))
+    assert "an effect of 1 takes" in large.message, "twice 0.7 would be beyond"

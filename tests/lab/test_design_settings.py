@@ -9,7 +9,7 @@ import pytest
 from contracts import VISION
 
 from lab.contract import hooks
-from lab.design import design_file
+from lab.design import design_file, folds
 from lab.errors import UserError
 from lab.records.planning import Planner
 
@@ -127,3 +127,16 @@ def test_the_nearest_metric_comes_first() -> None:
     ) as said:
         design_file.parse_text(text, "a.yaml", VISION)
     assert "'infer.f1_macro'" in str(said.value)
+
+
+def test_a_cross_validation_has_no_more_parts_than_it_says(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = HEAD.format(kind="single") + "seeds: [3]\nbase:\n  - data.source.fold='${seed} of 2'\n"
+    [problem] = told(tree, tmp_path / "a.yaml", text, lambda settings: [], monkeypatch)
+    expected = "expected k of n with k from 1 to n, here from 1 to 2"
+    assert problem.endswith(f"line 7: base.0: data.source.fold: '3 of 2': {expected}")
+    for value, wrong in (("0 of 2", True), ("3 of 2", True), ("2 of 2", False), (None, False), ("half", False)):
+        assert bool(list(folds.checked(None, "fold")({"fold": value}) or ())) == wrong
+    own = folds.checked(lambda settings: [("fold", "no such part")], "fold")
+    assert list(own({"fold": "3 of 2"}) or ()) == [("fold", "no such part")], "what the project says is told once"

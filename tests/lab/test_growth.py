@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -278,3 +279,19 @@ def test_folds_are_compared_by_the_corrected_resampled_t_test() -> None:
     assert plain.p == pytest.approx(ttest_1samp(gains, 0).pvalue) and plain.p < found.p
     for other in ("2 of 5", "whole"):  # one part with other seeds, or something else
         assert estimate(lambda seed, other=other: other).p == pytest.approx(plain.p)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "fold", "step"),
+    [
+        ([1, 2], "{} of 2", "its 2 seeds are all parts of the cross-validation"),
+        ([1, 2], "{} of 4", "the cross-validation has 2 more parts, which tell more: copy .* seeds: \\[1, 2, 3, 4\\]"),
+        ([1, 2], "1 of 4", "more seeds"),
+    ],
+)
+def test_no_more_seeds_are_offered_than_a_cross_validation_has_parts(seeds: list[int], fold: str, step: str) -> None:
+    values = {"0.1": [0.0, 0.80, 0.85], "0.2": [0.0, 0.85, 0.81], "0.1001": [0.0, 0.8, 0.86]}
+    study = made("grows", lambda arm, seed: {"infer": {"f1_macro": values[arm][seed]}}, {**DESIGN, "seeds": seeds})
+    runs = [replace(each, record=InFold(each.record, fold.format(each.seed))) for each in study.replicates]
+    study = replace(study, replicates=runs)
+    assert re.search(step, answer(study, verdict.judge(study)).step.text)

@@ -1,8 +1,9 @@
-"""A mean held against a constant, where the metric has ends: near them its spread is another on each side.
+"""Where a metric has ends: intervals end there, too, and near them a spread is another on each side.
 
 An accuracy of 0.99 has little room above and much below, so that the seeds which came out well are also the ones that
-agree: Student's t then finds 0.99 surpassed too often. On the scale of the logit (of the logarithm, for what ends at 0
-alone) the room is the same on both sides: Agresti, Categorical Data Analysis, 3rd edition, 2013, section 3.1.
+agree: held against a constant, Student's t finds 0.99 surpassed too often. On the scale of the logit (of the logarithm,
+for what ends at 0 alone) the room is the same on both sides: Agresti, Categorical Data Analysis, 3rd edition, 2013,
+section 3.1.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from lab.design.power import ALPHA
 
 if TYPE_CHECKING:
     from lab.analysis.statistics import Estimate
+    from lab.contract.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,24 @@ class Scale:
             return 0.0
         value = self.inside(value)
         return (value - self.low) * (self.high - value) * self.step / (self.high - self.low)
+
+
+def within(estimate: Estimate, low: float | None, high: float | None) -> Estimate:
+    """An estimate whose interval ends where what it estimates does, so that it covers as often; None is no end."""
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    below = estimate.low if low is None else min(estimate.value, max(estimate.low, low))
+    above = estimate.high if high is None else max(estimate.value, min(estimate.high, high))
+    return replace(estimate, low=below, high=above)
+
+
+def change(estimate: Estimate, metric: Metric, asked: float = 0.0, differences: int = 1) -> Estimate:
+    """The estimate of a difference in a metric, or of a difference of `differences` of them, as large as can be.
+
+    No smaller than what is `asked` about, be it possible or not: the ends decide as they would without being cut.
+    """
+    most = max(differences * metric.span, abs(asked))
+    return within(estimate, -most, most)
 
 
 def against(difference: Estimate, constant: float, scale: Scale, margin: float = 0.0) -> Estimate:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import per_item, resampling, statistics
+from lab.analysis import bounded, per_item, resampling, statistics
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, agrees, interval, is_scored, resolution
 from lab.analysis.statistics import Estimate, holm
 from lab.design import factorial
@@ -121,7 +121,13 @@ def fit(
 def effects(study: Study, metric: str | None) -> list[Effect]:
     """The effects that a study's arms tell, once every arm has been measured; empty before, and of other designs."""
     found = fitted(study, metric) if metric is not None else None
-    return found.effects if found else []
+    if metric is None or found is None:
+        return []
+    known = study.metric(metric)
+    return [
+        replace(each, estimate=each.estimate and bounded.change(each.estimate, known, 0.0, len(each.components)))
+        for each in found.effects
+    ]
 
 
 def fitted(study: Study, metric: str) -> Fit | None:
@@ -157,11 +163,9 @@ def claimed(study: Study, metric: str, examples: Examples, margin: float) -> tup
     if term not in found.model.columns:
         return Difference(metric, name, None, {}, effect=term), others, undecided
     weights = found.weights[found.model.columns[term][0]]
-    return (
-        of_weights(study, Difference(metric, name, None, {}, effect=term), found, weights, examples, margin),
-        (others),
-        undecided,
-    )
+    between = of_weights(study, Difference(metric, name, None, {}, effect=term), found, weights, examples, margin)
+    known = study.metric(metric)
+    return between.each(lambda estimate: bounded.change(estimate, known, margin, len(term))), others, undecided
 
 
 def of_weights(

@@ -11,7 +11,7 @@ for as much, and a seed with which the very same was said counts once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,11 @@ class Difference:
     effect: tuple[str, ...] = ()
     mixed: str = ""
     assumed: str = ""
+
+    def each(self, change: Callable[[Estimate], Estimate]) -> Difference:
+        """The same with every estimate changed."""
+        seeds, images, both = (known and change(known) for known in (self.seeds, self.images, self.both))
+        return replace(self, seeds=seeds, images=images, both=both)
 
     @property
     def estimate(self) -> Estimate | None:
@@ -143,12 +148,8 @@ def arm_mean(study: Study, metric: str, values: dict[int, float]) -> Estimate:
     The interval ends where a metric does: a share's at 0 and 1, a time's or a size's at 0. So it covers as often.
     """
     mean = replace(over_seeds(study, metric, values), p=None, p_equivalent=None)
-    if mean.low is None or mean.high is None:
-        return mean
     known = study.metric(metric)
-    low = mean.low if known.low is None else max(mean.low, known.low)
-    high = mean.high if known.high is None else min(mean.high, known.high)
-    return replace(mean, low=low, high=high)
+    return bounded.within(mean, known.low, known.high)
 
 
 def best_of(arms: Iterable[ArmResult], sign: int) -> ArmResult | None:
@@ -167,10 +168,18 @@ def over_seeds(study: Study, metric: str, values: dict[int, float], margin: floa
 # Two arms
 
 
+def mean_change(study: Study, metric: str, changes: dict[int, float]) -> Estimate:
+    """The mean over seeds of differences in a metric; its interval ends at the largest that there can be."""
+    return bounded.change(over_seeds(study, metric, changes), study.metric(metric))
+
+
 def difference(
     study: Study, arm: str, versus: str | None, metric: str, examples: Examples, margin: float = 0.0
 ) -> Difference:
-    """The difference of two arms in a metric, over the seeds that both have, and over test items."""
+    """The difference of two arms in a metric, over the seeds that both have, and over test items.
+
+    Intervals end at the largest difference that the metric can have, which changes no decision.
+    """
     mine, theirs = study.values(arm, metric), _reference_values(study, arm, versus, metric)
     values = {seed: mine[seed] - theirs[seed] for seed in mine if seed in theirs}
     if is_scored(study, metric):
@@ -185,10 +194,15 @@ def difference(
     if versus is None and basis != COUNTED and between.basis != IMAGES:
         between = against_constant(study, between, next(iter(theirs.values())), margin)
     look = looks.at(study, arm, versus) if versus is not None and basis != COUNTED else None
-    if look is None:
-        return between
-    seeds, images, both = (each and look.adjusted(each) for each in (between.seeds, between.images, between.both))
-    return replace(between, seeds=seeds, images=images, both=both)
+    known, expected = study.metric(metric), next(iter(theirs.values()))
+
+    def told(estimate: Estimate) -> Estimate:
+        if versus is not None:
+            return bounded.change(look.adjusted(estimate) if look else estimate, known, margin)
+        low, high = (end if end is None else end - expected for end in (known.low, known.high))
+        return bounded.within(estimate, low and min(low, 0.0), high and max(high, 0.0))
+
+    return between.each(told)
 
 
 def _reference_values(study: Study, arm: str, versus: str | None, metric: str) -> dict[int, float]:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lab.design.folds import part
 from lab.nested_keys import get
 
 if TYPE_CHECKING:
     from lab.study import Study
 
-FOLD = re.compile(r"\s*(\d+)\s+of\s+(\d+)\s*")
-
 
 def overlap(study: Study, seeds: Iterable[int]) -> float:
     """How many items each part tests by those that it trains on, 1 / (n - 1); 0 where these seeds are no such parts."""
-    key, wanted = study.contract.folds, set(seeds)
-    runs = [each for each in study.replicates if each.record and each.seed in wanted] if key else []
-    found = {FOLD.fullmatch(str(get(each.record.params, str(key)))) for each in runs}
-    parts = {(fold[1], int(fold[2])) for fold in found if fold}
-    [count, *others] = {of for _, of in parts} or {0}
-    return 1 / (count - 1) if None not in found and len(parts) > 1 and count > 1 and not others else 0.0
+    wanted = set(seeds)
+    found = {fold for seed, fold in folds(study) if seed in wanted}
+    [count, *others] = {fold[1] for fold in found if fold} or {0}
+    return 1 / (count - 1) if None not in found and len(found) > 1 and count > 1 and not others else 0.0
+
+
+def untested(study: Study) -> list[int] | None:
+    """The seeds of a cross-validation's parts that the design leaves out; None where seeds are no such parts."""
+    found = folds(study)
+    counts = {fold and fold[1] for _, fold in found}
+    by_seed = all(fold and fold[0] == seed for seed, fold in found)
+    # One part alone is told from one that stays the same by how it is written: `${seed} of 5`.
+    if not by_seed or len(counts) != 1 or (len(dict(found)) == 1 and "${" not in study.text):
+        return None
+    return [seed for seed in range(1, (counts.pop() or 0) + 1) if seed not in study.design.seeds]
+
+
+def folds(study: Study) -> list[tuple[int, tuple[int, int] | None]]:
+    """The seed and the part, (k, n), of each run that has a record; none without the setting in lab.yaml."""
+    key = study.contract.folds
+    if not key:
+        return []
+    return [(each.seed, part(get(each.record.params, key))) for each in study.replicates if each.record]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import per_item, resampling, statistics, verdict
+from lab.analysis import bounded, per_item, resampling, statistics, verdict
 from lab.analysis.comparisons import claimed_sign, failed
 from lab.analysis.decisions import SUPPORTED
 from lab.analysis.estimates import COUNTED, difference, interval, resolution, sentence
@@ -201,7 +201,8 @@ def guarded(pairs: Study, arm: str, judged: Verdict, examples: Examples) -> Iter
             # Of a metric that is broken down, each part has its share of the items.
             parts = len({other.parts for other in metrics if other.by == metric.by}) if metric.by else 1
             step = parts * resolution(pairs, metric.name)
-            yield metric.name, (merit, statistics.mean([*between.values.values()], resolution=step))
+            mean = statistics.mean([*between.values.values()], resolution=step)
+            yield metric.name, (merit, bounded.change(mean, metric))
 
 
 def by_slice(pairs: Study, arm: str, judged: Verdict, examples: Examples) -> Iterator[Part]:

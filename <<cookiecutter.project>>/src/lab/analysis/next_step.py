@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lab.analysis import growth, looks
+from lab.analysis import folds, growth, looks
 from lab.analysis.budget import used_up
 from lab.analysis.decisions import EQUIVALENT, INVALID, REFUTED, SUPPORTED
 from lab.analysis.estimates import BOTH, IMAGES
@@ -84,19 +84,19 @@ def decide(study: Study, comparison: Comparison) -> Step:
     there = len(design.seeds)
     spread = between.seeds.deviation if between.seeds else None
     shared = between.shared if between.basis == BOTH else 0.0
-    known = bool(margin and spread)
-    needed = power.supporting_seeds(2 * margin, margin, spread or 0.0, max(1, family), shared) if known else FEW
+    known, aim = bool(margin and spread), min(2 * margin, study.metric(between.metric).span)
+    needed = power.supporting_seeds(aim, margin, spread or 0.0, max(1, family), shared) if known else FEW
     if needed is None:
         items = f" with these test {study.contract.item}s" if shared else ""
         return Step(
-            f"no {power.MOST_SEEDS} seeds{items} show an effect of {2 * margin:g} at this spread: claim a larger one, "
+            f"no {power.MOST_SEEDS} seeds{items} show an effect of {aim:g} at this spread: claim a larger one, "
             "or make the runs more alike",
             f"lab new --from {design.name}",
         )
     more = max(1, needed - there)
     text = f"{more} more seeds tell more"
     if known:
-        text = f"{more} more seeds are expected to decide it, if the effect is {2 * margin:g} and not just {margin:g}"
+        text = f"{more} more seeds are expected to decide it, if the effect is {aim:g} and not just {margin:g}"
     return more_seeds(study, fresh(study, more), text)
 
 
@@ -119,7 +119,20 @@ def fresh(study: Study, count: int) -> list[int]:
 
 
 def more_seeds(study: Study, seeds: list[int], text: str) -> Step:
-    """A copy of the design with these seeds. A design that is changed after its runs would be exploratory."""
+    """A copy of the design with these seeds. A design that is changed after its runs would be exploratory.
+
+    Of a cross-validation there are no more seeds than parts.
+    """
+    left = folds.untested(study)
+    if left == []:
+        return Step(
+            f"its {len(study.seeds)} seeds are all parts of the cross-validation, and there are no more: cut the items "
+            "into more parts, or anew, in a copy",
+            f"lab new --from {study.design.name}",
+        )
+    if left is not None and not {*seeds} <= {*study.design.seeds, *left}:
+        again = {*seeds} & {*study.design.seeds}
+        seeds, text = sorted({*again, *left}), f"the cross-validation has {len(left)} more parts, which tell more"
     path = beside(study.path, f"{len(seeds)}_seeds")
     count = len({*seeds} - {*study.design.seeds}) * len(study.searched)
     listed = ", ".join(map(str, seeds)) if len(seeds) <= 12 else f"{seeds[0]}, …, {seeds[-1]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,6 +90,11 @@ class Metric:
     def label(self) -> str:
         """The title with its unit: `median latency, ms`."""
         return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    @property
+    def span(self) -> float:
+        """The largest difference of two values that it can have; infinite without two bounds."""
+        return math.inf if self.low is None or self.high is None else self.high - self.low
 
 
 def resolve(entries: Mapping[str, MetricEntry], parts: Mapping[str, str], name: str) -> Metric:

@@ -75,7 +75,8 @@ def promise(design: Design, spread: Spread, inputs: Inputs, comparisons: int, ti
     """
     hypothesis = design.hypothesis
     assert hypothesis is not None
-    n, least, effect = len(design.seeds), hypothesis.min_effect, effect_of(design, inputs.baseline)
+    span = inputs.contract.metric(hypothesis.metric).span
+    n, least, effect = len(design.seeds), hypothesis.min_effect, min(span, effect_of(design, inputs.baseline))
     smallest = power.supportable(least, spread.deviation, n, comparisons, spread.shared or 0.0)
     low, high = power.noise_range(spread.deviation, spread.n)
     needed, few, many = (
@@ -84,7 +85,9 @@ def promise(design: Design, spread: Spread, inputs: Inputs, comparisons: int, ti
     )
     count = f"{n} seed{'' if n == 1 else 's'}" if design.growth is None else f"up to {n} seeds"
     parts = []
-    if smallest is not None:
+    if smallest is not None and smallest > span:
+        parts.append(f"no effect that {hypothesis.metric} can have, {span:g} at most, is decided by {count}")
+    elif smallest is not None:
         parts.append(
             f"{count}{time and f', about {time},'} decide an effect of {smallest:.2g} with {100 * power.POWER:.0f} %"
         )

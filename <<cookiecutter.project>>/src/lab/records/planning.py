@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lab import contract
 from lab.contract import FILE, Contract, hooks
-from lab.design import design_file, settings_check
+from lab.design import design_file, folds, settings_check
 from lab.design.compose import composer_of, config_folder
 from lab.design.expansion import arms
 from lab.design.pipeline import Pipeline
@@ -100,13 +100,15 @@ class Planner:
             return dict.fromkeys((arm.name for arm in arms(self.design, list(trials))), len(self.design.seeds))
 
     def unusable(self, planned: Plan) -> str:
-        """The settings that no stage could use, by `check` of lab.yaml: a line each; empty where there are none.
+        """The settings that no stage could use, by `check` and `folds` of lab.yaml: a line each; empty without any.
 
         Raises UserError: there is no such function.
         """
-        if self.contract.check is None:
+        contract = self.contract
+        if contract.check is None and contract.folds is None:
             return ""
-        check = hooks.load(self.project.root, self.contract.check)
+        own = hooks.load(self.project.root, contract.check) if contract.check else None
+        check = folds.checked(own, contract.folds)
         runs = [(run.arm, run.levels, run.seed, without_membership(run.params)) for run in planned.runs]
         for arm in settings_check.probes(self.design):
             seed = self.design.seeds[0]

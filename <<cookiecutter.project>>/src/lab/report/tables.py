@@ -112,9 +112,10 @@ def mean(study: Study, arm: str, metric: str) -> Estimate | None:
 def half(value: float, low: float | None, high: float | None) -> float | None:
     """Half of an interval's width; None where there is none.
 
-    One that is cut off at an end, such as a share's at 1, has the longer side. Cut off at both, no side tells it: None.
+    One that is cut off at an end, such as a share's at 1, has the longer side. Cut off at both, as of a share or of a
+    change in one, no side tells it: None.
     """
-    if low is None or high is None or low == high or (low, high) == (0, 1):
+    if low is None or high is None or low == high or (low, high) in ((0, 1), (-1, 1)):
         return None
     return max(value - low, high - value)
 

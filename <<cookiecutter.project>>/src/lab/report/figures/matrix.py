@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.estimates import arm_mean, over_seeds
+from lab.analysis.estimates import arm_mean, mean_change
 from lab.design.levels import label, short_names
 from lab.report import tables
 from lab.report.figures.drawing import (
@@ -108,7 +108,7 @@ def gap(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     figure, axes = canvas(1.2 + 0.36 * len(gaps))
     rows = []
     for y, ((a, b), values) in enumerate(gaps.items()):
-        mean = over_seeds(study, metric.name, values)
+        mean = mean_change(study, metric.name, values)
         points(axes, values, study.seeds, y, BLUE)
         interval(axes, mean.value, mean.low, mean.high, y, BLUE)
         levels = {labels["row_name"]: a, labels["column_name"]: b}

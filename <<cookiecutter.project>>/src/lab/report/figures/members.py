@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import estimates
-from lab.analysis.estimates import arm_mean, over_seeds
+from lab.analysis.estimates import arm_mean, mean_change
 from lab.design.plan import MEMBERSHIP
 from lab.nested_keys import flat, get
 from lab.report.figures.arms import beside_each_other
@@ -49,7 +49,7 @@ def contributions(study: Study, metric: str) -> Picture:
     figure, axes = canvas(1.1 + 0.34 * len(changes))
     rows: list[dict[str, Any]] = []
     for y, (name, values) in enumerate(changes.items()):
-        mean = over_seeds(study, metric, values)
+        mean = mean_change(study, metric, values)
         points(axes, values, study.seeds, y, BLUE)
         interval(axes, mean.value, mean.low, mean.high, y, BLUE)
         ends = {"mean": mean.value, "low": mean.low, "high": mean.high}
@@ -124,7 +124,7 @@ def best_member(study: Study, metric: str, alone: dict[str, Values]) -> str:
         values = study.values(arm, metric)
         pairs = {seed: value - alone[best][seed] for seed, value in values.items() if seed in alone[best]}
         if pairs:
-            change = over_seeds(study, metric, pairs)
+            change = mean_change(study, metric, pairs)
             parts.append(f"{arm} {change.value:+.3g}{estimates.interval(change)}")
     return f"The best member is {best} with {value}; against it, over the seeds: {', '.join(parts)}." if parts else ""
 

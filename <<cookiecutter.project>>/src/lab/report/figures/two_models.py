@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import statistics
-from lab.analysis.estimates import over_seeds
+from lab.analysis.estimates import mean_change
 from lab.report.figures.drawing import (
     BLUE,
     GREY,
@@ -87,7 +87,7 @@ def by_class(study: Study, old: str, new: str) -> Picture:
         before, after = (study.values(arm, metric.name) for arm in (old, new))
         changes = {seed: after[seed] - before[seed] for seed in after if seed in before}
         if changes:
-            estimates.append((name, changes, over_seeds(study, metric.name, changes)))
+            estimates.append((name, changes, mean_change(study, metric.name, changes)))
     if not estimates:
         return Picture("classes", "Differences by class are not shown: the runs have no metrics by class.")
     first = next(iter(by_name.values()))
