@@ -233,6 +233,7 @@ def test_boxes_are_inside_the_scene_and_do_not_overlap(seed: int, size: int, cam
         ({"sites": ["A", "B", "C"]}, "one or two cameras, not 3"),
         ({"sites": ["all"]}, "'all' cannot name a site"),
         ({"sites": ["../A"]}, "'../A' cannot name a site"),
+        ({"sites": [".."]}, "'..' cannot name a site"),
         ({"classes": [1, 11]}, "different digits from 0 to 9, not [1, 11]"),
         ({"classes": [1, 1]}, "different digits"),
         ({"fractions": {"val": 0.5, "test": 0.5}}, "leave something for train"),

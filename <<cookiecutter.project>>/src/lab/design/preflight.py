@@ -190,9 +190,8 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     if design.budget:
         text += f"; no more than the budget of {design.budget} allows"
     if plan.searched and plan.finalists is None and isinstance(design, SweepDesign):
-        text += (
-            f"; then {min(design.sweep.finalists, number_of_arms(plan)) * len(design.seeds)} or more of arms that go on"
-        )
+        finalists = min(design.sweep.finalists, number_of_arms(plan))
+        text += f"; then {finalists * len(design.seeds)} or more of arms that go on"
     yield Check("runs", True, text)
     if design.crossed() and plan.runs:
         yield from effects(design, plan)

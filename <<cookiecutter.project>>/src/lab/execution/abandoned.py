@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,19 +18,16 @@ LOOK = 0.1
 def unlock(common: Path) -> list[Path]:
     """Remove what was left of the repository with this common folder; a lock that somebody has open stays.
 
-    A young one is waited for: it is gone in a moment, or of an age in which nobody holds it. Returns what was removed.
+    Young ones are waited for: one is gone in a moment, or of an age in which nobody holds it. Returns what was removed.
     """
-    removed = []
-    while locks := [lock for lock in _locks(common) if lock not in removed]:
-        ages = {lock: age for lock in locks if (age := _age(lock)) is not None}
-        old = {lock for lock, age in ages.items() if age > AGE}
-        for lock in old - _open(old):
-            with suppress(OSError):  # such as one that was gone just now
-                lock.unlink()
-                removed.append(lock)
-        if len(old) == len(ages):
-            break
+    locks, until = list(_locks(common)), time.monotonic() + AGE + LOOK
+    while any(_age(lock) < AGE for lock in locks) and time.monotonic() < until:
         time.sleep(LOOK)
+    removed, old = [], {lock for lock in locks if _age(lock) >= AGE}
+    for lock in old - _open(old):
+        with suppress(OSError):  # such as one that was gone just now
+            lock.unlink()
+            removed.append(lock)
     return removed
 
 
@@ -37,11 +35,11 @@ def _locks(common: Path) -> Iterator[Path]:
     return (lock for folder in FOLDERS for lock in (common / folder).rglob("*.lock"))
 
 
-def _age(lock: Path) -> float | None:
-    """Seconds since it was made, or until then, by a clock that was put back; None where it is gone."""
+def _age(lock: Path) -> float:
+    """Seconds since it was made, or until then, by a clock that was put back; infinite where it is gone."""
     with suppress(OSError):
         return abs(time.time() - lock.stat().st_mtime)
-    return None
+    return math.inf
 
 
 def _open(locks: set[Path]) -> set[Path]:

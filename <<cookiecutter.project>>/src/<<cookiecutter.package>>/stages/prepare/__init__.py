@@ -104,7 +104,7 @@ def collect(source: DictConfig, out: Path) -> tuple[Dataset, list[Finding]]:
         refuse(unread.findings, source.path)
         raise UserError(f"There are no images in {source.path}.")
     for site in unread.sites:
-        if site == "all" or site != Path(site).name:
+        if site in ("all", "..") or site != Path(site).name:
             raise UserError(
                 f"data.source.sites: '{site}' cannot name a site; it must be the name of a folder, and not 'all'."
             )

@@ -82,10 +82,7 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
             said = str(row.get(split_column) or "").strip() if split_column else ""
             stated = split_named(said)
             if said and not stated:
-                kept = (
-                    f"{FINAL} is cut by data.source.fractions.{FINAL}, for lab promote alone" if said == FINAL else ""
-                )
-                notes.add("unknown_splits", f"{at} {said}", kept)
+                notes.add("unknown_splits", f"{at} {said}", OF_FINAL if said == FINAL else "")
             image = images.find(name, [file.parent], stated or split_named(file.stem) or "")
             if image is None:
                 notes.add("missing_images", f"{at} {name}")
