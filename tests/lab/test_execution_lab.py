@@ -171,6 +171,18 @@ def test_a_baseline_outlives_commits_that_change_nothing_of_it(project: Trivial)
     assert done.returncode == 2 and "baseline: not measured on this commit" in done.stderr
 
 
+def test_a_baseline_may_be_measured_by_the_runs_of_another_design(project: Trivial) -> None:
+    """What the checklist says to run has nothing left to run then."""
+    measured = FAILING | {"title": "How good?", "base": ["lr=0.2"]}
+    varied = {"kind": "comparison", "base": [], "comparison": {"variable": "lr", "values": [0.2, 0.3]}}
+    write(project, "varied", measured | varied)
+    assert lab(project, "run", "varied", "--force").returncode == 0
+    write(project, "classification_baseline", measured)  # as lab.yaml calls it
+    write(project, "own", SWEEP)
+    done = lab(project, "queue", "own")
+    assert done.returncode == 0, done.stderr
+
+
 def write(project: Trivial, name: str, design: dict) -> None:
     (project.root / "designs" / f"{name}.yaml").write_text(yaml.safe_dump(design))
     project.commit(name)

@@ -111,7 +111,8 @@ class Known:
         if not self.project.head:
             return {}
         stage = next(iter(self.contract.types.values()))
-        return preflight_inputs.baselines(self.project, preflight_inputs.similar(self.project, stage, self.task), stage)
+        alike = preflight_inputs.similar(self.project, stage, self.task)
+        return preflight_inputs.baselines(self.project, alike, stage, self.task)
 
     def noise(self, metric: str) -> list[float]:
         """A metric's values over the seeds of the baseline that has most."""

@@ -56,7 +56,7 @@ def gather(planner: Planner, plan: Plan | None, resources: str = "", jobs: int =
     stage = contract.types[design.type]
     task = design.task or contract.task_of(planner.composer.compose([]))
     alike = similar(project, stage, task) if head else []
-    measured = baselines(project, alike, stage) if head else {}
+    measured = baselines(project, alike, stage, task) if head else {}
     metric = design.hypothesis.metric if design.hypothesis else ""
     replicates = standings(project, plan.runs) if plan is not None and head else []
     values, whose = noise(contract, replicates, measured, metric)
@@ -106,12 +106,13 @@ def similar(project: Project, stage: str, task: str) -> list[GitRecord]:
     ]
 
 
-def baselines(project: Project, alike: list[GitRecord], stage: str) -> dict[str, list[GitRecord]]:
-    """What answers the baselines (designs of kind single) on HEAD, up to a stage, by their names.
+def baselines(project: Project, alike: list[GitRecord], stage: str, task: str) -> dict[str, list[GitRecord]]:
+    """What answers a task's baselines (designs of kind single) on HEAD, up to a stage, by their names.
 
-    Runs of an earlier commit do where config, code and data are the same, as they do for any design.
+    Runs of an earlier commit do where config, code and data are the same, and those of any design, as for all designs.
     """
     names = {record.experiment["design"] for record in alike if record.experiment.get("kind") == "single"}
+    names |= {project.contract.baseline.format(task=task)} if alike else set()  # others' runs may be all of its
     answers: dict[str, list[GitRecord]] = {}
     for path in (project.root / design_file.FOLDER / f"{name}.yaml" for name in sorted(names)):
         with suppress(UserError):  # a design that is no more, or can't be planned any more
