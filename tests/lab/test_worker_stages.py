@@ -34,7 +34,7 @@ print(json.dumps({
     "argv": sys.argv, "path": sys.path, "flags": str(sys.flags), "original": sys.orig_argv[1:],
     "main": [__name__, __file__, str(__spec__), __doc__, sorted(globals()), sys.modules["__main__"].__file__],
     "code": frame.f_code.co_filename, "folder": os.getcwd(), "input": sys.stdin.read(),
-    "environment": {name: value for name, value in os.environ.items() if name not in ("_", "SHLVL", "OLDPWD")},
+    "environment": {name: value for name, value in os.environ.items() if name not in ("_", "SHLVL", "OLDPWD", "PS1")},
     "streams": [(it.encoding, it.errors, it.line_buffering, it.write_through) for it in (sys.stdout, sys.stderr)],
     "leads a group": os.getpgid(0) == os.getpid(), "yaml": "yaml" in sys.modules,
 }, indent=1, sort_keys=True))
