@@ -194,6 +194,16 @@ class MadeUp:
         return self.content.get("texts", {}).get(path, "")
 
 
+class InFold:
+    """A record of a run with `data.source.fold`."""
+
+    def __init__(self, record: Any, fold: str | None):
+        self.record, self.params = record, {"data": {"source": {"fold": fold}}}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.record, name)
+
+
 def made(
     name: str,
     values: Callable[[str, int], dict[str, Any] | None] | None = None,

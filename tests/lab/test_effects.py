@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 from typing import Any
 
@@ -13,8 +14,9 @@ import studies
 from contracts import VISION
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from studies import InFold
 
-from lab.analysis import effects
+from lab.analysis import effects, statistics
 from lab.analysis.answer import answer
 from lab.analysis.verdict import judge
 from lab.design import design_file, factorial, plan, preflight
@@ -137,6 +139,26 @@ def test_seeds_are_blocks_of_a_factorial_design() -> None:
     effect = effects.fit(rows, {"a": TWO, "b": TWO}, values, seeds).effects[0]
     assert effect.estimate.value == pytest.approx(0.5, abs=0.02)
     assert effect.estimate.p < 0.001  # although seeds differ twenty times as much
+
+
+@given(st.integers(3, 8), st.integers(0, 99))
+def test_folds_as_blocks_are_those_of_a_comparison(count: int, chance: int) -> None:
+    """With one factor of two levels, the effect is that of the corrected resampled t-test of the pairs."""
+    values = np.random.default_rng(chance).normal(0.8, 0.02, (2, count))
+    runs = [({"a": bool(a)}, seed) for a in range(2) for seed in range(count)]
+    rows, seeds = zip(*runs, strict=True)
+    found = effects.fit(rows, {"a": TWO}, values.ravel(), seeds, overlap=1 / (count - 1)).effects[0].estimate
+    paired = statistics.mean((values[1] - values[0]).tolist(), overlap=1 / (count - 1))
+    assert (found.value, found.low, found.high, found.p) == pytest.approx(
+        (paired.value, paired.low, paired.high, paired.p)
+    )
+
+
+def test_a_claim_about_an_effect_knows_of_folds() -> None:
+    study = measuring(sweep(block={"method": "factorial"}, seeds=5, effect="ema", min_effect=0.02), worth)
+    runs = [replace(each, record=InFold(each.record, f"{each.seed + 1} of 5")) for each in study.replicates]
+    plain, parts = (judge(each).comparisons[0].difference.seeds for each in (study, replace(study, replicates=runs)))
+    assert parts.value == plain.value and parts.deviation == pytest.approx(plain.deviation * 1.5)  # √(1 + 5/4)
 
 
 def test_as_many_effects_as_runs_leave_no_test() -> None:

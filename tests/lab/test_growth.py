@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtr, stdtrit
 from scipy.stats import ttest_1samp
-from studies import DESIGNS, made
+from studies import DESIGNS, InFold, made
 from trivial import Trivial, copied, experiment
 
 from lab.analysis import budget as budget_of
@@ -249,16 +249,6 @@ def test_what_a_budget_leaves_out_is_told_and_may_be_run_once_it_is_larger(proje
 
 
 # Parts of a cross-validation, which have most of their training items in common
-
-
-class InFold:
-    """A record of a run with `data.source.fold`."""
-
-    def __init__(self, record: Any, fold: str | None):
-        self.record, self.params = record, {"data": {"source": {"fold": fold}}}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.record, name)
 
 
 def test_folds_are_compared_by_the_corrected_resampled_t_test() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.analysis import bounded, per_item, resampling, statistics
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, agrees, interval, is_scored, resolution
+from lab.analysis.folds import overlap
 from lab.analysis.statistics import Estimate, holm
 from lab.design import factorial
 from lab.design.factorial import Crossed, Model, Term, called
@@ -70,6 +71,7 @@ def fit(
     blocks: Sequence[Any],
     resolution: float = 0.0,
     alone: Term = (),
+    overlap: float = 0.0,
 ) -> Fit:
     """The effects that runs tell, by the analysis of variance with seeds as blocks.
 
@@ -81,7 +83,8 @@ def fit(
         crossed: the factors with their levels.
         values: the metric of each run.
         blocks: its seed.
-        resolution: as for `statistics.mean`: what is left unexplained is taken for no less.
+        resolution, overlap: as for `statistics.mean`: what is left unexplained is taken for no less, and for more where
+            blocks are folds of a cross-validation.
         alone: the effect whose p is no part of Holm's correction.
     """
     import numpy as np
@@ -92,7 +95,7 @@ def fit(
     coefficients = weights @ y
     free = len(y) - found.matrix.shape[1]
     rest = float(((y - found.matrix @ coefficients) ** 2).sum())
-    noise = max(math.sqrt(rest / free), resolution) if free else 0.0
+    noise = max(math.sqrt(rest / free), resolution) * math.sqrt(1 + len(set(blocks)) * overlap) if free else 0.0
     effects, n = [], len(y)
     for term, places in found.columns.items():
         own, spread = coefficients[places], weights[places] @ weights[places].T
@@ -139,7 +142,7 @@ def fitted(study: Study, metric: str) -> Fit | None:
     rows = [study.arms[arm][0].levels for arm, _, _ in runs]
     claimed = factorial.in_order(study.design.claimed_effect, crossed)
     values, seeds = [value for _, _, value in runs], [seed for _, seed, _ in runs]
-    found = fit(rows, crossed, values, seeds, resolution(study, metric), claimed)
+    found = fit(rows, crossed, values, seeds, resolution(study, metric), claimed, overlap(study, seeds))
     return found if factorial.laid_out(found.model, crossed) else None
 
 
