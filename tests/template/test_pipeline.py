@@ -86,9 +86,9 @@ def test_only_what_changed_runs(baseline, task: str) -> None:
     quant = [word for setting in short for word in ("-S", f"quant.{setting}")]
     infer = [word for setting in short for word in ("-S", f"infer.latency.{setting}")]
     assert ran(project.run(*run)) == []
-    assert ran(project.run(*run, "-S", "quant=openvino_fp16", *quant)) == ["quant"]
     assert ran(project.run(*run, *infer)) == ["infer"]
-    assert ran(project.run(*run, "-S", "infer.site=B", *infer, *quant)) == ["infer", "quant"]
+    changed = ("-S", "infer.site=B", "-S", "quant=openvino_fp16")
+    assert ran(project.run(*run, *changed, *infer, *quant)) == ["infer", "quant"]
     assert ran(project.run(*run)) == [], "what has been measured once comes out of DVC's cache"
 
 
