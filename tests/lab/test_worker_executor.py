@@ -107,7 +107,7 @@ def check_cache(root: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_pipelines_come_out_as_dvcs(seed: int, tmp_path: Path) -> None:
-    compare(seed, tmp_path, runs=2)
+    compare(seed, tmp_path, runs=1 + seed % 2)
 
 
 @pytest.mark.nightly
