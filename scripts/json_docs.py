@@ -17,6 +17,7 @@ sys.path.insert(0, str(PROJECT / "src"))
 from pydantic import BaseModel  # noqa: E402
 
 from lab.cli import output  # noqa: E402
+from lab.descriptions import descriptions  # noqa: E402
 
 HEAD = """# What commands say to programs
 
@@ -59,7 +60,7 @@ def row(model: type[BaseModel], name: str) -> Iterator[str]:
         kind = str(field.annotation)
     yield f"`{name}`"
     yield kind.replace("lab.cli.output.", "").replace("typing.", "").replace("|", "or").replace("NoneType", "null")
-    yield " ".join((field.description or "").split())
+    yield " ".join(descriptions(model)[name].split())
 
 
 if __name__ == "__main__":

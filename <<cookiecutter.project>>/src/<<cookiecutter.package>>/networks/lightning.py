@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..shared.environment import project_root
 from ..shared.errors import UserError, nearest
 from ..shared.model_file import ModelFile
 from .squares import GREY
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def build(architecture: str | dict[str, Any], classes: list[str], pretrained: bool = False) -> Any:

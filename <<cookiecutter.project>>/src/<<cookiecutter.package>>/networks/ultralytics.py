@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
 from ..shared.quiet_ultralytics import quiet_ultralytics
 from .squares import GREY, in_image, preprocess
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["preprocess"]  # the same for every engine
 
@@ -66,6 +67,7 @@ def detections(model: ModelFile, output: np.ndarray, shape: tuple[int, int], cla
     detection is x1, y1, x2, y2 as fractions of the original image of `shape` (height, width), confidence, class.
     Non-maximum suppression by class, as in Ultralytics' validation.
     """
+    import numpy as np
     import torch
     from ultralytics.utils.nms import non_max_suppression
 

@@ -14,7 +14,8 @@ Each of them is a module with the names below. A Network's may have one more, `u
 such network, told before anything runs and without importing what is heavy; empty where there is one. A Task's may have
 `FIXED`, the keys of conf/data in which it leaves no choice, with their values. An engine comes
 in two, so that evaluating a model doesn't depend on the code that trains one. Modules import what is heavy (torch and
-all above it) in the functions that need it.
+all above it) in the functions that need it, and what `mistakes` of shared/config.py asks before anything runs, numpy
+as well: a plan shows at once.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from omegaconf import DictConfig
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from .model_file import ModelFile
     from .prepared import Item, Prepared
 
-Prediction = np.ndarray  # of one image: what a task's networks agree on, such as class probabilities (classes,)
+# Of one image: what a task's networks agree on, such as class probabilities (classes,).
+Prediction: TypeAlias = "np.ndarray"
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ EXIT_CODES = {
 class Part(BaseModel):
     """What objects have in common: no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Output(Part):

@@ -16,7 +16,7 @@ When = dict[Key, Any]
 class Model(BaseModel):
     """No unknown keys, no conversions, no changes afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def hook_name(text: str) -> str:

@@ -124,7 +124,12 @@ def misfit(text: str, pattern: str, **named: str) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of lab.yaml, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Contract.model_json_schema()}
+    from lab.descriptions import Described
+
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Contract.model_json_schema(schema_generator=Described),
+    }
 
 
 def _refused(text: str, where: str, mistakes: Iterable[Mistake]) -> UserError:

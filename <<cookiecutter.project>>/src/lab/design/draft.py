@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 
 from lab import yaml12
+from lab.descriptions import descriptions
 from lab.design.levels import Level
 from lab.design.models import KINDS
 from lab.design.overrides import override
@@ -188,17 +189,19 @@ def _block(model: type[BaseModel], content: Mapping[str, Any], contract: Contrac
     """The lines of a mapping: its keys in the model's order, then those that the model doesn't know, then those left
     out."""
     fields = {entry.alias or name: entry for name, entry in model.model_fields.items()}  # as a file has them
+    meanings = dict(zip(fields, map(_meaning, descriptions(model).values()), strict=True))
     known = [name for name in fields if name in content]
     for name in [*known, *(name for name in content if name not in known)]:
-        yield from _entry(name, content[name], fields.get(name), contract, indent)
+        yield from _entry(name, content[name], fields.get(name), meanings.get(name, ""), contract, indent)
     for name, entry in fields.items():
         if name not in content and name not in EMPTY and not entry.is_required():
-            yield from _wrapped(f"{indent}# {name}:{_choices(entry)}", _meaning(entry.description or ""), indent)
+            yield from _wrapped(f"{indent}# {name}:{_choices(entry)}", meanings[name], indent)
 
 
-def _entry(name: str, value: Any, entry: FieldInfo | None, contract: Contract, indent: str) -> Iterator[str]:
+def _entry(
+    name: str, value: Any, entry: FieldInfo | None, meaning: str, contract: Contract, indent: str
+) -> Iterator[str]:
     inner = _model_in(entry.annotation) if entry else None
-    meaning = _meaning((entry.description if entry else "") or "")
     if inner is not None and isinstance(value, Mapping) and value:
         yield f"{indent}{name}:"
         yield from _block(inner, value, contract, indent + "  ")

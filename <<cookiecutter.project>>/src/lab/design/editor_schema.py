@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from lab.descriptions import Described
 from lab.design.forms import Key, Metric, Override
 from lab.design.models import DESIGN, KINDS
 
@@ -31,7 +32,7 @@ def json_schema(contract: Contract, settable: Mapping[str, list[str]]) -> dict[s
     """
     closed = contract.final.closed if contract.final else []
     settable = {key: names for key, names in settable.items() if key not in closed}
-    schema = DESIGN.json_schema()
+    schema = DESIGN.json_schema(schema_generator=Described)
     _add_words(schema, contract)
     for model in schema["$defs"].values():
         fields = model.get("properties", {})

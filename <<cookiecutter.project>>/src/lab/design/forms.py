@@ -75,7 +75,7 @@ class Model(BaseModel):
     """What all parts have in common: no unknown keys, no conversions, no changes afterwards, nothing that can't be
     meant."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     def contradictions(self, contract: Contract | None) -> Iterator[Mistake]:
         """What can be written and not be meant, each with the keys that lead from here to where it is."""

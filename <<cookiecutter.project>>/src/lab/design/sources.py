@@ -6,8 +6,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable
-from functools import cached_property
-from importlib.metadata import version
+from functools import cache, cached_property
+from importlib import metadata
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from lab.design.overrides import Change
 from lab.errors import UserError
 from lab.nested_keys import copied, exists, find, get, put
 
+version = cache(metadata.version)
 PARAMS = "params.yaml"
 OUTSIDE = re.compile(rb"searchpath|oc\.env")  # by which a config is made of more than its folder
 Remember = Callable[[str, Callable[[], Any]], Any]

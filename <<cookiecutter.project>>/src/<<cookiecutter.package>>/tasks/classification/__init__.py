@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...data.shared.dataset import Sample
     from ...inference.evaluation import Evaluation
     from ...shared.prepared import Item
@@ -40,6 +40,8 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 
 def combine(members: Sequence[list[np.ndarray]], voting: str) -> list[np.ndarray]:
     """The members' joint probabilities by infer.voting. Raises UserError."""
+    import numpy as np
+
     from .evaluation.voting import vote
 
     return list(vote(np.array(members), voting))

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...data.shared.dataset import Sample
     from ...inference.evaluation import Evaluation
     from ...shared.prepared import Item
@@ -44,6 +44,8 @@ def label_rows(boxes: np.ndarray) -> str:
 
 def boxes(item: Item) -> np.ndarray:
     """The boxes of a prepared image: (n, 5) float32 rows of class, cx, cy, w, h as fractions of the image."""
+    import numpy as np
+
     text = label_file(item.path).read_text(encoding="utf-8")
     return np.array([line.split() for line in text.splitlines()], dtype=np.float32).reshape(-1, 5)
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...data.shared.dataset import Sample
     from ...inference.evaluation import Evaluation
     from ...shared.prepared import Item
@@ -37,6 +37,8 @@ def label_file(image: Path) -> Path:
 
 def present(items: Sequence[Item], classes: Sequence[str]) -> np.ndarray:
     """Which image has which class: (images, classes) bool."""
+    import numpy as np
+
     labels = [set(label_file(item.path).read_text(encoding="utf-8").splitlines()) for item in items]
     return np.array([[name in own for name in classes] for own in labels]).reshape(len(items), len(classes))
 
@@ -61,6 +63,8 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 
 def combine(members: Sequence[list[np.ndarray]], voting: str) -> list[np.ndarray]:
     """The members' joint probabilities and thresholds by infer.voting. Raises UserError."""
+    import numpy as np
+
     from .evaluation.voting import vote
 
     return list(vote(np.array(members), voting))

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from ...data.shared.dataset import Sample
     from ...inference.evaluation import Evaluation
     from ...shared.prepared import Item
@@ -45,6 +45,8 @@ def label_file(image: Path) -> Path:
 
 def outlines(item: Item) -> tuple[np.ndarray, list[np.ndarray]]:
     """The classes (n,) of a prepared image's objects, and their outlines (points, 2) as fractions of the image."""
+    import numpy as np
+
     text = label_file(item.path).read_text(encoding="utf-8")
     rows = [np.array(line.split(), dtype=np.float32) for line in text.splitlines()]
     return np.array([row[0] for row in rows], dtype=np.float32), [row[1:].reshape(-1, 2) for row in rows]
@@ -52,6 +54,8 @@ def outlines(item: Item) -> tuple[np.ndarray, list[np.ndarray]]:
 
 def boxes(labels: np.ndarray, outlines: Sequence[np.ndarray]) -> np.ndarray:
     """The boxes around outlines: (n, 5) float32 rows of class, cx, cy, w, h as fractions of the image."""
+    import numpy as np
+
     low = np.array([points.min(0) for points in outlines], dtype=np.float32).reshape(-1, 2)
     high = np.array([points.max(0) for points in outlines], dtype=np.float32).reshape(-1, 2)
     return np.column_stack([labels, (low + high) / 2, high - low])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ....networks.lightning import build, exportable, for_images, fuse, ignored_scope, metadata, preprocess, transforms
 from ....shared.model_file import ModelFile
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["build", "exportable", "for_images", "fuse", "ignored_scope", "metadata", "preprocess", "transforms"]
 
@@ -14,4 +17,4 @@ def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, in
     """Logits (N, classes) to probabilities, one array (classes,) an image."""
     from scipy.special import softmax
 
-    return list(softmax(output.astype(np.float64), axis=-1))
+    return list(softmax(output.astype("float64"), axis=-1))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ....networks.squares import GREY, in_image, preprocess
 from ....shared.model_file import ModelFile
 from .architectures import unusable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["preprocess", "unusable"]
 
@@ -30,6 +31,7 @@ def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, in
     The output is as `detectors.Detector` has it; a detection is x1, y1, x2, y2 as fractions of the original image,
     confidence, class. `shapes` are the original images' (height, width) in pixels. Non-maximum suppression by class.
     """
+    import numpy as np
     import torch
     from torchvision.ops import batched_nms, box_convert
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ....networks.ultralytics import build_as, detections, for_images, fuse, ignored_scope, preprocess
 from ....shared.model_file import ModelFile
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["for_images", "fuse", "ignored_scope", "preprocess"]
 

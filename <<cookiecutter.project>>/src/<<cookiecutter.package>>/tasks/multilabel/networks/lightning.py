@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ....networks.lightning import build, exportable, for_images, fuse, ignored_scope, metadata, preprocess, transforms
 from ....shared.model_file import ModelFile
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["build", "exportable", "for_images", "fuse", "ignored_scope", "metadata", "preprocess", "transforms"]
 
@@ -14,6 +17,7 @@ THRESHOLD = "threshold"  # of a model file's metrics: what the validation split 
 
 def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, int]]) -> list[np.ndarray]:
     """Logits (N, classes) to an array (2, classes) an image: probabilities, and the threshold that training chose."""
+    import numpy as np
     from scipy.special import expit
 
     probabilities = expit(output.astype(np.float64))

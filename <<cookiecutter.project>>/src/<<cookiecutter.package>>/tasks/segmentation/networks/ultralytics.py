@@ -8,14 +8,14 @@ prototypes are further columns, with -1 where objects have coordinates and score
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from ....networks.ultralytics import build_as, detections, for_images, ignored_scope, preprocess
 from ....networks.ultralytics import fuse as fuse_layers
 from ....shared.model_file import ModelFile
-from .masks import OBJECT, Mask
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["for_images", "ignored_scope", "preprocess"]
 
@@ -45,8 +45,11 @@ def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, in
 
 
 def _objects(model: ModelFile, raw: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    import numpy as np
     import torch
     from ultralytics.utils.ops import process_mask_native
+
+    from .masks import OBJECT, Mask
 
     classes = len(model.classes)
     is_prototype = raw[4] < 0  # of all scores the first class's
