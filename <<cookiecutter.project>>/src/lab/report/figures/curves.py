@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lab.study import Study
 
 MOST_PANELS = 6
+FEW = 15  # epochs up to which each has a mark
 COLOUR_NAMES = ("blue", "orange", "green", "pink", "yellow", "sky blue")  # of COLOURS, for people
 
 
@@ -54,7 +55,7 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
             for run in by_seed if len(by_seed) > 1 else []:
                 axes.plot(run["epoch"], run["value"], color=colour, lw=0.8, alpha=0.45)
             mean = own.groupby("epoch")["value"].mean()
-            axes.plot(mean.index, mean, color=colour, lw=2, marker="o" if len(mean) < 15 else "", ms=3.5, label=part)
+            axes.plot(mean.index, mean, color=colour, lw=2, marker="o" if len(mean) < FEW else "", ms=3.5, label=part)
         over_epochs(axes, title, frame["epoch"].max())
         if len(names) > 1:
             axes.legend()
@@ -89,7 +90,8 @@ def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture
                 continue
             ends = own.groupby("epoch")["value"].agg(["mean", "min", "max"])
             colour = coloured.get(arm, GREY)
-            style = {"lw": 2.0, "zorder": 3} if arm in coloured else {"lw": 0.8, "alpha": 0.5}
+            style: dict[str, Any] = {"lw": 2.0, "zorder": 3} if arm in coloured else {"lw": 0.8, "alpha": 0.5}
+            style |= {"marker": "o", "ms": 3.5} if len(ends) < FEW else {}  # of one epoch there is no line
             (line,) = axes.plot(ends.index, ends["mean"], color=colour, label=arm if arm in coloured else None, **style)
             marks.tell(line, [f"{arm}: {title} {ends['mean'].iloc[-1]:.4g} after {ends.index[-1]} epochs"])
             if arm in coloured and own["seed"].nunique() > 1:
