@@ -23,7 +23,7 @@ from lab.contract.reports import Way
 from lab.design import design_file
 from lab.design.questions import question_of
 from lab.report import figures, tables
-from lab.report.figures import curves, drawing, members
+from lab.report.figures import colours, drawing, members
 from lab.store import Store
 from lab.study import Study
 
@@ -322,12 +322,17 @@ def test_what_can_not_be_drawn_is_told() -> None:
 
 
 def test_an_arm_has_one_colour_in_all_figures() -> None:
-    """The best is blue, as among the arms, and what it is measured against is grey or black."""
+    """The best is blue, and what it is measured against is as black as the text."""
     study = studies.made("comparison")
     judged = verdict.judge(study)
-    colours = curves.distinguished(study, judged)
-    assert colours[judged.winner or judged.best] == drawing.BLUE and colours[study.reference] == drawing.INK
-    assert len({*colours.values()}) == len(study.arms) == len(colours)
+    expected = colours.coloured(study, judged)
+    assert expected[judged.winner or judged.best] == drawing.BLUE and expected[study.reference] == drawing.INK
+    assert len({*expected.values()}) == len(study.arms) == len(expected)
+    drawn = pictures(study)
+    inks = [line.get_color() for line in drawn["arms"].figure.axes[0].lines if line.get_marker() == "D"]
+    assert inks == [*expected.values()]
+    trained = {line.get_label(): line.get_color() for line in drawn["curves"].figure.axes[0].lines}
+    assert trained == expected
 
 
 def test_an_ensemble_is_held_against_its_best_member() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ setTimeout(() => {
   seen.wide = document.documentElement.scrollWidth - innerWidth;
   seen.paper = getComputedStyle(document.body).backgroundColor;
   seen.texts = [...document.querySelectorAll("svg text")].map((text) => text.textContent).join("|");
+  const sheet = [...document.styleSheets].flatMap((each) => [...each.cssRules]);
+  for (const rule of sheet) if (rule.conditionText === "print") rule.media.mediaText = "all"; // as on paper
+  const shown = (element) => element.checkVisibility({ contentVisibilityAuto: true });
+  const rows = [...document.querySelectorAll("tbody tr")];
+  seen.unseen = rows.filter((row) => !shown(row)).length;
+  seen.cut = [...document.querySelectorAll("table, .scroll, pre")].filter((each) => each.scrollWidth > each.clientWidth + 1).length;
+  seen.split = [...document.querySelectorAll(".scroll, tr")].filter((each) => getComputedStyle(each).breakInside !== "avoid").length;
   document.body.dataset.seen = JSON.stringify(seen);
 }, 100);
 """
@@ -111,10 +119,14 @@ def written(folder: Path, design: str) -> Path:
     return path
 
 
-def looked_at(page: Path, folder: Path, size: str, *options: str) -> dict[str, Any]:
+def asked(page: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What Chromium says to a page, with a profile in `folder`."""
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"]
-    command += [f"--window-size={size}", "--virtual-time-budget=5000", *options, "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    return subprocess.run([*command, *options, page.as_uri()], capture_output=True, text=True, timeout=200)
+
+
+def looked_at(page: Path, folder: Path, size: str, *options: str) -> dict[str, Any]:
+    done = asked(page, folder, f"--window-size={size}", "--virtual-time-budget=5000", *options, "--dump-dom")
     found = re.search(r'data-seen="([^"]*)"', done.stdout)
     assert found, done.stderr[-2000:]
     return json.loads(found[1].replace("&quot;", '"').replace("&lt;", "<").replace("&amp;", "&"))
@@ -127,6 +139,7 @@ def test_the_page_answers_the_pointer_sorts_and_filters(page: Path, tmp_path: Pa
     up, down = seen["sorted"]
     assert up == sorted(up) and down == up[::-1] and len(set(up)) == 4
     assert seen["filtered"] == 3, "the runs of one arm, of twelve"
+    assert [seen[what] for what in ("unseen", "cut", "split")] == [0, 0, 0], "on paper: folded, filtered, scrolled or not"
     assert "cutout ★" in seen["texts"], "texts of a figure are texts"
 
 
@@ -134,6 +147,19 @@ def test_the_page_can_be_read_on_a_dark_phone(page: Path, tmp_path: Path) -> Non
     seen = looked_at(page, tmp_path, "500,900", "--blink-settings=preferredColorScheme=0")
     assert seen["paper"] == "rgb(21, 24, 28)", "it is dark"
     assert seen["faint"] == [] and seen["wide"] <= 0, "what is wide scrolls in its own place"
+
+
+def test_the_page_is_printed_whole_and_light_from_a_dark_screen(page: Path, tmp_path: Path) -> None:
+    printed = tmp_path / "report.pdf"
+    options = ["--blink-settings=preferredColorScheme=0", "--no-pdf-header-footer", f"--print-to-pdf={printed}"]
+    asked(page, tmp_path / "profile", *options)
+    content = printed.read_bytes()
+    drawn = [zlib.decompress(part) for part in re.findall(rb"/FlateDecode.*?stream\r?\n(.*?)endstream", content, re.S)]
+    pages = [part for part in drawn if b" Tf" in part and b" rg" in part]
+    assert len(pages) == len(re.findall(rb"/Type\s*/Page\b", content)) > 2, "none is empty"
+    inks = {tuple(map(float, ink.split()[:3])) for ink in re.findall(rb"[\d. ]+ rg", b"".join(pages))}
+    assert (0.1333, 0.1333, 0.1333) in inks, "the ink of light pages"
+    assert not inks & {(0.0824, 0.0941, 0.1098), (0.8902, 0.898, 0.9098)}, "neither the dark paper nor its ink"
 
 
 def test_settings_are_picked_out_along_a_scale(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def row(entry: Entry) -> list[str]:
     name = escape(entry.report.with_suffix(".html").name)
     standing = ", ".join(f"{number} {status}" for status, number in counts(study.replicates).items())
     return [
-        f'<a href="{name}">{escape(study.design.title)}</a><br><code>{escape(study.design.name)}</code>',
+        f'<a class="sentence" href="{name}">{escape(study.design.title)}</a><br><code>{escape(study.design.name)}</code>',
         f'<strong class="badge {outcome}">{escape(entry.answer.outcome)}</strong>',
         f'<span class="sentence">{escape(ended(entry.answer.sentence))}</span>',
         escape(standing),

@@ -12,8 +12,8 @@ from lab.analysis.decisions import EQUIVALENT
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES, SEEDS, arm_mean, at_90
 from lab.design.models import AblationDesign
 from lab.report import tables
+from lab.report.figures.colours import coloured
 from lab.report.figures.drawing import (
-    BLUE,
     DASHED,
     GREY,
     INK,
@@ -61,6 +61,7 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
     height = 0.9 + len(metrics) * (0.75 + 0.34 * (len(names) + len(more)))
     figure, grid = canvas(height, len(metrics), columns, squeeze=False, sharey="row")
     rows: list[dict[str, Any]] = []
+    colours = coloured(study, verdict)
     over: set[str] = set()
     item = f"test {study.contract.item}s"
     basis = {SEEDS: "seeds", IMAGES: item, BOTH: f"seeds and {item}"}
@@ -69,7 +70,7 @@ def beside_each_other(study: Study, verdict: Verdict, more: Mapping[str, dict[in
         measured = sorted(tables.arms(study, verdict, metric), key=lambda arm: names.index(arm["arm"]))
         left = line[0]
         for y, arm in enumerate(measured):
-            colour = GREY if arm["arm"] == reference else BLUE
+            colour = colours.get(arm["arm"], GREY)
             values = study.values(arm["arm"], metric)
             rows += [{"metric": metric, **arm, "seed": seed, "value": value} for seed, value in values.items()]
             if arm["mean"] is None:

@@ -10,7 +10,7 @@ from lab.analysis.estimates import BOTH, IMAGES, difference
 from lab.contract.metrics import compiled
 from lab.records import per_item
 from lab.report import tables
-from lab.report.figures.curves import distinguished
+from lab.report.figures.colours import coloured
 from lab.report.figures.drawing import GREY, Picture, canvas, interval, legend, number, ruled, words, wrapped
 from lab.report.figures.outputs import shown_arm
 from lab.report.frame import metrics
@@ -36,7 +36,7 @@ def breakdown(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture
     if not names:
         return
     reference = study.reference if study.reference in study.arms else None
-    colours = {arm: colour for arm, colour in distinguished(study, verdict).items() if _finished(study, arm)}
+    colours = {arm: colour for arm, colour in coloured(study, verdict).items() if _finished(study, arm)}
     arms = sorted(colours, key=lambda arm: arm != reference)
     others = [arm for arm in arms if arm != reference] if reference else []
     is_local = bool(others) or any(record.value(name) is None for record in study.finished for name in names)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import statistics
 from lab.report import tables
+from lab.report.figures.colours import coloured
 from lab.report.figures.drawing import (
-    BLUE,
-    COLOURS,
     DASHED,
     GREY,
     Picture,
@@ -58,13 +57,13 @@ def pareto(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     if frame.empty or not costs:
         yield Picture(name, f"{labels['what']} is not shown: no run has measured them all.")
         return
-    up = not study.minimized(metric)
+    up, colours = not study.minimized(metric), coloured(study, verdict)
     figure, grid = canvas(3.6, 1, len(costs), sharey=True, squeeze=False)
     for i, (axes, cost) in enumerate(zip(grid[0], costs, strict=True)):
         frame[f"best by {cost}"] = _unbeaten(study, frame, [metric, cost])
         front = frame[frame[f"best by {cost}"]].sort_values(cost)
         axes.plot(front[cost], front[metric], color=GREY, lw=1, ls=DASHED, zorder=1)
-        _scatter(axes, study, frame, metric, cost)
+        _scatter(axes, study, frame, metric, cost, colours)
         axes.set(xlabel=study.metric(cost).label)
         axes.set_xlim(left=0, right=max([*axes.get_xlim(), *(frame[cost] * 1.08)]))
         axes.grid(True)
@@ -89,11 +88,11 @@ def _unbeaten(study: Study, frame: Any, metrics: list[str]) -> list[bool]:
     return statistics.pareto(frame[metrics].to_numpy().tolist(), [not study.minimized(metric) for metric in metrics])
 
 
-def _scatter(axes: Any, study: Study, frame: Any, metric: str, cost: str) -> None:
+def _scatter(axes: Any, study: Study, frame: Any, metric: str, cost: str, colours: Mapping[str, str]) -> None:
     """Each arm's mean with its intervals, and its seeds."""
     for i, arm in enumerate(study.arms):
         mean = frame[frame["arm"] == arm]
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        colour, marker = colours.get(arm, GREY), MARKERS[i % len(MARKERS)]
         across, up = (tables.by_seed(study.arms[arm], name) for name in (cost, metric))
         both = [(across[seed], up[seed]) for seed in across if seed in up]
         axes.plot(*zip(*both, strict=True), marker, ms=4, mfc="white", mec=colour, mew=1) if len(both) > 1 else None
@@ -115,7 +114,7 @@ def gains(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     if not any(tables.is_measured(study, metric) for metric in metrics):
         yield Picture(name, f"What is gained and lost is not shown: no run has measured {' or '.join(metrics)}.")
         return
-    seeds = study.seeds
+    seeds, colours = study.seeds, coloured(study, verdict)
     figure, grid = canvas(1.2 + 0.36 * len(study.arms), 1, len(metrics), sharey=True, squeeze=False)
     rows: list[dict[str, Any]] = []
     for i, (axes, metric) in enumerate(zip(grid[0], metrics, strict=True)):
@@ -125,8 +124,9 @@ def gains(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
             mean = tables.mean(study, arm, metric)
             if mean is None:
                 continue
-            points(axes, tables.by_seed(study.arms[arm], metric), seeds, y, BLUE, arm)
-            interval(axes, mean.value, mean.low, mean.high, y, BLUE, arm)
+            colour = colours.get(arm, GREY)
+            points(axes, tables.by_seed(study.arms[arm], metric), seeds, y, colour, arm)
+            interval(axes, mean.value, mean.low, mean.high, y, colour, arm)
             rows.append({"arm": arm, "metric": metric, "mean": mean.value, "low": mean.low, "high": mean.high})
         axes.set(xlabel=study.metric(metric).label)
         axes.set_title(entry.titles[i] if i < len(entry.titles) else "")

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.report.figures.drawing import COLOURS, GREY, INK, Picture, canvas, legend, marks
+from lab.report.figures.colours import coloured
+from lab.report.figures.drawing import COLOURS, GREY, Picture, canvas, legend, marks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lab.study import Study
 
 MOST_PANELS = 6
+FEW = 15  # epochs up to which each has a mark
 COLOUR_NAMES = ("blue", "orange", "green", "pink", "yellow", "sky blue")  # of COLOURS, for people
 
 
@@ -54,7 +56,7 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
             for run in by_seed if len(by_seed) > 1 else []:
                 axes.plot(run["epoch"], run["value"], color=colour, lw=0.8, alpha=0.45)
             mean = own.groupby("epoch")["value"].mean()
-            axes.plot(mean.index, mean, color=colour, lw=2, marker="o" if len(mean) < 15 else "", ms=3.5, label=part)
+            axes.plot(mean.index, mean, color=colour, lw=2, marker="o" if len(mean) < FEW else "", ms=3.5, label=part)
         over_epochs(axes, title, frame["epoch"].max())
         if len(names) > 1:
             axes.legend()
@@ -79,20 +81,21 @@ def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture
         title: min(names, key=lambda name: first.get(name.partition("/")[0], len(first)))
         for title, names in list(all_panels.items())[:MOST_PANELS]
     }
-    coloured = distinguished(study, verdict)
+    colours = coloured(study, verdict)
     lines = (len(shown) + 2) // 3
     figure, grid = canvas(0.7 + 2.4 * lines, lines, min(3, len(shown)), squeeze=False)
     for axes, (title, name) in zip(grid.flat, shown.items(), strict=False):
-        for arm in [*(arm for arm in study.searched if arm not in coloured), *coloured]:
+        for arm in [*(arm for arm in study.searched if arm not in colours), *colours]:
             own = frame[(frame["metric"] == name) & (frame["arm"] == arm)]
             if own.empty:
                 continue
             ends = own.groupby("epoch")["value"].agg(["mean", "min", "max"])
-            colour = coloured.get(arm, GREY)
-            style = {"lw": 2.0, "zorder": 3} if arm in coloured else {"lw": 0.8, "alpha": 0.5}
-            (line,) = axes.plot(ends.index, ends["mean"], color=colour, label=arm if arm in coloured else None, **style)
+            colour = colours.get(arm, GREY)
+            style: dict[str, Any] = {"lw": 2.0, "zorder": 3} if arm in colours else {"lw": 0.8, "alpha": 0.5}
+            style |= {"marker": "o", "ms": 3.5} if len(ends) < FEW else {}  # of one epoch there is no line
+            (line,) = axes.plot(ends.index, ends["mean"], color=colour, label=arm if arm in colours else None, **style)
             marks.tell(line, [f"{arm}: {title} {ends['mean'].iloc[-1]:.4g} after {ends.index[-1]} epochs"])
-            if arm in coloured and own["seed"].nunique() > 1:
+            if arm in colours and own["seed"].nunique() > 1:
                 axes.fill_between(ends.index, ends["min"], ends["max"], color=colour, lw=0, alpha=0.18)
         over_epochs(axes, f"{title}, {words_of(study.contract, name)}".removesuffix(", "), frame["epoch"].max())
     for axes in list(grid.flat)[len(shown) :]:
@@ -100,19 +103,9 @@ def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture
     legend(figure, grid.flat[0].get_legend_handles_labels()[0])
     several = frame["seed"].nunique() > 1
     band = "means over the seeds, in bands from the lowest to the highest of them" if several else "one seed"
-    rest = len(study.searched) - len(coloured)
+    rest = len(study.searched) - len(colours)
     others = f" Grey: the {rest} other arms." if rest else ""
     return Picture(entry.file, f"Each arm's training: {band}.{others}", frame, figure)
-
-
-def distinguished(study: Study, verdict: Verdict) -> dict[str, str]:
-    """The arms that have a colour: all of a few; of many the best, as blue as among the arms, and the reference."""
-    arms, best = list(study.arms), verdict.winner or verdict.best
-    if len(arms) > len(COLOURS):
-        arms = [arm for arm in arms if arm in (best, study.reference)]
-    others = sorted((arm for arm in arms if arm != study.reference), key=lambda arm: arm != best)
-    coloured = dict(zip(others, COLOURS, strict=False)) | {study.reference: INK}
-    return {arm: coloured[arm] for arm in arms}
 
 
 def words_of(contract: Contract, name: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import statistics
-from lab.report.figures.drawing import BLUE, COLOURS, GREY, Picture, canvas, marks, on, style, words, wrapped
+from lab.report.figures.drawing import BLUE, COLOURS, GREY, INK, Picture, canvas, marks, on, style, words, wrapped
 from lab.report.figures.reliability import reliability_of
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ def curve_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
         axes.plot(own[across], own[up], **line)
     by_run = everything.groupby([across, "run"], sort=True)[up].mean()
     overall = pd.DataFrame({across: x, **_share(up, own.tolist())} for x, own in by_run.groupby(across))
-    axes.plot(overall[across], overall[up], color="black", lw=2.4, label="mean of the classes")
+    axes.plot(overall[across], overall[up], color=INK, lw=2.4, label="mean of the classes")
     if len(frames) > 1:
-        axes.fill_between(overall[across], overall["low"], overall["high"], color="black", lw=0, alpha=0.15)
+        axes.fill_between(overall[across], overall["low"], overall["high"], color=INK, lw=0, alpha=0.15)
     axes.set(xlabel=across, ylabel=up, xlim=(0, 1), ylim=(0, 1.02))
     axes.grid(True)
     axes.legend(loc="lower left")

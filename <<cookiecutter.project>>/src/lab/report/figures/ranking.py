@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lab.report.figures.drawing import BLUE, GREY, VERMILION, Picture, canvas, marks, ruled, wrapped
+from lab.report.figures.colours import coloured
+from lab.report.figures.drawing import GREY, Picture, canvas, marks, ruled, wrapped
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
@@ -31,22 +32,23 @@ def ranking(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
         return
     ranks = values.rank(axis="columns", ascending=study.minimized(metric.name)).mean().sort_values(kind="stable")
     reach = critical_difference(number, seeds)
-    best = ranks.iloc[0]
+    best, colours = ranks.iloc[0], coloured(study, verdict)
     figure, axes = canvas(1.1 + 0.24 * number)
     axes.axvspan(best, best + reach, color=GREY, alpha=0.18, lw=0)
     for y, (arm, rank) in enumerate(ranks.items()):
-        colour = VERMILION if y == 0 else BLUE if rank <= best + reach else GREY
+        colour = colours.get(str(arm), GREY)
         axes.plot([1, rank], [y, y], color=colour, lw=1, alpha=0.5, zorder=1)
         (mark,) = axes.plot([rank], [y], "D", ms=6, color=colour)
         marks.tell(mark, [f"{arm}: mean rank {rank:.3g}, {metric.title} {values[arm].mean():.4g}"])
-    names = [f"{name} ★" if y == 0 else name for y, name in enumerate(wrapped(ranks.index, 44))]
+    texts = zip(ranks.index, wrapped(ranks.index, 44), strict=True)
+    names = [f"{text} ★" if arm == (verdict.winner or verdict.best) else text for arm, text in texts]
     axes.set(yticks=range(number), yticklabels=names, xlabel="mean rank over the seeds, 1 is best")
     axes.set_ylim(number - 0.5, -0.5)
     axes.set_xlim(0.7, max(number, best + reach) + 0.3)
     axes.set_title(f"who does best with each seed, by {metric.label}")
     ruled(axes)
     caption = (
-        f"Grey: within the critical difference of {reach:.3g} ranks, in which {seeds} seeds can't tell {number} arms "
+        f"Shaded: within the critical difference of {reach:.3g} ranks, in which {seeds} seeds can't tell {number} arms "
     )
     caption += "from the best (Nemenyi's test at 5 %)."
     data = pd.DataFrame({"arm": ranks.index, "rank": ranks.to_numpy(), "mean": values[ranks.index].mean().to_numpy()})

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.resampling import score_interval
-from lab.report.figures.curves import distinguished
+from lab.report.figures.colours import coloured
 from lab.report.figures.drawing import DASHED, GREY, Picture, bar, canvas, marks, words
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def reliability(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Pictu
     }
     if len(arms) > 1 and len({tuple(texts) for texts in arms.values() if any(texts)}) < 2:
         return  # not about what the design varies
-    colours = distinguished(study, verdict)
+    colours = coloured(study, verdict)
     yield reliability_of(entry, {arm: arms[arm] for arm in colours}, colours)
 
 

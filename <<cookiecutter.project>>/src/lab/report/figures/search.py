@@ -9,7 +9,6 @@ from lab.design.levels import label, short_names
 from lab.report.figures.drawing import (
     BLUE,
     GREY,
-    VERMILION,
     Picture,
     canvas,
     interval,
@@ -83,8 +82,8 @@ def history(study: Study, metric: Metric) -> Picture:
             rows.append({"setting": number, "arm": arm, "mean": mean, "best": best, "low": None, "high": None})
     frame = pd.DataFrame(rows)
     figure, axes = canvas(3.2)
-    axes.step(frame["setting"], frame["best"], where="post", color=VERMILION, lw=1.8, label="the best so far")
-    (line,) = axes.plot(frame["setting"], frame["mean"], "o", ms=5.5, color=BLUE, label="each setting")
+    axes.step(frame["setting"], frame["best"], where="post", color=BLUE, lw=1.8, label="the best so far")
+    (line,) = axes.plot(frame["setting"], frame["mean"], "o", ms=5.5, color=GREY, label="each setting")
     marks.tell(line, [f"{row['setting']}: {row['arm']}: {row['mean']:.4g}" for row in rows])
     axes.set(xlabel="setting, in the order in which they were drawn", ylabel=metric.label)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))

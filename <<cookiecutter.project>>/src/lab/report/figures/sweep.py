@@ -14,7 +14,6 @@ from lab.report.figures.drawing import (
     BLUE,
     GREY,
     SPREAD,
-    VERMILION,
     Picture,
     bar,
     canvas,
@@ -137,13 +136,13 @@ def slices(study: Study, frame: Any, metric: Metric) -> Picture:
         scale = Scale(design, factor)
         at = [scale.position(level) for level in frame[factor]]
         for x, values in zip(at, frame["values"], strict=True):
-            (line,) = axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=BLUE, mew=1)
+            (line,) = axes.plot([x] * len(values), [*values.values()], "o", ms=4.5, mfc="white", mec=GREY, mew=1)
             marks.tell(line, [f"seed {seed}: {value:.4g}" for seed, value in values.items()])
         for x, low, high in zip(at, frame["low"], frame["high"], strict=True):
-            bar(axes, (x, x), (low, high), BLUE, 1)
-        (line,) = axes.plot(at, frame["mean"], "D", ms=5.5, color=BLUE)
+            bar(axes, (x, x), (low, high), GREY, 1)
+        (line,) = axes.plot(at, frame["mean"], "D", ms=5.5, color=GREY)
         marks.tell(line, [settings_told(row, factors, names) for _, row in frame.iterrows()])
-        axes.plot([at[best]], [frame["mean"][best]], "D", ms=8, color=VERMILION, zorder=5)
+        axes.plot([at[best]], [frame["mean"][best]], "D", ms=8, color=BLUE, zorder=5)
         scale.axis(axes, names[factor])
         axes.grid(axis="y")
     for axes in list(grid.flat)[len(factors) :]:
@@ -154,21 +153,16 @@ def slices(study: Study, frame: Any, metric: Metric) -> Picture:
     several = " Small circles are single seeds, diamonds their means, thin lines the means' 95 % intervals."
     seeds = several if len(design.seeds) > 1 else ""
     data = frame.drop(columns="values")
-    return Picture("response", f"The best setting is orange.{seeds} {_luck(study, len(frame))}".strip(), data, figure)
+    return Picture("response", f"The best setting is blue.{seeds} {_luck(study, len(frame))}".strip(), data, figure)
 
 
 def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
     """A line for each setting, through its levels to what came out."""
-    import matplotlib
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     design = _design(study)
     factors = design.factors()
     names = short_names(factors)
     scales = [Scale(design, factor) for factor in factors]
     low, high = frame["mean"].min(), frame["mean"].max()
-    norm, colours = Normalize(low, high if high > low else low + 1e-9), matplotlib.colormaps[COLOURS]
     figure, axes = canvas(3.6)
     ordered = frame.sort_values("mean", ascending=study.merit(metric.name) > 0)
     for rank, (_, row) in enumerate(ordered.iterrows()):
@@ -178,15 +172,16 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
         (line,) = axes.plot(
             range(len(heights)),
             heights,
-            color=VERMILION if best else colours(norm(row["mean"])),
+            color=BLUE if best else GREY,
             lw=2.6 if best else 1.3,
-            alpha=1 if best else 0.8,
+            alpha=1 if best else 0.25 + 0.65 * rank / len(ordered),
             zorder=3 if best else 2,
         )
         marks.thread(line, settings_told(row, factors, names))
-    for x, scale in enumerate(scales):
+    outcome = [(0.0, number(low)), (1.0, number(high))] if high > low else [(0.5, number(low))]
+    for x, texts in enumerate([*(scale.marks() for scale in scales), outcome]):
         axes.axvline(x, color=GREY, lw=1, zorder=1)
-        for share, text in scale.marks():
+        for share, text in texts:
             axes.annotate(
                 text,
                 (x, share),
@@ -198,13 +193,11 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
                 bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 0.6},
                 zorder=5,
             )
-    axes.axvline(len(factors), color=GREY, lw=1)
     axes.set(xticks=range(len(factors) + 1), xticklabels=wrapped([*(names[f] for f in factors), metric.label], 18))
     axes.set(yticks=[], ylim=(-0.06, 1.06), xlim=(-0.45, len(factors) + 0.02))
     axes.spines[:].set_visible(False)
     axes.tick_params(bottom=False)
-    axes.set_title(f"every setting, a line each{_over(design)}; the best is orange")
-    figure.colorbar(ScalarMappable(norm, colours), ax=axes, label=metric.label, pad=0.01)
+    axes.set_title(f"every setting, a line each{_over(design)}; the best is blue, the worse the paler")
     caption = "Lines that end high and run together show which levels the good settings have in common."
     return Picture("parallel", caption, ordered.drop(columns="values"), figure)
 
