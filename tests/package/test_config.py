@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 from workspace import PROJECT, Workspace, load
 
 config = load("shared.config")
@@ -31,7 +32,7 @@ def options() -> list[str]:
 
 @pytest.mark.parametrize("overrides", options())
 def test_every_config_file_composes(overrides: str) -> None:
-    assert not config.mistakes(config.compose(overrides.split()))
+    assert not config.mistakes(OmegaConf.to_container(config.compose(overrides.split())))
 
 
 def test_every_config_file_opens_with_its_command() -> None:

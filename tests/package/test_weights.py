@@ -233,5 +233,6 @@ def test_what_is_no_detector_is_refused(architecture: str, monkeypatch: pytest.M
     networks = load("tasks.detection.networks.ultralytics")
     with pytest.raises(load("shared.errors").UserError, match="model.architecture"):
         networks.build(architecture, ["a", "b"])
-    told = config.mistakes(config.compose(["model=yolo", f"model.architecture={architecture}"]))
+    composed = config.compose(["model=yolo", f"model.architecture={architecture}"])
+    told = config.mistakes(OmegaConf.to_container(composed))
     assert [key for key, _ in told] == ["model.architecture"], "before anything runs"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
+from typing import TYPE_CHECKING, Any
 
 from . import registry, settings, yaml_file
 from .errors import UserError
 from .settings import Mistake
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CONF = Path("conf")
 PARAMS = Path("params.yaml")
@@ -25,9 +26,12 @@ def load(overrides: list[str]) -> DictConfig:
     The second way serves `python src/train.py model=efficientnet_b1 data.image_size=384`: it starts from conf/, as
     `dvc exp run -S` does, and leaves params.yaml alone.
     """
+    from omegaconf import DictConfig, OmegaConf
+
     if overrides:
         cfg = compose(overrides)
-        found = [(said(key, overrides), key, problem) for key, problem in mistakes(cfg, networks=False)]
+        content: Any = OmegaConf.to_container(cfg)
+        found = [(said(key, overrides), key, problem) for key, problem in mistakes(content, networks=False)]
         told = {problem for place, _, problem in found if place}
         # What is there only since conf/ takes it from another key, as training.lr is ${lr}, is told once.
         refuse([(place or f"{CONF}/: {key}", why) for place, key, why in found if place or why not in told])
@@ -54,6 +58,7 @@ def compose(overrides: list[str]) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     for text in overrides:
@@ -90,17 +95,16 @@ def said(key: str, overrides: list[str]) -> str:
     return ""
 
 
-def mistakes(cfg: Mapping[Any, Any], networks: bool = True) -> list[Mistake]:
+def mistakes(cfg: dict[str, Any], networks: bool = True) -> list[Mistake]:
     """What no stage could use: each key with what is wrong with its value, a data set and a model of different tasks.
 
     The stages refuse it, and lab does in each run of a design, before anything is queued (`check` in lab.yaml).
     Without `networks`, an engine's are not asked: prepare would depend on their code.
     """
-    content: Any = OmegaConf.to_container(cfg, resolve=True) if isinstance(cfg, DictConfig) else cfg
-    return settings.mistakes(content) or list(disagreements(content, networks))
+    return settings.mistakes(cfg) or list(disagreements(cfg, networks))
 
 
-def disagreements(cfg: Mapping[Any, Any], networks: bool) -> Iterator[Mistake]:
+def disagreements(cfg: dict[str, Any], networks: bool) -> Iterator[Mistake]:
     """Names that nothing here has, and parts that are for different tasks, where each key has its type."""
     task = cfg["task"]
     if task not in registry.tasks():

@@ -11,8 +11,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
-
 from lab.execution.backend import Job
 from lab.git import Repository
 from lab.records.commit import PARAMS
@@ -71,6 +69,8 @@ def _new(cluster: str, names: list[str]) -> list[str]:
 
 
 def _commit(git: Repository, job: Job) -> str:
+    from omegaconf import OmegaConf
+
     baseline = job.baseline or git.head
     assert baseline is not None
     params = OmegaConf.to_yaml(OmegaConf.create(job.params)).encode()

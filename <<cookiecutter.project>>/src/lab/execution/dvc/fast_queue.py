@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
-
 from lab.design.blocks import Resources
 from lab.execution.backend import Job
 from lab.execution.dvc import queue_tasks, task_refs
@@ -53,6 +51,7 @@ def _stash(repo: Repo, job: Job) -> QueueEntry:
     from dvc.repo.experiments.queue.base import QueueEntry
     from dvc.repo.experiments.refs import CELERY_STASH
     from dvc.repo.experiments.stash import ExpStash
+    from omegaconf import OmegaConf
 
     git = Repository(Path(repo.root_dir))
     baseline = job.baseline or git.head
