@@ -42,4 +42,4 @@ class OnnxPredictor:
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         outputs = self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(batch)})
-        return network_of(self.model).joined(outputs)
+        return network_of(self.model).joined([np.asarray(output) for output in outputs])
