@@ -22,6 +22,7 @@ from workspace import PACKAGE, PROJECT, SMALL, Workspace, load
 os.environ["TF_BUILD"] = "1"  # OpenVINO's telemetry stays off in CI; environment.py does the same for the stages
 
 layout = load("shared.prepared")
+masks = load("tasks.segmentation.networks.masks")
 latency = load("inference.latency")
 model_file = load("shared.model_file")
 openvino_model = load("stages.quant.openvino_model")
@@ -33,6 +34,7 @@ UserError = load("shared.errors").UserError
 
 Get = Callable[[str], Workspace]
 MAIN = {"detection": "mAP50", "classification": "f1_macro"}
+NETWORKS = {"detection": "yolo11t", "segmentation": "yolo11t_seg", "classification": "tiny"}
 NETWORK = openvino_predictor.NETWORK
 VARIANTS = ("openvino_fp32", "openvino_fp16", "openvino_int8", "openvino_int8_accuracy", "onnx_fp32", "torch_fp32")
 
@@ -41,9 +43,8 @@ def network(task: str) -> Any:
     """An untrained network as a model file, the same every time; it has seen noise, so that its output isn't flat."""
     import torch
 
-    architecture = OmegaConf.load(PROJECT / "conf" / "model" / f"{'yolo11t' if task == 'detection' else 'tiny'}.yaml")
-    content: Any = OmegaConf.to_container(architecture)
-    classes, size = ["a", "b", "c"], 64 if task == "detection" else 32
+    content: Any = OmegaConf.to_container(OmegaConf.load(PROJECT / "conf" / "model" / f"{NETWORKS[task]}.yaml"))
+    classes, size = ["a", "b", "c"], 32 if task == "classification" else 64
     torch.manual_seed(0)
     built = registry.network(task, "").build(content["architecture"], classes).train()
     for layer in built.modules():
@@ -56,7 +57,7 @@ def network(task: str) -> Any:
 
 @pytest.fixture(scope="module")
 def models() -> dict[str, Any]:
-    return {task: network(task) for task in MAIN}
+    return {task: network(task) for task in NETWORKS}
 
 
 @pytest.fixture(scope="module")
@@ -105,18 +106,14 @@ def test_converted_networks_give_what_torch_gives(
     assert not close(converted(batch(task)[::-1]), expected, tolerance), "the images differ"
 
 
-def test_the_loaded_predictor_knows_its_model(models: Any, task: str, tmp_path: Path) -> None:
+def test_the_loaded_predictor_knows_its_model_and_fp16_halves_the_file(models: Any, task: str, tmp_path: Path) -> None:
+    written(models[task], tmp_path / "full", "fp32")
     loaded = written(models[task], tmp_path, "fp16")
+    full, half = ((folder / NETWORK / "model.bin").stat().st_size for folder in (tmp_path / "full", tmp_path))
+    assert half < 0.55 * full
     for key in ("task", "name", "classes", "image_size", "mean", "std"):
         assert getattr(loaded.model, key) == getattr(models[task], key)
     assert (loaded.backend, loaded.device, loaded.precision) == ("openvino", "cpu", "fp16")
-
-
-def test_fp16_halves_the_file(models: Any, task: str, tmp_path: Path) -> None:
-    for precision in ("fp32", "fp16"):
-        written(models[task], tmp_path / precision, precision)
-    full, half = ((tmp_path / precision / NETWORK / "model.bin").stat().st_size for precision in ("fp32", "fp16"))
-    assert half < 0.55 * full
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -209,6 +206,40 @@ def test_onnx_has_its_metadata_inside_and_says_what_torch_says(
     (tmp_path / "model.onnx").write_bytes(first[:100])
     with pytest.raises(UserError, match="is not a readable ONNX model"):
         load("inference.variants").load_variant(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["detection", "segmentation"])
+def test_ultralytics_reads_the_folder_as_it_lies(
+    models: Any, items: Any, batch: Any, kind: str, tmp_path: Path
+) -> None:
+    """Task, classes and size are known without a word, and what it finds is among what we find."""
+    from ultralytics import YOLO
+
+    model, image, expected = models[kind], items[0].path, predictor.TorchPredictor(models[kind])(batch(kind)[:1])
+    converted = written(model, tmp_path, "fp16")
+    assert close(converted(batch(kind)[:1]), expected, 1e-2)
+    (found,) = registry.network(kind, "").postprocess(model, expected, [(64, 64)])
+    boxes = found if kind == "detection" else found["box"]
+    yolo = YOLO(tmp_path / NETWORK)
+    theirs = yolo.predict(image, conf=1e-3, device="cpu", verbose=False)[0]
+    assert yolo.task == ("detect" if kind == "detection" else "segment")
+    assert theirs.names == dict(enumerate(model.classes)) and len(theirs.boxes) > 1
+    for number, row in enumerate(theirs.boxes.data.numpy()):
+        distance = np.abs((64 * boxes[:, :4]).clip(0, 64) - row[:4]).max(1) + 64 * (boxes[:, 5] != row[5])
+        near = np.flatnonzero((distance < 2) & np.isclose(boxes[:, 4], row[4], rtol=0.1))
+        assert len(near)
+        if kind == "segmentation":
+            mask = masks.Mask.of(theirs.masks.data[number].numpy() > 0)
+            assert max(mask.iou(other) for other in found["mask"][near]) > 0.8
+
+
+def test_onnx_joins_the_outputs_of_a_segmentation_network(models: Any, batch: Any, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    load("stages.quant.onnx_model").write(models["segmentation"], tmp_path, {})
+    loaded = load("inference.variants").load_variant(tmp_path)
+    assert [output.name for output in loaded.session.get_outputs()] == ["output0", "output1"]
+    images = batch("segmentation")[:3]
+    assert close(loaded(images), predictor.TorchPredictor(models["segmentation"])(images), 1e-5)
 
 
 def test_agreement_is_of_classes_and_of_objects() -> None:
@@ -436,7 +467,7 @@ from ultralytics import YOLO
 classes = json.loads(Path("data/prepared/manifest.json").read_text())["classes"]
 site = Path("data/prepared/A").resolve()
 Path("data.yaml").write_text(f"path: {site}\\ntrain: train/images\\nval: test/images\\nnames: {classes}\\n")
-model = YOLO("models/quant/network_openvino_model", task="detect")
+model = YOLO("models/quant/network_openvino_model")
 found = model.val(
     data="data.yaml", imgsz=64, batch=1, rect=False, plots=False, device="cpu", save_dir="val", exist_ok=True
 )

@@ -365,6 +365,23 @@ def test_a_quantized_model_sees_much_the_same(used: Workspace) -> None:
 
 
 @pytest.mark.slow
+def test_ultralytics_reads_the_quantized_folder_as_it_lies(used: Workspace) -> None:
+    from ultralytics import YOLO
+
+    yolo = YOLO(used.root / "models" / "quant" / "network_openvino_model")
+    images = pd.read_parquet(used.root / "results" / "quant" / "predictions.parquet").head(8)
+    assert yolo.task == "segment"
+    matched = []
+    for row in images.to_dict("records"):
+        theirs = yolo.predict(used.root / row["path"], conf=0.1, device="cpu", verbose=False)[0]
+        assert theirs.names == {0: "0", 1: "1", 2: "2"}
+        ours = [masks.Mask.inside(np.asarray(outline), (64, 64)) for outline in row["outlines"] if len(outline)]
+        found = [masks.Mask.of(mask.numpy() > 0) for mask in (theirs.masks.data if len(theirs) else [])]
+        matched += [max((each.iou(other) for other in ours), default=0) > 0.8 for each in found]
+    assert len(matched) >= 8 and np.mean(matched) > 0.9
+
+
+@pytest.mark.slow
 def test_predictions_have_outlines(used: Workspace) -> None:
     images = pd.read_parquet(used.root / "results" / "infer" / "predictions.parquet").head(4)
     used.run("predict", *images["path"], "--confidence", "0.25", "--table", "coco")

@@ -9,6 +9,7 @@ import numpy as np
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
 from .openvino_predictor import DESCRIBED, read_metadata
+from .predictor import network_of
 
 
 class OnnxPredictor:
@@ -41,4 +42,4 @@ class OnnxPredictor:
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         outputs = self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(batch)})
-        return np.asarray(outputs[0])
+        return network_of(self.model).joined(outputs)

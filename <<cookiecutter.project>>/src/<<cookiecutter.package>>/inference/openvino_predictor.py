@@ -13,6 +13,7 @@ from ..shared import devices, yaml_file
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
 from .latency import example
+from .predictor import network_of
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -77,7 +78,7 @@ class OpenVinoPredictor:
         if size not in self._requests:
             self._requests[size] = self.compile(size, "LATENCY").create_infer_request()
         outputs = self._requests[size].infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
-        return outputs[0]
+        return network_of(self.model).joined(outputs.to_tuple())
 
     def compile(self, batch_size: int, hint: str) -> ov.CompiledModel:
         """The network for one batch size, tuned for `LATENCY` or `THROUGHPUT`.

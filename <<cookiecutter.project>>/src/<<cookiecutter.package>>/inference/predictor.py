@@ -64,5 +64,5 @@ class TorchPredictor:
         with torch.inference_mode():
             images = torch.from_numpy(batch).to(self.device, memory_format=torch.channels_last)
             output = self.network(images)
-        output = output[0] if isinstance(output, (tuple, list)) else output
-        return output.float().cpu().numpy()
+        outputs = output if isinstance(output, tuple) else (output,)
+        return network_of(self.model).joined([each.float().cpu().numpy() for each in outputs])

@@ -86,8 +86,23 @@ def detections(model: ModelFile, output: np.ndarray, shape: tuple[int, int], cla
 
 
 def fuse(network: Any) -> Any:
-    """The network with its batch norms fused into the convolutions."""
-    return network.fuse(verbose=False)
+    """The network with its batch norms fused into the convolutions, and without the raw feature maps as an output."""
+    network = network.fuse(verbose=False)
+    network.model[-1].export = True
+    return network
+
+
+def described(model: ModelFile, task: str, network: Any) -> dict[str, Any]:
+    """What Ultralytics' own `val` and `predict` read, of a `network` for one of its tasks, such as `detect`."""
+    return {
+        "task": task,
+        "stride": int(network.stride.max()),
+        "batch": 1,
+        "imgsz": [model.image_size, model.image_size],
+        "channels": 3,
+        "names": dict(enumerate(model.classes)),
+        "args": {},
+    }
 
 
 def for_images(model: ModelFile, network: Any) -> Any:

@@ -82,11 +82,11 @@ class Network(Protocol):
         ...
 
     def fuse(self, network: Any) -> Any:
-        """The same network with fewer layers, for predicting alone."""
+        """The same network with fewer layers, for predicting and converting: one input, a tensor or several."""
         ...
 
-    def exportable(self, network: Any) -> Any:
-        """The network as it is converted to OpenVINO: one input, one output."""
+    def joined(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """A batch's outputs as the one that `postprocess` takes."""
         ...
 
     def for_images(self, model: ModelFile, network: Any) -> Any:

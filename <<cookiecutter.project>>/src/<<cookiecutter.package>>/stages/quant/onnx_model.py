@@ -28,18 +28,19 @@ def write(model: ModelFile, folder: Path, facts: dict[str, Any]) -> None:
     import torch
 
     folder.mkdir(parents=True, exist_ok=True)
-    network = network_of(model).exportable(load_network(model))
+    network = network_of(model).fuse(load_network(model))
     blank = torch.zeros(1, 3, model.image_size, model.image_size)
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tracing warns of every shape that it fixes
-        network(blank)  # a detection head computes its anchors on the first call: not part of the trace
+        first = network(blank)  # a detection head computes its anchors on the first call: not part of the trace
+        names = [f"output{index}" for index in range(len(first))] if isinstance(first, tuple) else ["output"]
         torch.onnx.export(
             network,
             (blank,),
             folder / "model.onnx",
             input_names=["images"],
-            output_names=["output"],
-            dynamic_axes={"images": {0: "batch"}, "output": {0: "batch"}},
+            output_names=names,
+            dynamic_axes={name: {0: "batch"} for name in ("images", *names)},
             opset_version=OPSET,
             dynamo=False,  # the exporter of now; the other one writes source paths into the file
         )

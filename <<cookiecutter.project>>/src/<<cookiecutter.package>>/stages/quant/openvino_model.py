@@ -30,7 +30,7 @@ def convert(model: ModelFile) -> ov.Model:
     import openvino as ov
     import torch
 
-    network = network_of(model).exportable(load_network(model))
+    network = network_of(model).fuse(load_network(model))
     shape = [1, 3, model.image_size, model.image_size]
     blank = torch.zeros(shape)
     with torch.inference_mode(), warnings.catch_warnings():

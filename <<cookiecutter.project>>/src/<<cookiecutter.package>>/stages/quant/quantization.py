@@ -172,7 +172,8 @@ class OneByOne:
         self.request = compiled.create_infer_request()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.request.infer({0: image[np.newaxis]})[0] for image in batch])
+        each = [self.request.infer({0: image[np.newaxis]}).to_tuple() for image in batch]
+        return network_of(self.model).joined([np.concatenate(parts) for parts in zip(*each, strict=True)])
 
 
 def settings(network: ov.Model, model: ModelFile, images: int, preset: str) -> dict[str, Any]:

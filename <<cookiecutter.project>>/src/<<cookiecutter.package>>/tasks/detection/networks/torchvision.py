@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....networks.squares import GREY, in_image, preprocess
@@ -52,9 +53,9 @@ def fuse(network: Any) -> Any:
     return network
 
 
-def exportable(network: Any) -> Any:
-    """The network as it is."""
-    return network
+def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """The only one."""
+    return outputs[0]
 
 
 def for_images(model: ModelFile, network: Any) -> Any:

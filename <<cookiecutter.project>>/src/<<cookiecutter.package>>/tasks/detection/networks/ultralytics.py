@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ....networks.ultralytics import build_as, detections, for_images, fuse, ignored_scope, preprocess
+from ....networks.ultralytics import build_as, described, detections, for_images, fuse, ignored_scope, preprocess
 from ....shared.model_file import ModelFile
 
 if TYPE_CHECKING:
@@ -39,21 +39,11 @@ def postprocess(model: ModelFile, output: np.ndarray, shapes: list[tuple[int, in
     return [detections(model, raw, shape, len(raw) - 4) for raw, shape in zip(output, shapes, strict=True)]
 
 
-def exportable(network: Any) -> Any:
-    """The fused network, which gives the decoded boxes alone, without the raw feature maps."""
-    network = fuse(network)
-    network.model[-1].export = True
-    return network
+def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """The only one."""
+    return outputs[0]
 
 
 def metadata(model: ModelFile) -> dict[str, Any]:
     """What Ultralytics' own `val` and `predict` read."""
-    return {
-        "task": "detect",
-        "stride": int(build(model.architecture, model.classes).stride.max()),
-        "batch": 1,
-        "imgsz": [model.image_size, model.image_size],
-        "channels": 3,
-        "names": dict(enumerate(model.classes)),
-        "args": {},
-    }
+    return described(model, "detect", build(model.architecture, model.classes))

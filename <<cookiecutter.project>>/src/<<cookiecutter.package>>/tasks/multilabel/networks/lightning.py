@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ....networks.lightning import build, exportable, for_images, fuse, ignored_scope, metadata, preprocess, transforms
+from ....networks.lightning import build, for_images, fuse, ignored_scope, joined, metadata, preprocess, transforms
 from ....shared.model_file import ModelFile
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["build", "exportable", "for_images", "fuse", "ignored_scope", "metadata", "preprocess", "transforms"]
+__all__ = ["build", "for_images", "fuse", "ignored_scope", "joined", "metadata", "preprocess", "transforms"]
 
 THRESHOLD = "threshold"  # of a model file's metrics: what the validation split chose
 

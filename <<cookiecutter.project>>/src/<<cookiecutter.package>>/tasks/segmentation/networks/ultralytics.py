@@ -1,23 +1,22 @@
 """Ultralytics' segmentation networks: built, read and converted.
 
 A network gives two things: objects, (N, 4 + classes + coefficients, anchors) as detection's with coefficients below,
-and prototypes (N, coefficients, h, w), of which each object's mask is a weighted sum. Here they are one output: the
-prototypes are further columns, with -1 where objects have coordinates and scores.
+and prototypes (N, coefficients, h, w), of which each object's mask is a weighted sum. To be compared and read they are
+joined: the prototypes are further columns, with -1 where objects have coordinates and scores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ....networks.ultralytics import build_as, detections, for_images, ignored_scope, preprocess
-from ....networks.ultralytics import fuse as fuse_layers
+from ....networks.ultralytics import build_as, described, detections, for_images, fuse, ignored_scope, preprocess
 from ....shared.model_file import ModelFile
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["for_images", "ignored_scope", "preprocess"]
+__all__ = ["for_images", "fuse", "ignored_scope", "preprocess"]
 
 HEADS = ("Segment",)
 
@@ -67,38 +66,16 @@ def _objects(model: ModelFile, raw: np.ndarray, shape: tuple[int, int]) -> np.nd
     return objects
 
 
-def fuse(network: Any) -> Any:
-    """The network with its batch norms fused into the convolutions, and one output."""
-    return _joined(fuse_layers(network))
+def joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Objects, and prototypes as further columns: -1 above the weights, which no score is."""
+    import numpy as np
 
-
-def exportable(network: Any) -> Any:
-    """The fused network with one output, without the raw feature maps."""
-    network = fuse_layers(network)
-    network.model[-1].export = True
-    return _joined(network)
-
-
-def _joined(network: Any) -> Any:
-    """A torch module that gives both of a network's outputs as one."""
-    import torch
-
-    class Joined(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            output = self.network(images)
-            objects, prototypes = output if isinstance(output[0], torch.Tensor) else output[0]
-            columns = torch.nn.functional.pad(
-                prototypes.flatten(2), (0, 0, objects.shape[1] - prototypes.shape[1], 0), value=-1.0
-            )
-            return torch.cat([objects, columns], dim=2)
-
-    return Joined().eval()
+    objects, prototypes = outputs
+    columns = prototypes.reshape(*prototypes.shape[:2], -1)
+    above = ((0, 0), (objects.shape[1] - columns.shape[1], 0), (0, 0))
+    return np.concatenate([objects, np.pad(columns, above, constant_values=-1)], axis=2)
 
 
 def metadata(model: ModelFile) -> dict[str, Any]:
-    """Nothing: Ultralytics expects two outputs."""
-    return {}
+    """What Ultralytics' own `val` and `predict` read."""
+    return described(model, "segment", build(model.architecture, model.classes))
