@@ -366,7 +366,7 @@ def test_a_device_that_is_absent_is_refused_before_prepare(fresh: Workspace) -> 
     ("task", "name"),
     [
         ("detection", "openvino_int8"),
-        ("detection", "openvino_fp16"),
+        pytest.param("detection", "openvino_fp16", marks=pytest.mark.nightly),
         ("classification", "openvino_fp32"),
         ("classification", "openvino_int8_accuracy"),
     ],

@@ -1,5 +1,6 @@
 """torchvision's detectors: built by name or parts, read as torchvision reads them, converted, and trained."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from PIL import Image
 from test_metrics_samples import detections as made_up
 from torchvision.models import detection as torchvision_detection
 from torchvision.models import list_models
@@ -131,6 +133,29 @@ def test_what_is_converted_says_what_torch_says(networks: Any, batch: torch.Tens
             ours, theirs = (np.sort(o, -1) if kind == "fasterrcnn" else o for o in (output, expected[:size]))
             assert np.abs(ours[:, 4:] - theirs[:, 4:]).max() < 1e-3
             assert kind == "fasterrcnn" or np.abs(ours - theirs).max() < 1e-2, "of a pixel"
+
+
+@pytest.mark.parametrize("kind", ["fcos", pytest.param("fasterrcnn", marks=pytest.mark.nightly)])
+def test_int8_is_smaller_and_says_much_the_same(networks: Any, batch: torch.Tensor, kind: str, tmp_path: Path) -> None:
+    """Of a network of one stage and of one of two: layers are in INT8, what makes boxes of their outputs is not."""
+    model, paths = as_file(kind, networks[kind]), [tmp_path / f"{number}.png" for number in range(len(batch))]
+    for path, image in zip(paths, batch, strict=True):
+        Image.fromarray((255 * image).byte().permute(1, 2, 0).numpy()).save(path)
+    openvino_model, quantization = load("stages.quant.openvino_model"), load("stages.quant.quantization")
+    items = [load("shared.prepared").Item(path, "A", "train", "") for path in paths]
+    full = openvino_model.convert(model)
+    small = quantization.quantize(full.clone(), model, items, "mixed")
+    assert quantization.quantized_layers(full) == 0 and quantization.quantized_layers(small) > 20
+    expected = predictor.TorchPredictor(model)(batch.numpy())
+    for name, network in (("full", full), ("small", small)):
+        openvino_model.write(network, model, tmp_path / name, "fp32" if name == "full" else "int8", {})
+    sizes = [(tmp_path / n / "network_openvino_model" / "model.bin").stat().st_size for n in ("full", "small")]
+    assert sizes[1] < 0.45 * sizes[0]
+    output = load("inference.variants").load_variant(tmp_path / "small")(batch.numpy())
+    assert output.shape == expected.shape and not np.array_equal(output, expected)
+    ours, theirs = (np.sort(o, -1) for o in (output, expected))  # proposals come in another order
+    for rows in (slice(0, 4), slice(4, None)):
+        assert np.corrcoef(ours[:, rows].ravel(), theirs[:, rows].ravel())[0, 1] > 0.95
 
 
 def test_every_detector_is_built_by_its_name_and_others_are_refused() -> None:
@@ -330,6 +355,21 @@ def test_frozen_layers_stay_as_they_are(prepared: Get, networks: Any, tmp_path: 
     changed = {name for name, value in after.state_dict.items() if not torch.equal(value, before[name])}
     assert not {name for name in changed if name.startswith((f"{body}conv1", f"{body}bn1", f"{body}layer1"))}
     assert {name for name in changed if name.startswith(f"{body}layer2")}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["fcos18", "fasterrcnn18"])
+def test_int8_of_a_trained_detector_is_nearly_as_good(prepared: Get, name: str, tmp_path: Path) -> None:
+    space = prepared("detection").copy(tmp_path / "space")
+    trained = ["task=detection", f"model={name}", "training.max_epochs=6"]
+    quick = [f"{stage}.{key}=1" for stage in ("infer.latency", "quant") for key in ("warmup", "repeats", "rounds")]
+    for stage in ("train", "infer", "quant"):
+        space.run(stage, *trained, *quick, "quant=openvino_int8")
+    metrics = json.loads((space.root / "metrics" / "quant.json").read_text())
+    inferred = json.loads((space.root / "metrics" / "infer.json").read_text())
+    assert metrics["torch"]["mAP50"] == pytest.approx(inferred["mAP50"]) and inferred["mAP50"] > 0.6
+    assert abs(metrics["drop"]["mAP50"]) < 0.02 and abs(metrics["drop"]["mAP50_95"]) < 0.02
+    assert metrics["parity"]["agreement"] > 0.8 and metrics["size_mb"] < 0.45 * metrics["torch_size_mb"]
 
 
 def test_what_cannot_be_done_is_refused(prepared: Get, tmp_path: Path) -> None:
