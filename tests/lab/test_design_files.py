@@ -294,7 +294,7 @@ DIGESTS = {  # of commit 793bb1c: records carry them
     "classification_quantization": "2948b12f0cb6",
     "classification_random_sweep": "d293b38d02b5",
     "detection_ab_benchmark": "2beaec34e7ff",
-    "detection_ablation": "a2480365a920",
+    "detection_ablation": "a493e044aa4d",
     "detection_architecture": "acac69e7920f",
     "detection_augmentation": "5405b6b9b99e",
     "detection_baseline": "8b6c95414e45",
