@@ -86,6 +86,29 @@ def test_rare_classes_are_seen_as_often() -> None:
     assert sorted(plain) == list(range(len(items)))
 
 
+@pytest.mark.parametrize(
+    ("images", "batch", "gathered", "steps", "passes"),
+    [(168, 32, 1, 17, 4), (168, 32, 2, 17, 7), (544, 32, 1, 17, 1), (5000, 32, 1, 17, 1), (3, 16, 1, 0, 1)],
+)
+def test_an_epoch_shows_few_images_several_times(
+    images: int, batch: int, gathered: int, steps: int, passes: int
+) -> None:
+    """As often as makes the steps that are asked for, each of them equally often, in an order that comes again."""
+    loop = load("engines.lightning.loop")
+    changes = [f"data.batch_size={batch}", f"training.accumulate_grad_batches={gathered}"]
+    cfg = config.compose(["task=classification", f"training.epoch_steps={steps}", *changes])
+    loader = loop.loader(cfg, range(images), shuffled=True)
+
+    def shown(epoch: int) -> list[int]:
+        loader.sampler.set_epoch(epoch)
+        return list(loader.sampler)
+
+    assert sorted(shown(0)) == sorted(list(range(images)) * passes)
+    assert shown(0) == shown(0) != shown(1) or images < 4
+    assert len(loader) >= steps * gathered
+    assert len(loop.loader(cfg, range(images), shuffled=False)) == -(-images // batch)
+
+
 def test_workers_are_those_asked_for_or_the_cores_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     devices = load("shared.devices")
     for cores, expected in ((1, 0), (4, 3), (64, 8)):
@@ -116,6 +139,7 @@ def test_a_large_photograph_is_decoded_as_large_as_needed(tmp_path: Path) -> Non
         (["task=detection", "model=yolo11t", "training.class_weights=true"], "training.class_weights is for class"),
         (["task=detection", "model=yolo11t", "training.balanced=true"], "training.balanced is for classification"),
         (["task=detection", "model=yolo11t", "training.layer_decay=0.5"], "training.layer_decay is for classification"),
+        (["task=detection", "model=yolo11t", "training.epoch_steps=9"], "training.epoch_steps is Lightning's"),
         (["task=classification", "training.recipe=fine"], "recipes.fine"),
     ],
 )

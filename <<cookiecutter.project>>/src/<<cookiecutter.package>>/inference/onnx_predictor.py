@@ -32,6 +32,7 @@ class OnnxPredictor:
         except Exception as error:  # its own classes, of which only the message is public
             raise UserError(f"{file} is not a readable ONNX model: {error}") from error
         self.model, self.precision, self.threads = model, precision, threads
+        self._joined = network_of(model).joined
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1) -> OnnxPredictor:
@@ -42,4 +43,4 @@ class OnnxPredictor:
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         outputs = self.session.run(None, {self.session.get_inputs()[0].name: np.ascontiguousarray(batch)})
-        return network_of(self.model).joined([np.asarray(output) for output in outputs])
+        return self._joined([np.asarray(output) for output in outputs])

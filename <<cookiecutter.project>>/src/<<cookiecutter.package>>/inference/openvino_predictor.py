@@ -55,6 +55,7 @@ class OpenVinoPredictor:
         self.precision = precision
         self.threads = threads
         self.inference_precision = ""  # what OpenVINO says that it computes in, once it has compiled
+        self._joined = network_of(model).joined
         self._requests: dict[int, ov.InferRequest] = {}
 
     @classmethod
@@ -78,7 +79,7 @@ class OpenVinoPredictor:
         if size not in self._requests:
             self._requests[size] = self.compile(size, "LATENCY").create_infer_request()
         outputs = self._requests[size].infer({0: np.ascontiguousarray(batch)}, share_inputs=True)
-        return network_of(self.model).joined(outputs.to_tuple())
+        return self._joined(outputs.to_tuple())
 
     def compile(self, batch_size: int, hint: str) -> ov.CompiledModel:
         """The network for one batch size, tuned for `LATENCY` or `THROUGHPUT`.

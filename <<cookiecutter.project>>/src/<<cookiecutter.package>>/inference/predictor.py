@@ -55,7 +55,8 @@ class TorchPredictor:
         torch.set_num_threads(threads)
         self.model = model
         self.device = device
-        network = network_of(model).fuse(load_network(model))
+        kind = network_of(model)
+        network, self._joined = kind.fuse(load_network(model)), kind.joined
         self.network = network.to(device=device, memory_format=torch.channels_last).eval()
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
@@ -65,4 +66,4 @@ class TorchPredictor:
             images = torch.from_numpy(batch).to(self.device, memory_format=torch.channels_last)
             output = self.network(images)
         outputs = output if isinstance(output, tuple) else (output,)
-        return network_of(self.model).joined([each.float().cpu().numpy() for each in outputs])
+        return self._joined([each.float().cpu().numpy() for each in outputs])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -76,20 +77,28 @@ def loader(
 ) -> DataLoader:
     """Batches of `images`, in a new order each epoch where they are shuffled; `collate` makes one of samples.
 
-    With `weights` (images,) as many are drawn as there are, each as often as its weight says, some several times.
+    Shuffled ones come as often as training.epoch_steps takes, all of them equally often. With `weights` (images,) as
+    many are drawn, each as often as its weight says.
 
     A last batch of one image is left out where they are: batch normalization has nothing to compare it with.
     """
-    size = cfg.data.batch_size
+    size, count = cfg.data.batch_size, len(images)  # type: ignore[arg-type]
+    seen = count * passes(cfg, count) if shuffled else count
     return DataLoader(
         images,
         batch_size=size,
-        drop_last=shuffled and size > 1 and len(images) > size and len(images) % size == 1,  # type: ignore[arg-type]
-        sampler=EpochSampler(len(images), cfg.seed, weights) if shuffled else None,  # type: ignore[arg-type]
+        drop_last=shuffled and size > 1 and seen > size and seen % size == 1,
+        sampler=EpochSampler(count, cfg.seed, weights, seen // count) if shuffled else None,
         collate_fn=collate,
         num_workers=devices.workers(cfg.data.workers),
         generator=torch.Generator().manual_seed(cfg.seed),  # so that the loader draws nothing from the global one
     )
+
+
+def passes(cfg: DictConfig, count: int) -> int:
+    """How often an epoch goes through `count` images to have training.epoch_steps steps of the optimizer."""
+    needed = cfg.training.epoch_steps * cfg.training.accumulate_grad_batches * cfg.data.batch_size
+    return max(1, math.ceil(needed / count))
 
 
 def early_stopping(cfg: DictConfig, recorder: Recorder) -> list[pl.Callback]:
@@ -100,20 +109,21 @@ def early_stopping(cfg: DictConfig, recorder: Recorder) -> list[pl.Callback]:
 
 
 class EpochSampler(Sampler[int]):
-    """A random order, or draw, that depends on seed and epoch alone, so that a resumed epoch sees it again."""
+    """Random orders, or a draw, that depend on seed and epoch alone, so that a resumed epoch sees them again."""
 
-    def __init__(self, size: int, seed: int, weights: torch.Tensor | None = None):
-        self.size, self.seed, self.weights, self.epoch = size, seed, weights, 0
+    def __init__(self, size: int, seed: int, weights: torch.Tensor | None = None, passes: int = 1):
+        self.size, self.seed, self.weights, self.passes, self.epoch = size, seed, weights, passes, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.size
+        return self.size * self.passes
 
     def __iter__(self) -> Any:
         generator = torch.Generator().manual_seed(self.seed + 1000 * (self.epoch + 1))
         if self.weights is not None:
-            return iter(torch.multinomial(self.weights, self.size, replacement=True, generator=generator).tolist())
-        return iter(torch.randperm(self.size, generator=generator).tolist())
+            return iter(torch.multinomial(self.weights, len(self), replacement=True, generator=generator).tolist())
+        orders = [torch.randperm(self.size, generator=generator) for _ in range(self.passes)]
+        return iter(torch.cat(orders).tolist())

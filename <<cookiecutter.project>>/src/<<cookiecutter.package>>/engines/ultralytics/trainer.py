@@ -39,6 +39,8 @@ def check(cfg: DictConfig) -> None:
     """Raises UserError for what Ultralytics does not know, or would change silently."""
     if cfg.training.label_smoothing:
         raise UserError("training.label_smoothing is for classification: Ultralytics' losses have none, set it to 0")
+    if cfg.training.epoch_steps:
+        raise UserError("training.epoch_steps is Lightning's: Ultralytics shows each image once an epoch, set it to 0")
     for key, none in (("class_weights", False), ("balanced", False), ("layer_decay", 1), ("gradient_clip", None)):
         if cfg.training[key] != none:
             raise UserError(f"training.{key} is for classification: Ultralytics doesn't know it, leave it as it is")

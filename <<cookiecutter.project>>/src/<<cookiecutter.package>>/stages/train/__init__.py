@@ -39,8 +39,9 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     # What infer would refuse after the whole training. It decides nothing of the model: no params of train in dvc.yaml.
     check_slices(cfg.infer.slices, prepared.items("test", cfg.infer.site))
     training = registry.training(cfg.task, cfg.model.engine)
+    steps = f" of at least {cfg.training.epoch_steps} steps" if cfg.training.epoch_steps else ""
     print(
-        f"training.recipe={cfg.training.recipe}: {cfg.training.max_epochs} epochs from lr {cfg.training.lr:g}, "
+        f"training.recipe={cfg.training.recipe}: {cfg.training.max_epochs} epochs{steps} from lr {cfg.training.lr:g}, "
         f"augmentation {cfg.augmentation.name}, model.weights={cfg.model.weights or 'null'}",
         flush=True,
     )
