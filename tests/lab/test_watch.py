@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
-from lab.cli import live, output, view
+from lab.cli import live, live_page, output, view
 from lab.cli.terminal import Name
 from lab.cli.watch import Watch
 from lab.design import design_file
@@ -317,8 +317,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     known = live.Known(design(), VISION, replicates, Forecast(VISION, 1, known_by(RUNS[:4])))
     project: Any = SimpleNamespace(look=lambda: False, records=lambda: records)
     state = live.Live(project, {"rates": known}.__getitem__, lambda: {"dvc": 1})
-    with mock.patch.object(live.time, "time", lambda: BEGAN + 0.8 * end), live.served(state, 0) as link:
+    with mock.patch.object(live.time, "time", lambda: BEGAN + 0.8 * end), live_page.served(state.status, 0) as link:
         yield link
+
+
+def test_the_live_page_plans_where_runs_are_over_and_reads_the_config_for_another_head() -> None:
+    own = [SimpleNamespace(commit="a", status=RUNNING)]
+    project: Any = SimpleNamespace(head="first", by_design=lambda: {"rates": own})
+    growing = SimpleNamespace(growth=True, name="rates")
+    read = mock.Mock(side_effect=lambda name: SimpleNamespace(design=growing, contract=VISION))
+    reading = live.Reading(project, read, lambda name: None)
+    with mock.patch.object(live, "standings", lambda project, runs: []), mock.patch.object(live, "campaign") as campaign:
+        counts = []
+        for status, head in [(RUNNING, "first"), (RUNNING, "first"), (FINISHED, "first"), (FINISHED, "second")]:
+            own[0].status, project.head = status, head
+            assert reading("rates").replicates == []
+            counts.append((campaign.current.call_count, read.call_count))
+    assert counts == [(1, 1), (1, 1), (2, 1), (3, 2)]
 
 
 def answer(link: str, path: str, **headers: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""The live page of `lab ui`: what `lab status --json` prints, for a browser that asks for it again and again.
+"""What `lab status --json` prints, for a page that asks for it again and again.
 
 Nothing is worked out where nobody looks, and little where nothing has changed.
 """
@@ -8,14 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from typing import TYPE_CHECKING
 
 from lab.cli.output import Output, Overview, Refused, Stand
 from lab.cli.standing import stand
@@ -25,7 +20,6 @@ from lab.errors import UserError
 from lab.execution import campaign
 from lab.execution.forecast import Forecast, usual
 from lab.execution.standings import standings
-from lab.report import html
 from lab.study import QUEUED, RUNNING
 
 if TYPE_CHECKING:
@@ -37,11 +31,8 @@ if TYPE_CHECKING:
     from lab.records.project import Project
     from lab.study import Replicate
 
-HOST = "127.0.0.1"
 LEAST = 1.0  # seconds that an answer holds, however many pages ask
 SLOW = 30.0  # seconds that the number of workers holds: all processes are looked through for it, or a cluster is asked
-BODY = """<main><h1>Runs as they go on</h1><p id="state" role="status">…</p><div id="designs"></div></main>
-"""
 
 
 @dataclass
@@ -115,7 +106,8 @@ class Reading:
     def __init__(self, project: Project, planner: Callable[[str], Planner], answered: Callable[[str], Answer | None]):
         self.project, self.planner, self.answered = project, planner, answered
         self._answers: dict[str, tuple[list[str], Answer | None]] = {}  # with the commits of the runs that give it
-        self._plans: dict[str, tuple[Planner, Plan, tuple[str | None, set[str] | None]]] = {}
+        self._planners: dict[str, tuple[str | None, Planner]] = {}  # each of a HEAD: it keeps what it has composed
+        self._plans: dict[str, tuple[Planner, set[str], Plan]] = {}  # with what the plan followed from
 
     def __call__(self, name: str) -> Known:
         """Raises UserError."""
@@ -132,69 +124,16 @@ class Reading:
 
     def _plan(self, name: str) -> tuple[Planner, Plan]:
         """The plan as it stands: made anew for another HEAD and, where runs follow from others, once more are over."""
-        own = self.project.by_design().get(name, [])
-        over = {record.commit for record in own if record.status not in (QUEUED, RUNNING)}
-        if name in self._plans:
-            planner, plan, made_for = self._plans[name]
-            if made_for in ((self.project.head, None), (self.project.head, over)):
-                return planner, plan
-        planner = self.planner(name)
-        design, plan = planner.design, campaign.current(planner)
+        head = self.project.head
+        if name not in self._planners or self._planners[name][0] != head:
+            self._planners[name] = head, self.planner(name)
+        planner = self._planners[name][1]
+        design = planner.design
         follows = design.growth or is_bayesian(design) or search.metrics(design, planner.contract)
-        self._plans[name] = planner, plan, (self.project.head, over if follows else None)
+        own = self.project.by_design().get(name, []) if follows else []
+        over = {record.commit for record in own if record.status not in (QUEUED, RUNNING)}
+        made_by, followed, plan = self._plans.get(name, (None, None, None))
+        if plan is None or made_by is not planner or followed != over:
+            plan = campaign.current(planner)
+            self._plans[name] = planner, over, plan
         return planner, plan
-
-
-@contextmanager
-def served(live: Live, port: int) -> Iterator[str]:
-    """Serve the page beside what else is done, at this port or where it is taken at another; gives its link."""
-    try:
-        server = ThreadingHTTPServer((HOST, port), handler(live))
-    except (OSError, OverflowError):  # taken, or beyond the last there is
-        server = ThreadingHTTPServer((HOST, 0), handler(live))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://{HOST}:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def handler(live: Live) -> type[BaseHTTPRequestHandler]:
-    """What answers a browser: with the page, and with status.json."""
-    script = (Path(html.__file__).parent / "live.js").read_text(encoding="utf-8")
-    page = html.page("Runs as they go on", BODY, script, "'self'").encode()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = urlsplit(self.path)
-            name = self.headers.get("Host", "").partition(":")[0]
-            if name not in (HOST, "localhost"):  # a page of somewhere else, under a name that leads here
-                self.send_error(HTTPStatus.FORBIDDEN)
-            elif asked.path == "/":
-                self._send(page, "text/html; charset=utf-8")
-            elif asked.path == "/status.json":
-                found = live.status(parse_qs(asked.query).get("design", [""])[0])
-                self._send(found.model_dump_json().encode(), "application/json")
-            else:
-                self.send_error(HTTPStatus.NOT_FOUND)
-
-        def _send(self, content: bytes, kind: str) -> None:
-            self.send_response(HTTPStatus.OK)
-            for key, value in {
-                "Content-Type": kind,
-                "Content-Length": str(len(content)),
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-                "X-Frame-Options": "DENY",
-            }.items():
-                self.send_header(key, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing: it would be a line every two seconds."""
-
-    return Handler

@@ -104,7 +104,7 @@ def ui(
 
     Both are of this machine alone, until Ctrl-C. Where another server has the runs, its address.
     """
-    from lab.cli import live
+    from lab.cli import live, live_page
     from lab.cli.output import Mirrored
     from lab.cli.run import answered
     from lab.tracking.mlflow.ui import serve
@@ -126,7 +126,8 @@ def ui(
     def workers() -> dict[str, int | None]:
         return {backend.name: backend.workers() for backend in open_backends()}
 
-    with live.served(live.Live(project, read, workers), port + 1) as page, suppress(KeyboardInterrupt):
+    status = live.Live(project, read, workers).status
+    with live_page.served(status, port + 1) as page, suppress(KeyboardInterrupt):
         tell(f"{page} has the runs as they go on; Ctrl-C ends it")
         if not serve(ROOT, port, tell, typer.launch if show else None):
             if show:

@@ -22,6 +22,7 @@ from lab.nested_keys import copied, exists, find, get, put
 
 version = cache(metadata.version)
 PARAMS = "params.yaml"
+version = cache(metadata.version)  # which parses a file each time
 OUTSIDE = re.compile(rb"searchpath|oc\.env")  # by which a config is made of more than its folder
 Remember = Callable[[str, Callable[[], Any]], Any]
 """What was worked out before by this key, or works it out; what JSON can't write is worked out each time."""

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from lab import contract
 from lab.contract import FILE, Contract
 from lab.design.pipeline import Pipeline
 from lab.design.plan import MEMBERSHIP, Run, run_key
+from lab.design.sources import version
 from lab.git import NoRepository, Repository
 from lab.records import looks
 from lab.records.commit import LOCK, Commit, Outcome

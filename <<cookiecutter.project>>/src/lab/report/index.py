@@ -81,9 +81,10 @@ def row(entry: Entry) -> list[str]:
     """A question with its answer, as cells."""
     study, outcome = entry.study, entry.verdict.outcome
     name = escape(entry.report.with_suffix(".html").name)
+    title, asked = escape(study.design.title), escape(study.design.name)
     standing = ", ".join(f"{number} {status}" for status, number in counts(study.replicates).items())
     return [
-        f'<a class="sentence" href="{name}">{escape(study.design.title)}</a><br><code>{escape(study.design.name)}</code>',
+        f'<a class="sentence" href="{name}">{title}</a><br><code>{asked}</code>',
         f'<strong class="badge {outcome}">{escape(entry.answer.outcome)}</strong>',
         f'<span class="sentence">{escape(ended(entry.answer.sentence))}</span>',
         escape(standing),
