@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lab.analysis import statistics
@@ -32,11 +33,27 @@ def resampled(statistic: Statistic, n: int, draws: int = DRAWS, seed: int = 0) -
     """A statistic of items drawn with replacement: (…, draws) for one that gives (…, b) of weights (n, b)."""
     import numpy as np
 
-    generator = np.random.default_rng(seed)
     most = max(1, WEIGHTS // n)
+    if draws <= most:
+        return statistic(_weights(n, draws, seed).copy("K"))  # which may write into them
+    generator = np.random.default_rng(seed)
     sizes = [min(most, draws - start) for start in range(0, draws, most)]
-    parts = [statistic(generator.multinomial(n, np.full(n, 1 / n), size).T) for size in sizes]
-    return np.concatenate(parts, axis=-1)
+    return np.concatenate([statistic(_drawn(n, size, generator)) for size in sizes], axis=-1)
+
+
+@lru_cache(maxsize=2)
+def _weights(n: int, draws: int, seed: int) -> np.ndarray:
+    """Those of a whole bootstrap: a report has many of the same items."""
+    import numpy as np
+
+    return _drawn(n, draws, np.random.default_rng(seed))
+
+
+def _drawn(n: int, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """How often each item is drawn: (n, draws)."""
+    import numpy as np
+
+    return generator.multinomial(n, np.full(n, 1 / n), draws).T
 
 
 def unbiased(n: int) -> float:

@@ -82,12 +82,13 @@ class Picture:
         content = io.BytesIO()
         with style():
             self.figure.savefig(content, format="png", metadata={"Software": None})
+            self.figure.set_layout_engine("none")  # it is laid out now: half of what drawing takes
         return content.getvalue()
 
     @cached_property
     def svg(self) -> str:
         """The same as an element of a page, whose marks say what they are; empty of none, and of photographs."""
-        if self.figure is None or self.local:
+        if self.figure is None or self.local or self.png is None:  # which lays it out
             return ""
         with style():
             return marks.svg(self.figure, self.name, self.alt)
@@ -112,6 +113,7 @@ def style() -> AbstractContextManager[None]:
     import matplotlib
 
     settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, **STYLE}
+    del settings["backend"]  # by which matplotlib would import what shows windows
     return matplotlib.rc_context(settings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lab.contract import Contract
+    from lab.store import Store
     from lab.study import Record, Study
 
 SHOWN = 8  # items of a figure
@@ -45,7 +47,7 @@ class Items:
             return None
         contract, project = study.contract, study.project
         dataset = contract.dataset.output if contract.dataset else ""
-        files = project.store.files(record.outputs.get(dataset, {}).get("md5"))
+        files = _files(project.store, record.outputs.get(dataset, {}).get("md5"))
         items = cls(per_item.table(study, path, whole=True), files, contract, project.root)
         scored = items.hook("score")(items.frame)
         if not {items.column, "score", "surety"} <= set(getattr(scored, "columns", ())):
@@ -121,6 +123,12 @@ def without_images(study: Study) -> str:
         return f"lab.yaml names no dataset, in which the {study.contract.item}s would lie"
     output = study.contract.dataset.output
     return f"the prepared {study.contract.item}s are not in DVC's cache here (dvc pull {output} brings them)"
+
+
+@lru_cache(maxsize=2)
+def _files(store: Store, md5: str | None) -> dict[str, Path]:
+    """Those of a dataset, which a study's records mostly share."""
+    return store.files(md5)
 
 
 def items_of(study: Study, record: Record) -> Items | None:
