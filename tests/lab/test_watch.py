@@ -327,7 +327,7 @@ def test_the_live_page_plans_where_runs_are_over_and_reads_the_config_for_anothe
     growing = SimpleNamespace(growth=True, name="rates")
     read = mock.Mock(side_effect=lambda name: SimpleNamespace(design=growing, contract=VISION))
     reading = live.Reading(project, read, lambda name: None)
-    with mock.patch.object(live, "standings", lambda project, runs: []), mock.patch.object(live, "campaign") as campaign:
+    with mock.patch.object(live, "standings", return_value=[]), mock.patch.object(live, "campaign") as campaign:
         counts = []
         for status, head in [(RUNNING, "first"), (RUNNING, "first"), (FINISHED, "first"), (FINISHED, "second")]:
             own[0].status, project.head = status, head

@@ -15,6 +15,7 @@ from PIL import Image
 from test_prepare import draw, make_folders, make_yolo, message, number_of_images, problems, refusal, run
 from workspace import load
 
+checks, dataset = load("data.shared.checks"), load("data.shared.dataset")
 detection = load("tasks.detection")
 layout = load("shared.prepared")
 
@@ -154,6 +155,21 @@ def test_one_image_in_two_classes_is_refused(tmp_path: Path) -> None:
     root = make_folders(tmp_path / "mine", {"cat": 8, "dog": 8})
     shutil.copy(root / "cat" / "3.png", root / "dog" / "copy.png")
     assert "Images in more than one class: 1" in refusal(tmp_path / "out", "image_folder", path=str(root))
+
+
+def test_what_is_told_of_places_is_short_and_names_each_once() -> None:
+    """Ten near-duplicates with long names are cut; the same row of a table twice is one path."""
+
+    def told(check: str, images: list[Any]) -> Any:
+        found = checks.check(dataset.Dataset("classification", [], images))
+        return next(finding for finding in found if finding.check == check)
+
+    def image(name: str, digest: object) -> Any:
+        return dataset.Sample("main", "train", "", Path(name), digest=str(digest), alike="0")
+
+    alike = told("near_duplicates", [image(f"{'x' * 60}{n}.png", n) for n in range(10)])
+    assert len(alike.message) < 260 and " …" in alike.message and "x9.png" in alike.places[0]
+    assert told("duplicates_within_split", 2 * [image("a.png", 0)]).places == ("a.png, 2 times",)
 
 
 def test_three_images_a_class_are_enough_to_divide(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -50,6 +51,12 @@ def test_columns_of_a_table_become_slices(space: Workspace, monkeypatch: pytest.
         assert row == {"accuracy": pytest.approx(np.mean(own)), "f1_macro": row["f1_macro"], "images": len(own)}
         scorer = load("metrics").accuracy(scored.per_image, f"infer.slices.camera.{value}.accuracy")
         assert scorer(np.ones((len(tested), 1))) == pytest.approx(row["accuracy"])
+
+
+def test_an_empty_cell_is_no_value_whatever_the_values_are() -> None:
+    for said in (["", "old"], ["", "none"], ["", "none", "(none)"]):
+        found = evaluation.values([SimpleNamespace(columns={"camera": value}) for value in said], "camera")
+        assert found[1:] == said[1:] and len(set(found)) == len(said) and found[0]
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,22 @@ def test_wrong_folds_are_refused(fold: Any, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [
+        ({"fold": "12 of 24"}, "fold=12 of 24 is too fine for 24 images: every part of each site needs some."),
+        ({"group": "(cat|dog)"}, "wants three groups of a class or more"),
+        ({"fold": "1 of 2", "group": "(cat|dog)"}, "too fine for 2 groups"),
+    ],
+)
+def test_what_leaves_a_split_empty_is_what_the_advice_is_about(
+    source: dict[str, Any], advice: str, tmp_path: Path
+) -> None:
+    root = make_folders(tmp_path / "mine", {"cat": 12, "dog": 12})
+    said = refusal(tmp_path / "out", "image_folder", path=str(root), **source)
+    assert advice in said and ("here are 2 groups" in said) == ("fold" not in source)
+
+
 def test_folds_of_the_digits_keep_a_digit_at_both_sites_together(tmp_path: Path) -> None:
     prepared = run(tmp_path / "out", "digits", fold="2 of 3")
     assert {len(splits) for splits in sides(prepared).values()} == {1}

@@ -64,17 +64,24 @@ def score(
     for column in columns:
         if column in evaluation.per_image and column not in ("site", "group"):
             raise UserError(f"infer.slices: {column} is what results call something else: give the column another name")
-        evaluation.per_image[column] = [item.columns[column] or NOTHING for item in ordered]
+        evaluation.per_image[column] = values(ordered, column)
     evaluation.per_image["group"] = [item.group for item in ordered]
     sites = [item.site for item in items]
     if len(set(sites)) > 1:
         evaluation.metrics["sites"] = by_value(prepared, items, predictions, sites)
     if columns:
-        values = {column: [item.columns[column] or NOTHING for item in items] for column in columns}
         evaluation.metrics["slices"] = {
-            column: by_value(prepared, items, predictions, own) for column, own in values.items()
+            column: by_value(prepared, items, predictions, values(items, column)) for column in columns
         }
     return evaluation
+
+
+def values(items: Sequence[Item], column: str) -> list[str]:
+    """What a column says of each item; where it says nothing, a word that it says of no other."""
+    said, nothing = [item.columns[column] for item in items], NOTHING
+    while nothing in said:
+        nothing = f"({nothing})"
+    return [value or nothing for value in said]
 
 
 def by_value(

@@ -7,7 +7,7 @@ image, classes absent from a split, the same image twice in one split, near-dupl
 Nothing is repaired or left out behind the user's back.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from unicodedata import normalize
 
@@ -16,8 +16,8 @@ from ...shared.prepared import SPLITS
 from .dataset import Dataset, Finding, Sample, finding
 
 
-def check(dataset: Dataset) -> list[Finding]:
-    """The checks that hold for every source, on samples with digests and splits."""
+def check(dataset: Dataset, fold: str = "") -> list[Finding]:
+    """The checks that hold for every source, on samples with digests and splits; `fold` is the one they are cut by."""
     return [
         *_duplicates(dataset.samples),
         _divided_groups(dataset.samples),
@@ -25,7 +25,7 @@ def check(dataset: Dataset) -> list[Finding]:
         _several_labels(dataset.samples),
         _single_class(dataset),
         _names_alike(dataset),
-        _empty_splits(dataset.samples),
+        _empty_splits(dataset.samples, fold),
         _absent_classes(dataset),
         *_nothing_to_learn(dataset),
     ]
@@ -49,7 +49,8 @@ def _duplicates(samples: Sequence[Sample]) -> list[Finding]:
         if len(splits) > 1:
             across.append(" = ".join(f"{sample.origin} [{sample.split}]" for sample in group[:3]))
         elif len(group) > 1:
-            within.append(" = ".join(sample.origin for sample in group[:3]))
+            counts = Counter(sample.origin for sample in group)  # a row of a table may be there again
+            within.append(" = ".join(f"{name}, {n} times" if n > 1 else name for name, n in [*counts.items()][:3]))
     advice = "Keep each in one split, or give train alone and let prepare cut the others from it."
     return [
         finding("duplicates_across_splits", "Images in more than one split", across, advice, fatal=True),
@@ -93,7 +94,7 @@ def _near_duplicates(samples: Sequence[Sample]) -> list[Finding]:
     ]
 
 
-def _empty_splits(samples: Sequence[Sample]) -> Finding:
+def _empty_splits(samples: Sequence[Sample], fold: str) -> Finding:
     """A site has train, val and test, or test alone where it only serves to test models of other sites."""
     present: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
@@ -105,10 +106,16 @@ def _empty_splits(samples: Sequence[Sample]) -> Finding:
         for split in SPLITS
         if split not in splits and (splits != {"test"} or not trained)
     ]
-    advice = (
-        "Every site needs images to train, validate and test on, or to test alone. What is cut from train wants "
-        "three images of a class or more, and data.source.fractions above 0."
-    )
+    what, number = "images", len({sample.unit or sample.digest for sample in samples})
+    if any(sample.group for sample in samples):
+        what = "groups"
+    if fold:
+        advice = f"data.source.fold={fold} is too fine for {number} {what}: every part of each site needs some. "
+        advice += f"Take fewer folds, such as `1 of {max(2, min(5, number // 3))}`."
+    else:
+        advice = "Every site needs images to train, validate and test on, or to test alone. What is cut from train "
+        advice += f"wants three {what} of a class or more, and data.source.fractions above 0"
+        advice += f": here are {number} groups in all, each of which stays on one side." if what == "groups" else "."
     return finding("empty_splits", "Splits without images", empty, advice, fatal=True)
 
 
@@ -130,7 +137,7 @@ def _several_labels(samples: Sequence[Sample]) -> Finding:
     labels: dict[str, dict[str, str]] = defaultdict(dict)
     for sample in samples:
         if sample.label:
-            labels[sample.digest].setdefault(sample.label, sample.origin)
+            labels[sample.digest].setdefault(sample.label, f"{sample.origin} [{sample.label}]")
     twice = [" = ".join(origins.values()) for origins in labels.values() if len(origins) > 1]
     return finding("several_labels", "Images in more than one class", twice, "Keep each in one.", fatal=True)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from .archives import shown
 
+LONGEST = 200  # characters of a place in a message
 NO_BOXES = np.zeros((0, 5))
 
 
@@ -123,9 +124,10 @@ class Dataset:
 
 
 def finding(check: str, title: str, places: Sequence[str], advice: str = "", fatal: bool = False) -> Finding:
-    """A finding that says in one line what, how many, and the first three places."""
+    """A finding that says in one line what, how many, and the first three places, of long ones the beginning."""
     if not places:
         return Finding(check, 0, f"{title}: none")
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-    message = f"{title}: {len(places)} ({', '.join(places[:3])}{more}). {advice}".rstrip()
+    shown = (place if len(place) <= LONGEST else f"{place[:LONGEST].rstrip()} …" for place in places[:3])
+    message = f"{title}: {len(places)} ({', '.join(shown)}{more}). {advice}".rstrip()
     return Finding(check, len(places), message, fatal, tuple(places))

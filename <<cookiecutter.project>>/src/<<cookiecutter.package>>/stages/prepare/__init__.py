@@ -112,7 +112,7 @@ def collect(source: DictConfig, out: Path) -> tuple[Dataset, list[Finding]]:
     read, unusable = read_images(unread.samples, most, thumbnails=alike)
     samples = divide(find_alike(read), unread.classes, source)
     dataset = Dataset(unread.task, unread.classes, samples)
-    findings = [*unusable, *unread.findings, *check(dataset)]
+    findings = [*unusable, *unread.findings, *check(dataset, str(source.get("fold") or ""))]
     _write_findings(out / FINDINGS, findings)
     return dataset, findings
 
