@@ -340,7 +340,7 @@ def test_lab_is_called_as_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "a design of lab is missing: lab run designs/a.yaml, or lab status; src/lab run is no command"
     for has_command, said in ((True, text), (False, re.sub("lab (run d|status)", r"python -m lab \1", text))):
         monkeypatch.setattr(app, "HAS_COMMAND", has_command)
-        assert app.typed(text) == said
+        assert app.typed(text) == app.typed(app.typed(text)) == said
         assert app.typed("lab") == ("lab" if has_command else "python -m lab")
 
 

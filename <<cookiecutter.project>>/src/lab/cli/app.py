@@ -81,7 +81,7 @@ def typed(text: str) -> str:
     if HAS_COMMAND:
         return text
     commands = "|".join(sorted(str(name) for name in typer.main.get_group(app).commands))
-    return re.sub(rf"(?<![\w/-])lab(?=$| ({commands})\b)", "python -m lab", text)
+    return re.sub(rf"(?<![\w/-])(?<!python -m )lab(?=$| ({commands})\b)", "python -m lab", text)
 
 
 def check_place(folder: Path) -> None:
