@@ -109,6 +109,13 @@ def test_a_training_that_was_stopped_early_goes_on_to_the_same_model(
     assert "Resuming after epoch 1 of 2" in space.run("train", *SMALL[task]).stdout
     for name in ("models/model.pt", "metrics/train.json"):
         assert space.files()[name] == trained(task).files()[name]
+    assert curves(space) == curves(trained(task)), "of every epoch: nodes train rungs from the start"
+
+
+def curves(space: Workspace) -> dict[str, str]:
+    """The metrics of each epoch, by file."""
+    folder = space.root / "dvclive" / "plots"
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.tsv")}
 
 
 def test_who_follows_a_training_learns_when_its_first_epoch_began(
