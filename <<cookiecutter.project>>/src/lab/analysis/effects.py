@@ -273,9 +273,7 @@ def said(study: Study, effect: Effect, names: Mapping[str, str]) -> str:
     first = names[effect.components[0]]
     if len(effect.components) == 2:
         does = f"what {first} does depends on {names[effect.components[1]]}"
-        return f"{name}: {with_interval(estimate) if estimate else does}{tested}" + (
-            f": {does}" if estimate else ""
-        )
+        return f"{name}: {with_interval(estimate) if estimate else does}{tested}" + (f": {does}" if estimate else "")
     if estimate is None:
         return f"{name}: its {len(crossed[effect.components[0]])} levels differ{tested}"
     return f"{name} {step(crossed, effect.components[0])}: {with_interval(estimate)}{tested}"
