@@ -16,7 +16,7 @@ from contracts import VISION
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.analysis import verdict
+from lab.analysis import estimates, verdict
 from lab.analysis.verdict import Verdict
 from lab.design import design_file, expansion, power
 from lab.design.models import Design, digest
@@ -96,6 +96,15 @@ def claim(**more: Any) -> dict[str, Any]:
 # Each outcome
 
 
+def test_a_change_and_its_interval_have_the_same_decimals() -> None:
+    def told(*values: float) -> str:
+        return estimates.with_interval(estimates.Estimate(*values))
+
+    assert told(-0.0000106, -0.0442, 0.0442) == "0.0000 [-0.0442, +0.0442]"
+    assert told(0.02793, 0.0207, 0.035) == "+0.0279 [+0.0207, +0.0350]"
+    assert told(3e-7, 1e-7, 5e-7) == "+3e-07 [+1e-07, +5e-07]"
+
+
 def test_supported() -> None:
     found = judge({"old": arm(0.90), "new": arm(0.92)}, **claim())
     assert (found.outcome, found.winner, found.best) == ("SUPPORTED", "new", "new")
@@ -103,7 +112,7 @@ def test_supported() -> None:
     assert comparison.difference.seeds.value == pytest.approx(0.02)
     assert comparison.difference.seeds.n == 5 and comparison.p < 0.001
     assert comparison.effect.low > 0
-    assert "new − old in infer.f1_macro: +0.02 [" in found.reasons[0] and "over 5 seeds, p = " in found.reasons[0]
+    assert "new − old in infer.f1_macro: +0.0200 [" in found.reasons[0] and "over 5 seeds, p = " in found.reasons[0]
 
 
 def test_significant_but_smaller_than_asked_for_is_equivalent() -> None:

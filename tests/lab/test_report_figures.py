@@ -359,7 +359,7 @@ def test_an_ensemble_is_held_against_its_best_member() -> None:
     found = pictures(study)
     # t(0.975, 2) = 4.3027 times 1 / 300 / √3 = 0.00828
     assert "The best member is aug:cutout with 0.93 ± 0.008; against it, over the seeds: " in found["arms"].caption
-    assert "all +0.02 [+0.0117, +0.0283], without_d +0.01 [+0.00172, +0.0183]" in found["arms"].caption
+    assert "all +0.0200 [+0.0117, +0.0283], without_d +0.0100 [+0.0017, +0.0183]" in found["arms"].caption
     alone = found["arms"].data.query("arm == 'aug:cutout alone'")
     assert alone[["mean", "low", "high"]].round(4).values.tolist() == [[0.93, 0.9217, 0.9383]] * 3
     assert set(found["arms"].data["arm"]) == {

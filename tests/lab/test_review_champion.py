@@ -166,7 +166,7 @@ def test_only_what_beats_it_takes_its_place(project: Trivial) -> None:
     promote.promote(project.project(), "small")
     names = {(r.experiment["arm"], r.experiment["seed"]): r.name for r in project.records().values() if r.experiment}
     worse = refusal(project, names["0.1", 0], lost=True)
-    assert "not shown to beat the champion" in worse and "0.1 − champion in infer.f1_macro: -0.4 [" in worse
+    assert "not shown to beat the champion" in worse and "0.1 − champion in infer.f1_macro: -0.400 [" in worse
     hidden = refusal(project, "large", lost=True)
     assert "a regression hidden by the mean: infer.classes.cat.f1 -0.102" in hidden
     assert "0.8 − champion in infer.f1_macro: +0.3" in hidden and "dog" not in hidden

@@ -255,7 +255,7 @@ def test_wrong_folds_are_refused(fold: Any, tmp_path: Path) -> None:
     [
         ({"fold": "12 of 24"}, "fold=12 of 24 is too fine for 24 images: every part of each site needs some."),
         ({"group": "(cat|dog)"}, "wants three groups of a class or more"),
-        ({"fold": "1 of 2", "group": "(cat|dog)"}, "too fine for 2 groups"),
+        ({"fold": "1 of 2", "group": "(cat|dog)"}, "needs some. It takes more groups."),
     ],
 )
 def test_what_leaves_a_split_empty_is_what_the_advice_is_about(

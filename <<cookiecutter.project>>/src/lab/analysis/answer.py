@@ -354,7 +354,7 @@ def interval_of_equivalence(study: Study, between: Difference) -> str:
     estimate = between.estimate
     look = looks.at(study, between.arm, between.versus) if between.versus is not None else None
     narrow = at_90(estimate, look) if estimate else None
-    return interval(narrow).strip() if narrow else ""
+    return interval(narrow) if narrow else ""
 
 
 def capital(text: str) -> str:

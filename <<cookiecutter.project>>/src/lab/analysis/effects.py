@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import bounded, per_item, resampling, statistics
-from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, agrees, interval, is_scored, resolution
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, agrees, is_scored, resolution, with_interval
 from lab.analysis.folds import overlap
 from lab.analysis.statistics import Estimate, holm
 from lab.design import factorial
@@ -273,12 +273,10 @@ def said(study: Study, effect: Effect, names: Mapping[str, str]) -> str:
     first = names[effect.components[0]]
     if len(effect.components) == 2:
         does = f"what {first} does depends on {names[effect.components[1]]}"
-        return f"{name}: {f'{estimate.value:+.3g}{interval(estimate)}' if estimate else does}{tested}" + (
-            f": {does}" if estimate else ""
-        )
+        return f"{name}: {with_interval(estimate) if estimate else does}{tested}" + (f": {does}" if estimate else "")
     if estimate is None:
         return f"{name}: its {len(crossed[effect.components[0]])} levels differ{tested}"
-    return f"{name} {step(crossed, effect.components[0])}: {estimate.value:+.3g}{interval(estimate)}{tested}"
+    return f"{name} {step(crossed, effect.components[0])}: {with_interval(estimate)}{tested}"
 
 
 def step(crossed: Crossed, factor: str) -> str:

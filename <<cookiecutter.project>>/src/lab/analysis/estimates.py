@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from lab.analysis import bounded, looks, per_item, resampling, statistics
 from lab.analysis.folds import overlap
 from lab.analysis.statistics import EffectSize, Estimate
+from lab.decimals import decimals, written
 from lab.design.levels import Level
 from lab.design.power import ALPHA
 from lab.study import FINISHED, UNMEASURED
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 # What a difference is decided by, as committed reports call it.
 SEEDS, IMAGES, BOTH, COUNTED = "seeds", "images", "seeds and images", "counted"
 BUSY = 0.1  # the share of a machine's CPUs from which on other programs' work is told
+TINY = 1e-4  # what is smaller is written by its power of ten
 SAME = 1e-4  # by how much a metric and what the items say of it may differ: equal confidences have no order
 
 
@@ -341,9 +343,17 @@ def at_90(estimate: Estimate, look: looks.Look | None = None) -> Estimate | None
 
 
 def interval(estimate: Estimate) -> str:
-    """` [+0.003, +0.021]`, or nothing where there is none, or none that can be read."""
-    ends = [] if estimate.low is None or estimate.high is None else [f"{estimate.low:+.3g}", f"{estimate.high:+.3g}"]
-    return f" [{', '.join(ends)}]" if len(set(ends)) > 1 else ""
+    """`[+0.003, +0.021]`, or nothing where there is none, or none that can be read."""
+    return with_interval(estimate).partition(" ")[2]
+
+
+def with_interval(estimate: Estimate) -> str:
+    """`+0.012 [+0.003, +0.021]`, with the same decimals; the value alone where no interval can be read."""
+    ends = [] if estimate.low is None or estimate.high is None else [estimate.low, estimate.high]
+    numbers = [estimate.value, *ends]
+    places, is_tiny = decimals(numbers, 3), 0 < max(map(abs, numbers)) < TINY
+    value, *texts = (f"{number:+.3g}" if is_tiny else written(number, places, "+") for number in numbers)
+    return f"{value} [{', '.join(texts)}]" if len(set(texts)) > 1 else value
 
 
 def sentence(study: Study, between: Difference) -> str:
@@ -358,7 +368,7 @@ def sentence(study: Study, between: Difference) -> str:
         finished = {replicate.arm for replicate in study.replicates if replicate.finished}
         both = between.arm in finished and between.versus in (None, *finished)
         return f"{name}: no pair of runs has {'measured it' if both else 'finished'}"
-    return f"{name}: {estimate.value:+.3g}{interval(estimate)} over {evidence(study, between)}"
+    return f"{name}: {with_interval(estimate)} over {evidence(study, between)}"
 
 
 def evidence(study: Study, between: Difference) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lab.analysis import bounded, per_item, resampling, statistics, verdict
 from lab.analysis.comparisons import claimed_sign, failed
 from lab.analysis.decisions import SUPPORTED
-from lab.analysis.estimates import COUNTED, difference, interval, resolution, sentence
+from lab.analysis.estimates import COUNTED, difference, resolution, sentence, with_interval
 from lab.design.blocks import ComparisonConfig, Hypothesis
 from lab.design.models import ComparisonDesign
 from lab.design.power import ALPHA
@@ -177,7 +177,7 @@ def hidden(pairs: Study, arm: str, judged: Verdict, examples: Examples) -> Itera
     for (name, (merit, estimate)), p in zip(estimates.items(), ps, strict=True):
         if merit * estimate.value < 0 and p < ALPHA:
             yield (
-                f"a regression hidden by the mean: {name} {estimate.value:+.3g}{interval(estimate)}, p = {p:.2g} after "
+                f"a regression hidden by the mean: {name} {with_interval(estimate)}, p = {p:.2g} after "
                 f"Holm over {len(ps)}, while {whole}"
             )
 

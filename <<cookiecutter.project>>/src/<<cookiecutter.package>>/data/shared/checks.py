@@ -111,7 +111,9 @@ def _empty_splits(samples: Sequence[Sample], fold: str) -> Finding:
         what = "groups"
     if fold:
         advice = f"data.source.fold={fold} is too fine for {number} {what}: every part of each site needs some. "
-        advice += f"Take fewer folds, such as `1 of {max(2, min(5, number // 3))}`."
+        fewer = min(5, number // 3)
+        less = 2 <= fewer < int(fold.split()[-1])
+        advice += f"Take fewer folds, such as `1 of {fewer}`." if less else f"It takes more {what}."
     else:
         advice = "Every site needs images to train, validate and test on, or to test alone. What is cut from train "
         advice += f"wants three {what} of a class or more, and data.source.fractions above 0"

@@ -125,7 +125,7 @@ def best_member(study: Study, metric: str, alone: dict[str, Values]) -> str:
         pairs = {seed: value - alone[best][seed] for seed, value in values.items() if seed in alone[best]}
         if pairs:
             change = mean_change(study, metric, pairs)
-            parts.append(f"{arm} {change.value:+.3g}{estimates.interval(change)}")
+            parts.append(f"{arm} {estimates.with_interval(change)}")
     return f"The best member is {best} with {value}; against it, over the seeds: {', '.join(parts)}." if parts else ""
 
 
