@@ -209,6 +209,19 @@ def test_one_seed_has_neither_means_nor_half_reached_values() -> None:
     assert "Means over" not in said and "on the mean" not in said and "[" not in said
 
 
+def test_means_are_over_the_seeds_that_have_finished() -> None:
+    def some(seeds: int, of_best: int) -> Any:
+        def run(arm: str, seed: int) -> dict[str, Any] | None:
+            return {"infer": {"f1_macro": 0.9 + seed / 100}} if seed < (of_best if arm == "b" else seeds) else None
+
+        return studies.made("some", run, studies.comparison("model", ["a", "b"], seeds=[0, 1, 2]))
+
+    for (seeds, of_best), words in {(3, 3): "3 seeds", (3, 2): "2 to 3 seeds", (1, 1): "one seed"}.items():
+        study = some(seeds, of_best)
+        assert study.over_seeds == words
+        assert (f"Means over {words}" in sections.legend(study, judge(study))) == (words != "one seed")
+
+
 def test_a_model_is_told_by_its_name_and_its_commit() -> None:
     record = studies.made("ab").replicates[0].record
     record.content["params"]["infer"] = {"model": "a678550" + "0" * 33}
@@ -332,7 +345,7 @@ def test_lab_report_writes_it_into_the_project(ran: Trivial, tmp_path: Path) -> 
     told = project.lab("report", "--all").stdout.splitlines()
     assert told == [f"rates: {found.outcome}", "docs/04-report/index.html"]
     page = (project.root / told[1]).read_text()
-    assert f'<a href="{Path(said[-1]).name}">Which learning rate | if any?</a>' in page and found.outcome in page
+    assert f'href="{Path(said[-1]).name}">Which learning rate | if any?</a>' in page and found.outcome in page
     assert "&lt;b&gt;Not run&lt;/b&gt;" in page and "lab run designs/open.yaml" in page, "what is open is there, too"
     assert "There is none yet: lab promote DESIGN." in page
     assert project.lab("report", check=False).stderr.startswith("lab: expected a design, or --all")

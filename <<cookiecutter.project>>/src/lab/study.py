@@ -203,6 +203,15 @@ class Study:
         return [seed for seed in self.design.seeds if seed in asked]
 
     @property
+    def over_seeds(self) -> str:
+        """How many seeds the arms have finished with, in words: `3 seeds`, `2 to 5 seeds`, `one seed`."""
+        counts = {sum(replicate.finished for replicate in replicates) for replicates in self.arms.values()} - {0}
+        least, most = min(counts, default=0), max(counts, default=0)
+        if most < 2:
+            return "one seed"
+        return f"{most} seeds" if least == most else f"{least} to {most} seeds"
+
+    @property
     def stage(self) -> str:
         """The stage of dvc.yaml that answers the question."""
         return self.contract.types[self.design.type]

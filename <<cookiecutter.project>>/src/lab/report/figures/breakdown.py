@@ -141,8 +141,8 @@ def _key(figure: Any, colours: Mapping[str, str], reference: str | None) -> None
 
 def _caption(study: Study, bases: set[str], left_out: int) -> str:
     """What the marks are."""
-    over = f"over {len(study.seeds)} seeds with their 95 % intervals" if len(study.seeds) > 1 else "of one seed"
-    parts = [f"Means {over}."]
+    over = study.over_seeds
+    parts = [f"Means over {over} with their 95 % intervals." if over != "one seed" else "Means of one seed."]
     if bases:
         item = f"test {study.contract.item}s"
         by = f"seeds and {item}" if BOTH in bases else item if IMAGES in bases else "seeds"

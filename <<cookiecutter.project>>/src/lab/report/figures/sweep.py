@@ -117,7 +117,7 @@ def heat_map(study: Study, frame: Any, metric: Metric) -> Picture:
     axes.set(yticks=range(len(second)), yticklabels=wrapped(map(label, second)), ylabel=names[b])
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
-    axes.set_title(f"{metric.label} by {names[a]} and {names[b]}{_over(design)}")
+    axes.set_title(f"{metric.label} by {names[a]} and {names[b]}{_over(study)}")
     figure.colorbar(image, ax=axes, label=wrapped([metric.label], 18)[0])
     small = f" Below each mean, {SPREAD}." if any(spreads.values()) else ""
     caption = f"★ marks the best.{small} {_luck(study, len(frame))}".strip()
@@ -197,7 +197,7 @@ def parallel(study: Study, frame: Any, metric: Metric) -> Picture:
     axes.set(yticks=[], ylim=(-0.06, 1.06), xlim=(-0.45, len(factors) + 0.02))
     axes.spines[:].set_visible(False)
     axes.tick_params(bottom=False)
-    axes.set_title(f"every setting, a line each{_over(design)}; the best is blue, the worse the paler")
+    axes.set_title(f"every setting, a line each{_over(study)}; the best is blue, the worse the paler")
     caption = "Lines that end high and run together show which levels the good settings have in common."
     return Picture("parallel", caption, ordered.drop(columns="values"), figure)
 
@@ -328,8 +328,8 @@ def _design(study: Study) -> SweepDesign:
     return study.design
 
 
-def _over(design: SweepDesign) -> str:
-    return f", mean over {design.seed_count} seeds" if len(design.seeds) > 1 else ", one seed"
+def _over(study: Study) -> str:
+    return f", mean over {study.over_seeds}" if study.over_seeds != "one seed" else ", one seed"
 
 
 def _luck(study: Study, count: int) -> str:
