@@ -187,10 +187,19 @@ class Commit:
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """The content of each metrics file by its name, where it is whole: of the stages that ran with these params."""
-        files = self.pipeline.metrics_files(self.contract, self.params)
-        contents = {name: self._metrics_file(path)[0] for path, name in files.items()}
-        return {name: content for name, content in contents.items() if content is not None}
+        """The content of each metrics file by its name, where it is whole: of the stages that ran with these params.
+
+        Kept on disk where git has all of it.
+        """
+        known = self.project.kept.get("metrics", self.rev)
+        if known is None:
+            files = self.pipeline.metrics_files(self.contract, self.params)
+            contents = {name: self._metrics_file(path)[0] for path, name in files.items()}
+            known = {name: content for name, content in contents.items() if content is not None}
+            wanted = [path for path in files if self._output_of(path)[0]]
+            if self.rev in self.git and all(self.git.object_id(self.rev, path) for path in wanted):
+                self.project.kept.put("metrics", self.rev, known)
+        return known
 
     @property
     def damaged_metrics(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ lab.yaml. A speed is another one with other threads, so that of a timing only th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -33,25 +34,28 @@ def marked(
     """
     stage, metrics = contract.types[design.type], metric_names(design, contract, [r.record for r in replicates])
     is_timing = any(contract.metric(metric).timing for metric in metrics[:1])
-    own = [record for record in project.by_design().get(design.name, []) if record.status == FINISHED]
+    own: dict[str, list[GitRecord]] = defaultdict(list)
+    for record in project.by_design().get(design.name, []):
+        if record.status == FINISHED:
+            own[place(record)].append(record)
 
     def of(replicate: Replicate) -> Replicate:
         record = replicate.record
         others = alike(project, record, stage, metrics, is_timing, stated) if replicate.stated else iter(())
         seen = next((each.name for each in others), "")
-        place = record.experiment.get("arm"), record.experiment.get("seed")
+        there = own.get(place(record), [])
         superseded = tuple(
-            each
-            for each in own
-            if record in own
-            and (each.experiment.get("arm"), each.experiment.get("seed")) == place
-            and each.commit not in (record.commit, each.baseline)
-            and (each.stage, each.experiment.get(EPOCHS))
-            == (record.stage, record.experiment.get(EPOCHS))  # of a search
+            each for each in there if record in there and each.commit not in (record.commit, each.baseline)
         )
         return replace(replicate, seen=seen, superseded=superseded)
 
     return [of(replicate) if replicate.finished else replicate for replicate in replicates]
+
+
+def place(record: GitRecord) -> str:
+    """What two runs of a design have in common of which one takes the other's place; a search has epochs besides."""
+    asked = record.experiment
+    return repr((asked.get("arm"), asked.get("seed"), record.stage, asked.get(EPOCHS)))
 
 
 def alike(
