@@ -112,7 +112,8 @@ def test_every_config_file_composes_and_opens_with_its_command(group: str, monke
         content = yaml.safe_load(file.read_text())
         own = str(content.get("task", "${task}"))  # what is for any task takes the project's
         task = [f"task={own}"] if group in ("data", "model") and own != "${task}" else []
-        assert not config.mistakes(config.compose([*task, f"{group}={file.stem}"])), file
+        composed = config.compose([*task, f"{group}={file.stem}"])
+        assert not config.mistakes(OmegaConf.to_container(composed)), file
         comments = [line for line in file.read_text().splitlines()[:3] if line.startswith("#")]
         assert any("dvc exp run" in line for line in comments), f"{file} should open with the command that uses it"
 
