@@ -200,6 +200,33 @@ def test_the_plan_grows_by_the_records(project: Trivial) -> None:
     assert len({run.name for run in plan.runs}) == len(ran)
 
 
+def test_a_reference_measured_by_another_design_has_as_many_seeds_as_what_grows(project: Trivial) -> None:
+    """Or the last look would be at fewer pairs than the arm has seeds, and ask for one that nobody runs."""
+    before = DESIGN | {"seeds": list(range(8)), "title": "All of it?", "name": "before"}
+    before["comparison"] = {"variable": "lr", "values": [0.1, 0.3]}
+    (project.root / "designs" / "before.yaml").write_text(yaml.safe_dump(before))
+    project.commit("another design")
+
+    def measured(lr: float, seed: int) -> dict[str, Any]:
+        noise = [0.0, 0.06, -0.05, 0.02, 0.05, -0.03, 0.0, 0.02][seed]
+        return {"f1_macro": lr if lr == 0.1 else 0.155 + noise}
+
+    def planned(name: str) -> list[Any]:
+        return campaign.current(studies.planner(project.project(), project.root / "designs" / name)).runs
+
+    for run in planned("before.yaml"):
+        if run.arm == "0.1":
+            experiment(project, run, measured)
+    ran: set[tuple[str, int]] = set()
+    while new := [run for run in planned("grows.yaml") if run.arm != "0.1" and (run.arm, run.seed) not in ran]:
+        for run in new:
+            experiment(project, run, measured)
+            ran.add((run.arm, run.seed))
+    study = studies.read(project.project(), "grows")
+    assert len(study.arms["0.2"]) > 3 and len(study.arms["0.1"]) == max(map(len, study.arms.values()))
+    assert all(each.finished for each in study.replicates)
+
+
 # A budget
 
 

@@ -48,6 +48,9 @@ def grown(
 ) -> dict[str, int]:
     """How many seeds each arm is asked for: as many as before, or at the next look, until runs are open or none grows.
 
+    The arm that the others are measured against has as many as any: its runs may be another design's, and be in no
+    record of this one.
+
     Args:
         asked: how many they have been asked for; left out, as many as at first.
         study_of: the study with so many seeds.
@@ -56,6 +59,9 @@ def grown(
     while True:
         study = study_of(asked)
         now = {arm: len(replicates) for arm, replicates in study.arms.items()}
+        if study.reference in now and now[study.reference] < max(now.values()):
+            asked = now | {study.reference: max(now.values())}
+            continue
         if not all(replicate.is_over for replicate in study.replicates) or (then := more(study)) == now:
             return now
         asked = then
