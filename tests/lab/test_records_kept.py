@@ -189,10 +189,10 @@ FAULTS = [damaged, cut_off, foreign, wrong_rows]
 
 
 SEQUENCES = st.lists(st.sampled_from(CHANGES + FAULTS), min_size=2, max_size=4)
-GENERATED = {"phases": [Phase.explicit, Phase.generate], "suppress_health_check": list(HealthCheck)}
+GENERATED: dict[str, Any] = {"suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=1, **GENERATED)
+@settings(phases=[Phase.explicit], **GENERATED)
 @example(changes=[more, damaged, same_name_elsewhere, edited, foreign])
 @example(changes=[contract_changed, moved, cut_off, packed, deleted, code_changed, wrong_rows])
 @given(changes=SEQUENCES)
@@ -201,7 +201,7 @@ def test_answers_are_those_of_git(ran: Trivial, tmp_path: Path, changes: list[An
 
 
 @pytest.mark.nightly
-@settings(max_examples=60, **GENERATED)
+@settings(max_examples=60, phases=[Phase.explicit, Phase.generate], **GENERATED)
 @given(changes=SEQUENCES)
 def test_answers_are_those_of_git_whatever_comes(ran: Trivial, tmp_path: Path, changes: list[Any]) -> None:
     compare(ran, tmp_path, changes)

@@ -171,6 +171,7 @@ MISSING = [name for name in ("psycopg2", "flask_wtf") if find_spec(name) is None
 MISSING += [] if tracked.postgres() else ["PostgreSQL (apt install postgresql)"]
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(bool(MISSING), reason=f"a team's server is not tested: {', '.join(MISSING)} not installed")
 def test_postgresql_with_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """As compose.yaml sets it up, but for Docker."""

@@ -95,6 +95,7 @@ def half_written(project: Trivial) -> Path:
     return message
 
 
+@pytest.mark.nightly
 def test_dvcs_own_end_in_spite_of_a_half_written_message(project: Trivial) -> None:
     half_written(project)
     project.enqueue(project.run("run"))
@@ -135,6 +136,7 @@ def test_one_started_by_hand_in_another_environment_takes_nothing(project: Trivi
     assert other.poll() is not None and same.poll() is None
 
 
+@pytest.mark.nightly
 def test_dvcs_own_of_another_environment_take_nothing(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "3")
     project.enqueue(project.run("first"))

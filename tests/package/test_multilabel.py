@@ -197,14 +197,17 @@ def test_voting() -> None:
 
 
 @pytest.fixture(scope="module")
-def used(trained: Get, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def used(trained: Get, once: Callable[[str, Callable[[Path], None]], Workspace]) -> Workspace:
     """A small training, evaluated and quantized."""
-    space = trained("multilabel").copy(tmp_path_factory.mktemp("used") / "multilabel")
-    quick = [f"infer.latency.{key}=1" for key in ("warmup", "repeats", "rounds")]
-    space.run("infer", *SMALL["multilabel"], *quick, "infer.site=all")
-    quick = [f"quant.{key}=1" for key in ("warmup", "repeats", "rounds")]
-    space.run("quant", *SMALL["multilabel"], *quick, "quant.calibration_images=32")
-    return space
+
+    def make(root: Path) -> None:
+        space = trained("multilabel").copy(root)
+        quick = [f"infer.latency.{key}=1" for key in ("warmup", "repeats", "rounds")]
+        space.run("infer", *SMALL["multilabel"], *quick, "infer.site=all")
+        quick = [f"quant.{key}=1" for key in ("warmup", "repeats", "rounds")]
+        space.run("quant", *SMALL["multilabel"], *quick, "quant.calibration_images=32")
+
+    return once("used-multilabel", make)
 
 
 def read(space: Workspace, name: str) -> dict[str, Any]:

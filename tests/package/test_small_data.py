@@ -32,10 +32,14 @@ def test_a_handful_of_images_trains(images: int, batch: int, fresh: Workspace) -
     batch=st.integers(1, 64),
     epochs=st.integers(1, 5),
     warmup=st.floats(0, 5),
+    steps=st.integers(0, 20),
 )
 @settings(max_examples=100, deadline=None)
-def test_any_number_of_steps_has_a_learning_rate(images: int, batch: int, epochs: int, warmup: float) -> None:
+def test_any_number_of_steps_has_a_learning_rate(
+    images: int, batch: int, epochs: int, warmup: float, steps: int
+) -> None:
     recipe = {"lr": 0.1, "optimizer": "sgd", "weight_decay": 0.0, "final_lr": 0.0, "ema": False, "layer_decay": 1.0}
+    recipe |= {"epoch_steps": steps, "accumulate_grad_batches": 1}
     cfg: Any = OmegaConf.create(
         {
             "seed": 0,

@@ -278,6 +278,7 @@ def test_nothing_prepared(fresh: Workspace) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["detection", pytest.param("classification", marks=pytest.mark.nightly)])
 def test_ultralytics_is_needed_by_its_own_models_alone(prepared: Get, task: str, tmp_path: Path) -> None:
     """Its licence is not everybody's: every stage runs where importing it fails."""
     space = prepared(task).copy(tmp_path / "space")

@@ -128,6 +128,15 @@ def finding(check: str, title: str, places: Sequence[str], advice: str = "", fat
     if not places:
         return Finding(check, 0, f"{title}: none")
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-    shown = (place if len(place) <= LONGEST else f"{place[:LONGEST].rstrip()} …" for place in places[:3])
-    message = f"{title}: {len(places)} ({', '.join(shown)}{more}). {advice}".rstrip()
+    message = f"{title}: {len(places)} ({', '.join(map(in_short, places[:3]))}{more}). {advice}".rstrip()
     return Finding(check, len(places), message, fatal, tuple(places))
+
+
+def in_short(place: str) -> str:
+    """A place of at most about LONGEST characters: of one that names several, the ends of the first three."""
+    if len(place) <= LONGEST:
+        return place
+    names, sign = (place.split(" ~ "), " ~ ") if " ~ " in place else (place.split(" = "), " = ")
+    width = LONGEST // min(len(names), 3)
+    shown = [name if len(name) <= width else f"…{name[-width:]}" for name in names[:3]]
+    return sign.join([*shown, *(["…"] if len(names) > 3 else [])])
