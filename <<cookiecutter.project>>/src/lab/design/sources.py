@@ -20,7 +20,6 @@ from lab.design.overrides import Change
 from lab.errors import UserError
 from lab.nested_keys import copied, exists, find, get, put
 
-version = cache(metadata.version)
 PARAMS = "params.yaml"
 version = cache(metadata.version)  # which parses a file each time
 OUTSIDE = re.compile(rb"searchpath|oc\.env")  # by which a config is made of more than its folder
