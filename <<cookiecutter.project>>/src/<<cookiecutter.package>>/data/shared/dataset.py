@@ -124,7 +124,7 @@ class Dataset:
 
 
 def finding(check: str, title: str, places: Sequence[str], advice: str = "", fatal: bool = False) -> Finding:
-    """A finding that says in one line what, how many, and the first three places, of long ones the beginning."""
+    """A finding that says in one line what, how many, and the first three places, of long ones the end."""
     if not places:
         return Finding(check, 0, f"{title}: none")
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
