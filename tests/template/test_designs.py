@@ -26,7 +26,8 @@ SMALL = {
         "data.image_size": 64,
     },
     "classification": {
-        "data.source.fractions": "{val: 0.1, test: 0.6}",
+        "data.source.fractions.val": "0.1",
+        "data.source.fractions.test": "0.6",
         "data.batch_size": 64,
         "data.image_size": 32,
     },

@@ -124,7 +124,7 @@ class Dataset:
 
 
 def finding(check: str, title: str, places: Sequence[str], advice: str = "", fatal: bool = False) -> Finding:
-    """A finding that says in one line what, how many, and the first three places, of long ones the end."""
+    """A finding that says in one line what, how many, and the first three places, in short."""
     if not places:
         return Finding(check, 0, f"{title}: none")
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
@@ -133,10 +133,11 @@ def finding(check: str, title: str, places: Sequence[str], advice: str = "", fat
 
 
 def in_short(place: str) -> str:
-    """A place of at most about LONGEST characters: of one that names several, the ends of the first three."""
+    """A place of about LONGEST characters at most, without its middle; of several that are alike the first three."""
     if len(place) <= LONGEST:
         return place
-    names, sign = (place.split(" ~ "), " ~ ") if " ~ " in place else (place.split(" = "), " = ")
-    width = LONGEST // min(len(names), 3)
-    shown = [name if len(name) <= width else f"…{name[-width:]}" for name in names[:3]]
+    sign = next((sign for sign in (" ~ ", " = ") if sign in place), "")
+    names = place.split(sign) if sign else [place]
+    half = LONGEST // min(len(names), 3) // 2
+    shown = [name if len(name) <= 2 * half else f"{name[:half]}…{name[-half:]}" for name in names[:3]]
     return sign.join([*shown, *(["…"] if len(names) > 3 else [])])
