@@ -82,7 +82,8 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     import pandas as pd
     from matplotlib.ticker import MaxNLocator
 
-    labels = words(entry, table="The confusion matrix")
+    title = f"test {item}s by their class and what they were taken for"
+    labels = words(entry, table="The confusion matrix", title=title)
     frames = [pd.read_csv(io.StringIO(text), dtype=str) for text in texts if text]
     if not frames:
         return Picture(entry.file, f"{labels['table']} is not shown: no run has recorded one.")
@@ -120,7 +121,7 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     axes.set_xticks(range(len(ticks)), ticks, rotation=turned)
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
-    axes.set_title(f"test {item}s by their class and what they were taken for")
+    axes.set_title(labels["title"])
     if shares[~right].any():
         bar = figure.colorbar(image, ax=axes, label="errors, share of the class")
         percents = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, 100 * most_wrong)
