@@ -14,6 +14,7 @@ from lab.analysis import verdict
 from lab.contract.reports import Figure
 from lab.records import per_item
 from lab.report import figures
+from lab.report.figures import outputs
 from lab.report.figures.drawing import COLOURS, style
 from lab.report.figures.reliability import reliability_of
 from lab.study import Examples
@@ -97,6 +98,18 @@ def test_a_reliability_diagram_pools_seeds_by_their_counts() -> None:
     error = (2 * (10 * 0.05 + 30 * 0.05) + 10 * 0.17) / 90
     legend = picture.figure.axes[0].get_legend().get_texts()
     assert [text.get_text() for text in legend][1] == f"calibration error {error:.3f}"
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection"])
+def test_a_run_has_the_figures_of_its_task(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several of one name are in lab.yaml, each with its words."""
+    drawn = []
+    monkeypatch.setitem(outputs.DRAWN, "curve_by_class", lambda entry, texts, item: drawn.append(entry))
+    monkeypatch.setitem(outputs.DRAWN, "confusion", lambda entry, texts, item: drawn.append(entry))
+    record = studies.made("single").finished[0]
+    record.content["params"]["task"] = task
+    figures.pictures_of_run(record, VISION)
+    assert drawn and all(entry.when == {"task": task} for entry in drawn)
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])

@@ -22,11 +22,12 @@ MOST_CLASSES = 20  # in a confusion matrix that can be read; of more, those that
 
 
 def pictures_of_run(record: Record, contract: Contract) -> dict[str, bytes]:
-    """PNGs of the tables that a run has and that lab.yaml's figures of a single design draw, by their names."""
+    """PNGs of the tables that a run has and that lab.yaml's figures draw of a run with its settings, by their names."""
     drawn = {}
     with style():
         for entry in (*contract.single.figures, *contract.model_figures):
-            text = record.text(entry.output) if entry.output and entry.draw in DRAWN else ""
+            asked = entry.output and entry.draw in DRAWN and contract.fits(entry.when, record.params)
+            text = record.text(entry.output) if asked else ""
             picture = DRAWN[entry.draw](entry, [text], contract.item) if text else None
             if picture and picture.png:
                 drawn[entry.file] = picture.png
