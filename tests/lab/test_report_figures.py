@@ -19,7 +19,7 @@ from contracts import VISION
 from matplotlib.colors import to_rgba
 
 from lab.analysis import verdict
-from lab.contract.reports import Way
+from lab.contract.reports import Figure, Way
 from lab.design import design_file
 from lab.design.questions import question_of
 from lab.report import figures, tables
@@ -319,6 +319,21 @@ def test_what_can_not_be_drawn_is_told() -> None:
     assert "dvc pull" in single["samples"].caption and single["samples"].local
     assert "dvc pull" in pictures(studies.made("ab"))["per_image"].caption
     assert pictures(studies.made("comparison", lambda arm, seed: None)) == {}
+
+
+@pytest.mark.parametrize("name", ["single", "comparison"])
+def test_a_curve_that_is_always_nought_is_told_and_not_drawn(name: str) -> None:
+    learnt = studies.curves(0)
+    zeros = {key: [point._replace(value=0.0) for point in learnt["lr"]] for key in ("train/sem_loss", "val/sem_loss")}
+    drawn = []
+    for each in (learnt | zeros, zeros):
+        study = studies.made(name, curves=each)
+        drawn += figures.WAYS["curves"](Figure(draw="curves"), study, verdict.judge(study))
+    some, nothing = drawn
+    assert some.caption.endswith("Not drawn: sem loss (0 at each epoch).")
+    assert some.figure.axes and "sem" not in "".join(axes.get_title(loc="left") for axes in some.figure.axes)
+    assert "val/sem_loss" in set(some.data["metric"]), "in its table it is"
+    assert nothing.figure is None and "all are 0" in nothing.caption
 
 
 def test_an_arm_has_one_colour_in_all_figures() -> None:

@@ -14,7 +14,9 @@ from lab.analysis import verdict
 from lab.contract.reports import Figure
 from lab.records import per_item
 from lab.report import figures
-from lab.report.figures.drawing import style
+from lab.report.figures import outputs
+from lab.report.figures.drawing import COLOURS, style
+from lab.report.figures.reliability import reliability_of
 from lab.study import Examples
 
 PARTS = Figure(draw="breakdown", name="confused", metrics=["{stage}.confused.*"], labels={"x": "share of the images"})
@@ -79,7 +81,7 @@ def test_the_parts_of_one_arm_follow_from_the_records_alone() -> None:
     assert picture.data["mean"].tolist() == pytest.approx([0.1]) and not picture.local and len(picture.figure.axes) == 1
 
 
-def table(*rows: tuple[float, float, float, int]) -> dict[str, str]:
+def table(*rows: tuple[Any, float, float, int]) -> dict[str, str]:
     lines = ["bin,confidence,right,count", *(",".join(map(str, row)) for row in rows)]
     return {"results/infer/reliability.csv": "\n".join(lines) + "\n"}
 
@@ -98,6 +100,38 @@ def test_a_reliability_diagram_pools_seeds_by_their_counts() -> None:
     assert [text.get_text() for text in legend][1] == f"calibration error {error:.3f}"
 
 
+@pytest.mark.parametrize("task", ["classification", "multilabel", "detection"])
+def test_a_run_has_the_figures_of_its_task(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several of one name are in lab.yaml, each with its words."""
+    drawn = []
+    monkeypatch.setitem(outputs.DRAWN, "curve_by_class", lambda entry, texts, item: drawn.append(entry))
+    monkeypatch.setitem(outputs.DRAWN, "confusion", lambda entry, texts, item: drawn.append(entry))
+    record = studies.made("single").finished[0]
+    record.content["params"]["task"] = task
+    figures.pictures_of_run(record, VISION)
+    assert drawn and all(entry.when == {"task": task} for entry in drawn)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_how_many_there_are_stands_side_by_side_in_each_bin(number: int) -> None:
+    """Also where the arms' confidences lie at either end of their bins."""
+    arms = {}
+    for i in range(number):
+        at = 0.01 + 0.08 * (i % 2)
+        arms[f"arm {i}"] = table(
+            (0.2, 0.1 + at, 0.3, 9), (0.3, 0.2 + at, 0.3, 9), (1.0, 0.9 + at, 0.9, 30 + i)
+        ).values()
+    with style():
+        picture = reliability_of(RELIABILITY, arms, dict(zip(arms, COLOURS, strict=False)))
+    bars = picture.figure.axes[1].patches
+    boxes = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars)
+    assert len(boxes) == 3 * number
+    for group, end in zip((boxes[:number], boxes[number:-number], boxes[-number:]), (0.2, 0.3, 1.0), strict=True):
+        assert end - 0.1 < group[0][0] and group[-1][1] < end
+        assert group[0][0] + group[-1][1] == pytest.approx(2 * end - 0.1), "in its middle"
+    assert all(one[1] <= other[0] + 1e-9 for one, other in zip(boxes, boxes[1:], strict=False))
+
+
 def test_a_reliability_diagram_is_of_arms_that_differ_and_says_where_there_is_none() -> None:
     study = studies.made("ab", texts=table((1.0, 0.9, 0.8, 10)))
     assert not list(figures.WAYS["reliability"](RELIABILITY, study, verdict.judge(study))), "one model for both"
@@ -108,3 +142,5 @@ def test_a_reliability_diagram_is_of_arms_that_differ_and_says_where_there_is_no
     assert empty.figure is None and "no run has recorded one" in empty.caption
     [record] = [each.record for each in study.arms["new"]][:1]
     assert "reliability" in figures.pictures_of_run(record, VISION)
+    record.content["texts"] = table(("0.9-1.0", 0.9, 0.9, 10))
+    assert "no numbers" in drawn(RELIABILITY, study).caption

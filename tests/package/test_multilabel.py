@@ -17,7 +17,9 @@ from test_prepare import bytes_below, config, draw, refusal
 from workspace import SMALL, Workspace, load
 
 Get = Callable[[str], Workspace]
+evaluation = load("inference.evaluation")
 metrics = load("metrics")
+scoring = load("tasks.multilabel.evaluation.scoring")
 task = load("tasks.multilabel")
 voting = load("tasks.multilabel.evaluation.voting")
 training = load("tasks.multilabel.training.lightning")
@@ -152,6 +154,27 @@ def test_metrics_are_scikit_learns_however_often_an_image_counts(seed: int, numb
             ("exact_match", metrics.accuracy, np.average(table["exact"], weights=weights[:, draw_])),
         ):
             assert function(table, key)(weights)[draw_] == pytest.approx(value), key
+
+
+def test_what_is_given_where_another_label_is_missed() -> None:
+    there = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 0], [0, 0, 0]], bool)
+    given = np.array([[1, 0, 1], [0, 1, 1], [0, 1, 0], [1, 1, 1], [0, 1, 0], [0, 0, 0]], bool)
+    table = frame(there, given.astype(float), 0.5)
+    expected = {"cat as dog": 1 / 6, "cat as owl": 1 / 6, "dog as owl": 1 / 6}
+    assert evaluation.most_confused(table) == pytest.approx(expected)
+    weights = np.array([[1, 3], [1, 0], [1, 1], [1, 0], [1, 0], [1, 0]], float)
+    for pair, share in expected.items():
+        assert metrics.confused(table, f"infer.confused.{pair}")(weights)[0] == pytest.approx(share)
+    assert metrics.confused(table, "confused.dog as owl")(weights)[1] == 3 / 4
+    for names, nothing in ((CLASSES, "no label"), (["cat", "dog", "no label"], "(no label)")):
+        cat, dog, owl = names
+        assert scoring.confusion(there, given, names).to_numpy().tolist() == [
+            *([cat, cat], [dog, owl]),
+            *([cat, dog], [cat, owl]),
+            *([dog, dog], [owl, nothing]),
+            *([cat, cat], [dog, dog], [nothing, owl]),
+            [nothing, dog],
+        ]
 
 
 def test_calibration_is_over_every_label() -> None:

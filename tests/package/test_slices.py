@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from test_formats import IMAGES, SPLITS, as_coco, as_cvat
+from test_prepare import refusal, run
 from workspace import Workspace, load, make
 
 evaluation = load("inference.evaluation")
+metrics = load("metrics")
 prepared = load("shared.prepared")
 UserError = load("shared.errors").UserError
 compose, train = load("shared.config").compose, load("stages.train")
@@ -32,7 +36,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
         lines.append(f"{number}.png,{label},{'old' if number % 3 else 'v1.5'},{number},hall {number % 2}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    space.run("prepare", "task=classification", "data=own", "data.source.path=datasets/squares")
+    run(space.root, "image_folder", kind="auto", path=str(folder))
     return space
 
 
@@ -51,6 +55,86 @@ def test_columns_of_a_table_become_slices(space: Workspace, monkeypatch: pytest.
         assert row == {"accuracy": pytest.approx(np.mean(own)), "f1_macro": row["f1_macro"], "images": len(own)}
         scorer = load("metrics").accuracy(scored.per_image, f"infer.slices.camera.{value}.accuracy")
         assert scorer(np.ones((len(tested), 1))) == pytest.approx(row["accuracy"])
+
+
+WEATHER = {image.name: ("rain", "", "sun")[number % 3] for number, image in enumerate(IMAGES)}
+COLORS = {image.name: ("red", ("red", "white")[number % 2]) for number, image in enumerate(IMAGES)}
+OCCLUDED = {image.name: number % 2 == 0 for number, image in enumerate(IMAGES)}  # one of its objects
+
+
+def as_labelled(root: Path, nested: bool) -> None:
+    """COCO's JSON with what people add: below `attributes`, as CVAT does, or beside the other keys, as FiftyOne."""
+    as_coco(root)
+    for split in SPLITS:
+        file = root / "annotations" / f"instances_{split}2017.json"
+        content = json.loads(file.read_text())
+        names = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
+        for image in content["images"]:
+            said = {
+                "weather": WEATHER[names[image["id"]]] or None,
+                "crew": ["b", "a"],
+                "license": 1,
+                "date_captured": "",
+            }
+            image |= {"extra": said} if nested else said
+        for label in content["annotations"]:
+            name, index = names[label["image_id"]], label["id"] % 100
+            said = {"color": COLORS[name][index], "occluded": OCCLUDED[name] and index == 1, "rotation": 0.0}
+            label |= {"attributes": said} if nested else said
+        file.write_text(json.dumps(content))
+
+
+def as_tagged(root: Path) -> None:
+    """CVAT's XML: attributes of shapes and of an image's tags."""
+    as_cvat(root)
+    file = root / "annotations.xml"
+    tree = ElementTree.parse(file)
+    for entry in tree.iter("image"):
+        name = Path(entry.get("name", "")).stem
+        for index, box in enumerate(entry.findall("box")):
+            box.set("occluded", str(int(OCCLUDED[name] and index == 1)))
+            ElementTree.SubElement(box, "attribute", name="color").text = COLORS[name][index]
+            ElementTree.SubElement(box, "attribute", name="parked").text = "false"
+        for crew in "ab":
+            tag = ElementTree.SubElement(entry, "tag", label="scene")
+            ElementTree.SubElement(tag, "attribute", name="crew").text = crew
+            ElementTree.SubElement(tag, "attribute", name="weather").text = WEATHER[name]
+    label = ElementTree.SubElement(next(tree.iter("labels")), "label")
+    ElementTree.SubElement(label, "name").text, ElementTree.SubElement(label, "type").text = "scene", "tag"
+    tree.write(file)
+
+
+WAYS = {"nested": lambda root: as_labelled(root, True), "flat": lambda root: as_labelled(root, False), "xml": as_tagged}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_attributes_of_labels_become_slices(way: str, tmp_path: Path) -> None:
+    """An image's own, and all values that its objects have; of these, what is so of none isn't told."""
+    WAYS[way](tmp_path / "data")
+    data = run(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
+    assert data.classes == ["bolt", "nut", "washer"]
+    own = ["color", "crew", "occluded", *(["tag"] if way == "xml" else ()), "weather"]
+    extra = {"license", "date_captured"} if way == "nested" else set()  # not COCO's own inside another mapping
+    for split in SPLITS:
+        for item in data.items(split, "main"):
+            name = item.path.stem
+            boxed = bool(next(image for image in IMAGES if image.name == name).boxes)
+            assert [column for column in item.columns if column not in extra][6:] == own
+            assert item.columns["weather"] == WEATHER[name] and item.columns["crew"] == "a and b"
+            assert item.columns["color"] == (" and ".join(sorted(set(COLORS[name]))) if boxed else "")
+            assert item.columns["occluded"] == ("true" if boxed and OCCLUDED[name] else "")
+    grouped = refusal(tmp_path / "grouped", "yolo", kind="auto", path=str(tmp_path / "data"), group="crew")
+    assert "a and b" in grouped, "its images are in all splits"
+    tested = data.items("test", "main")
+    found = [np.array([[0.1, 0.1, 0.5, 0.6, 0.9, number % 3]]) for number, _ in enumerate(tested)]
+    prepared.check_slices(["weather", "occluded"], tested)
+    scored = evaluation.score(data, tested, found, ["weather", "occluded"])
+    parts = scored.metrics["slices"]["occluded"]
+    assert {value: row["images"] for value, row in parts.items()} == {"true": 2, "none": 1}
+    for column, values in scored.metrics["slices"].items():
+        for value, row in values.items():
+            scorer = metrics.average_precision(scored.per_image, f"infer.slices.{column}.{value}.mAP50")
+            assert scorer(np.ones((len(tested), 1))) == pytest.approx(row["mAP50"])
 
 
 def test_an_empty_cell_is_no_value_whatever_the_values_are() -> None:

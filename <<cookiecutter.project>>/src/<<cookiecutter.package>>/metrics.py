@@ -187,12 +187,22 @@ def _mended(images: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def confused(images: pd.DataFrame, metric: str) -> Scorer | None:
-    """`confused.cat as dog`: the share of the images that are a cat and were taken for a dog, of one label each."""
+    """`confused.cat as dog`: the share of the images that are a cat and were taken for a dog, of one label or several.
+
+    With several: in which a cat is missed, and a dog seen that isn't there.
+    """
     match = _CONFUSED.fullmatch(metric)
-    if not match or {"objects", "exact"} & set(images.columns):
+    if not match or "objects" in images:
         return None
-    pair = (images["actual"] + " as " + images["predicted"] == match["pair"]).to_numpy(float)
+    labels = zip(images["actual"], images["predicted"], strict=True)
+    pair = np.array([match["pair"] in swapped(*each) for each in labels], float)
     return lambda weights: pair @ weights / weights.sum(0)
+
+
+def swapped(actual: str | Iterable[str], predicted: str | Iterable[str]) -> list[str]:
+    """`cat as dog` of one image: each label that is missed with each that is seen and isn't there."""
+    there, seen = _labels(actual), _labels(predicted)
+    return [f"{missed} as {added}" for missed in sorted(there - seen) for added in sorted(seen - there)]
 
 
 def _parsed(metric: str) -> tuple[str, str | None]:

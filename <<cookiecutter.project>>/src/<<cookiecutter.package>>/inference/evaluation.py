@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..metrics import reliability
+from ..metrics import reliability, swapped
 from ..shared import registry
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
 from ..shared.prepared import Item, Prepared, read_image
 from .predictor import Predictor, network_of
 
+MOST_CONFUSED = 5  # pairs of classes that are told
 NOTHING = "none"  # what a slice is called whose images have no value
 
 
@@ -26,7 +28,8 @@ class Evaluation:
     `metrics` has the task's main ones, `images` (how many) and, where there are classes, `classes`, each one's own by
     its name; over several sites `sites` has the main ones of each, and `slices` those of each value of a column.
     `per_image` has one row an image (path, site and what the task knows), so that two models can be compared image by
-    image; `confusion` one row an object (actual, predicted); `curve` precision over recall (class, recall, precision).
+    image; `confusion` one row an object or label (actual, predicted); `curve` precision over recall (class, recall,
+    precision).
     A task without classes leaves these two empty.
     `reliability` is filled in by `score`: metrics.py's.
     """
@@ -74,6 +77,17 @@ def score(
             column: by_value(prepared, items, predictions, values(items, column)) for column in columns
         }
     return evaluation
+
+
+def most_confused(images: pd.DataFrame) -> dict[str, float]:
+    """The share of the images in each of the MOST_CONFUSED pairs of classes, `cat as dog`, that are taken for another.
+
+    Of `actual` and `predicted`, one label an image or any number.
+    """
+    labels = zip(images["actual"], images["predicted"], strict=True)
+    counts = Counter(pair for each in labels for pair in swapped(*each))
+    most = sorted(counts, key=lambda pair: (-counts[pair], pair))[:MOST_CONFUSED]
+    return {pair: counts[pair] / len(images) for pair in most}
 
 
 def values(items: Sequence[Item], column: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 data/prepared/
     manifest.json                           task, classes, sites, counts, what the checks found
-    items.csv                               path, site, split, label, group, sha256, a table's own: one row an image
+    items.csv                               path, site, split, label, group, sha256, own ones: one row an image
     <site>/<split>/images/NAME.png          detection; boxes in <site>/<split>/labels/NAME.txt
     <site>/<split>/images/NAME.png          segmentation; outlines in <site>/<split>/labels/NAME.txt
     <site>/<split>/<class>/NAME.png         classification

@@ -35,7 +35,7 @@ Way = Literal[
 TAKES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # each way's labels, and its other keys
     "arms": ((), ()),
     "curves": ((), ()),
-    "confusion": (("table",), ("output",)),
+    "confusion": (("table", "title"), ("output",)),
     "curve_by_class": (("table", "title"), ("output",)),
     "reliability": (("table", "title"), ("output",)),
     "breakdown": (("table", "title", "x"), ("metrics",)),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from ...shared.prepared import ORIENTATION, UNREADABLE
 from .dataset import NO_BOXES, Sample, labelled, outlined
+from .facts import together
 from .notes import Notes
 
 TASKS = ("detection", "segmentation", "multilabel")  # that boxes and polygons serve
@@ -24,13 +25,14 @@ DECIMALS = 6  # of a fraction: what formats that count pixels and those that don
 class Box:
     """A labelled box: corners as fractions of the image, where it was read, and the polygon that it is around, if any.
 
-    The polygon is (points, 2), x and y as fractions of the image.
+    The polygon is (points, 2), x and y as fractions of the image. `facts` is what else is said of the object.
     """
 
     name: str
     corners: tuple[float, float, float, float]  # left, top, right, bottom
     place: str
     polygon: np.ndarray | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outline(self) -> np.ndarray:
@@ -61,11 +63,22 @@ def joined(polygons: Sequence[Sequence[float]]) -> np.ndarray:
 
 
 def sample(
-    split: str, image: Path, boxes: Sequence[Box], classes: Sequence[str], notes: Notes, task: str = "detection"
+    split: str,
+    image: Path,
+    boxes: Sequence[Box],
+    classes: Sequence[str],
+    notes: Notes,
+    task: str = "detection",
+    facts: Mapping[str, str] | None = None,
 ) -> Sample:
-    """An image with its sound boxes; for segmentation with their outlines, for multilabel with their classes alone."""
+    """An image with its sound boxes; for segmentation with their outlines, for multilabel with their classes alone.
+
+    Its `facts` are those of its boxes, and its own, which count more.
+    """
     kept = sound(boxes, classes, notes, outlines=task == "segmentation")
-    found = Sample("", split, image.stem, image, boxes=np.array([*kept], dtype=float) if kept else NO_BOXES)
+    rows = np.array([*kept], dtype=float) if kept else NO_BOXES
+    said = together(box.facts for box in kept.values()) | dict(facts or {})
+    found = Sample("", split, image.stem, image, boxes=rows, facts=said)
     if task == "multilabel":
         return labelled(found, found.objects(classes))
     return outlined(found, [box.outline for box in kept.values()]) if task == "segmentation" else found

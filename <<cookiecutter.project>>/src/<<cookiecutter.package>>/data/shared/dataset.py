@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +17,13 @@ NO_BOXES = np.zeros((0, 5))
 class Sample:
     """One image of a source.
 
-    `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5)
-    rows of class, cx, cy, w, h as fractions of the image (detection). Other labels have a subclass, below. `group`
-    is the patient, video or object that it is of, and `facts` what else a table says of it by its columns, where that
-    is known. Known once the file is read: `digest`, the
-    SHA-256 of its bytes; `size` (width, height); `brightest`, the pixel value that is white where the file is to be
-    written anew as 8-bit RGB, 0 where it is copied as it is; and `thumbnail`, where near-duplicates are looked for.
-    Then `alike`, the digest of one of its near-duplicates, the same for all of them, and `unit`, the name of all that
-    belongs on one side of a split with it.
+    `image` is a file, or the bytes of a PNG file. `label` is the class's name (classification); `boxes` are (n, 5) rows
+    of class, cx, cy, w, h as fractions of the image (detection). Other labels have a subclass, below. `group` is the
+    patient, video or object that it is of, and `facts` what else a table or its labels say of it, by columns of
+    items.csv. Known once the file is read: `digest`, the SHA-256 of its bytes; `size` (width, height); `brightest`, the
+    pixel value that is white where the file is to be written anew as 8-bit RGB, 0 where it is copied as it is; and
+    `thumbnail`, where near-duplicates are looked for. Then `alike`, the digest of one of its near-duplicates, the same
+    for all of them, and `unit`, the name of all that belongs on one side of a split with it.
     """
 
     site: str
@@ -95,7 +95,8 @@ class OutlinedSample(Sample):
 def outlined(sample: Sample, outlines: Iterable[np.ndarray]) -> OutlinedSample:
     """The image of a sample that isn't read yet, with an outline for each of its boxes."""
     place = (sample.site, sample.split, sample.name, sample.image)
-    return OutlinedSample(*place, boxes=sample.boxes, group=sample.group, outlines=tuple(outlines))
+    known: dict[str, Any] = {"boxes": sample.boxes, "group": sample.group, "facts": sample.facts}
+    return OutlinedSample(*place, **known, outlines=tuple(outlines))
 
 
 @dataclass(frozen=True)

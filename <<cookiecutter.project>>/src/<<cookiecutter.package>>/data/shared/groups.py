@@ -16,7 +16,7 @@ from .notes import Notes
 
 @dataclass(frozen=True)
 class Grouping:
-    """How an image's group is known: by a pattern in its path, by a column of its table, or, without either, not."""
+    """How an image's group is known: by a pattern in its path, by a column of items.csv, or, without either, not."""
 
     pattern: re.Pattern | None = None
     column: str = ""
@@ -38,9 +38,9 @@ class Grouping:
         return cls(pattern=pattern)
 
     def group_of(self, sample: Sample, root: Path) -> str:
-        """A sample's group: its table's, or what the pattern's parentheses hold of its path below `root`."""
+        """A sample's group: what its column says, or what the pattern's parentheses hold of its path below `root`."""
         if not self.pattern or not isinstance(sample.image, Path):
-            return sample.group
+            return sample.facts.get(self.column, "")
         found = self.pattern.search(sample.image.relative_to(root).as_posix())
         return "/".join(part or "" for part in found.groups()) if found else ""
 
@@ -56,8 +56,8 @@ class Grouping:
                     f"{without[0]}"
                 )
             raise UserError(
-                f"data.source.group={self.column} is no column of a table of this data: name one (of data.source."
-                "kind=table), or give a pattern of the images' paths with parentheses around what names the group, "
+                f"data.source.group={self.column} is no column of this data: name one of its table, or a key of COCO's "
+                "images, or give a pattern of the images' paths with parentheses around what names the group, "
                 "such as '(patient_[0-9]+)'"
             )
         for origin in without:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lab.report.figures.colours import coloured
@@ -43,8 +43,10 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     frame = frame.drop(columns="arm")
     parts = study.contract.curves.parts if study.contract.curves else {}
     colours = dict(zip(parts, COLOURS, strict=False))
-    all_panels = panels(study.contract, list(dict.fromkeys(frame["metric"])), list(parts))
-    shown = dict(list(all_panels.items())[:MOST_PANELS])
+    shown, left_out = told(panels(study.contract, list(dict.fromkeys(frame["metric"])), list(parts)), frame)
+    if not shown:
+        yield nothing_told(entry, frame)
+        return
     lines = (len(shown) + 2) // 3
     figure, grid = canvas(0.4 + 2.4 * lines, lines, min(3, len(shown)), squeeze=False)
     for axes, (title, names) in zip(grid.flat, shown.items(), strict=False):
@@ -65,21 +67,21 @@ def curves(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Picture]:
     seeds = "Thin lines are single seeds, thick ones their mean." if frame["seed"].nunique() > 1 else ""
     key = "; ".join(f"{colour}: {words}" for colour, words in zip(COLOUR_NAMES, parts.values(), strict=False))
     key = f"{key[:1].upper()}{key[1:]}." if key else ""
-    rest = list(all_panels)[MOST_PANELS:]
-    others = f"Not drawn: {', '.join(rest)}." if rest else ""
-    caption = " ".join(filter(None, (seeds, key, others))) or "Each metric as it was after each epoch."
+    caption = " ".join(filter(None, (seeds, key, left_out))) or "Each metric as it was after each epoch."
     yield Picture(entry.file, caption, frame, figure)
 
 
 def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture:
     """A line for each arm, the mean over its seeds, in a band from the lowest to the highest of them."""
     parts = list(study.contract.curves.parts) if study.contract.curves else []
-    all_panels = panels(study.contract, list(dict.fromkeys(frame["metric"])), parts)
+    some, left_out = told(panels(study.contract, list(dict.fromkeys(frame["metric"])), parts), frame)
+    if not some:
+        return nothing_told(entry, frame)
     # Of what is measured on several parts of the data the first one: each arm has one line.
     first = {part: place for place, part in enumerate(parts)}
     shown = {
         title: min(names, key=lambda name: first.get(name.partition("/")[0], len(first)))
-        for title, names in list(all_panels.items())[:MOST_PANELS]
+        for title, names in some.items()
     }
     colours = coloured(study, verdict)
     lines = (len(shown) + 2) // 3
@@ -104,8 +106,21 @@ def by_arm(entry: Figure, study: Study, verdict: Verdict, frame: Any) -> Picture
     several = frame["seed"].nunique() > 1
     band = "means over the seeds, in bands from the lowest to the highest of them" if several else "one seed"
     rest = len(study.searched) - len(colours)
-    others = f" Grey: the {rest} other arms." if rest else ""
-    return Picture(entry.file, f"Each arm's training: {band}.{others}", frame, figure)
+    others = f"Grey: the {rest} other arms." if rest else ""
+    caption = " ".join(filter(None, (f"Each arm's training: {band}.", others, left_out)))
+    return Picture(entry.file, caption, frame, figure)
+
+
+def told(all_panels: Mapping[str, list[str]], frame: Any) -> tuple[dict[str, list[str]], str]:
+    """The panels that are drawn, and a sentence on the others: those beyond MOST_PANELS, and where all is 0."""
+    moved = set(frame.loc[frame["value"] != 0, "metric"])
+    telling = {title: names for title, names in all_panels.items() if moved & set(names)}
+    rest = [*telling][MOST_PANELS:] + [f"{title} (0 at each epoch)" for title in all_panels if title not in telling]
+    return dict([*telling.items()][:MOST_PANELS]), f"Not drawn: {', '.join(rest)}." if rest else ""
+
+
+def nothing_told(entry: Figure, frame: Any) -> Picture:
+    return Picture(entry.file, "Training curves are not shown: all are 0 at each epoch.", frame)
 
 
 def words_of(contract: Contract, name: str) -> str:

@@ -22,11 +22,12 @@ MOST_CLASSES = 20  # in a confusion matrix that can be read; of more, those that
 
 
 def pictures_of_run(record: Record, contract: Contract) -> dict[str, bytes]:
-    """PNGs of the tables that a run has and that lab.yaml's figures of a single design draw, by their names."""
+    """PNGs of the tables that a run has and that lab.yaml's figures draw of a run with its settings, by their names."""
     drawn = {}
     with style():
         for entry in (*contract.single.figures, *contract.model_figures):
-            text = record.text(entry.output) if entry.output and entry.draw in DRAWN else ""
+            asked = entry.output and entry.draw in DRAWN and contract.fits(entry.when, record.params)
+            text = record.text(entry.output) if asked else ""
             picture = DRAWN[entry.draw](entry, [text], contract.item) if text else None
             if picture and picture.png:
                 drawn[entry.file] = picture.png
@@ -82,7 +83,8 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     import pandas as pd
     from matplotlib.ticker import MaxNLocator
 
-    labels = words(entry, table="The confusion matrix")
+    title = f"test {item}s by their class and what they were taken for"
+    labels = words(entry, table="The confusion matrix", title=title)
     frames = [pd.read_csv(io.StringIO(text), dtype=str) for text in texts if text]
     if not frames:
         return Picture(entry.file, f"{labels['table']} is not shown: no run has recorded one.")
@@ -120,7 +122,7 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
     axes.set_xticks(range(len(ticks)), ticks, rotation=turned)
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False, bottom=False)
-    axes.set_title(f"test {item}s by their class and what they were taken for")
+    axes.set_title(labels["title"])
     if shares[~right].any():
         bar = figure.colorbar(image, ax=axes, label="errors, share of the class")
         percents = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(0, 100 * most_wrong)

@@ -7,7 +7,10 @@ Weinberger, On calibration of modern neural networks, ICML 2017.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from fractions import Fraction
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis.resampling import score_interval
@@ -35,7 +38,7 @@ def reliability(entry: Figure, study: Study, verdict: Verdict) -> Iterator[Pictu
 
 
 def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], colours: Mapping[str, str]) -> Picture:
-    """One line an arm, of the tables of its runs: bin, mean confidence, share that is right, count."""
+    """One line an arm, of the tables of its runs: a bin's upper end, mean confidence, share that is right, count."""
     import pandas as pd
 
     labels = words(entry, table="The reliability diagram", title="how often the model is right, by its confidence")
@@ -45,6 +48,10 @@ def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], colours: Ma
     found = {arm: frames for arm, frames in found.items() if frames}
     if not found:
         return Picture(entry.file, f"{labels['table']} is not shown: no run has recorded one.")
+    width = _width({end for frames in found.values() for frame in frames for end in frame["bin"]})
+    if width is None:
+        return Picture(entry.file, f"{labels['table']} is not shown: its first column has no numbers, the bins' ends.")
+    beside = 0.8 * width / len(found)  # the arms' bars, with room to those of the next bin
     figure, (above, below) = canvas(5.2, 2, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=DASHED, label="as sure as it is right")
     tables = []
@@ -59,7 +66,8 @@ def reliability_of(entry: Figure, arms: Mapping[str, Sequence[str]], colours: Ma
         marks.tell(line, [f"{arm}, confidence {r.confidence:.3f}: {r.right:.3f} right, of {r.count:g}" for r in rows])
         for row in rows:
             bar(above, (row.confidence, row.confidence), (row.low, row.high), colour, 1.2)
-        below.bar(table["confidence"] + 0.015 * (i - (len(found) - 1) / 2), table["count"], 0.015, color=colour)
+        centre = table["bin"] - width / 2 + beside * (i - (len(found) - 1) / 2)
+        below.bar(centre, table["count"], beside, color=colour)
         tables.append(table.assign(arm=arm))
     above.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02))
     above.grid(True)
@@ -82,6 +90,13 @@ def _read(text: str) -> pd.DataFrame:
         return pd.DataFrame(columns=names)
     frame = pd.read_csv(io.StringIO(text), usecols=range(4))
     return frame.set_axis(names, axis="columns")
+
+
+def _width(ends: Collection[Any]) -> float | None:
+    """Of bins that are equally wide, by the upper ends of those that there are; None where these are no numbers."""
+    if not all(isinstance(end, Real) and math.isfinite(end) for end in ends):
+        return None
+    return 1 / math.lcm(*(Fraction(float(end)).limit_denominator(100).denominator for end in ends))
 
 
 def _pooled(frames: Sequence[Any]) -> pd.DataFrame:

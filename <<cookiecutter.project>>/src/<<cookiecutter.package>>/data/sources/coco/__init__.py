@@ -3,6 +3,8 @@ train/_annotations.coco.json.
 
 A file without a split in its name or folder is the train split. Images are looked for beside the JSON, in folders
 `images` and those of their split, and by their name below the place. https://cocodataset.org/#format-data
+What an image or its annotations say by keys that the format doesn't define is kept, for metrics by its values
+(infer.slices).
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError
-from ...shared import boxes, rle
+from ...shared import boxes, facts, rle
 from ...shared.archives import shown
 from ...shared.boxes import Box, around
 from ...shared.dataset import Dataset, Sample
@@ -27,6 +29,9 @@ from ...shared.texts import read_text
 
 # What a file holds, and by what its entries are known
 IDENTITIES = {"images": ("id",), "annotations": ("image_id", "category_id"), "categories": ("id",)}
+OF_IMAGES = ("id", "file_name", "width", "height", "license", "flickr_url", "coco_url", "date_captured")
+OF_ANNOTATIONS = ("id", "image_id", "category_id", "bbox", "segmentation", "area", "iscrowd", "score")
+OF_ANNOTATIONS += ("keypoints", "num_keypoints")
 
 
 def read(source: DictConfig) -> Dataset:
@@ -143,7 +148,8 @@ def _samples(
         found = [
             box for place, label in labels[entry.get("id")] if (box := _box(label, names, size, place, notes, task))
         ]
-        samples.append(boxes.sample(split, image, found, list(names.values()), notes, task))
+        said = facts.own(entry, OF_IMAGES)
+        samples.append(boxes.sample(split, image, found, list(names.values()), notes, task, said))
     for identity in labels.keys() - known:
         for place, _ in labels[identity]:
             notes.add("malformed_labels", f"{place} is of an image {identity} that is not listed")
@@ -177,4 +183,4 @@ def _box(
         notes.add("malformed_labels", f"{place} has no bbox of four numbers, and no size of its image")
         return None
     name = names.get(label.get("category_id"), f"category {label.get('category_id')}")
-    return Box(name, corners, place, polygon)
+    return Box(name, corners, place, polygon, facts.own(label, OF_ANNOTATIONS))

@@ -1,7 +1,8 @@
 """Source `cvat`: boxes and polygons in CVAT's XML for images (version 1.1): annotations.xml, and the images beside it
 or in a folder `images`.
 
-An image's attribute `subset` is its split; without one, all are the train split.
+An image's attribute `subset` is its split; without one, all are the train split. Its tags and their attributes, and
+those of its shapes, are kept, for metrics by their values (infer.slices).
 https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError
-from ...shared import boxes
+from ...shared import boxes, facts
 from ...shared.archives import shown
 from ...shared.boxes import Box, around
 from ...shared.dataset import Dataset
@@ -25,7 +26,7 @@ from ...shared.notes import Notes
 from ...shared.sites import Part, read_sites, split_named
 
 SHAPES = ("box", "polygon")
-OTHERS = ("polyline", "points", "cuboid", "ellipse", "mask", "skeleton", "tag")
+OTHERS = ("polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
 
 
 def read(source: DictConfig) -> Dataset:
@@ -48,7 +49,8 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     for file, root in roots.items():
         if root.find("track") is not None:
             raise UserError(f"{shown(file)} has the tracks of a video: export it from CVAT as `CVAT for images 1.1`.")
-        names = [(label.findtext("name") or "").strip() for label in root.findall("meta//labels/label")]
+        labels = [label for label in root.findall("meta//labels/label") if label.findtext("type") != "tag"]
+        names = [(label.findtext("name") or "").strip() for label in labels]
         used = sorted({shape.get("label", "") for shape in root.iter() if shape.tag in SHAPES})
         classes += [name for name in names or used if name not in classes]
     checked_names(classes, shown(place))
@@ -63,7 +65,7 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
                 notes.add("missing_images", f"{shown(file)}: {name}")
                 continue
             found = _boxes(entry, f"{shown(file)} image {entry.get('id')}", image, notes)
-            samples.append(boxes.sample(split, image, found, classes, notes, task))
+            samples.append(boxes.sample(split, image, found, classes, notes, task, _tags(entry)))
     images.note_unlisted(notes)
     return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))))
 
@@ -98,8 +100,19 @@ def _boxes(entry: Element, place: str, image: Path, notes: Notes) -> list[Box]:
         except (ArithmeticError, ValueError):
             notes.add("malformed_labels", f"{where} has coordinates that are no numbers")
             continue
-        found.append(Box(shape.get("label", ""), corners, where, polygon))
+        said = {"occluded": "true" if shape.get("occluded") == "1" else ""} | _attributes(shape)
+        found.append(Box(shape.get("label", ""), corners, where, polygon, said))
     return found
+
+
+def _tags(entry: Element) -> dict[str, str]:
+    """What the tags of an image say: `tag` has their labels."""
+    return facts.together({"tag": tag.get("label", "")} | _attributes(tag) for tag in entry.findall("tag"))
+
+
+def _attributes(label: Element) -> dict[str, str]:
+    named = ((each.get("name"), (each.text or "").strip()) for each in label.findall("attribute"))
+    return {name: text for name, text in named if name}
 
 
 def _corners(shape: Element) -> tuple[float, float, float, float]:

@@ -55,7 +55,7 @@ def recognize(place: Path) -> str:
 
 
 def read_place(place: Path, notes: Notes, group: str = "", several: bool = False) -> Part:
-    """The images that the tables in `place` list, with what the column `group` says of each. Raises UserError."""
+    """The images that the tables in `place` list; the column `group` is no class's. Raises UserError."""
     tables = _tables(place)
     if not tables:
         raise UserError(
@@ -75,7 +75,7 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
                 "image: -S task=multilabel"
             )
         classes |= set(flags)
-        read_as = {path_column, label_column, split_column, *flags}
+        read_as = {path_column, label_column, split_column, *flags} - {group}
         for number, row in enumerate(rows, start=1 if file.suffix.lower() == ".jsonl" else 2):
             name, at = str(row.get(path_column) or ""), f"{shown(file)}:{number}"
             labels = tuple(flag for flag in flags if _flag(row[flag])) or _labels(row.get(label_column), several)
@@ -96,8 +96,7 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
             else:
                 classes |= set(labels)
                 split = stated or split_above(image, place) or split_named(file.stem) or "train"
-                told = str(row.get(group) or "").strip()
-                sample = Sample("", split, image.stem, image, group=told, facts=_facts(row, read_as))
+                sample = Sample("", split, image.stem, image, facts=_facts(row, read_as))
                 samples.append(labelled(sample, labels) if several else replace(sample, label=next(iter(labels))))
     images.note_unlisted(notes)
     ordered = sorted(_joined(samples) if several else samples, key=lambda sample: (sample.split, str(sample.image)))

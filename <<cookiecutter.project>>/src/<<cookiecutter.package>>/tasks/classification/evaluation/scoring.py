@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
 
-from ....inference.evaluation import Evaluation, thinned
+from ....inference.evaluation import Evaluation, most_confused, thinned
 from ....metrics import calibration_error
 from ....shared.prepared import Item
-
-MOST_CONFUSED = 5  # pairs of classes that are told
 
 
 def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) -> Evaluation:
@@ -59,7 +55,5 @@ def score(items: list[Item], predictions: list[np.ndarray], classes: list[str]) 
     if scorer := calibration_error(per_image, "ece"):
         metrics["ece"] = float(scorer(np.ones((len(items), 1)))[0])
     confusion = per_image.filter(["actual", "predicted"])
-    wrong = Counter(f"{names[a]} as {names[p]}" for a, p in zip(actual, predicted, strict=True) if a != p)
-    most = sorted(wrong, key=lambda pair: (-wrong[pair], pair))[:MOST_CONFUSED]
-    metrics["confused"] = {pair: wrong[pair] / len(items) for pair in most}
+    metrics["confused"] = most_confused(per_image)
     return Evaluation(metrics, per_image, confusion, pd.concat(curve, ignore_index=True))
