@@ -107,26 +107,18 @@ def draw(root: Path, row: Any) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_config_file_composes_and_opens_with_its_command(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each of its keys has a type in conf/schema.json, which lab and the stages hold each value against."""
     monkeypatch.chdir(PROJECT)
+    untyped: dict[str, None] = {}
     for file in sorted((PROJECT / "conf" / group).glob("[!_]*.yaml")):
         content = yaml.safe_load(file.read_text())
         own = str(content.get("task", "${task}"))  # what is for any task takes the project's
         task = [f"task={own}"] if group in ("data", "model") and own != "${task}" else []
-        composed = config.compose([*task, f"{group}={file.stem}"])
-        assert not config.mistakes(OmegaConf.to_container(composed)), file
+        composed = OmegaConf.to_container(config.compose([*task, f"{group}={file.stem}"]))
+        assert not config.mistakes(composed), file
+        untyped |= dict.fromkeys(settings.untyped(composed))
         comments = [line for line in file.read_text().splitlines()[:3] if line.startswith("#")]
         assert any("dvc exp run" in line for line in comments), f"{file} should open with the command that uses it"
-
-
-def test_every_key_of_the_config_has_a_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In conf/schema.json, which lab and the stages hold each value against, and editors show."""
-    monkeypatch.chdir(PROJECT)
-    untyped: dict[str, None] = {}
-    for file in sorted((PROJECT / "conf").glob("*/[!_]*.yaml")):
-        own = str(yaml.safe_load(file.read_text()).get("task", "${task}"))
-        task = [f"task={own}"] if file.parent.name in ("data", "model") and own != "${task}" else []
-        composed = OmegaConf.to_container(config.compose([*task, f"{file.parent.name}={file.stem}"]))
-        untyped |= dict.fromkeys(settings.untyped(composed))
     assert not untyped, f"conf/schema.json gives no type to {', '.join(untyped)}"
 
 

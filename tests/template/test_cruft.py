@@ -220,6 +220,7 @@ def test_an_old_project_comes_along(old_project, bake):
     assert cruft.check(project.path)
 
 
+@pytest.mark.nightly
 def test_a_package_called_lab_is_renamed_as_the_changelog_says(old_project, bake):
     project, template = old_project(project="parts", package="lab")
     said = in_a_terminal(documented(CHANGELOG, "cruft update --skip-apply-ask --variables"), project.path)

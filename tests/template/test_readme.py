@@ -91,10 +91,21 @@ def blocks(page: str, language: str = "sh") -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", [pytest.param("detection", marks=pytest.mark.nightly), "classification"])
-def test_from_a_question_to_an_answer(bake, environment, task):
-    """The commands of the project's README, as they stand there, less those that wait for a person."""
+@pytest.mark.parametrize(
+    ("task", "epochs"),
+    [
+        ("classification", 1),
+        pytest.param("classification", None, marks=pytest.mark.nightly),
+        pytest.param("detection", None, marks=pytest.mark.nightly),
+    ],
+)
+def test_from_a_question_to_an_answer(bake, environment, task, epochs):
+    """The commands of the project's README, as they stand there, less those that wait for a person; by day in short."""
     project = bake(environment, project=f"{task}-question", task=task)
+    if epochs:
+        design = project.path / "designs" / f"{task}_baseline.yaml"
+        design.write_text(f"{design.read_text()}base: [training.max_epochs={epochs}]\n")
+        project.run("git", "commit", "--all", "--quiet", "--message", "a short training")
     section = project.read("README.md").split("## From a question to an answer")[1].split("\n## ")[0]
     lines = [line for line in blocks(section)[0].splitlines() if not re.match("lab (ui|new) ", line)]
     assert len(lines) == 4

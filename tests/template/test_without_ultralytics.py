@@ -12,9 +12,8 @@ from typer.testing import CliRunner
 from lab.cli.app import app
 said = {}
 for path in sorted(Path("designs").glob("detection_*.yaml")):
-    for command in ("check", "plan"):
-        done = CliRunner().invoke(app, [command, str(path)])
-        said[f"{command} {path.stem}"] = [done.exit_code, done.output]
+    done = CliRunner().invoke(app, ["check", str(path)])  # which plans them, too
+    said[path.stem] = [done.exit_code, done.output]
 print(json.dumps(said))
 """
 
@@ -33,12 +32,12 @@ def test_nothing_of_it_is_left(project):
     assert 'DEFAULT_ENGINE = "torchvision"' in project.read("src/vision_lab/tasks/detection/__init__.py")
 
 
-def test_every_design_can_be_checked_and_planned(project):
+def test_every_design_can_be_checked(project):
     """But for those that need runs of others, which haven't been made here; classification's are the same anyway."""
     said = json.loads(project.run("python", "-c", DESIGNS, env={"PYTHONPATH": "src"}).stdout.splitlines()[-1])
-    assert len(said) == 2 * 12
+    assert len(said) == 12
     later = ("ab_benchmark", "ensemble", "sweep")  # models, and the baseline that sweeps are measured beside
-    failed = {key: output for key, (code, output) in said.items() if code and not key.endswith(later)}
+    failed = {name: output for name, (code, output) in said.items() if code and not name.endswith(later)}
     assert not failed, failed
 
 
