@@ -6,9 +6,9 @@
 In copies of a generated project (here demo), with its environment, to which scikit-image adds the photographs that it
 ships. A set of a few images is cut out of seven photographs: crops to tell apart, or scenes with pieces of three of
 them to find on the others; each split from a part of its own of every photograph. The weights are the same network's
-after a short training on crops of eight other photographs, or on scenes of their pieces. Scores are of the test split,
-as the infer stage counts them; the same machine comes to the same numbers again. `--also` tries other settings of the
-fine-tuning beside it: `--also "lr=0.002 training.freeze=8"`.
+after a short training on crops of eight other photographs, or on the embedded scenes of digits. Scores are of the test
+split, as the infer stage counts them; the same machine comes to the same numbers again. `--also` tries other settings
+of the fine-tuning beside it: `--also "lr=0.002 training.freeze=8"`.
 """
 
 import argparse
@@ -39,11 +39,18 @@ SETTINGS = {  # what chooses a network, and the pixels that it sees here
     "fcos18": ("detection", 96, ["model=fcos18"]),
 }
 SCORE = {"classification": "f1_macro", "detection": "mAP50_95"}
-PRETRAINING = ["training.max_epochs=12", "lr=0.004"]
 QUICK = ["infer.latency.warmup=1", "infer.latency.repeats=1", "infer.latency.rounds=1"]  # how fast is not the question
 
-OWN = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "china.jpg", "flower.jpg", "grace_hopper.jpg")
-OTHERS = (
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "china.jpg",
+    "flower.jpg",
+    "grace_hopper.jpg",
+)
+KNOWN_PHOTOGRAPHS = (
     "brick.png",
     "camera.png",
     "coins.png",
@@ -59,8 +66,9 @@ PARTS = {  # of a photograph, for each split: left, top, right, bottom
     "val": (0.5, 0.0, 1.0, 0.5),
     "test": (0.5, 0.5, 1.0, 1.0),
 }
-CROPS = {"own": {"train": 12, "val": 6, "test": 24}, "related": {"train": 40, "val": 5, "test": 1}}  # a photograph
-SCENES = {"own": {"train": 60, "val": 12, "test": 60}, "related": {"train": 160, "val": 12, "test": 1}}
+CROPS = {"train": 12, "val": 6, "test": 24}  # of each photograph
+KNOWN_CROPS = {"train": 40, "val": 5, "test": 1}  # of each other one
+SCENES = {"train": 60, "val": 12, "test": 60}
 CROP, SCENE = 64, 128  # pixels: their sides
 PIECES, PIECE = (1, 3), (28, 60)  # how many a scene has, and their sides in pixels
 
@@ -146,20 +154,26 @@ def scene(
 # What is trained
 
 
-def workspace(project: Path, folder: Path, task: str, kind: str) -> Path:
-    """A copy of the project's code in `folder` with the images of a kind, `own` or `related`."""
-    copy = folder / f"{task}-{kind}"
-    if copy.exists():
-        return copy
-    copy.mkdir()
+def workspace(project: Path, folder: Path) -> Path:
+    """A new folder with a copy of the project's code."""
+    folder.mkdir()
     for name in ("src", "conf"):
-        shutil.copytree(project / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(project / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(project / name, copy)
-    make, counts = (crops, CROPS) if task == "classification" else (scenes, SCENES)
-    make(copy / "datasets" / "own", OWN if kind == "own" else OTHERS, counts[kind])
-    stage(copy, "prepare", [f"task={task}", "data=own"])
-    return copy
+        shutil.copy(project / name, folder)
+    return folder
+
+
+def known(project: Path, folder: Path, network: str) -> Path:
+    """A model that has seen something else, crops of other photographs or scenes of digits."""
+    task, pixels, chosen = SETTINGS[network]
+    copy, choices = workspace(project, folder / f"{network}-known"), [f"task={task}", *chosen]
+    if task == "classification":
+        crops(copy / "datasets" / "own", KNOWN_PHOTOGRAPHS, KNOWN_CROPS)
+        choices += ["data=own", f"data.image_size={pixels}", "training.max_epochs=12", "lr=0.004"]
+    for name in ("prepare", "train"):
+        stage(copy, name, choices)
+    return copy / "models" / "model.pt"
 
 
 def stage(copy: Path, name: str, overrides: list[str]) -> None:
@@ -188,16 +202,20 @@ def score(copy: Path, task: str, overrides: list[str]) -> float:
 def compare(project: Path, folder: Path, network: str, seeds: list[int], also: list[str]) -> dict[str, list[float]]:
     """The scores of each way to train a network, by seed."""
     task, pixels, chosen = SETTINGS[network]
-    choices = [f"task={task}", "data=own", *chosen, f"data.image_size={pixels}"]
-    related, own = (workspace(project, folder, task, kind) for kind in ("related", "own"))
-    stage(related, "train", [*choices, *PRETRAINING])
-    weights = shutil.copy(related / "models" / "model.pt", own / f"{network}.pt")
-    finetuned = [f"model.weights={Path(weights).name}", "model.strict=false"]  # its last layer is for other classes
-    ways = {"from scratch": [], "fine-tuned": finetuned} | {each: finetuned + each.split() for each in also}
+    copy = workspace(project, folder / network)
+    if task == "classification":
+        crops(copy / "datasets" / "own", PHOTOGRAPHS, CROPS)
+    else:
+        scenes(copy / "datasets" / "own", PHOTOGRAPHS, SCENES)
+    choices = [f"task={task}", *chosen, "data=own", f"data.image_size={pixels}"]
+    stage(copy, "prepare", choices)
+    shutil.copy(known(project, folder, network), copy / "known.pt")
+    weights = ["model.weights=known.pt", "model.strict=false"]  # its last layer is for other classes
+    ways = {"from scratch": [], "fine-tuned": weights} | {each: weights + each.split() for each in also}
     found: dict[str, list[float]] = {}
     for seed in seeds:
         for name, overrides in ways.items():
-            found.setdefault(name, []).append(score(own, task, [*choices, *overrides, f"seed={seed}"]))
+            found.setdefault(name, []).append(score(copy, task, [*choices, *overrides, f"seed={seed}"]))
             print(f"{network}, seed {seed}, {name}: {found[name][-1]:.3f}", flush=True)
     return found
 
