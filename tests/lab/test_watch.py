@@ -207,6 +207,35 @@ def test_waves_come_one_after_the_other_and_jobs_beside_each_other() -> None:
     assert Forecast(VISION, 3, earlier).seconds([*first, *later], BEGAN) == 2 * 64 + 2 * 4, "the stages are shared"
 
 
+def test_runs_that_are_still_chosen_count(tmp_path: Path) -> None:
+    """Of a bayesian sweep of five arms, two chosen at a time: what is left is that of all of them."""
+    content = {"kind": "sweep", "type": "train", "title": "Which pair is best?", "name": "pairs", "seeds": [0, 1, 2]}
+    sweep = {"strategy": "bayesian", "max_runs": 5, "parallel": 2, "parameters": {"lr": {"low": 0.1, "high": 1.0}}}
+    searching = design_file.parse({**content, "hypothesis": studies.hypothesis(expected=0.9), "sweep": sweep}, VISION)
+    runs = [replace(each, arm=str(i // 3)) for i, each in enumerate(pending(6))]
+    earlier = Usual({"train": 50.0, "infer": 10.0})
+    assert Forecast(VISION, 2, earlier, searching).seconds(runs, BEGAN) == 60 * (3 + 3 + 2)
+    assert Forecast(VISION, 2, earlier).seconds(runs, BEGAN) == 60 * 3
+
+
+def pending(number: int) -> list[Replicate]:
+    """Runs of which nothing is there yet."""
+    params = {"training": {"max_epochs": 10}}
+    plans = [Run(f"run{i}", "a", {}, i, 0, 0, [], params, "infer", "") for i in range(number)]
+    return [Replicate("a", {}, plan.seed, None, run=plan) for plan in plans]
+
+
+@pytest.mark.parametrize("name", JOURNALS)
+def test_who_looks_for_the_first_time_knows_it_as_well(name: str, tmp_path: Path) -> None:
+    """As `lab status` does: by what the records of the runs that have ended say, to a quarter of the whole."""
+    runs, whole = JOURNALS[name], max(run["ended"] for run in JOURNALS[name])
+    for at in range(int(min(run["ended"] for run in runs)) + 1, int(whole), 12):
+        forecast, replicates = Forecast(VISION, JOBS[name]), moment(runs, at, tmp_path)
+        forecast.look(replicates, BEGAN + at)
+        told = forecast.seconds(replicates, BEGAN + at)
+        assert told is not None and abs(told - (whole - at)) <= 0.25 * whole, (at, told, whole - at)
+
+
 # What is shown
 
 

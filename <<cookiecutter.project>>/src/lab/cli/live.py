@@ -116,7 +116,9 @@ class Reading:
         replicates = standings(project, plan.runs)
         if any(replicate.active for replicate in replicates):
             earlier = usual(project.records(), contract, contract.types[design.type])
-            return Known(design, contract, replicates, Forecast(contract, None, earlier))
+            forecast = Forecast(contract, None, earlier, design)
+            forecast.look(replicates, time.time())
+            return Known(design, contract, replicates, forecast)
         over = [replicate.record.commit for replicate in replicates if replicate.record]
         if self._answers.get(name, ([], None))[0] != over:  # it takes a second
             self._answers[name] = over, self.answered(name)

@@ -171,7 +171,8 @@ def status(design: AnyDesignFile = None) -> object:
         console.print(Text(planner.design.title, style="bold"))
         if any(replicate.status == RUNNING for replicate in replicates):
             earlier = usual(project.records(), contract, contract.types[planner.design.type])
-            forecast = Forecast(contract, None, earlier)
+            forecast = Forecast(contract, None, earlier, planner.design)
+            forecast.look(replicates, now)
             console.print(running(replicates, contract, forecast, now))
         for part in view.means(planner.design, contract, replicates):
             console.print(part)

@@ -54,7 +54,7 @@ class Watch:
     ):
         self.console, self.design, self.contract, self.link, self.clock = place, design, contract, link, clock
         self.live = Live(console=place, transient=True, auto_refresh=False)
-        self.forecast = Forecast(contract, jobs, earlier or Usual())
+        self.forecast = Forecast(contract, jobs, earlier or Usual(), design)
         self.began, self.drawn = clock(), 0.0
         self.before: dict[str, str] = {}
         self.arms: RenderableType | None = None  # the standings, drawn anew where a run has ended

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from lab.design.expansion import is_bayesian
 from lab.execution.standings import progress
 from lab.nested_keys import get
 from lab.study import FINISHED, RUNNING
 
 if TYPE_CHECKING:
     from lab.contract import Contract
+    from lab.design.models import Design
     from lab.execution.standings import Progress
     from lab.study import Replicate
 
@@ -53,10 +56,7 @@ def usual(records: Iterable[Any], contract: Contract, stage: str) -> Usual:
     paces, tails, seen = list[float](), list[float](), set[tuple[str, str]]()
     reach = [record for record in records if record.status == FINISHED and record.reaches(stage)]
     for record in reach[-MOST_EARLIER:]:
-        notes = sorted((str(note.get("started")), name, note) for name, note in record.effective.items())
-        begun = [*(started for started, _, _ in notes), ""][1:]  # the next stage's; a project may note nothing
-        for (started, name, note), following in zip(notes, begun, strict=True):
-            took = with_start(float(note.get("seconds") or 0.0), started, following)
+        for started, name, note, took in noted(record):
             if (name, started) in seen:
                 continue
             seen.add((name, started))
@@ -68,6 +68,26 @@ def usual(records: Iterable[Any], contract: Contract, stage: str) -> Usual:
     shared = {name for name, took in seconds.items() if len(took) == 1 and len(reach) > 1}  # the prepared data, say
     stages = {name: fmean(took) for name, took in seconds.items() if name not in shared}
     return Usual(stages, fmean(paces) if paces else None, fmean(tails) if tails else 0.0)
+
+
+def noted(record: Any) -> Iterator[tuple[str, str, Mapping[str, Any], float]]:
+    """The stages of a run in the order in which they ran: when each started, its name, its note, and its seconds."""
+    notes = sorted((str(note.get("started")), name, note) for name, note in record.effective.items())
+    begun = [*(started for started, _, _ in notes), ""][1:]  # the next stage's; a project may note nothing
+    for (started, name, note), following in zip(notes, begun, strict=True):
+        yield started, name, note, with_start(float(note.get("seconds") or 0.0), started, following)
+
+
+def ran(replicates: Iterable[Replicate]) -> dict[str, float]:
+    """The seconds of the stages that ran for each run that has ended, by name; what several share counts with one."""
+    took, seen = dict[str, float](), set[tuple[str, str]]()
+    for each in sorted(replicates, key=wave_of):
+        if each.finished:
+            stages = {(name, started): seconds for started, name, _, seconds in noted(each.record)}
+            if own := [seconds for stage, seconds in stages.items() if stage not in seen and not each.reused]:
+                took[each.name] = sum(own)
+            seen |= stages.keys()
+    return took
 
 
 def with_start(took: float, started: str, following: str) -> float:
@@ -103,12 +123,15 @@ class Forecast:
         contract: says what trains, and for how many epochs.
         jobs: how many run at a time; None: as many as do.
         earlier: what such runs took before; once runs of these have ended, what they took.
-        took: the seconds from a worker's taking a run to its end, by name, of those that ended while it was looked on.
+        design: of a bayesian sweep, runs that are still to be chosen count, too.
+        took: the seconds from a worker's taking a run to its end, by name, of those that ended while it was looked on;
+            of the plan's others that have ended, those of the stages that ran for them.
     """
 
     contract: Contract
     jobs: int | None
     earlier: Usual = field(default_factory=Usual)
+    design: Design | None = None
     took: dict[str, float] = field(default_factory=dict)
     _taken: dict[str, float] = field(default_factory=dict)
     _pace: dict[str, float] = field(default_factory=dict)  # the seconds of an epoch, by run
@@ -125,6 +148,7 @@ class Forecast:
                 self._taken[each.name] = each.record.pending.taken
             elif each.finished and each.name in self._taken:
                 self.took[each.name] = now - self._taken.pop(each.name)
+        self.took = ran(replicates) | self.took
 
     def left(self, record: Any, now: float, at: Progress | None = None) -> float | None:
         """The seconds that a running run still takes, by where it is; None where that tells nothing."""
@@ -186,7 +210,21 @@ class Forecast:
                 time = max(0.0, whole - elapsed.get(each.name, 0.0))
                 heapq.heappush(slots, heapq.heappop(slots) + time)
             end = max(slots) if own else end
+        for together in self._chosen_later(replicates):
+            whole = self._lasts(replicates[-1], self._known(replicates, wave_of(replicates[-1])))
+            if whole is None:
+                return None
+            end += whole * math.ceil(together / at_once)
         return end
+
+    def _chosen_later(self, replicates: Sequence[Replicate]) -> Iterator[int]:
+        """How many runs of a bayesian sweep are chosen at a time, by what comes out, once the last of these are over."""
+        if not replicates or self.design is None or not is_bayesian(self.design):
+            return
+        sweep, seeds = self.design.sweep, len(self.design.seeds)
+        arms = {each.arm for each in replicates} - {self.design.reference}
+        for first in range(len(arms), sweep.max_runs or 0, sweep.parallel):
+            yield seeds * min(sweep.parallel, (sweep.max_runs or 0) - first)
 
     def _known(self, replicates: Sequence[Replicate], wave: int) -> dict[str, float]:
         """How long the runs of a wave take, by arm, and all of them under the empty name: those that are over, or else
