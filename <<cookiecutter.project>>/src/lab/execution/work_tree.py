@@ -96,7 +96,9 @@ def _changes(project: Project) -> Iterator[tuple[bool, str]]:
         yield line.startswith("??"), line[3:].removeprefix(above)
     data = _raw_data(project)
     if data and project.git.object_id(str(project.git.head), data):  # git keeps it, and may ignore what was added since
-        yield from ((True, path) for path in _git(project, "--literal-pathspecs", "ls-files", "-z", "--others", "--", data))
+        yield from (
+            (True, path) for path in _git(project, "--literal-pathspecs", "ls-files", "-z", "--others", "--", data)
+        )
 
 
 def _git(project: Project, *command: str) -> list[str]:
