@@ -84,7 +84,8 @@ def _raw_data(project: Project) -> str:
 def _params(project: Project) -> dict[str, Any]:
     """The settings as they stand, which paths in dvc.yaml may be made of."""
     path = project.root / PARAMS
-    return yaml12.mapping(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    content = yaml12.read(path, PARAMS) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _changes(project: Project) -> Iterator[tuple[bool, str]]:

@@ -122,7 +122,9 @@ def _splits(place: Path, images: Images, notes: Notes) -> dict[Path, str]:
     splits: dict[Path, str] = {}
     for file in sorted(place.glob("ImageSets/Main/*.txt")):
         split = next((name for name, names in SPLIT_NAMES.items() if file.stem.lower() in names), None)
-        for line in read_lines(file) if split else []:
+        if split is None:
+            continue
+        for line in read_lines(file):
             named = (
                 images.find(name, [place / "JPEGImages"], split) for name in (line, line.rpartition(" ")[0].strip())
             )
