@@ -34,8 +34,8 @@ def ready(project: Project) -> str:
     changed = dirty(project)
     if changed:
         shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-        data = new_data(project)
-        advice = f"dvc add {data}, then git commit" if data in changed else "git commit it, or git stash -u"
+        is_data = changed == [new_data(project)]
+        advice = f"dvc add {changed[0]}, then git commit" if is_data else "git commit it, or git stash -u"
         raise UserError(f"not committed: {shown}. Experiments run what is committed: {advice}")
     return head
 
