@@ -69,16 +69,11 @@ def dirty(project: Project) -> list[str]:
 
 def new_data(project: Project) -> str:
     """The raw data that the settings name, from the project's root, where HEAD has nothing of it; else empty."""
-    path = _raw_data(project)
-    return "" if project.git.object_id(str(project.git.head), path) else path
-
-
-def _raw_data(project: Project) -> str:
-    """The raw data that the settings name, from the project's root; empty where it is none, or lies elsewhere."""
     key = project.contract.raw_data
     named = str(nested_keys.get(_params(project), key) or "") if key else ""
     path = normpath(named) if named else ""
-    return "" if path in ("", ".") or path.startswith(("/", "..")) or "://" in named else path
+    elsewhere = path in ("", ".") or path.startswith(("/", "..")) or "://" in named
+    return "" if elsewhere or project.git.object_id(str(project.git.head), path) else path
 
 
 def _params(project: Project) -> dict[str, Any]:
@@ -91,23 +86,13 @@ def _params(project: Project) -> dict[str, Any]:
 def _changes(project: Project) -> Iterator[tuple[bool, str]]:
     """Each path of the project that differs from HEAD, and whether git does not know it."""
     # Without the optional locks, git status leaves the index alone.
-    status = _git(project, "--no-optional-locks", "status", "--porcelain", "-z", "-uall", "--no-renames", "--", ".")
-    above = "" if str(project.git.prefix) == "." else f"{project.git.prefix}/"
-    for line in status:
-        yield line.startswith("??"), line[3:].removeprefix(above)
-    data = _raw_data(project)
-    if data and project.git.object_id(str(project.git.head), data):  # git keeps it, and may ignore what was added since
-        yield from (
-            (True, path) for path in _git(project, "--literal-pathspecs", "ls-files", "-z", "--others", "--", data)
-        )
-
-
-def _git(project: Project, *command: str) -> list[str]:
-    """What git lists, each ending in a zero byte. Raises UserError."""
+    command = ["--no-optional-locks", "status", "--porcelain", "-z", "-uall", "--no-renames", "--", "."]
     done = project.git.call(*command)
     if done.returncode:
-        raise UserError(f"git {command[1]} failed: {done.stderr.strip()}")
-    return [line for line in done.stdout.split("\0") if line]
+        raise UserError(f"git status failed: {done.stderr.strip()}")
+    above = "" if str(project.git.prefix) == "." else f"{project.git.prefix}/"
+    for line in filter(None, done.stdout.split("\0")):
+        yield line.startswith("??"), line[3:].removeprefix(above)
 
 
 def _is_in(path: str, places: list[str]) -> bool:
