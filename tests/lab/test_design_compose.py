@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from lab import yaml12
 from lab.design import overrides
 from lab.design.compose import Composer, WrongKeys, composer_of
+from lab.design.pipeline import Pipeline
 from lab.design.sources import HydraSource, ParamsSource
 from lab.errors import UserError
 
@@ -176,6 +177,16 @@ def test_a_config_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("a: {b: ${c}}\n")
     with pytest.raises(UserError, match="not YAML"):
         Composer(HydraSource(tmp_path)).compose([])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"a: [1\n", "f.yaml, line 2: not YAML"), (b"\xff", "f.yaml is not a text")]
+)
+def test_files_that_are_not_yaml_are_named_with_the_line(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_bytes(content)
+    for reading in (yaml12.read, Pipeline.read, ParamsSource):
+        with pytest.raises(UserError, match=told):
+            reading(tmp_path / "f.yaml")
 
 
 def test_without_conf(tmp_path: Path) -> None:

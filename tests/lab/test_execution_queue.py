@@ -10,6 +10,7 @@ from typing import Any
 import pygit2
 import pytest
 import trivial
+import yaml
 from trivial import Trivial
 
 from lab.errors import UserError
@@ -202,6 +203,17 @@ def test_what_git_does_not_know_counts_where_a_stage_depends_on_it(project: Triv
     project.commit("a stage reads the whole folder")
     (project.root / "src" / "new.py").touch()
     with pytest.raises(UserError, match="not committed: src/new.py"):
+        project.enqueue(project.run("again", lr=0.3))
+    params = project.root / "params.yaml"
+    given = yaml.safe_load(params.read_text())
+    given["data"]["source"]["path"] = "raw/own/"
+    params.write_text(yaml.safe_dump(given))
+    pipeline.write_text(text.replace("deps: [src/stand_in.py]", "deps: [src/stand_in.py, '${data.source.path}']"))
+    project.commit("a stage reads data")
+    for name in ("ä 1.png", "2.png"):
+        (project.root / "raw" / "own" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.root / "raw" / "own" / name).touch()
+    with pytest.raises(UserError, match=r"not committed: raw/own\. .* dvc add raw/own, then git commit$"):
         project.enqueue(project.run("again", lr=0.3))
 
 

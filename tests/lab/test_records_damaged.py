@@ -148,7 +148,7 @@ ODD: dict[str, tuple[Callable[[Damaged], Files], str]] = {
     "a number of outs": (lambda d: locked(d, outs=5), "stages.train.outs: 5: expected a list"),
     "a hash that leads out": (lambda d: locked(d, outs=[{"path": "x", "md5": "../../x"}]), "outs.0.md5"),
     "bytes for a lock": (lambda d: {LOCK: bytes(range(256))}, "dvc.lock of .* is no text"),
-    "no dvc.yaml": (lambda d: {"dvc.yaml": None}, "dvc.yaml has no stages"),
+    "no dvc.yaml": (lambda d: {"dvc.yaml": None}, "commit .* has no dvc.yaml"),
     "another dvc.yaml": (lambda d: {"dvc.yaml": b"stages: {a: {cmd: x, outs: 5}}"}, "dvc.yaml"),
     "a text for a note": (lambda d: {NOTE: b"x"}, "effective/infer.yaml: 'x': expected a mapping"),
     "no start": (lambda d: {NOTE: d.text(NOTE).replace(b"started:", b"begun:")}, "started: is missing"),

@@ -38,7 +38,7 @@ class Image(NamedTuple):
 IMAGES = [
     Image(
         split,
-        f"{split}_{index}",
+        f"{split} no. {index}",
         (40 + index, 30),
         [] if (split, index) == ("train", 3) else [(index % 3, 3 + index, 4, 17, 19), ((index + 1) % 3, 20, 5, 36, 28)],
     )
@@ -167,7 +167,8 @@ def as_voc(root: Path) -> None:
                 ElementTree.SubElement(box, key).text = str(value)
         write_text(root / "Annotations" / f"{image.name}.xml", ElementTree.tostring(annotation, encoding="unicode"))
     for split in SPLITS:
-        names = "".join(f"{image.name}\n" for image in IMAGES if image.split == split)
+        here = "  1" if split == "train" else ""  # as lists of a class have it
+        names = "".join(f"{image.name}{here}\n" for image in IMAGES if image.split == split)
         write_text(root / "ImageSets" / "Main" / f"{split}.txt", names)
 
 
@@ -348,7 +349,7 @@ def test_two_formats_in_one_folder_are_asked_about(tmp_path: Path) -> None:
             lambda content: content["images"][0].update(file_name="gone.png"),
             "Images that are listed but absent: 1",
         ),
-        ("coco", lambda content: content["images"][0].update(width=400), "says 400x30, test_0.png has 40x30"),
+        ("coco", lambda content: content["images"][0].update(width=400), "says 400x30, test no. 0.png has 40x30"),
         ("coco", lambda content: content["categories"].append({"id": 9, "name": "bolt"}), "names bolt more than once"),
         ("coco", lambda content: content["categories"].append({"id": 9, "name": ""}), "a class without a name"),
     ],

@@ -226,3 +226,8 @@ def test_the_programs_in_the_docs_need_no_code_of_ours(trained: Get, task: str, 
     assert best[0] == expected["class"] and float(best[1]) == pytest.approx(expected["confidence"], abs=0.02)
     corners = np.clip([left, top, left + width, top + height], 0, np.array(wide.shape[1::-1] * 2))
     assert corners == pytest.approx(expected[["x1", "y1", "x2", "y2"]].to_numpy(float), abs=2)
+
+
+def test_what_was_not_converted_is_told_by_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(load("shared.errors").UserError, match="quant has no converted model: .* dvc repro quant"):
+        load("inference.openvino_predictor").read_metadata(tmp_path / "models" / "quant")

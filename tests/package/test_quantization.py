@@ -520,3 +520,10 @@ def test_asynchronous_throughput_is_not_below_synchronous(models: Any, tmp_path:
     assert requests >= 1
     synchronous = latency.benchmark({"a": loaded}, [1], 20, 100, 3)["a"]["batch_1"]["throughput"]
     assert max(one_round() for _ in range(3)) > 0.7 * synchronous
+
+
+@pytest.mark.parametrize(
+    ("ratio", "told"), [(3.14159, "3.14 times smaller"), (1, "1.00 times smaller"), (0.5, "2.00 times larger")]
+)
+def test_what_became_larger_is_not_told_as_smaller(ratio: float, told: str) -> None:
+    assert load("stages.quant").times(ratio, "smaller", "larger") == told

@@ -200,6 +200,7 @@ def test_data_under_dvc_goes_to_the_remote_and_to_clones(bake, environment):
     folder = project.path / "datasets" / "own"
     folder.mkdir(parents=True)
     (folder / "one.txt").write_text("one")
+    assert project.run("git", "status", "--porcelain").stdout == "", "dvc exp run would put it into git"
     project.run("dvc", "add", "-q", "datasets/own")
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "data")

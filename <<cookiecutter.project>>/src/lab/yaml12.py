@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from lab.errors import UserError
 
 PLAIN = {  # https://yaml.org/spec/1.2.2, chapter 10.2: the tag's pattern, and what such a value begins with
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -133,6 +136,18 @@ def mapping(text: str) -> dict[str, Any]:
     """What a text holds where that is a mapping, else an empty one. Raises yaml.YAMLError."""
     content = load(text)
     return content if isinstance(content, dict) else {}
+
+
+def read(path: Path, where: str = "") -> Any:
+    """What a file holds; `where` is what messages call it. Raises UserError, with the line, and OSError."""
+    try:
+        return load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where or path} is not a text file in UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        raise UserError(f"{where or path}, {explained(error)}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{where or path}: not YAML: {' '.join(str(error).split())}") from error
 
 
 def lines(text: str) -> yaml.Node | None:

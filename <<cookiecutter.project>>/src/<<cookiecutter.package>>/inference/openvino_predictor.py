@@ -30,6 +30,8 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     """Our part of metadata.yaml. Raises UserError when it is absent or damaged."""
     path = folder / "metadata.yaml"  # of what is not OpenVINO's, or of the network alone
     path = path if path.is_file() else folder / NETWORK / path.name
+    if not path.is_file():
+        raise UserError(f"{folder} has no converted model: the quant stage makes it, dvc repro quant")
     try:
         return yaml_file.read(path)[KEY]
     except (OSError, UserError, KeyError, TypeError) as error:

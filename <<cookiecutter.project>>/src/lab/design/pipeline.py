@@ -42,16 +42,20 @@ class Pipeline:
         """Raises UserError: no such file, or no stages in it."""
         if not path.is_file():
             raise UserError(f"{path} not found: run this in a project")
-        return cls.parse(path.read_text(encoding="utf-8"), str(path))
+        return cls.of(yaml12.read(path), str(path))
 
     @classmethod
     def parse(cls, text: str, where: str) -> Pipeline:
         """The stages in the text of a dvc.yaml; `where` is what messages call it. Raises UserError."""
         try:
-            content = yaml12.mapping(text)
+            return cls.of(yaml12.load(text), where)
         except yaml.YAMLError as error:
             raise UserError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-        stages = content.get("stages")
+
+    @classmethod
+    def of(cls, content: Any, where: str) -> Pipeline:
+        """The stages in what a dvc.yaml holds. Raises UserError."""
+        stages = content.get("stages") if isinstance(content, dict) else None
         if not isinstance(stages, dict) or not stages:
             raise UserError(f"{where} has no stages")
         for name, stage in stages.items():

@@ -201,10 +201,8 @@ class ParamsSource:
     def __init__(self, path: Path):
         if not path.is_file():
             raise UserError(f"{path} not found: lab reads the settings from it; a file with {{}} has none")
-        try:
-            self._params = yaml12.mapping(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        content = yaml12.read(path)
+        self._params: dict[str, Any] = content if isinstance(content, dict) else {}
         self.groups: set[str] = set()
         self._path = path
 

@@ -96,7 +96,10 @@ class Commit:
     @cached_property
     def pipeline(self) -> Pipeline:
         """dvc.yaml. Raises UserError for one that lab can't work with."""
-        return self.project.pipeline(self.git.object_id(self.rev, PIPELINE), lambda: self.text(PIPELINE))
+        key = self.git.object_id(self.rev, PIPELINE)
+        if key is None:
+            raise UserError(f"commit {self.rev[:7]} has no {PIPELINE}: git add the project and git commit it first")
+        return self.project.pipeline(key, lambda: self.text(PIPELINE))
 
     def code(self, params: dict[str, Any], stage: str) -> str:
         """What a run up to `stage` is made by, as a hash: the stages' definitions, and the files that they depend on.

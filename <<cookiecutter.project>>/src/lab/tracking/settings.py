@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,12 +31,12 @@ def read(root: Path) -> Settings:
     """The settings of the project at `root`. Raises UserError, with the file and the key."""
     path = root / FILE
     try:
-        content = yaml12.load(path.read_text(encoding="utf-8"))
+        content = yaml12.read(path, str(FILE))
         return Settings.model_validate({"experiment": root.name, **(content or {})})
     except FileNotFoundError:
         return Settings(experiment=root.name)
-    except (yaml.YAMLError, TypeError) as error:
-        raise UserError(f"{FILE} is not a mapping in YAML: {' '.join(str(error).split())}") from error
+    except TypeError as error:
+        raise UserError(f"{FILE} is not a mapping in YAML: {error}") from error
     except ValidationError as error:
         raise UserError("\n".join(f"{FILE}: {_message(item)}" for item in error.errors())) from error
 

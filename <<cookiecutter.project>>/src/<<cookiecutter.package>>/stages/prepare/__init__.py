@@ -102,7 +102,8 @@ def collect(source: DictConfig, out: Path) -> tuple[Dataset, list[Finding]]:
     if not unread.samples:
         _write_findings(out / FINDINGS, unread.findings)
         refuse(unread.findings, source.path)
-        raise UserError(f"There are no images in {source.path}.")
+        found = "".join(f"\n  - {finding.message}" for finding in unread.findings if finding.count)
+        raise UserError(f"There are no images in {source.path}.{found}")
     for site in unread.sites:
         if site in ("all", "..") or site != Path(site).name:
             raise UserError(

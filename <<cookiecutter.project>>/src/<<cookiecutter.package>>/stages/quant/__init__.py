@@ -134,12 +134,18 @@ def show(name: str, model: ModelFile, accuracy: dict[str, Any], speed: dict[str,
     table = Table("", name, "torch_fp32", "")
     for column in table.columns[1:]:
         column.justify = "right"
-    table.add_row("size, MB", f"{size:.2f}", f"{torch_size:.2f}", f"{torch_size / size:.2f} times smaller")
+    table.add_row("size, MB", f"{size:.2f}", f"{torch_size:.2f}", times(torch_size / size, "smaller", "larger"))
     for metric in registry.task(model.task).MAIN_METRICS:
-        lost = f"drop {accuracy['drop'][metric]:z.4f}"
+        drop = round(accuracy["drop"][metric], 4)
+        lost = f"{'gain' if drop < 0 else 'drop'} {abs(drop):.4f}"
         table.add_row(metric, f"{accuracy[metric]:.4f}", f"{torch[metric]:.4f}", lost)
     table.add_row("agreement", f"{accuracy['parity']['agreement']:.4f}", "", "with PyTorch, an image")
-    table.add_row("p50, ms", f"{p50:.3f}", f"{torch_p50:.3f}", f"{speed['speedup']:.2f} times faster")
-    table.add_row("images/s", f"{images:.0f}", f"{torch_images:.0f}", f"{images / torch_images:.2f} times more")
+    table.add_row("p50, ms", f"{p50:.3f}", f"{torch_p50:.3f}", times(speed["speedup"], "faster", "slower"))
+    table.add_row("images/s", f"{images:.0f}", f"{torch_images:.0f}", times(images / torch_images, "more", "fewer"))
     console().print(table)
     console().print(f"measured {cpu_load.told(speed['measured']['busy'])}")
+
+
+def times(ratio: float, more: str, less: str) -> str:
+    """A ratio in words: `2.00 times smaller`, or of 0.5 `2.00 times larger`."""
+    return f"{ratio:.2f} times {more}" if ratio >= 1 else f"{1 / ratio:.2f} times {less}"

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lab import yaml12
@@ -64,11 +63,9 @@ def read(root: Path, name: str, kind: type[Settings]) -> Settings:
 
 def _content(root: Path) -> Mapping[str, Any]:
     try:
-        content = yaml12.load((root / FILE).read_text(encoding="utf-8")) or {}
+        content = yaml12.read(root / FILE, str(FILE)) or {}
     except FileNotFoundError:
         return {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{FILE} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(entry, dict | None) for entry in content.values()):
         raise UserError(f"{FILE} is no mapping of a cluster's name to its settings, such as gpus: {{engine: slurm}}")
     return content

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+from ast import literal_eval
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -170,9 +171,22 @@ def _flag(value: Any) -> bool | None:
 
 def _labels(value: Any, several: bool) -> tuple[str, ...]:
     """The labels of a cell, as texts, each once."""
+    value = _listed(value)
     parts = value if isinstance(value, list) else [value]
     if isinstance(value, str):
         between = (*SEPARATORS, ",") if several else SEPARATORS
         parts = next((value.split(separator) for separator in between if separator in value), parts)
     named = (str(part).strip() for part in parts if part is not None)
     return tuple(dict.fromkeys(name for name in named if name))
+
+
+def _listed(value: Any) -> Any:
+    """The list that a text is in JSON, or as Python prints one, as pandas writes lists into cells; else what it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            listed = literal_eval(value.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return value
+        if isinstance(listed, list) and all(isinstance(part, str | int | float) for part in listed):
+            return listed
+    return value

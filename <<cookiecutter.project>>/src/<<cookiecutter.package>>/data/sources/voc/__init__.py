@@ -64,12 +64,12 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
         )
     found = {image: _boxes(root, name, image, notes) for image, (name, root) in labels.items()}
     classes = checked_names(sorted({box.name for each in found.values() for box in each}), shown(place))
-    splits = _splits(place, notes)
+    splits = _splits(place, images, notes)
     samples = []
     for image in images.paths:
         if image not in labels:
             notes.add("missing_labels", shown(image))
-        split = splits.get(image.stem) if splits else (split_above(image, place) or "train")
+        split = splits.get(image) if splits else (split_above(image, place) or "train")
         if split is None:
             notes.add("unlisted_images", shown(image))
             continue
@@ -117,11 +117,19 @@ def _boxes(root: Element, place: str, image: Path, notes: Notes) -> list[Box]:
     return found
 
 
-def _splits(place: Path, notes: Notes) -> dict[str, str]:
-    """Image -> split, as ImageSets/Main has it; empty without these lists."""
-    splits: dict[str, str] = {}
+def _splits(place: Path, images: Images, notes: Notes) -> dict[Path, str]:
+    """Image -> split, as ImageSets/Main has it, a 1 or -1 behind each name or not; empty without these lists."""
+    splits: dict[Path, str] = {}
     for file in sorted(place.glob("ImageSets/Main/*.txt")):
         split = next((name for name, names in SPLIT_NAMES.items() if file.stem.lower() in names), None)
-        if split is not None:
-            splits |= {Path(line.split()[0]).stem: split for line in read_lines(file)}
+        if split is None:
+            continue
+        for line in read_lines(file):
+            named = (
+                images.find(name, [place / "JPEGImages"], split) for name in (line, line.rpartition(" ")[0].strip())
+            )
+            if image := next(filter(None, named), None):
+                splits[image] = split
+            else:
+                notes.add("missing_images", f"{shown(file)}: {line}")
     return splits
