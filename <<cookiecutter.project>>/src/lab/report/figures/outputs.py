@@ -26,8 +26,8 @@ def pictures_of_run(record: Record, contract: Contract) -> dict[str, bytes]:
     drawn = {}
     with style():
         for entry in (*contract.single.figures, *contract.model_figures):
-            asked = entry.output and entry.draw in DRAWN and contract.fits(entry.when, record.params)
-            text = record.text(entry.output) if asked else ""
+            asked = entry.draw in DRAWN and contract.fits(entry.when, record.params)
+            text = record.text(entry.output) if entry.output and asked else ""
             picture = DRAWN[entry.draw](entry, [text], contract.item) if text else None
             if picture and picture.png:
                 drawn[entry.file] = picture.png
