@@ -55,7 +55,8 @@ class Drawn:
     @classmethod
     def of_text(cls, kept: dict[str, Any]) -> Drawn:
         """The reverse."""
-        return cls(**kept | {"png": kept["png"] and base64.b64decode(kept["png"])})
+        read: dict[str, Any] = kept | {"png": kept["png"] and base64.b64decode(kept["png"])}
+        return cls(**read)
 
 
 def drawn(study: Study, verdict: Verdict) -> list[Drawn]:
@@ -80,9 +81,10 @@ def draw(study: Study, verdict: Verdict) -> list[Drawn]:
 def inputs(study: Study, verdict: Verdict) -> str:
     """A hash of all that the figures are drawn from: the study with its runs' commits and with what DVC's cache and git
     have here of them, the verdict on it, and the project's own functions that have a part in it."""
+    here: dict[str, int] = {}
     runs = [
         [each.arm, each.levels, each.seed, each.status, each.stopped, each.name]
-        + ([each.record.commit, *present(study, each.record)] if each.finished else [])
+        + ([each.record.commit, *present(study, each.record, here)] if each.finished else [])
         for each in study.replicates
     ]
     told = [study.design.model_dump(), study.contract.model_dump(), study.commit, asdict(study.baseline), study.choices]
@@ -90,13 +92,14 @@ def inputs(study: Study, verdict: Verdict) -> str:
     return hashlib.sha256(content.encode() + b"".join(sources(study))).hexdigest()
 
 
-def present(study: Study, record: Record) -> Iterator[Any]:
-    """Which outputs of a run are here, and how many of the dataset's files; which models that it names are."""
+def present(study: Study, record: Record, here: dict[str, int]) -> Iterator[Any]:
+    """How many files of a run's outputs are `here`, of all but the dataset's as one; which models that it names are."""
     store, contract = study.project.store, study.contract
     dataset, several = contract.dataset and contract.dataset.output, contract.model_keys.several
     for path, output in sorted(record.outputs.items()):
-        there = store.file(output.get("md5"))
-        yield len(store.files(output["md5"])) if there and path == dataset else there is not None
+        if (md5 := output.get("md5") or "") not in here:  # most runs have the same dataset
+            here[md5] = len(store.files(md5)) if path == dataset else int(store.file(md5) is not None)
+        yield here[md5]
     for name in get(record.params, several) or [] if several else []:
         yield study.project.git.resolve(str(name))
 
