@@ -93,15 +93,16 @@ def inputs(study: Study, verdict: Verdict) -> str:
 
 
 def present(study: Study, record: Record, here: dict[str, int]) -> Iterator[Any]:
-    """How many files of a run's outputs are `here`, of all but the dataset's as one; which models that it names are."""
+    """How many files of a run's outputs are `here`, each counted once; what models that it combines have measured."""
     store, contract = study.project.store, study.contract
     dataset, several = contract.dataset and contract.dataset.output, contract.model_keys.several
     for path, output in sorted(record.outputs.items()):
-        if (md5 := output.get("md5") or "") not in here:  # most runs have the same dataset
+        if (md5 := output.get("md5") or "") not in here:  # a dataset is large, and most runs have the same
             here[md5] = len(store.files(md5)) if path == dataset else int(store.file(md5) is not None)
         yield here[md5]
     for name in get(record.params, several) or [] if several else []:
-        yield study.project.git.resolve(str(name))
+        rev = study.project.git.resolve(str(name))
+        yield rev and study.project.commit(rev).metrics
 
 
 def sources(study: Study) -> Iterator[bytes]:
