@@ -1,13 +1,13 @@
 """What thousands of records cost to read: lab's commands, a poll, a mirror's pass; git and `dvc exp show` beside them.
 
-    demo/.venv/bin/python -P benchmarks/scale.py demo [--sizes 100 1000 5000 10000] [--show 100] [--json scale.json]
+    demo/.venv/bin/python -P benchmarks/scale.py demo [--sizes 100 1000 5000 10000] [--show 100] [--report DESIGN]
 
 In copies of a generated project (here demo, of classification) as its last commit has it, with its environment.
 Designs of 100 runs are committed one after the other, and each has its experiments on its commit, with the files of
 real ones; one more design has not run. CPU seconds, user and system, of a command and its children; `cold` is the
 first time, when nothing is kept on disk, `warm` the best of three more. `dvc exp show` is asked for --show records.
 Goals at 1,000, 5,000, 10,000, warm: `lab status` 0.8, 2, 4 s; `lab check`, `lab plan` 1.5 s; a poll 10 ms; a pass of
-the mirror with nothing new 20 ms; 300 MB. On a fresh project: `lab --help` 0.1 s, `lab plan` 0.6 s.
+the mirror with nothing new 20 ms; 300 MB. On a fresh project: `lab --help` 0.1 s, `lab plan` 0.6 s, `lab report` 2.5.
 """
 
 import argparse
@@ -135,8 +135,6 @@ def file(path: str, content: bytes) -> bytes:
 
 def results(run: Any, pipeline: Any) -> Iterator[tuple[str, bytes]]:
     """The path and content of each file that an experiment brings."""
-    import yaml
-
     from lab.nested_keys import get
 
     draw = random.Random(run.name)
@@ -161,7 +159,7 @@ def results(run: Any, pipeline: Any) -> Iterator[tuple[str, bytes]]:
     for stage in pipeline.chain(run.target):
         used = {"epochs": ends} if stage == "train" else {}
         note = {"stage": stage, "started": started, "seconds": 10 * draw.random(), "config": {"task": "classification"}}
-        files[f"effective/{stage}.yaml"] = yaml.safe_dump([note | {"used": used, "machine": machine}]).encode()
+        files[f"effective/{stage}.yaml"] = written([note | {"used": used, "machine": machine}])
     files["results/infer/confusion.csv"] = (
         b"actual,predicted\n" + "".join(f"{i % 10},{draw.randrange(10)}\n" for i in range(1000)).encode()
     )
@@ -176,12 +174,19 @@ def results(run: Any, pipeline: Any) -> Iterator[tuple[str, bytes]]:
             "params": {"params.yaml": {key: get(run.params, key) for key in keys}},
             "outs": [hashed(files, path, run) for path in pipeline.outputs(stage, run.params)],
         }
-    files["dvc.lock"] = yaml.safe_dump({"schema": "2.0", "stages": lock}, sort_keys=False).encode()
-    files["params.yaml"] = yaml.safe_dump(run.params, sort_keys=False).encode()
+    files["dvc.lock"] = written({"schema": "2.0", "stages": lock})
+    files["params.yaml"] = written(run.params)
     yield from files.items()
 
 
 VERSIONS = dict.fromkeys(("torch", "torchvision", "ultralytics", "timm", "openvino", "nncf", "numpy"), "2.15.0")
+
+
+def written(content: Any) -> bytes:
+    """As YAML, by libyaml: thousands of files take minutes otherwise."""
+    import yaml
+
+    return yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False).encode()
 
 
 def hashed(files: dict[str, bytes], path: str, run: Any) -> dict[str, Any]:
@@ -230,7 +235,8 @@ def cost(arguments: list[str], root: Path) -> tuple[float, float]:
 def lab(arguments: list[str], root: Path) -> dict[str, float]:
     """CPU seconds of a `lab` command when nothing is kept, and from then on; MB at most."""
     command = [sys.executable, "-m", "lab", *arguments]
-    shutil.rmtree(root / ".dvc" / "tmp" / "lab" / "kept", ignore_errors=True)
+    for kept in ("kept", "drawn"):
+        shutil.rmtree(root / ".dvc" / "tmp" / "lab" / kept, ignore_errors=True)
     cold, most = cost(command, root)
     times, sizes = zip(*(cost(command, root) for _ in range(3)), strict=True)
     return {"cold": round(cold, 2), "warm": round(min(times), 2), "MB": round(max(most, *sizes))}
@@ -269,12 +275,15 @@ def main() -> None:
     parser.add_argument("project", type=Path, help="a generated project, committed")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 5000, 10_000])
     parser.add_argument("--show", type=int, default=100, help="with how many records dvc exp show is asked")
+    parser.add_argument("--report", metavar="DESIGN", help="one that has run in the project, for lab report")
     parser.add_argument("--json", type=Path, default=Path("scale.json"), help="where the numbers go")
     arguments = parser.parse_args()
     project = arguments.project.resolve()
     sys.path.insert(0, str(project / "src"))
     load, began = os.getloadavg(), time.time()
     found = {size: measure(project, size, size == arguments.show) for size in (0, *arguments.sizes)}
+    if arguments.report:
+        found.setdefault(0, {})["lab report"] = lab(["report", arguments.report], project)
     table = Table("records", "", "", title="CPU seconds; of a poll and of the mirror's look, milliseconds")
     for size, rows in found.items():
         for what, numbers in rows.items():

@@ -438,3 +438,18 @@ def test_another_version_of_the_code_reads_nothing_of_it(tmp_path: Path, monkeyp
     one.save()
     monkeypatch.setattr(kept, "version_of_code", lambda: "newer")
     assert Kept(folder).get("part", "key") is None
+
+
+def test_refs_below_a_folder_are_found_loose_and_packed(tmp_path: Path) -> None:
+    git = pygit2.init_repository(tmp_path)
+    who = pygit2.Signature("a", "a@localhost")
+    commit = git.create_commit("refs/heads/main", who, who, "", git.TreeBuilder().write(), [])
+    for name in ("refs/lab/queue/a/1", "refs/lab/queued", "refs/exps/ab/1"):
+        git.references.create(name, commit)
+    subprocess.run(["git", "pack-refs", "--all"], cwd=tmp_path, check=True)
+    git.references.create("refs/lab/queue/b/2", commit)
+    (tmp_path / ".git" / "refs" / "lab" / "queue" / "b" / "3.lock").touch()
+    (tmp_path / ".git" / "refs" / "lab" / "queue" / "b" / "half").write_text("12")
+    found = Repository(tmp_path).refs("refs/lab/queue/")
+    assert found == dict.fromkeys(["refs/lab/queue/a/1", "refs/lab/queue/b/2"], str(commit))
+    assert Repository(tmp_path).refs("refs/other/") == {}

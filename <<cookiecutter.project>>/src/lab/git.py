@@ -22,7 +22,7 @@ from pygit2.enums import DiffOption, FileMode, SortMode
 
 from lab.errors import UserError
 from lab.git_objects import Objects
-from lab.git_refs import Experiment, experiments
+from lab.git_refs import Experiment, below, experiments
 from lab.git_refs import experiment_ref as experiment_ref
 
 PLAIN = int(FileMode.BLOB)  # of a file that is no program, no link and no other repository
@@ -121,10 +121,10 @@ class Repository(Objects):
             return str(self._git.references[name].peel(pygit2.Commit).id)
         return None
 
-    def refs(self, prefix: str) -> dict[str, str]:
-        """The commits at the refs that begin so, by their full names and in the order of these."""
+    def refs(self, folder: str) -> dict[str, str]:
+        """The commits at the refs below a folder (`refs/lab/queue/`), by their full names and in the order of these."""
         commits = {}
-        for ref in sorted(ref for ref in self._git.listall_references() if ref.startswith(prefix)):
+        for ref in sorted(below(self.common, folder)):
             with suppress(KeyError, ValueError, pygit2.GitError):  # one that leads nowhere
                 commits[ref] = str(self._git.references[ref].peel(pygit2.Commit).id)
         return commits

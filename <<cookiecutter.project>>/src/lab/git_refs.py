@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -52,6 +53,18 @@ def experiments(git: pygit2.Repository, common: Path) -> list[Experiment]:
         if name not in seen and (match := EXPERIMENT.fullmatch(name)):
             found.append(Experiment(match[3], NOTHING, match[1] + match[2], 0, False))
     return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
+
+
+def below(common: Path, folder: str) -> set[str]:
+    """The refs below a folder such as `refs/lab/queue/`, by their full names; what lies elsewhere is passed over."""
+    places = (Path(place, name) for place, _, names in os.walk(common / folder) for name in names)
+    found = {place.relative_to(common).as_posix() for place in places if place.suffix != ".lock"}
+    with suppress(FileNotFoundError):
+        packed = (common / "packed-refs").read_bytes()
+        if f" {folder}".encode() in packed:
+            names = (line.partition(" ")[2] for line in packed.decode(errors="surrogateescape").splitlines())
+            found |= {name for name in names if name.startswith(folder)}
+    return found
 
 
 def _files(common: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
@@ -37,12 +37,26 @@ def load(root: Path, name: str) -> Callable[..., Any]:
     return for_people(function, name)
 
 
+def files(root: Path, name: str) -> list[Path]:
+    """The sources of the package, or of the module, that has the function `name`; none of what is not the project's."""
+    spec = _spec(root, name.partition(":")[0])
+    if spec is None:
+        return []
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return [file for folder in folders for file in folder.rglob("*.py")] or [Path(spec.origin or "")]
+
+
+def _spec(root: Path, module: str) -> ModuleSpec | None:
+    """Where the package that a module belongs to, or the module, lies in the project."""
+    return PathFinder.find_spec(module.partition(".")[0], [str(root), str(root / "src")])
+
+
 def _module(root: Path, name: str) -> ModuleType:
     """The module as `root` has it, though the environment may be linked with another copy of the project."""
     folders = [str(root), str(root / "src")]
     sys.path += [folder for folder in folders if folder not in sys.path]
     top = name.partition(".")[0]
-    spec = PathFinder.find_spec(top, folders)
+    spec = _spec(root, name)
     if spec and spec.loader and spec.origin:
         known = sys.modules.get(top)
         if known is None or os.path.realpath(known.__file__ or "") != os.path.realpath(spec.origin):

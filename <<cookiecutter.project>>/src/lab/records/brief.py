@@ -6,7 +6,7 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lab.design.plan import MEMBERSHIP, run_key
+from lab.design.plan import MEMBERSHIP, UNTIL, run_key
 from lab.errors import UserError
 from lab.nested_keys import exists, flat, get
 from lab.records import faults
@@ -26,7 +26,8 @@ class Brief(NamedTuple):
         task, seed: as the contract finds them.
         data: the version of its raw data.
         stages: those whose outputs belong to its params.
-        code: by stage what a run up to it is made by, for the stages that answer a question and that dvc.yaml has.
+        code: by stage what a run up to it is made by, for the stages that answer a question, or that this run ends
+            with, and that dvc.yaml has.
         settings: those of its params that tell data and code, on any commit with the same dvc.yaml; by dotted keys.
         essence: as `key`, of its config without the settings that may leave every output as it is.
         came_out: by stage the hash of the output that tells its results apart.
@@ -74,7 +75,7 @@ def summed_up(commit: Commit) -> Brief:
 def _summed_up(commit: Commit, block: dict[str, Any]) -> Brief:
     params, contract = commit.params, commit.contract
     code = {}
-    for stage in sorted(set(contract.types.values())):
+    for stage in sorted({*contract.types.values(), str(block.get(UNTIL, ""))} - {""}):
         with suppress(UserError):  # a dvc.yaml that lab can't work with, or that has no such stage
             code[stage] = commit.code(params, stage)
     return Brief(

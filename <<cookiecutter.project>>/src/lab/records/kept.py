@@ -45,10 +45,10 @@ ELSEWHERE = {  # SQLite's codes for what is no fault of the file: somebody write
 
 
 @cache
-def version_of_code() -> str:
-    """A hash of the sources by which all of this is worked out."""
+def version_of_code(*names: str) -> str:
+    """A hash of sources: left out, of those by which a study is worked out."""
     found = hashlib.sha256()
-    for place in (LAB / name for name in CODE):
+    for place in (LAB / name for name in names or CODE):
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             found.update(path.read_bytes())
     return found.hexdigest()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lab.records.project import Project
 
 
+HELD = 3  # plans that are held in memory: a status of a hundred designs needs each for a moment
+
+
 class Planned(NamedTuple):
     """A run as it was planned: its params, the stage that it ends with, and what its experiment is called."""
 
@@ -33,13 +36,16 @@ def planned_at(
     """
     ids = [project.git.object_id(commit, path) for path in pipeline_files(project)]
     key = json.dumps(["planned", ids, name, text, *choices[:3]])
-    if key not in project.cache:
+    plans: dict[str, dict[tuple[str, int], Planned]] = project.cache.setdefault("plans", {})
+    if key not in plans:
         known = project.kept.get("planned", key)
         if known is None or any(_resolved(resolve, model, seed) != rev for model, seed, rev in known["models"]):
             known = _plan(project, commit, name, text, path, resolve, choices)
             project.kept.put("planned", key, known)
-        project.cache[key] = {(arm, seed): Planned(*run) for arm, seed, *run in known["runs"]}
-    return project.cache[key]
+        for earlier in [*plans][: 1 - HELD]:
+            del plans[earlier]
+        plans[key] = {(arm, seed): Planned(*run) for arm, seed, *run in known["runs"]}
+    return plans[key]
 
 
 def _plan(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.report import frame, tables
 from lab.report import report as reports
+from lab.report.drawn import drawn
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
@@ -39,18 +40,16 @@ def report(study: Study, verdict: Verdict) -> dict[str, bytes]:
 
     `report.html` is the same as a page of its own.
     """
-    from lab.report.figures import pictures
-
-    drawn = pictures(study, verdict)
-    text = reports.markdown(study, verdict, drawn).replace(f"({reports.name(study)}/", "(report/")
+    figures = drawn(study, verdict)
+    text = reports.markdown(study, verdict, figures).replace(f"({reports.name(study)}/", "(report/")
     files = {
         "report.md": text,
-        "report.html": reports.page(study, text, drawn),
-        "report/table.csv": reports.as_csv(tables.table(study, verdict)),
+        "report.html": reports.page(study, text, figures),
+        "report/table.csv": tables.as_csv(tables.table(study, verdict)),
     }
     contents = {path: content.encode() for path, content in files.items()}
-    for picture in drawn:
-        if picture.png is not None and picture.data is not None:
+    for picture in figures:
+        if picture.png is not None and picture.csv is not None:
             contents[f"report/{picture.name}.png"] = picture.png
-            contents[f"report/{picture.name}.csv"] = reports.as_csv(picture.data).encode()
+            contents[f"report/{picture.name}.csv"] = picture.csv.encode()
     return contents

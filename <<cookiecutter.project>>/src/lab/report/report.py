@@ -24,6 +24,7 @@ from lab.analysis.answer import answer
 from lab.analysis.decisions import RULES
 from lab.markdown import code, fenced, plain
 from lab.report import effect_tables, provenance, run_tables, sections, settings, tables
+from lab.report.drawn import Drawn, drawn
 from lab.study import FAILED
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ FOLDER = Path("docs/04-report")
 TEMPLATE = "report.md.jinja"
 ANALYSIS = "What do the results mean, and where do they differ from what was expected?"
 NEXT = "- [ ] What follows from this?"
-DIGITS = 6  # significant ones, of what is written for programs
 
 
 def write(study: Study, verdict: Verdict, folder: Path | None = None, links: Mapping[str, str] | None = None) -> Path:
@@ -46,33 +46,31 @@ def write(study: Study, verdict: Verdict, folder: Path | None = None, links: Map
     A report of the same name is replaced; what a person wrote into it is kept. Returns the Markdown file. `links` are
     addresses of runs, by the experiments' names, for the HTML: they are this place's, and no part of the answer.
     """
-    from lab.report.figures import pictures
-
     reports: Path = folder or study.project.root / FOLDER
     path = reports / f"{name(study)}.md"
     beside = reports / name(study)
     beside.mkdir(parents=True, exist_ok=True)
     former = path.read_text(encoding="utf-8") if path.exists() else ""
-    drawn = pictures(study, verdict)
-    text = markdown(study, verdict, drawn, former)
+    pictures = drawn(study, verdict)
+    text = markdown(study, verdict, pictures, former)
     for file in beside.iterdir():
         if file.suffix in (".png", ".csv", ".json") and f"{beside.name}/{file.name}" not in text:
             file.unlink()  # a figure that is no more
-    for picture in drawn:
-        if picture.png is not None and picture.data is not None:
+    for picture in pictures:
+        if picture.png is not None and picture.csv is not None:
             (beside / f"{picture.name}.png").write_bytes(picture.png)
-            (beside / f"{picture.name}.csv").write_text(as_csv(picture.data), encoding="utf-8")
-    (beside / "table.csv").write_text(as_csv(tables.table(study, verdict)), encoding="utf-8")
+            (beside / f"{picture.name}.csv").write_text(picture.csv, encoding="utf-8")
+    (beside / "table.csv").write_text(tables.as_csv(tables.table(study, verdict)), encoding="utf-8")
     (beside / "verdict.json").write_text(numbers(study, verdict), encoding="utf-8")
     path.write_text(text, encoding="utf-8")
-    path.with_suffix(".html").write_text(page(study, text, drawn, reports, links), encoding="utf-8")
+    path.with_suffix(".html").write_text(page(study, text, pictures, reports, links), encoding="utf-8")
     return path
 
 
 def page(
     study: Study,
     text: str,
-    pictures: Sequence[Picture],
+    pictures: Sequence[Picture | Drawn],
     folder: Path | None = None,
     links: Mapping[str, str] | None = None,
 ) -> str:
@@ -89,7 +87,7 @@ def name(study: Study) -> str:
     return f"{study.baseline.day}_{study.design.name}"
 
 
-def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture], former: str = "") -> str:
+def markdown(study: Study, verdict: Verdict, pictures: Sequence[Picture | Drawn], former: str = "") -> str:
     """The report's text; `former` is the one that there is, whose blocks are kept."""
     common, varied = settings.settings(study)
     beside = name(study)
@@ -183,13 +181,8 @@ def rounded(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [rounded(value) for value in content]
     if isinstance(content, float):
-        return float(f"{content:.{DIGITS}g}")
+        return float(f"{content:.{tables.DIGITS}g}")
     return content
-
-
-def as_csv(frame: Any) -> str:
-    """A table for programs."""
-    return frame.to_csv(index=False, lineterminator="\n", float_format=f"%.{DIGITS}g")
 
 
 # One run

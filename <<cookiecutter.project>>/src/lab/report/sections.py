@@ -18,6 +18,7 @@ from lab.report import tables
 if TYPE_CHECKING:
     from lab.analysis.verdict import Mark, Verdict
     from lab.contract.reports import Fact
+    from lab.report.drawn import Drawn
     from lab.report.figures import Picture
     from lab.study import Replicate, Study
 
@@ -259,7 +260,7 @@ def reasons(verdict: Verdict) -> Iterator[str]:
         )
 
 
-def shown(picture: Picture, folder: str) -> str:
+def shown(picture: Picture | Drawn, folder: str) -> str:
     """A figure with its caption and its data; where it couldn't be drawn, why."""
     if picture.png is None:
         return f"*{plain(picture.caption)}*"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
     from lab.study import Study
 
+DIGITS = 6  # significant ones, of what is written for programs
 DURATION = "seconds."  # how long a stage took is no metric of a file's, and shown as one
 
 
@@ -208,3 +209,8 @@ def factors(study: Study, number: int) -> list[str]:
         raise UserError(f"lab.yaml: a figure of the question {name} needs {number} factors; {design} has {len(varied)}")
     in_order = sorted(varied, key=lambda factor: next((i for i, key in enumerate(keys) if factor.startswith(key)), 0))
     return in_order[:number]
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """A table for programs."""
+    return frame.to_csv(index=False, lineterminator="\n", float_format=f"%.{DIGITS}g")

@@ -69,12 +69,12 @@ def of_files(study: Study, verdict: Verdict, path: Path, checked: Sequence[Pictu
     beside = path.with_suffix("")
     yield from unknown(path, checked, has_items)
     files = {
-        "table.csv": report.as_csv(tables.table(study, verdict)),
+        "table.csv": tables.as_csv(tables.table(study, verdict)),
         "verdict.json": report.numbers(study, verdict),
     }
     for picture in checked:
         if picture.data is not None and (picture.png or (beside / f"{picture.name}.csv").exists()):
-            files[f"{picture.name}.csv"] = report.as_csv(picture.data)
+            files[f"{picture.name}.csv"] = tables.as_csv(picture.data)
     for name, recomputed in sorted(files.items()):
         where = f"{path.stem}/{name}"
         if not (beside / name).exists():

@@ -29,7 +29,7 @@ RUST = "#a84800"  # VERMILION as a text has to be, to be read on white
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY, INK = marks.GREY, marks.INK
 DASHED = (0, (4, 3))
-WIDTH = 8.0  # inches
+WIDTH, DPI = 8.0, 140  # inches, dots in one
 LINE = 92  # characters of a title that fit into it
 MOST_TOLD = 12  # of a figure's values, in its alternative text
 SPREAD = "± half of the 95 % interval, or the ends of one that is cut off at 0 or 1"  # what `spread` writes
@@ -50,7 +50,7 @@ STYLE = {
     "ytick.color": INK,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
-    "savefig.dpi": 140,
+    "savefig.dpi": DPI,
     "svg.fonttype": "none",  # texts stay texts
     "svg.hashsalt": "lab",  # the same figure gives the same ids
 }
@@ -81,8 +81,8 @@ class Picture:
             return None
         content = io.BytesIO()
         with style():
+            lay_out(self.figure)
             self.figure.savefig(content, format="png", metadata={"Software": None})
-            self.figure.set_layout_engine("none")  # it is laid out now: half of what drawing takes
         return content.getvalue()
 
     @cached_property
@@ -119,10 +119,19 @@ def style() -> AbstractContextManager[None]:
 
 def canvas(height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """A figure and its axes: one, or an array of them (rows, columns)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)  # whose one renderer measures all texts, and remembers them
     return figure, figure.subplots(rows, columns, **options)
+
+
+def lay_out(figure: Figure) -> None:
+    """Give all its places, once: with an engine that has done so, matplotlib would draw twice for each file."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def titled(figure: Figure) -> None:
