@@ -218,7 +218,7 @@ class Forecast:
         return end
 
     def _chosen_later(self, replicates: Sequence[Replicate]) -> Iterator[int]:
-        """How many runs of a bayesian sweep are chosen at a time, by what comes out, once the last of these are over."""
+        """How many runs of a bayesian sweep are chosen at a time, by what comes out, once these are over."""
         if not replicates or self.design is None or not is_bayesian(self.design):
             return
         sweep, seeds = self.design.sweep, len(self.design.seeds)
