@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from hypothesis import strategies as st
 from trivial import Trivial
 
 from lab.cli import view
+from lab.design import search
+from lab.design.plan import run_key
 from lab.git import Repository, experiment_ref
 from lab.records import kept, studies
+from lab.records import planned as records_planned
 from lab.records.kept import Kept
 from lab.records.project import Project
 from lab.report import pages
@@ -268,6 +272,33 @@ def test_a_second_reading_parses_no_record(ran: Trivial, tmp_path: Path, monkeyp
     known.save()
 
 
+def test_the_params_of_a_plan_are_read_one_by_one(
+    ran: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are asked for; what is lost of them is planned anew, once for all."""
+    project = trivial.copied(ran, tmp_path / "project")
+    whole = {key: run.params for key, run in planned(project.project()).items()}
+    again = planned(project.project())
+    assert {key: run.params for key, run in again.items()} == whole and len(whole) == 4
+    assert all(run.key == run_key(whole[key]) for key, run in again.items())
+    [file] = (project.root / ".dvc" / "tmp" / "lab" / "kept").glob("*.sqlite")
+    with sqlite3.connect(file) as opened:
+        opened.execute("DELETE FROM kept WHERE part = 'planned params' AND key LIKE '%0'")
+    calls, plan = list[int](), records_planned._plan
+    monkeypatch.setattr(records_planned, "_plan", lambda *given: calls.append(1) or plan(*given))
+    lossy = planned(project.project())
+    assert calls == [] and {key: run.params for key, run in lossy.items()} == whole and len(calls) == 1
+
+
+def planned(project: Project) -> dict[tuple[str, int], records_planned.Planned]:
+    """The runs of the design `rates`, planned on HEAD."""
+    text = (project.root / "designs" / "rates.yaml").read_text()
+    place = (project, str(project.head), "rates", text, "designs/rates.yaml")
+    found = records_planned.planned_at(*place, lambda name, seed: "", search.Choices())
+    project.kept.save()
+    return found
+
+
 def test_a_look_with_nothing_new_reads_nothing(ran: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = trivial.copied(ran, tmp_path / "project")
     monkeypatch.setattr("lab.records.looks.SETTLED", -1e9)  # all times are old enough to be told apart
@@ -407,6 +438,35 @@ def test_a_locked_file_is_done_without_and_stays(tmp_path: Path, monkeypatch: py
     other.save()
     writer.execute("COMMIT")
     assert Kept(folder).get("brief", "a") == 1
+
+
+@given(
+    there=st.sets(st.integers(0, 9)),
+    expected=st.lists(st.integers(0, 9), unique=True),
+    asked=st.lists(st.tuples(st.sampled_from(("one", "other")), st.integers(0, 9))),
+)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_is_expected_is_what_is_there(
+    there: set[int], expected: list[int], asked: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever keys are read together, asked for again or not at all, and whatever another process adds meanwhile."""
+    monkeypatch.setattr(kept, "AT_ONCE", 3)
+    with tempfile.TemporaryDirectory() as root:
+        (Path(root) / ".dvc").mkdir()
+        folder = Path(root) / ".dvc" / "tmp" / "lab" / "kept"
+        writing = Kept(folder)
+        writing.put("one", "first", True)
+        for key in there:
+            writing.put("one", str(key), {"key": key})
+        writing.save()
+        reading = Kept(folder)
+        reading.expect([str(key) for key in expected])
+        for part, key in asked:
+            assert reading.get(part, str(key)) == ({"key": key} if part == "one" and key in there else None)
+        for key in range(10):
+            writing.put("other", str(key), key)
+        writing.save()
+        assert [reading.get("other", str(key)) for key in range(10)] == [*range(10)]
 
 
 def test_values_that_json_would_change_are_not_kept(tmp_path: Path) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,9 +83,8 @@ def report(
     if design is None:
         page, reports = report_all()
     else:
-        with uncollected():
-            study, verdict = judge(design)
-            path = report.write(study, verdict, links=links(ROOT, study.design.name))
+        study, verdict = judge(design)
+        path = report.write(study, verdict, links=links(ROOT, study.design.name))
         view.console().print(view.answered(view.answer_of(study, verdict)))
         print(path.relative_to(ROOT))
         reports = [written(study, verdict, path)]
@@ -98,16 +94,6 @@ def report(
     if show:
         typer.launch(page.as_uri())
     return Reported(reports=reports, page=page.relative_to(ROOT).as_posix())
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without looks for cycles that nobody holds: in one report they free next to nothing, and take a tenth of it."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def written(study: Study, verdict: Verdict, path: Path) -> Report:
@@ -131,9 +117,8 @@ def report_all() -> tuple[Path, list[Report]]:
         except UserError as error:
             print(f"lab: {study.design.name} is left out: {error}", file=sys.stderr)
             continue
-        with uncollected():
-            found = judge_study(study)
-            path = report.write(study, found, links=links(ROOT, study.design.name))
+        found = judge_study(study)
+        path = report.write(study, found, links=links(ROOT, study.design.name))
         entries.append(index.Entry.of(study, found, path))
         reports.append(written(study, found, path))
         print(f"{study.design.name}: {found.outcome}", flush=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ CODE = (
 LARGEST = 256 * 2**20  # bytes; then the older half goes
 VERSIONS = 3  # files that are kept: a branch may have another contract
 BATCH = 2_000  # rows that wait to be written
+AT_ONCE = 500  # rows that are read together, of keys that are expected
 PATIENCE = 2.0  # seconds to wait for another process that writes
 TABLE = "CREATE TABLE IF NOT EXISTS kept (part TEXT, key TEXT, value TEXT, mark INTEGER, UNIQUE (part, key))"
 ELSEWHERE = {  # SQLite's codes for what is no fault of the file: somebody writes, or the disk can't be written to
@@ -61,6 +62,10 @@ class Kept:
         name = hashlib.sha256("\0".join([version_of_code(), *depend]).encode()).hexdigest()[:16]
         self.path = folder / f"{name}.sqlite"
         self._new: dict[tuple[str, str], str] = {}
+        self._expected: Sequence[str] = ()
+        self._places: dict[str, int] = {}  # of the expected keys
+        self._ahead: dict[tuple[str, str], tuple[Any, Any]] = {}  # values and marks that nobody has asked for yet
+        self._seen: set[tuple[str, int]] = set()  # by part, which of the expected keys have been read together
         self._file: sqlite3.Connection | None = None
         if self.path.is_file():
             self._open()
@@ -98,14 +103,29 @@ class Kept:
                 _make_room(file)
         self._new = {}
 
+    def expect(self, keys: Sequence[str]) -> None:
+        """Keys that parts are going to be asked for, about in this order: hundreds of them are read at once."""
+        self._expected, self._places = keys, {key: place for place, key in enumerate(keys)}
+        self._ahead, self._seen = {}, set()
+
     def _read(self, part: str, key: str) -> str | None:
-        row = None
+        value, mark = self._ahead.pop((part, key), None) or self._look_up(part, key)
+        return value if isinstance(value, str) and mark == _mark(part, key, value) else None
+
+    def _look_up(self, part: str, key: str) -> tuple[Any, Any]:
+        """A row's value and mark, or two times None; and its neighbours, where the key is expected."""
+        keys, block = [key], self._places.get(key, -1) // AT_ONCE
+        if block >= 0 and (part, block) not in self._seen:
+            self._seen.add((part, block))
+            keys = [*self._expected[block * AT_ONCE : (block + 1) * AT_ONCE]]
         if self._file is not None:
             with self._trouble_is_ours():
-                found = self._file.execute("SELECT value, mark FROM kept WHERE part = ? AND key = ?", (part, key))
-                row = found.fetchone()
-        is_whole = row is not None and isinstance(row[0], str) and row[1] == _mark(part, key, row[0])
-        return row[0] if row is not None and is_whole else None
+                marks = ", ".join("?" * len(keys))
+                found = self._file.execute(
+                    f"SELECT key, value, mark FROM kept WHERE part = ? AND key IN ({marks})", (part, *keys)
+                )
+                self._ahead |= {(part, known): (value, mark) for known, value, mark in found}
+        return self._ahead.pop((part, key), (None, None))
 
     def _open(self) -> None:
         with self._trouble_is_ours():

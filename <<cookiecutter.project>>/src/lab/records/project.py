@@ -132,7 +132,9 @@ class Project:
             pending = (
                 self.pending()
             )  # first: what leaves the queue in this moment is an experiment when we look for those
-            finished = [self._read(e.name, e.commit, e.baseline, FINISHED) for e in self.git.experiments()]
+            experiments = self.git.experiments()
+            self.kept.expect([each.commit for each in experiments])
+            finished = [self._read(e.name, e.commit, e.baseline, FINISHED) for e in experiments]
             self._unfinished = self._not_finished(pending, finished)
             self._records = [*self._history(finished), *finished, *self._unfinished]
         return self._records

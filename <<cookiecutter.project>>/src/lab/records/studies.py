@@ -18,7 +18,7 @@ from lab.contract import FILE, Contract
 from lab.design import design_file, search
 from lab.design.expansion import arms, is_bayesian
 from lab.design.models import Design, digest
-from lab.design.plan import EPOCHS, run_key
+from lab.design.plan import EPOCHS
 from lab.design.questions import needed_metrics
 from lab.design.search import Choices
 from lab.errors import UserError, nearest
@@ -287,7 +287,7 @@ def _others(
         run = runs.get((replicate.arm, replicate.seed))
         if run is None:
             return {}
-        record = answer(project, finished, run_key(run.params), run.params, run.stage, commit)
+        record = answer(project, finished, run.key, run.params, run.stage, commit) if run.key in finished else None
         return {"record": record or nameless.get(run.name) or replicate.record, "reused": record is not None}
 
     return find
