@@ -57,6 +57,7 @@ class Project:
         self._unfinished: list[GitRecord] = []  # among them
         self._seen: Any = None  # by the last look
         self._groups: dict[str, dict[str, list[GitRecord]]] = {}
+        self._unread: list[Unreadable] | None = None
         self.cache: dict[Any, Any] = {}
         """What others have worked out of commits, which never change, by keys of their own."""
 
@@ -163,7 +164,10 @@ class Project:
 
     def unread(self) -> list[Unreadable]:
         """The records that can't be read."""
-        return [record for record in self.records() if isinstance(record, Unreadable)]
+        records = self.records()
+        if self._unread is None:
+            self._unread = [record for record in records if isinstance(record, Unreadable)]
+        return self._unread
 
     def refresh(self) -> None:
         """Look at the project anew: runs have begun or ended, or HEAD has moved. What commits say is kept."""
@@ -173,6 +177,7 @@ class Project:
                     self._commits.pop(rev, None)
         self._records = self._seen = None
         self._groups.clear()
+        self._unread = None
         self.save()
 
     def look(self) -> bool:
