@@ -41,6 +41,7 @@ def record(log: str, exit_code: int | None = None, returncode: int = 255) -> Sim
         "ERROR: interrupted by the user",
         "ERROR: unexpected error - 'NoneType' object has no attribute 'rwlock'",
         "ERROR: failed to reproduce 'train': No space left on device: /project/models/model.pt",
+        "ERROR: failed to reproduce 'prepare': No such file or directory: /project/.dvc/cache/files/md5/bb/95f418fbe2",
         "ERROR: Unable to acquire lock. Most likely another DVC process is running or was terminated abruptly.",
     ],
 )

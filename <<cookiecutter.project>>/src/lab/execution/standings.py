@@ -35,7 +35,8 @@ OVER_TIME = "ended by the time limit of its design"  # in the log of a run
 # words of their own.
 OUTSIDE = re.compile(
     r"^ERROR:.*(unexpected error|\[Errno \d+\]|argument must be \w+|NoneType|No space left on device|Input/output error"
-    r"|Disk quota exceeded|File too large|interrupted by the user)",
+    r"|Disk quota exceeded|File too large|interrupted by the user"
+    r"|No such file or directory: .*[/\\]files[/\\]md5[/\\])",  # in DVC's cache, which others write to as well
     re.MULTILINE,
 )
 LOCKED = re.compile(r"Unable to acquire lock|LockError|FileLocked|is busy, it is being blocked|\.lock'?: File exists")
