@@ -20,6 +20,7 @@ from dvc_objects.fs.utils import copyfile, tmp_fname
 from lab.execution.worker.content import Content, Hashes, folder_listing, listing, loaded
 
 READ_ONLY = 0o444
+ALIKE = 5  # how often an object may be replaced by its like while it is linked
 KNOWN = 64  # folders whose listings are kept at most
 UMASK = os.umask(0)
 os.umask(UMASK)
@@ -212,7 +213,13 @@ class Cache:
             if self._links is None:
                 self._links = test_links(list(types), localfs, str(self.folder), localfs, str(path))
             types = self._links
-        transfer(localfs, str(self.path(md5)), localfs, str(path), links=list(types))
+        for patience in range(ALIKE, -1, -1):
+            try:
+                return transfer(localfs, str(self.path(md5)), localfs, str(path), links=list(types))
+            except FileNotFoundError:
+                # Another worker has put the same object in its place meanwhile: link(2) finds a file without any link.
+                if not patience or not self.path(md5).exists():
+                    raise
 
     def unprotect(self, path: Path) -> None:
         """Make what lies there the stage's own, to be written to."""
