@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from lab.execution.worker.content import Content, Hashes
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_an_object_is_replaced_as_it_is_linked(lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By another worker that puts the same in: link(2) says then that there is no such file. One that is gone is told."""
+    """By another worker that puts the same in: link(2) finds no such file then. One that is gone is told."""
     path, md5 = tmp_path / "table.csv", hashlib.md5(b"a,b").hexdigest()
     path.write_bytes(b"a,b")
     cache = Cache(tmp_path / "cache", ["reflink", "hardlink"], False, Hashes())
@@ -25,7 +24,7 @@ def test_an_object_is_replaced_as_it_is_linked(lost: bool, tmp_path: Path, monke
     def raced(source: Any, start: str, target: Any, end: str, **options: Any) -> Any:
         if start == str(cache.path(md5)) and not failed:
             failed.append(start)
-            os.unlink(start)
+            Path(start).unlink()
             if not lost:
                 cache.path(md5).write_bytes(b"a,b")
             raise FileNotFoundError(2, "No such file or directory", start)
@@ -37,5 +36,5 @@ def test_an_object_is_replaced_as_it_is_linked(lost: bool, tmp_path: Path, monke
             cache.add(path, Content(md5, 3), [], cache.types)
     else:
         cache.add(path, Content(md5, 3), [], cache.types)
-        assert path.read_bytes() == b"a,b" and os.stat(path).st_ino == os.stat(cache.path(md5)).st_ino
+        assert path.read_bytes() == b"a,b" and path.samefile(cache.path(md5))
     assert failed

@@ -215,7 +215,8 @@ class Cache:
             types = self._links
         for patience in range(ALIKE, -1, -1):
             try:
-                return transfer(localfs, str(self.path(md5)), localfs, str(path), links=list(types))
+                transfer(localfs, str(self.path(md5)), localfs, str(path), links=list(types))
+                break
             except FileNotFoundError:
                 # Another worker has put the same object in its place meanwhile: link(2) finds a file without any link.
                 if not patience or not self.path(md5).exists():
