@@ -89,7 +89,7 @@ def _known(kept: Kept, key: str, resolve: Resolve, plan: Callable[[], tuple[list
 def _kept(kept: Kept, key: str, runs: list[Run], models: list[tuple[str, int, str | None]]) -> Runs:
     """The runs of a plan, kept with the commits that were taken for models; their params each in a row of its own."""
     found = {
-        (run.arm, run.seed): Planned(run_key(run.params), run.target, run.name, partial(_itself, run.params))
+        (run.arm, run.seed): Planned(run_key(run.params), run.target, run.name, partial(dict, run.params))
         for run in runs
     }
     rows = [[arm, seed, run.key, run.stage, run.name] for (arm, seed), run in found.items()]
@@ -97,10 +97,6 @@ def _kept(kept: Kept, key: str, runs: list[Run], models: list[tuple[str, int, st
     for (arm, seed), run in found.items():
         kept.put(f"{PART} params", _of_run(key, arm, seed), run.params)
     return found
-
-
-def _itself(params: dict[str, Any]) -> dict[str, Any]:
-    return params
 
 
 def _of_run(key: str, arm: str, seed: int) -> str:
