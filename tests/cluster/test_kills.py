@@ -23,7 +23,9 @@ import clustered
 project = clustered.Clustered(Path.cwd(), {engine!r})
 runs = [project.run(f"run-{{n}}", seed=n, sleep=1.5) for n in range(4)]
 runs += [project.run(f"quant-{{n}}", seed=n, sleep=1.5, target="quant", wave=1) for n in range(2)]
-print([row.status for row in project.execution(jobs=4).add(runs)])
+rows = project.execution(jobs=4).add(runs)
+print(*(f"{{row.record.name}}: {{row.reason}}" for row in rows if row.record and not row.finished), sep="\n")
+print([row.status for row in rows])
 """
 NAMES = ["quant-0", "quant-1", "run-0", "run-1", "run-2", "run-3"]
 
@@ -84,9 +86,8 @@ def test_nothing_is_lost_or_doubled(number: int, engine: str, project: Clustered
             with suppress(psutil.Error):
                 chance.choice(found).kill()
     driver.communicate(timeout=PATIENCE)
-    output = lab(project, engine).communicate(timeout=PATIENCE)[
-        0
-    ]  # a run that was hit twice counts as failed to the first
+    again = lab(project, engine)  # a run that was hit twice counts as failed to the first
+    output, _ = again.communicate(timeout=PATIENCE)
     assert output.splitlines()[-1] == str(["finished"] * 6), output
     assert project.at_remote() == NAMES and sorted(project.results()) == NAMES
     until(lambda: project.left() == [] and project.checkouts() == [])

@@ -15,6 +15,7 @@ from pathlib import Path
 import pygit2
 import pytest
 import random_pipelines
+import yaml
 from random_pipelines import Twins, quietly
 
 from lab.errors import UserError
@@ -233,6 +234,49 @@ def test_data_that_did_not_change_is_not_read_again(tmp_path: Path, monkeypatch:
             carry_out(checkout, f"next-{number}", {"params.yaml": f"spoil: 0\nlr: {number}\n".encode()})
         assert not [path for path in read_files if "raw" in path.parts]
         assert inodes == {path: path.stat().st_ino for path in (checkout.project / "raw").rglob("*")}
+
+
+def with_prepared(root: Path, kind: str) -> Path:
+    """A project whose dvc.lock doesn't know of its prepared data, which `part` chooses and `spoil` writes to."""
+    prepare = "mkdir -p data; for i in 1 2 3; do grep part params.yaml >data/$i; done"
+    train = 'cat data/* >model; if grep -q "spoil: 1" params.yaml; then chmod u+w data/1; echo spoilt >data/1; fi'
+    stages = {
+        "prepare": {"cmd": prepare, "params": ["part"], "outs": ["data"]},
+        "train": {"cmd": train, "deps": ["data"], "params": ["spoil", "lr"], "outs": ["model"]},
+    }
+    files: dict[str, str | None] = dict.fromkeys(FILES)
+    files[".dvc/config"] = f"[core]\n    analytics = false\n[cache]\n    type = {kind}\n"
+    files["dvc.yaml"] = yaml.safe_dump({"stages": stages})
+    files["params.yaml"] = "part: 1\nspoil: 0\nlr: 0\n"
+    return project(root, files)
+
+
+@pytest.mark.parametrize("kind", ["hardlink,copy", "copy", "symlink"])
+def test_a_folder_from_the_run_cache_is_laid_out_once(kind: str, tmp_path: Path) -> None:
+    def inodes() -> list[int]:
+        return [path.lstat().st_ino for path in sorted((checkout.project / "data").iterdir())]
+
+    def params(part: int, lr: int, spoil: int = 0) -> dict[str, bytes]:
+        return {"params.yaml": f"part: {part}\nspoil: {spoil}\nlr: {lr}\n".encode()}
+
+    root = with_prepared(tmp_path / "project", kind)
+    laid: dict[int, list[int]] = {}
+    made: list[str] = []
+    with Checkout(root, tmp_path / "checkout") as checkout:
+        for lr in range(8):
+            part = lr % 2
+            commit, log = carry_out(checkout, f"run-{lr}", params(part, lr))
+            assert ("'prepare' is cached" in log) == (lr > 1)
+            if lr > 3:
+                assert inodes() == laid[part]
+            laid[part] = inodes()
+            made.append(yaml.safe_load(read(root, commit, "dvc.lock"))["stages"]["prepare"]["outs"][0]["md5"])
+        assert len(set(made)) == 2 and made == made[:2] * 4
+        carry_out(checkout, "spoilt", params(0, 8, 1))
+        _, log = carry_out(checkout, "again", params(0, 9))
+        assert [path.read_text() for path in sorted((checkout.project / "data").iterdir())] == ["part: 0\n"] * 3
+        assert ("Running stage 'prepare'" in log) == (kind != "copy")  # it was the cache itself that was spoilt
+    check_cache(root)
 
 
 def test_a_checkout_has_one_owner(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from dvc_objects.fs.generic import test_links, transfer
 from dvc_objects.fs.local import localfs
 from dvc_objects.fs.utils import copyfile, tmp_fname
 
-from lab.execution.worker.content import Content, Hashes, folder_listing, listing, loaded
+from lab.execution.worker.content import Content, Hashes, Listing, folder_listing, listing, loaded
 
 READ_ONLY = 0o444
 ALIKE = 5  # how often an object may be replaced by its like while it is linked
@@ -39,6 +39,7 @@ class Cache:
         self._trees: dict[str, list[tuple[str, str]]] = {}
         self._held: dict[str, dict[str, int]] = {}  # a folder's md5 -> when the parts of the cache last changed
         self._checked: dict[str, dict[str, int]] = {}
+        self._added: dict[str, tuple[str, list[str], Listing]] = {}  # folders: path -> md5, types, listing from then on
         self._links: list[str] | None = None
 
     def path(self, md5: str) -> Path:
@@ -66,6 +67,7 @@ class Cache:
         """Look at all objects again: a stage may have written to one through a link."""
         self._held.clear()
         self._checked.clear()
+        self._added.clear()
 
     def is_protected(self, md5: str) -> bool:
         """Whether an object is there that nobody can have written to without ado."""
@@ -123,12 +125,16 @@ class Cache:
         """Put in what lies at `path`, and link it from there as `types` says."""
         hardlink = types[0] == "hardlink"
         if content.is_folder:
+            if self._is_added(path, content, types):
+                return
             for relative, md5 in entries:
                 self._put(path / relative, md5, hardlink)
             self._write(content.md5, folder_listing(entries))
             for relative, md5 in entries:
                 if self._needs_link(path / relative, md5, types):
                     self._relink(path / relative, md5, types)
+            self._hashes.forget_at(path)
+            self._added[str(path)] = (content.md5, types, self._hashes.listing(path))
             return
         self._put(path, content.md5, hardlink)
         status = os.stat(path, follow_symlinks=False)
@@ -138,6 +144,12 @@ class Cache:
             self._relink(path, content.md5, types)
         if content.isexec:
             self.make_executable(path)
+        self._hashes.forget_at(path)
+
+    def _is_added(self, path: Path, content: Content, types: list[str]) -> bool:
+        """Whether a folder lies there as it was after it had been put in, and is still in the cache as well."""
+        known = self._added.get(str(path))
+        return known == (content.md5, types, self._hashes.listing(path)) and self.has(content)
 
     def _put(self, source: Path, md5: str, hardlink: bool) -> None:
         target = self.path(md5)

@@ -130,7 +130,7 @@ class Checkout:
         adding = _Adding(self._tree, git_ignore, self._prefix, pipeline, config)
         runs = RunCache(settings.cache / "runs", cache.folder_mode, cache.file_mode)
         reproduction = Reproduction(
-            self.project,
+            self._tree,
             lock,
             cache,
             runs,

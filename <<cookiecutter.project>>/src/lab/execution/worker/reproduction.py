@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from lab.execution.worker.cache import Cache, remove
+from lab.execution.worker.cache import Cache
 from lab.execution.worker.content import Content, Filter, Hashes, Irregular
 from lab.execution.worker.errors import StageFailed, Unsupported
 from lab.execution.worker.lock_file import LockFile
 from lab.execution.worker.param_files import MissingParams, ParamFiles
 from lab.execution.worker.pipeline import Output, Stage
 from lab.execution.worker.run_cache import RunCache
+from lab.execution.worker.work_tree import WorkTree
 
 
 class Command(NamedTuple):
@@ -39,11 +40,11 @@ class Failure(Exception):
 
 
 class Reproduction:
-    """Stages carried out in `project`, with its dvc.lock as it stands. `ignore` notes an output in .gitignore."""
+    """Stages carried out in the project of `tree`, with its dvc.lock as it stands. `ignore` notes an output for git."""
 
     def __init__(
         self,
-        project: Path,
+        tree: WorkTree,
         lock: LockFile,
         cache: Cache,
         run_cache: RunCache,
@@ -55,7 +56,8 @@ class Reproduction:
         environment: dict[str, str],
         log: TextIO,
     ):
-        self.project = project
+        self.project = tree.project
+        self._tree = tree
         self.lock = lock
         self._cache = cache
         self._runs = run_cache
@@ -171,10 +173,10 @@ class Reproduction:
         for out in stage.outs:
             path = self.project / out.path
             if not out.persistent:
-                remove(path)
+                self._tree.take_away(out.path)
             elif out.cached and path.exists():
                 self._cache.unprotect(path)
-            self._hashes.forget_at(path)
+                self._hashes.forget_at(path)
 
     def _restore(self, stage: Stage) -> bool:
         """Whether its outputs came out of the cache: of dvc.lock's, or of a run with the same command and inputs."""
@@ -194,9 +196,8 @@ class Reproduction:
         for out in stage.outs:
             content = contents[out.name]
             assert content is not None
-            if not self._cache.lay_out(self.project / out.path, content):
+            if not self._tree.lay_out_output(self._cache, out.path, content):
                 raise Failure(f"{out.path} cannot be laid out from DVC's cache")
-            self._hashes.forget_at(self.project / out.path)
         return True
 
     def _names(self, stage: Stage) -> list[dict[str, str]]:
@@ -285,7 +286,6 @@ class Reproduction:
         path = self.project / out.path
         entries = self._hashes.entries(path, self._kept) if content.is_folder else []
         self._cache.add(path, content, entries, types)
-        self._hashes.forget_at(path)
 
     def _say(self, line: str) -> None:
         self._log.write(f"{line}\n")

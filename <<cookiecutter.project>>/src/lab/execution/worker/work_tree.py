@@ -23,6 +23,7 @@ from lab.execution.worker.errors import Unsupported
 LINK, SUBMODULE = 0o120000, 0o160000
 OWN = ".git"
 AGE = 1_000_000_000  # nanoseconds: files are laid out a bit older, so that any change shows in their time
+SPARES = 4  # folders kept at most that may be wanted again
 
 
 class WorkTree:
@@ -37,6 +38,9 @@ class WorkTree:
         self._note = note
         self._files: dict[str, tuple[str, int, Signature]] = {}  # of git: path -> blob, mode, as it was laid out
         self._laid: dict[str, tuple[str, Listing]] = {}  # of DVC, from the project on: path -> md5, as laid out
+        self._spares: dict[str, Listing] = {}  # folders of DVC's, taken away as they were laid out: md5 -> listing
+        self._spare = note.with_name("spare")
+        shutil.rmtree(self._spare, ignore_errors=True)
         self._tree = ""
         self.was_written_to = False  # whether the last run wrote to what DVC had laid out
         self._recall()
@@ -164,7 +168,7 @@ class WorkTree:
             if content is None or not self._is_there(cache, place, content):
                 self._drop(place)
                 if content is not None:
-                    self._lay_out_output(cache, place, content)
+                    self.lay_out_output(cache, place, content)
         for place in outputs:
             (self.project / place).parent.mkdir(parents=True, exist_ok=True)
 
@@ -176,26 +180,59 @@ class WorkTree:
             self._laid[place] = (content.md5, self._looked(self.project / place) or [])
         return True
 
-    def _lay_out_output(self, cache: Cache, place: str, content: Content) -> None:
-        """Lay an output out, and remember it with the md5 of its files."""
+    def lay_out_output(self, cache: Cache, place: str, content: Content) -> bool:
+        """Lay an output out where nothing is, and remember it with the md5 of its files. Returns whether it could."""
         path = self.project / place
+        if cache.holds(content) and self._take_back(place, content.md5):
+            return True
         is_there = cache.lay_out(path, content)
         self._hashes.forget_at(path)
         if not is_there:
-            return
+            return False
         looked = self._looked(path) or []
         self._laid[place] = (content.md5, looked)
         md5s = dict(cache.entries(content.md5) or []) if content.is_folder else {"": content.md5}
         for relative, sign in looked:
             if relative in md5s and cache.is_protected(md5s[relative]):
                 self._hashes.learn(sign, md5s[relative])
+        return True
 
-    def _drop(self, place: str) -> None:
-        self._laid.pop(place, None)
+    def take_away(self, place: str) -> None:
+        """Take away what is there; a folder that is as it was laid out is kept aside."""
+        md5, listed = self._laid.pop(place, ("", None))
         path = self.project / place
+        if path.is_dir() and self._looked(path) == listed:
+            self._spare.mkdir(exist_ok=True)
+            remove(self._spare / md5)
+            path.rename(self._spare / md5)
+            self._spares.pop(md5, None)
+            self._spares[md5] = listed
+            if len(self._spares) > SPARES:
+                oldest = next(iter(self._spares))
+                del self._spares[oldest]
+                remove(self._spare / oldest)
         remove(path)
         self._hashes.forget_at(path)
-        _remove_empty(path.parent, self.top)
+
+    def _drop(self, place: str) -> None:
+        self.take_away(place)
+        _remove_empty((self.project / place).parent, self.top)
+
+    def _take_back(self, place: str, md5: str) -> bool:
+        """Whether a folder was kept aside, which is here again now."""
+        listed = self._spares.pop(md5, None)
+        if listed is None:
+            return False
+        path = self.project / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (self._spare / md5).rename(path)
+        self._hashes.forget_at(path)
+        if self._looked(path) != listed:
+            remove(path)
+            self._hashes.forget_at(path)
+            return False
+        self._laid[place] = (md5, listed)
+        return True
 
     def _looked(self, path: Path) -> Listing | None:
         """What is there now: all in a folder, or the one file itself; None where nothing is."""
