@@ -24,7 +24,9 @@ project = clustered.Clustered(Path.cwd(), {engine!r})
 runs = [project.run(f"run-{{n}}", seed=n, sleep=1.5) for n in range(4)]
 runs += [project.run(f"quant-{{n}}", seed=n, sleep=1.5, target="quant", wave=1) for n in range(2)]
 rows = project.execution(jobs=4).add(runs)
-print(*(f"{{row.record.name}}: {{row.reason}}" for row in rows if row.record and not row.finished), sep="\n")
+for row in rows:
+    if not row.finished:
+        print(row.record and row.record.name, row.reason)
 print([row.status for row in rows])
 """
 NAMES = ["quant-0", "quant-1", "run-0", "run-1", "run-2", "run-3"]
