@@ -65,7 +65,8 @@ def make(root: Path, number: int) -> Trivial:
     trivial.epochs = epochs
     project = trivial.make(root)
     (root / "conf" / "tracking.yaml").write_text("experiment: benchmark\nbackends: [mlflow]\n")
-    sweep = {"strategy": "grid", "parameters": {"lr": [round(0.0001 * (i + 1), 4) for i in range(number + 1)]}}
+    rates = [round(0.0001 * (i + 1), 4) for i in range(number + 1)]
+    sweep = {"strategy": "grid", "parameters": {"lr": rates}, "max_runs": number + 1}
     content = {"kind": "sweep", "type": "train", "title": "Which?", "seeds": [0], "sweep": sweep}
     (root / "designs").mkdir()
     (root / "designs" / "rates.yaml").write_text(yaml.safe_dump(content))
