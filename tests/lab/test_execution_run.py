@@ -33,7 +33,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Trivial:
 @pytest.fixture
 def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trivial:
     monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)
-    return trivial.copied(template, tmp_path / "project")
+    return trivial.copied(template, tmp_path / "Übung 1, проект")
 
 
 def execute(project: Trivial, runs: list, jobs: int = 2, again: bool = False) -> list:

@@ -26,7 +26,7 @@ KINDS = ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)]
 
 @pytest.fixture
 def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trivial]:
-    return trivial.entered(template, tmp_path / "project", monkeypatch)
+    return trivial.entered(template, tmp_path / "Übung 1, проект", monkeypatch)
 
 
 def record(log: str, exit_code: int | None = None, returncode: int = 255) -> SimpleNamespace:

@@ -17,8 +17,6 @@ from trivial import Trivial
 
 from lab.cli import trouble
 from lab.errors import UserError
-from lab.execution.dvc import workers
-from lab.execution.work_tree import ready
 from lab.git import NoRepository, Repository
 from lab.records.project import Project
 
@@ -102,14 +100,6 @@ def test_repositories_that_can_not_be_read(tmp_path: Path) -> None:
         Repository(tmp_path)
     with pytest.raises(UserError, match="sha256"):
         _ = Project(tmp_path).head
-
-
-def test_a_path_beyond_ascii(asked: Trivial, tmp_path: Path) -> None:
-    """Every queued run would fail, so the check refuses it."""
-    project = trivial.copied(asked, tmp_path / "ñ ü")
-    with pytest.raises(UserError, match="can't work in a path with ñü: move it"):
-        ready(project.project())
-    workers.check_path(tmp_path / "with a blank")
 
 
 @pytest.mark.parametrize("name", ["refs/heads/new.lock", "packed-refs.lock"])

@@ -14,7 +14,7 @@ from test_prepare import make_folders
 from workspace import Workspace, load
 
 module = load("engines.lightning.module")
-loop = load("engines.lightning.loop")
+loop, start = load("engines.lightning.loop"), load("engines.lightning.start")
 
 
 @pytest.mark.slow
@@ -25,6 +25,13 @@ def test_a_handful_of_images_trains(images: int, batch: int, fresh: Workspace) -
     fresh.run("prepare", *settings)
     fresh.run("train", *settings, "model=tiny", f"data.batch_size={batch}", "training.max_epochs=2")
     assert (fresh.root / "models" / "model.pt").is_file()
+
+
+def test_images_of_a_size_that_a_network_does_not_take() -> None:
+    model: Any = OmegaConf.create({"architecture": "test_vit3", "weights": None})
+    assert start.starting_network(model, ["a", "b"], 160).training
+    with pytest.raises(load("shared.errors").UserError, match=r"test_vit3 takes no .*32 pixels.*data\.image_size=160$"):
+        start.starting_network(model, ["a", "b"], 32)
 
 
 @given(

@@ -11,7 +11,6 @@ from lab.contract import FILE
 from lab.design.compose import config_folder
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
-from lab.execution.dvc import workers
 from lab.records.commit import LOCK, PARAMS, PIPELINE
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ OWN = ["docs", "mlartifacts", "mlflow.db", "mlflow.db-shm", "mlflow.db-wal", "wa
 
 def ready(project: Project) -> str:
     """The commit that runs are queued on: HEAD. Raises UserError where an experiment would not be what is seen here."""
-    workers.check_path(project.root)
     head = project.git.head
     if head is None:
         raise UserError("git has no commit yet: git add -A and git commit first; experiments start from a commit")

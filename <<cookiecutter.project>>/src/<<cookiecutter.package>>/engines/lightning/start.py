@@ -14,14 +14,30 @@ from ...training import state_dict
 from ...training.weights import PRETRAINED, check, weights_file
 
 
-def starting_network(model: DictConfig, classes: list[str]) -> torch.nn.Module:
-    """The network with the weights that training starts from. Raises UserError."""
+def starting_network(model: DictConfig, classes: list[str], image_size: int) -> torch.nn.Module:
+    """The network with the weights that training starts from. Raises UserError, also where it takes no such images."""
     network = build(model.architecture, classes, pretrained=model.weights == PRETRAINED)
+    check_size(network, model.architecture, image_size)
     if file := weights_file(model):
         check(file, model, "pretrained, null or a file")
         weights = state_dict.renamed(state_dict.read(file), network.state_dict())
         load_weights(network, weights, model.weights, model.strict)
     return network
+
+
+def check_size(network: torch.nn.Module, architecture: str, image_size: int) -> None:
+    """Raise UserError unless the network has an answer to an image: transformers often take those of one size alone."""
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        config = timm.get_pretrained_cfg(architecture)
+        fitting = f": it is made for data.image_size={config.input_size[-1]}" if config else ""
+        raise UserError(
+            f"model.architecture={architecture} takes no images of {image_size} x {image_size} pixels "
+            f"({' '.join(str(error).split())[:200]}){fitting}"
+        ) from error
+    network.train()
 
 
 def untrained(cfg: DictConfig, task: str, classes: list[str]) -> ModelFile:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from lab.execution.dvc import queue_tasks, workers
@@ -32,10 +33,22 @@ def end_when_idle(root: Path, patience: float) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+def write_settings_in_utf8() -> None:
+    """Have DVC's executor, in this process, write the settings of git and DVC into its checkouts in UTF-8.
+
+    They are in ASCII otherwise, and fail where the project lies below a folder `übung`, or a user's name is Zoë.
+    """
+    from configobj import ConfigObj
+    from dvc.repo.experiments.executor import local
+
+    vars(local)["ConfigObj"] = partial(ConfigObj, encoding="utf-8")
+
+
 def main() -> None:
     """The process: [source, "queue-worker", node, fingerprint], in the project's folder."""
     from dvc.repo import Repo
 
+    write_settings_in_utf8()
     node = sys.argv[3]
     with Repo() as repo:
         worker = repo.experiments.celery_queue.worker

@@ -21,6 +21,7 @@ from typing import Any, TextIO, TypeVar
 import psutil
 
 from lab.execution.dvc import notes, own_workers, queue_tasks
+from lab.execution.dvc.dvc_worker_process import write_settings_in_utf8
 from lab.execution.dvc.locks import patiently
 from lab.execution.dvc.mailbox import Mailbox
 from lab.execution.dvc.queue_tasks import Task
@@ -226,6 +227,7 @@ class Worker:
 
 def by_dvc(order: notes.Order) -> None:
     """Carry a task out as DVC's workers do."""
+    write_settings_in_utf8()
     import_module("dvc_task.proc.tasks")  # which Celery looks for
     from dvc.repo.experiments.queue.tasks import run_exp
 

@@ -115,16 +115,6 @@ def _is_fit(process: psutil.Process, command: list[str], own: str) -> bool:
         return False
 
 
-def check_path(root: Path) -> None:
-    """Raises UserError: DVC writes the cache's path in ASCII into the checkout of each queued run, and fails."""
-    if not str(root).isascii():
-        letters = "".join(dict.fromkeys(letter for letter in str(root) if not letter.isascii()))
-        raise UserError(
-            f"the project lies in {root}, and DVC's queue can't work in a path with {letters}: move it to one of plain "
-            "letters, such as without accents"
-        )
-
-
 def start(root: Path, count: int) -> list[subprocess.Popen[bytes]]:
     """Start workers until `count` take what is queued; those of another environment or at nothing for long are let go.
 

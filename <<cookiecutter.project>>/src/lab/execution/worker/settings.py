@@ -38,7 +38,7 @@ class Settings:
         from dvc.exceptions import DvcException
         from dvc.utils import env2bool
 
-        local = ConfigObj(self._local)
+        local = ConfigObj(self._local, encoding="utf-8")  # its own choice is ASCII
         local.merge({"cache": {"dir": str(self.cache)}})
         with (project / ".dvc" / "config.local").open("wb") as file:
             local.write(file)

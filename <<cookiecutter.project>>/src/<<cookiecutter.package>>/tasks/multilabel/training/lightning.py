@@ -78,7 +78,7 @@ class Classifier(SeededModule):
     """A timm network under binary cross-entropy of each class, with mixup and label smoothing as the config says."""
 
     def __init__(self, cfg: DictConfig, classes: list[str]):
-        super().__init__(cfg, starting_network(cfg.model, classes))
+        super().__init__(cfg, starting_network(cfg.model, classes, cfg.data.image_size))
         self.class_weights: torch.Tensor | None = None
         self.mixup = augmentation.mixup(cfg.augmentation, len(classes))
         self.outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
