@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_formats import IMAGES, SPLITS, as_coco, as_cvat
+from test_formats import IMAGES, SPLITS, as_coco, as_cvat, as_voc
 from test_prepare import refusal, run
 from workspace import Workspace, load, make
 
@@ -104,7 +104,32 @@ def as_tagged(root: Path) -> None:
     tree.write(file)
 
 
-WAYS = {"nested": lambda root: as_labelled(root, True), "flat": lambda root: as_labelled(root, False), "xml": as_tagged}
+def as_described(root: Path) -> None:
+    """Pascal VOC's XML: the flags of its objects, CVAT's attributes, and elements of one's own below the image."""
+    as_voc(root)
+    for file in (root / "Annotations").glob("*.xml"):
+        tree, name = ElementTree.parse(file), file.stem
+        for index, entry in enumerate(tree.iter("object")):
+            said = {"pose": "Unspecified", "truncated": "0", "difficult": "0"}
+            for key, value in (said | {"occluded": str(int(OCCLUDED[name] and index == 1))}).items():
+                ElementTree.SubElement(entry, key).text = value
+            ElementTree.SubElement(ElementTree.SubElement(entry, "actions"), "running").text = "0"
+            attributes = ElementTree.SubElement(entry, "attributes")
+            for key, value in {"color": COLORS[name][index], "parked": "False", "rotation": "0.0"}.items():
+                attribute = ElementTree.SubElement(attributes, "attribute")
+                ElementTree.SubElement(attribute, "name").text = key
+                ElementTree.SubElement(attribute, "value").text = value
+        for key, value in {"segmented": "0", "weather": WEATHER[name], "crew": "a and b"}.items():
+            ElementTree.SubElement(tree.getroot(), key).text = value
+        tree.write(file)
+
+
+WAYS = {
+    "nested": lambda root: as_labelled(root, True),
+    "flat": lambda root: as_labelled(root, False),
+    "cvat": as_tagged,
+    "voc": as_described,
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -113,7 +138,7 @@ def test_attributes_of_labels_become_slices(way: str, tmp_path: Path) -> None:
     WAYS[way](tmp_path / "data")
     data = run(tmp_path / "out", "yolo", kind="auto", path=str(tmp_path / "data"))
     assert data.classes == ["bolt", "nut", "washer"]
-    own = ["color", "crew", "occluded", *(["tag"] if way == "xml" else ()), "weather"]
+    own = ["color", "crew", "occluded", *(["tag"] if way == "cvat" else ()), "weather"]
     extra = {"license", "date_captured"} if way == "nested" else set()  # not COCO's own inside another mapping
     for split in SPLITS:
         for item in data.items(split, "main"):

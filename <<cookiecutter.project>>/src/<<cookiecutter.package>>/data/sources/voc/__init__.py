@@ -2,20 +2,23 @@
 
 ImageSets/Main/train.txt, val.txt and test.txt name the splits, or folders of these names do; without either, all images
 are the train split. Coordinates are taken as they stand: pixels from the image's upper left corner, as LabelImg, CVAT
-and Roboflow write them. http://host.robots.ox.ac.uk/pascal/VOC
+and Roboflow write them. What else an object says (`truncated`, `difficult`, `occluded`, `pose`, VOC 2012's `actions`,
+CVAT's `attributes`), and what an image says by elements that the format doesn't define, is kept, for metrics by its
+values (infer.slices). http://host.robots.ox.ac.uk/pascal/VOC
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from omegaconf import DictConfig
 
 from ....shared.errors import UserError
-from ...shared import boxes
+from ...shared import boxes, facts
 from ...shared.archives import shown
 from ...shared.boxes import Box
 from ...shared.dataset import Dataset
@@ -23,6 +26,10 @@ from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_above, split_named
 from ...shared.texts import read_lines
+
+OF_IMAGES = ("folder", "filename", "path", "source", "owner", "size", "segmented", "object")
+OF_OBJECTS = ("name", "bndbox", "part", "polygon")
+FLAGS = ("truncated", "difficult", "occluded")  # 0 or 1
 
 
 def read(source: DictConfig) -> Dataset:
@@ -73,7 +80,8 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
         if split is None:
             notes.add("unlisted_images", shown(image))
             continue
-        samples.append(boxes.sample(split, image, found.get(image, []), classes, notes, task))
+        said = facts.own(_said(labels[image][1]), OF_IMAGES) if image in labels else {}
+        samples.append(boxes.sample(split, image, found.get(image, []), classes, notes, task, said))
     return Part(classes, samples, listed=False)
 
 
@@ -111,10 +119,28 @@ def _boxes(root: Element, place: str, image: Path, notes: Notes) -> list[Box]:
             notes.add("malformed_labels", f"{where} has no bndbox of four numbers")
             continue
         if name := (entry.findtext("name") or "").strip():
-            found.append(Box(name, corners, where))
+            found.append(Box(name, corners, where, facts=facts.own(_said(entry), OF_OBJECTS)))
         else:
             notes.add("malformed_labels", f"{where} has no name")
     return found
+
+
+def _said(entry: Element) -> dict[str, Any]:
+    """What an image or an object says by elements with a text, and inside `attributes` and `actions`."""
+    said: dict[str, Any] = {each.tag: (each.text or "").strip() for each in entry if not len(each)}
+    flags = {name: said[name] == "1" for name in FLAGS if said.get(name) in ("0", "1")}
+    actions = {each.tag: (each.text or "").strip() == "1" for each in entry.iterfind("actions/*")}
+    attributes = {
+        (each.findtext("name") or "").strip(): _value(each.findtext("value") or "")
+        for each in entry.iterfind("attributes/attribute")
+    }
+    pose = {"pose": ""} if said.get("pose", "").lower() == "unspecified" else {}
+    return said | flags | pose | {"actions": actions, "attributes": attributes}
+
+
+def _value(text: str) -> str | bool:
+    """The value of an attribute: CVAT writes yes and no as Python does."""
+    return {"True": True, "False": False}.get(text.strip(), text.strip())
 
 
 def _splits(place: Path, images: Images, notes: Notes) -> dict[Path, str]:
