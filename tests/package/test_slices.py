@@ -10,11 +10,18 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from test_formats import IMAGES, SPLITS, as_coco, as_cvat, as_voc
 from test_prepare import refusal, run
-from workspace import Workspace, load, make
+from workspace import PROJECT, Workspace, load, make
 
+from lab import contract
+from lab.nested_keys import find, flat
+from lab.records import metrics_files
+
+CONTRACT = contract.read(PROJECT)
 evaluation = load("inference.evaluation")
 metrics = load("metrics")
 prepared = load("shared.prepared")
@@ -160,6 +167,53 @@ def test_attributes_of_labels_become_slices(way: str, tmp_path: Path) -> None:
         for value, row in values.items():
             scorer = metrics.average_precision(scored.per_image, f"infer.slices.{column}.{value}.mAP50")
             assert scorer(np.ones((len(tested), 1))) == pytest.approx(row["mAP50"])
+
+
+NAMES = st.text(st.sampled_from("ab.1–_ {\n·ü:"), min_size=1, max_size=6).filter(str.strip)
+
+
+@given(
+    classes=st.lists(NAMES, min_size=2, max_size=3, unique=True),
+    sites=st.lists(NAMES, min_size=2, max_size=2, unique=True),
+    tables=st.lists(st.tuples(NAMES, st.lists(NAMES, min_size=2, max_size=2, unique=True)), min_size=1, max_size=2),
+)
+@settings(max_examples=12, deadline=None)
+def test_any_name_is_a_key(classes: list[str], sites: list[str], tables: list[tuple[str, list[str]]]) -> None:
+    """What is measured is found, told and computed anew by its key, whatever classes, sites, columns, values are."""
+    columns = {f"image.{column}": values for column, values in tables}
+    items = [
+        prepared.Item(
+            Path(f"{number}.png"),
+            sites[number % 2],
+            "test",
+            classes[number % len(classes)],
+            columns={column: values[number // 2 % 2] for column, values in columns.items()},
+        )
+        for number in range(12)
+    ]
+    if len({prepared.slice_name(column) for column in columns}) < len(columns):
+        with pytest.raises(UserError, match="metrics call both"):
+            prepared.check_slices([*columns], items)
+        return
+    data = SimpleNamespace(task="classification", classes=classes)
+    said = [np.eye(len(classes))[number // 3 % len(classes)] for number in range(12)]
+    scored = evaluation.score(data, items, said, [*columns])
+    content = {"infer": metrics_files.parsed("metrics/infer.json", json.dumps(scored.metrics))}
+    scorers = {"f1_macro": metrics.f1, "f1": metrics.f1, "accuracy": metrics.accuracy}
+    told = set()
+    for key, value in flat(content).items():
+        assert find(content, key) == value
+        name = key.rpartition(".")[2]
+        if name in scorers:
+            computed = scorers[name](scored.per_image, key)(np.ones((12, 1)))
+            assert computed == pytest.approx(value), key
+            told.add((metric := CONTRACT.metric(key)).title)
+            assert metric.known, key
+    wanted = {f"F1 of class {name}" for name in scored.metrics["classes"]}
+    wanted |= {f"macro-F1 at site {site}" for site in sites}
+    for column, values in columns.items():
+        wanted |= {f"macro-F1 of {column.replace('.', '_')} {value}" for value in values}
+    assert wanted <= told
 
 
 def test_an_empty_cell_is_no_value_whatever_the_values_are() -> None:

@@ -2,7 +2,7 @@
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them,
 and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50`, `infer.sites.A.mAP50`, `slices.camera.old.mAP50`.
-It gives a function of weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into
+A name may have dots, but for a column's (`shared.prepared.slice_name`). It gives a function of weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into
 metrics/. None where the images don't tell.
 """
 
@@ -19,11 +19,11 @@ from scipy.sparse import coo_array
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
-_KEY = re.compile(r"(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
-_SITE = re.compile(r"(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
-_SLICE = re.compile(r"(?:[^.]+\.)?slices\.(?P<column>[^.]+)\.(?P<value>.+)\.(?P<name>[^.]+)")
+_KEY = re.compile(r"(?s)(?:[^.]+\.)?(?:(?P<name>[^.]+)|classes\.(?P<label>.+)\.(?P<of>[^.]+))")
+_SITE = re.compile(r"(?s)(?:[^.]+\.)?sites\.(?P<site>.+)\.(?P<name>[^.]+)")
+_SLICE = re.compile(r"(?s)(?:[^.]+\.)?slices\.(?P<column>[^.]+)\.(?P<value>.+)\.(?P<name>[^.]+)")
 _ERROR = re.compile(r"(?:[^.]+\.)?errors\.(?P<kind>[^.]+)")
-_CONFUSED = re.compile(r"(?:[^.]+\.)?confused\.(?P<pair>.+)")
+_CONFUSED = re.compile(r"(?s)(?:[^.]+\.)?confused\.(?P<pair>.+)")
 _SIZES = {"AP_small": (0.0, 32.0**2), "AP_medium": (32.0**2, 96.0**2), "AP_large": (96.0**2, 1e10)}  # square pixels
 _APART = (
     10  # the bits of `small`, `medium` and `large` that say where a detection is right, and then where it is left out

@@ -1,21 +1,29 @@
-"""Configs by dotted keys, such as `model.lr` or `steps.0`: looked up, set, and spread out."""
+"""Configs and metrics by dotted keys, such as `model.lr` or `steps.0`: looked up, set, and spread out.
+
+A name may have dots itself, such as a class `v1.2`: in a key it stands as it is, and `find` finds what `flat` spread out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 
 def find(config: Any, key: str) -> Any:
     """The value at a dotted key; a number is a place in a list. Raises KeyError."""
-    for part in key.split("."):
-        if isinstance(config, list) and part.isdigit() and int(part) < len(config):
-            config = config[int(part)]
-        elif isinstance(config, Mapping):
-            config = config[part]
-        else:
-            raise KeyError(key)
-    return config
+    if isinstance(config, Mapping):
+        end = key.find(".")
+        while end >= 0:
+            if key[:end] in config:
+                with suppress(KeyError):
+                    return find(config[key[:end]], key[end + 1 :])
+            end = key.find(".", end + 1)  # the name goes on behind the dot
+        return config[key]
+    name, _, rest = key.partition(".")
+    if isinstance(config, list) and name.isdigit() and int(name) < len(config):
+        return find(config[int(name)], rest) if rest else config[int(name)]
+    raise KeyError(key)
 
 
 def get(config: Any, key: str, default: Any = None) -> Any:
@@ -54,13 +62,16 @@ def leaves(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A config by dotted keys; lists and empty mappings are values."""
-    result: dict[str, Any] = {}
+    return dict(pairs(config, prefix))
+
+
+def pairs(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The same one by one: a key comes twice where names with dots make two places of it."""
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
-            result |= flat(value, f"{prefix}{key}.")
+            yield from pairs(value, f"{prefix}{key}.")
         else:
-            result[f"{prefix}{key}"] = value
-    return result
+            yield f"{prefix}{key}", value
 
 
 def nested(config: Mapping[str, Any]) -> dict[str, Any]:

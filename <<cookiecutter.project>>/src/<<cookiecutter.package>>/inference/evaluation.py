@@ -14,7 +14,7 @@ from ..metrics import reliability, swapped
 from ..shared import registry
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
-from ..shared.prepared import Item, Prepared, read_image
+from ..shared.prepared import Item, Prepared, read_image, slice_name
 from .predictor import Predictor, network_of
 
 MOST_CONFUSED = 5  # pairs of classes that are told
@@ -65,16 +65,17 @@ def score(
     by_path = {item.path.as_posix(): item for item in items}
     ordered = [by_path[path] for path in evaluation.per_image["path"]]
     for column in columns:
-        if column in evaluation.per_image and column not in ("site", "group"):
-            raise UserError(f"infer.slices: {column} is what results call something else: give the column another name")
-        evaluation.per_image[column] = values(ordered, column)
+        name = slice_name(column)
+        if name in evaluation.per_image and name not in ("site", "group"):
+            raise UserError(f"infer.slices: {name} is what results call something else: give the column another name")
+        evaluation.per_image[name] = values(ordered, column)
     evaluation.per_image["group"] = [item.group for item in ordered]
     sites = [item.site for item in items]
     if len(set(sites)) > 1:
         evaluation.metrics["sites"] = by_value(prepared, items, predictions, sites)
     if columns:
         evaluation.metrics["slices"] = {
-            column: by_value(prepared, items, predictions, values(items, column)) for column in columns
+            slice_name(column): by_value(prepared, items, predictions, values(items, column)) for column in columns
         }
     return evaluation
 

@@ -128,6 +128,15 @@ def check_slices(columns: Sequence[str], items: list[Item]) -> None:
                 f"infer.slices: {column} has {values} values in the test split: expected {MOST_SLICES} at most, such "
                 "as those of a camera or a time of day"
             )
+        if alike := [other for other in columns if other != column and slice_name(other) == slice_name(column)]:
+            raise UserError(
+                f"infer.slices: metrics call both {column} and {alike[0]} {slice_name(column)}: measure one of them"
+            )
+
+
+def slice_name(column: str) -> str:
+    """What metrics call a column: a value follows its name behind a dot, so that it has none itself."""
+    return column.replace(".", "_")
 
 
 def read_image(source: Item | Path, brightest: float = 65535, needed: int = 0) -> np.ndarray:

@@ -100,7 +100,7 @@ class Metric:
 def resolve(entries: Mapping[str, MetricEntry], parts: Mapping[str, str], name: str) -> Metric:
     """What the first entry whose pattern matches says of a metric; of one of some items, what is said of all."""
     for pattern, title in parts.items():
-        match = re.fullmatch(rf"{compiled(pattern).pattern}\.([^.]+)", name)
+        match = re.fullmatch(rf"{compiled(pattern).pattern}\.([^.]+)", name, re.DOTALL)
         if match:
             *where, key = match.groups()
             whole = resolve(entries, {}, f"{where[0]}.{key}")
@@ -116,7 +116,7 @@ def resolve(entries: Mapping[str, MetricEntry], parts: Mapping[str, str], name: 
 @lru_cache(maxsize=1000)
 def compiled(pattern: str) -> re.Pattern[str]:
     """A pattern as a regular expression: `*` is any text, also with dots, and the shortest that fits."""
-    return re.compile("(.+?)".join(map(re.escape, pattern.split("*"))))
+    return re.compile("(.+?)".join(map(re.escape, pattern.split("*"))), re.DOTALL)
 
 
 def _filled(entry: MetricEntry, name: str, parts: tuple[str, ...], known: bool) -> Metric:

@@ -12,6 +12,7 @@ import yaml
 from lab import yaml12
 from lab.errors import UserError
 from lab.git_objects import MOST_BYTES
+from lab.nested_keys import pairs
 
 
 def text(file: Path, where: str) -> str:
@@ -41,6 +42,10 @@ def parsed(path: str, content: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         named = "a list" if isinstance(found, list) else repr(found)
         raise UserError(f"{path} is {named[:40]}: expected metrics by their names")
+    keys = [key for key, _ in pairs(found)]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise UserError(f"{path} has two values called {twice}, by names with dots in them: call one otherwise")
     return found
 
 

@@ -20,7 +20,7 @@ from lab import yaml12
 from lab.analysis.gate import challenge
 from lab.design.pipeline import overlap
 from lab.errors import UserError
-from lab.nested_keys import copied, flat, nested, put
+from lab.nested_keys import copied, flat, put
 from lab.records import ledger, per_item
 from lab.records.commit import PARAMS
 from lab.records.git_record import GitRecord
@@ -195,6 +195,6 @@ def merged(study: Study, record: GitRecord, measured: Mapping[str, Any]) -> dict
         start = f"{file}."
         now = {key.removeprefix(start): value for key, value in measured.items() if key.startswith(start)}
         times = {key: value for key, value in flat(before).items() if rerun.is_timing(study, start + key)}
-        return nested(now | times)
+        return now | times
 
     return {file: again(file, before) for file, before in record.metrics.items()}
