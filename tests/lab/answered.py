@@ -10,9 +10,9 @@ import yaml
 from trivial import Trivial
 
 MEASURED = 'return {"f1_macro": lr + seed / 1000}'
-# The larger the learning rate, the larger the differences of seeds; above 0.6 the class cat suffers.
+# The larger the learning rate, the larger the differences of seeds; above 0.6 the class `cat v1.2` suffers.
 NOISY = """value = lr + seed * (1 + lr) / 1000
-    return {"f1_macro": value, "classes": {"dog": {"f1": value}, "cat": {"f1": min(value, 1.2 - value)}}}"""
+    return {"f1_macro": value, "classes": {"dog": {"f1": value}, "cat v1.2": {"f1": min(value, 1.2 - value)}}}"""
 QUESTION = {
     "kind": "comparison",
     "type": "train",
@@ -25,7 +25,7 @@ QUESTION = {
 def measured(lr: float, seed: int) -> dict[str, Any]:
     """The metrics of a run, as the project's script has them."""
     value = lr + seed * (1 + lr) / 1000
-    return {"f1_macro": value, "classes": {"dog": {"f1": value}, "cat": {"f1": min(value, 1.2 - value)}}}
+    return {"f1_macro": value, "classes": {"dog": {"f1": value}, "cat v1.2": {"f1": min(value, 1.2 - value)}}}
 
 
 def design(

@@ -16,6 +16,7 @@ from lab import contract, nested_keys, yaml12
 from lab.contract import Contract, hooks
 from lab.contract.metrics import compiled
 from lab.errors import UserError
+from lab.records import metrics_files
 
 LEAST = "types: {train: evaluate}\n"
 
@@ -243,6 +244,30 @@ def test_a_metric_of_some_items_is_known_as_that_of_all(part: str) -> None:
         assert not VISION.metric(f"{name}.unheard_of").known
     torch = VISION.metric(f"quant.torch.sites.{part}.f1_macro")
     assert torch.title == f"macro-F1 of PyTorch at site {part}" and not torch.per_item
+
+
+NAMES = st.text("ab.1", min_size=1, max_size=5)
+LEAVES: st.SearchStrategy[Any] = st.floats(0, 1)
+METRICS = st.dictionaries(NAMES, st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, min_size=1)))
+
+
+def test_a_list_of_a_condition_stands_for_any_of_its_values() -> None:
+    for wanted, fits in (("b", False), ("a", True), (["b", "a"], True), (["b"], False), (["a"], True), ([], False)):
+        assert VISION.fits({"task": wanted, "data.site": "A"}, {"task": "a", "data": {"site": "A"}}) is fits
+    assert VISION.fits({"data.site": ["A", "B"]}, {"data": {"site": ["A", "B"]}}), "a setting that is a list"
+    assert not VISION.fits({"task": ["a"], "data.site": "B"}, {"task": "a", "data": {"site": "A"}})
+
+
+@given(METRICS)
+def test_what_is_in_a_metrics_file_is_found_by_its_key_whatever_names_it_has(content: dict[str, Any]) -> None:
+    keys = [key for key, _ in nested_keys.pairs(content)]
+    if len(set(keys)) < len(keys):
+        with pytest.raises(UserError, match="two values called"):
+            metrics_files.parsed("metrics/infer.json", json.dumps(content))
+        return
+    found = metrics_files.parsed("metrics/infer.json", json.dumps(content))
+    assert {key: nested_keys.find(found, key) for key in keys} == nested_keys.flat(content)
+    assert not nested_keys.exists(found, "c") and not nested_keys.exists(found, f"{keys[0] if keys else 'a'}.c")
 
 
 def test_the_templates_own_metrics() -> None:

@@ -26,7 +26,9 @@ KINDS = ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)]
 
 @pytest.fixture
 def project(template: Trivial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trivial]:
-    return trivial.entered(template, tmp_path / "Übung 1, проект", monkeypatch)
+    project = trivial.entered(template, tmp_path / "Übung 1, проект", monkeypatch)
+    project.call("git", "config", "user.name", "Zoë")  # as DVC's own executor copies it
+    return project
 
 
 def record(log: str, exit_code: int | None = None, returncode: int = 255) -> SimpleNamespace:

@@ -168,7 +168,7 @@ def test_only_what_beats_it_takes_its_place(project: Trivial) -> None:
     worse = refusal(project, names["0.1", 0], lost=True)
     assert "not shown to beat the champion" in worse and "0.1 − champion in infer.f1_macro: -0.400 [" in worse
     hidden = refusal(project, "large", lost=True)
-    assert "a regression hidden by the mean: infer.classes.cat.f1 -0.102" in hidden
+    assert "a regression hidden by the mean: infer.classes.cat v1.2.f1 -0.102" in hidden
     assert "0.8 − champion in infer.f1_macro: +0.3" in hidden and "dog" not in hidden
     assert "is the champion already" in refusal(project, said(project)["experiment"])
     assert refusal(project, "large") == hidden, "the same test once more is no other"
@@ -203,7 +203,7 @@ def test_a_forced_one_says_why_and_the_former_comes_back(project: Trivial) -> No
     told = lab(project, "promote", "large", "--force", "cats are rare here")
     assert "overridden: a regression hidden by the mean" in told and f"before it was {first['experiment']}" in told
     second = said(project)
-    assert second["forced"]["reason"] == "cats are rare here" and "cat.f1" in second["forced"]["objections"][0]
+    assert second["forced"]["reason"] == "cats are rare here" and "cat v1.2.f1" in second["forced"]["objections"][0]
     assert second["replaces"] == first["experiment"] and weights(project).startswith("0.8 ")
     path = project.root / "models/champion/champion.yaml"
     earlier = path.read_text().replace("replaces: ", "beats: ")
@@ -345,10 +345,10 @@ def test_other_test_items_are_refused(project: Trivial) -> None:
 
 def test_a_broken_guardrail_is_refused(project: Trivial) -> None:
     promote.promote(project.project(), "small")
-    rail = Guardrail(metric="infer.classes.cat.f1", max_decrease=0.05)
+    rail = Guardrail(metric="infer.classes.cat v1.2.f1", max_decrease=0.05)
     found = objections(project, "large", "0.8", guardrails=[rail])
     assert "not shown to beat the champion" in found and "but a guardrail is broken" in found
-    assert "the guardrail max_decrease 0.05 is broken: 0.8 − champion in infer.classes.cat.f1: -0.102 [" in found
+    assert "the guardrail max_decrease 0.05 is broken: 0.8 − champion in infer.classes.cat v1.2.f1: -0.102 [" in found
 
 
 def test_what_a_later_stage_measures_is_asked_of_the_champion_as_well(project: Trivial) -> None:

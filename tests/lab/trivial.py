@@ -245,7 +245,7 @@ def make(root: Path) -> Trivial:
         (root / name).write_text(text)
     project = Trivial(root)
     project.call("git", "init", "-q", "-b", "main")
-    for key, value in {"user.name": "Zoë Test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
+    for key, value in {"user.name": "Test", "user.email": "test@localhost", "commit.gpgsign": "false"}.items():
         project.call("git", "config", key, value)
     for path, content in compatible().items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)

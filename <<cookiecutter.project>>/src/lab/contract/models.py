@@ -45,7 +45,7 @@ class ModelOutput(Model):
     champion: str
     """Where it lies below models/champion once it is promoted."""
     when: When = {}
-    """Settings that a run must have for that; of several entries for one output, the first that fits."""
+    """Settings that a run must have for that, of a list any; of several entries for one output, the first that fits."""
     tag: str = "model"
     """Tags of tracking servers that say where it is begin with this."""
 
@@ -298,8 +298,9 @@ class Contract(Model):
         return str(get(params, self.task.key) or "") if self.task else ""
 
     def fits(self, when: When, params: Mapping[str, Any]) -> bool:
-        """Whether a run has these settings."""
-        return all(get(params, key) == value for key, value in when.items())
+        """Whether a run has these settings; a list stands for any of its values."""
+        settings = ((get(params, key), wanted) for key, wanted in when.items())
+        return all(value == wanted or (isinstance(wanted, list) and value in wanted) for value, wanted in settings)
 
     # Files
 

@@ -102,7 +102,7 @@ class Figure(Model):
     labels: dict[str, str] = {}
     """Words of axes and captions, in place of its way's own."""
     when: When = {}
-    """Settings that a run must have for it to be drawn."""
+    """Settings that a run must have for it to be drawn; a list stands for any of its values."""
 
     @model_validator(mode="after")
     def _has_what_its_way_takes(self) -> Figure:
