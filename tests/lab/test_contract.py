@@ -9,7 +9,7 @@ from typing import Any
 import contracts
 import pytest
 from contracts import PLAIN, PROJECT, VISION, VISION_TEXT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import contract, nested_keys, yaml12
@@ -248,7 +248,8 @@ def test_a_metric_of_some_items_is_known_as_that_of_all(part: str) -> None:
 
 NAMES = st.text("ab.1", min_size=1, max_size=5)
 LEAVES: st.SearchStrategy[Any] = st.floats(0, 1)
-METRICS = st.dictionaries(NAMES, st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner, min_size=1)))
+INNER = st.dictionaries(NAMES, st.dictionaries(NAMES, LEAVES, min_size=1, max_size=2) | LEAVES, min_size=1, max_size=3)
+METRICS = st.dictionaries(NAMES, INNER | LEAVES, max_size=3)
 
 
 def test_a_list_of_a_condition_stands_for_any_of_its_values() -> None:
@@ -259,6 +260,7 @@ def test_a_list_of_a_condition_stands_for_any_of_its_values() -> None:
 
 
 @given(METRICS)
+@settings(max_examples=50, deadline=None)
 def test_what_is_in_a_metrics_file_is_found_by_its_key_whatever_names_it_has(content: dict[str, Any]) -> None:
     keys = [key for key, _ in nested_keys.pairs(content)]
     if len(set(keys)) < len(keys):

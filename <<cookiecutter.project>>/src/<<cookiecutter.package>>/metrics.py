@@ -2,8 +2,8 @@
 
 lab.yaml names them. Each is given a run's images, one row an image as results/<stage>/predictions.parquet has them,
 and a metric by its key: `f1_macro`, `classes.cat.f1`, `infer.mAP50`, `infer.sites.A.mAP50`, `slices.camera.old.mAP50`.
-A name may have dots, but for a column's (`shared.prepared.slice_name`). It gives a function of weights (images, b) to the metric's values (b,): with each image once, what the stage wrote into
-metrics/. None where the images don't tell.
+Names may have dots, all but a column's (shared/prepared.py, slice_name). It gives a function of weights (images, b) to
+the metric's values (b,): with each image once, what the stage wrote into metrics/. None where the images don't tell.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Configs and metrics by dotted keys, such as `model.lr` or `steps.0`: looked up, set, and spread out.
 
-A name may have dots itself, such as a class `v1.2`: in a key it stands as it is, and `find` finds what `flat` spread out.
+A name may have dots itself, such as a class `v1.2`: it stands in a key as it is, and `find` finds what `flat` spread
+out.
 """
 
 from __future__ import annotations

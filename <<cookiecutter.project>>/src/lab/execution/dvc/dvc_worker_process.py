@@ -41,7 +41,7 @@ def write_settings_in_utf8() -> None:
     from configobj import ConfigObj
     from dvc.repo.experiments.executor import local
 
-    vars(local)["ConfigObj"] = partial(ConfigObj, encoding="utf-8")
+    local.__dict__["ConfigObj"] = partial(ConfigObj, encoding="utf-8")
 
 
 def main() -> None:
