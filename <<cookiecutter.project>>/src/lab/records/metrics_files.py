@@ -37,12 +37,12 @@ def parsed(path: str, content: str) -> dict[str, Any] | None:
             json.dumps(found, ensure_ascii=False).encode()  # half a character that no terminal could print
         else:
             found = tomllib.loads(content) if kind == "toml" else yaml12.load(content)
+        keys = [key for key, _ in pairs(found)] if isinstance(found, dict) else []
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path} is damaged or cut off: no {kind.upper()} ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
         named = "a list" if isinstance(found, list) else repr(found)
         raise UserError(f"{path} is {named[:40]}: expected metrics by their names")
-    keys = [key for key, _ in pairs(found)]
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise UserError(f"{path} has two values called {twice}, by names with dots in them: call one otherwise")
