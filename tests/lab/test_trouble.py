@@ -82,11 +82,11 @@ def test_a_repository_of_another_user(asked: Trivial, tmp_path: Path) -> None:
     """As in a container: git, and libgit2, read it only where one says that one trusts it."""
     if os.geteuid():
         pytest.skip("only root gives files away")
-    project = trivial.copied(asked, tmp_path / "project")
+    project = trivial.copied(asked, tmp_path / "übung 1")
     for path in (project.root, *project.root.rglob("*")):
         os.chown(path, 12345, 12345, follow_symlinks=False)
     for command in (["status"], ["results", "small"], ["run", "designs/later.yaml"], ["check", "designs/later.yaml"]):
-        line_of(project.lab(*command, check=False), f"git config --global --add safe.directory {project.root}")
+        line_of(project.lab(*command, check=False), f"git config --global --add safe.directory '{project.root}'")
     (tmp_path / "home").mkdir()
     project.call("git", "config", "--global", "--add", "safe.directory", str(project.root), HOME=str(tmp_path / "home"))
     assert project.lab("status", HOME=str(tmp_path / "home")).returncode == 0

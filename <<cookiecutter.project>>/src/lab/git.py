@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +43,7 @@ def _unopened(root: Path, said: str) -> UserError:
         place = next((str(folder) for folder in (root, *root.parents) if (folder / ".git").exists()), str(root))
         return UserError(
             f"{place} belongs to another user, so that git reads no repository in it. Where you trust it: "
-            f"git config --global --add safe.directory {place}"
+            f"git config --global --add safe.directory {shlex.quote(place)}"
         )
     if "sha256" in said.lower() or "object format" in said or "objectformat" in said:
         return UserError(
