@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -86,9 +87,9 @@ class Store(Addresses):
         lines = [
             f"{owners[md5]} is damaged in DVC's cache: {file} has other bytes than its name, an MD5 hash, says. "
             + (
-                f"The remote {self.config['core']['remote']} has a sound one: rm {file}, and the same command again"
+                f"The remote {self.config['core']['remote']} has a sound one: rm {shlex.quote(str(file))}, and the same command again"
                 if md5 in elsewhere
-                else f"No sound one is on a remote: rm {file}, and run again what made it"
+                else f"No sound one is on a remote: rm {shlex.quote(str(file))}, and run again what made it"
             )
             for md5, file in wrong.items()
         ]

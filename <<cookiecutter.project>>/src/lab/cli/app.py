@@ -9,6 +9,7 @@ import gc
 import inspect
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -93,11 +94,14 @@ def check_place(folder: Path) -> None:
         if place.resolve() == ROOT:
             return
         if (place / "dvc.yaml").is_file() and (place / "src" / "lab").is_dir():
+            activate = place / ".venv" / "bin" / "activate"
             raise UserError(
-                f"this lab belongs to {ROOT}, but you are in {place}: source {place}/.venv/bin/activate "
+                f"this lab belongs to {ROOT}, but you are in {place}: source {shlex.quote(str(activate))} "
                 f"(make setup makes it), then lab"
             )
-    raise UserError(f"{folder} is in no project: neither here nor above is a dvc.yaml with src/lab: cd {ROOT}")
+    raise UserError(
+        f"{folder} is in no project: neither here nor above is a dvc.yaml with src/lab: cd {shlex.quote(str(ROOT))}"
+    )
 
 
 # Commands

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -104,5 +105,5 @@ def _full(root: Path) -> Path:
 def _locked(lock: str) -> str:
     return (
         f"another program, such as git gc, is at work in the repository and holds {lock}: try again when it has ended. "
-        f"If none is at work, it was left by one that was killed: rm {lock}"
+        f"If none is at work, it was left by one that was killed: rm {shlex.quote(lock)}"
     )
