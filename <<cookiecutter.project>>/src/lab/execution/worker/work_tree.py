@@ -199,20 +199,23 @@ class WorkTree:
 
     def take_away(self, place: str) -> None:
         """Take away what is there; a folder that is as it was laid out is kept aside."""
-        md5, listed = self._laid.pop(place, ("", None))
         path = self.project / place
-        if path.is_dir() and self._looked(path) == listed:
-            self._spare.mkdir(exist_ok=True)
-            remove(self._spare / md5)
-            path.rename(self._spare / md5)
-            self._spares.pop(md5, None)
-            self._spares[md5] = listed
-            if len(self._spares) > SPARES:
-                oldest = next(iter(self._spares))
-                del self._spares[oldest]
-                remove(self._spare / oldest)
+        known = self._laid.pop(place, None)
+        if known and path.is_dir() and self._looked(path) == known[1]:
+            self._keep_aside(path, *known)
         remove(path)
         self._hashes.forget_at(path)
+
+    def _keep_aside(self, path: Path, md5: str, listed: Listing) -> None:
+        self._spare.mkdir(exist_ok=True)
+        remove(self._spare / md5)
+        path.rename(self._spare / md5)
+        self._spares.pop(md5, None)
+        self._spares[md5] = listed
+        if len(self._spares) > SPARES:
+            oldest = next(iter(self._spares))
+            del self._spares[oldest]
+            remove(self._spare / oldest)
 
     def _drop(self, place: str) -> None:
         self.take_away(place)
