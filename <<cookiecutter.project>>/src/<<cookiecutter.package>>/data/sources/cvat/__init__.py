@@ -96,7 +96,8 @@ def _boxes(entry: Element, place: str, image: Path, notes: Notes) -> list[Box]:
         try:
             left, top, right, bottom = _corners(shape)
             corners = (left / width, top / height, right / width, bottom / height)
-            polygon = _points(shape) / [width, height] if shape.tag == "polygon" else None
+            drawn = shape.tag == "polygon" or float(shape.get("rotation") or 0)
+            polygon = _points(shape) / [width, height] if drawn else None
         except (ArithmeticError, ValueError):
             notes.add("malformed_labels", f"{where} has coordinates that are no numbers")
             continue
@@ -117,13 +118,25 @@ def _attributes(label: Element) -> dict[str, str]:
 
 def _corners(shape: Element) -> tuple[float, float, float, float]:
     """The corners in pixels. Raises ValueError."""
-    if shape.tag == "polygon":
-        return around(_points(shape).ravel().tolist())
+    return around(_points(shape).ravel().tolist())
+
+
+def _box_points(shape: Element) -> np.ndarray:
+    """The corners (4, 2) of a box in pixels, turned about its middle by `rotation` in degrees. Raises ValueError."""
     left, top, right, bottom = (float(shape.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr"))
-    return left, top, right, bottom
+    points, angle = (
+        np.array([[left, top], [right, top], [right, bottom], [left, bottom]]),
+        float(shape.get("rotation") or 0),
+    )
+    if not angle:
+        return points
+    middle, (cos, sin) = points.mean(0), (np.cos(np.radians(angle)), np.sin(np.radians(angle)))
+    return (points - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle
 
 
 def _points(shape: Element) -> np.ndarray:
-    """A polygon's points (n, 2) in pixels. Raises ValueError."""
+    """A polygon's points (n, 2), or a box's corners, in pixels. Raises ValueError."""
+    if shape.tag != "polygon":
+        return _box_points(shape)
     points = [[float(value) for value in point.split(",")] for point in shape.get("points", "").split(";")]
     return np.array(points, float).reshape(-1, 2)

@@ -7,6 +7,7 @@ and Roboflow write them. http://host.robots.ox.ac.uk/pascal/VOC
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,6 +24,8 @@ from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_above, split_named
 from ...shared.texts import read_lines
+
+MASKS = ("SegmentationClass", "SegmentationObject")  # of VOC's own years
 
 
 def read(source: DictConfig) -> Dataset:
@@ -46,8 +49,8 @@ def recognize(place: Path) -> str:
 def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images below `place`, with the boxes of their XML files. Raises UserError."""
     files = [file for file in files_below(place, Notes(notes.root)) if file.suffix.lower() == ".xml"]
-    images = Images(place, notes)
-    labels: dict[Path, tuple[str, Element]] = {}
+    images = Images(place, notes, MASKS)
+    labels: dict[Path, list[tuple[str, Element]]] = defaultdict(list)
     for file in files:
         root = _parsed(file)
         if root is None or root.tag != "annotation":
@@ -57,13 +60,14 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
         if image is None:
             notes.add("labels_without_image", shown(file))
         else:
-            labels[image] = (shown(file), root)
+            labels[image].append((shown(file), root))
     if not labels:
         raise UserError(
             f"{shown(place)} has no XML file in Pascal VOC's format (<annotation>) that belongs to an image."
         )
-    found = {image: _boxes(root, name, image, notes) for image, (name, root) in labels.items()}
-    classes = checked_names(sorted({box.name for each in found.values() for box in each}), shown(place))
+    found = {image: [_boxes(root, name, image, notes) for name, root in each] for image, each in labels.items()}
+    named = {box.name for each in found.values() for of_file in each for box in of_file}
+    classes = checked_names(sorted(named), shown(place))
     splits = _splits(place, images, notes)
     samples = []
     for image in images.paths:
@@ -73,7 +77,7 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
         if split is None:
             notes.add("unlisted_images", shown(image))
             continue
-        samples.append(boxes.sample(split, image, found.get(image, []), classes, notes, task))
+        samples += [boxes.sample(split, image, each, classes, notes, task) for each in found.get(image, [[]])]
     return Part(classes, samples, listed=False)
 
 
