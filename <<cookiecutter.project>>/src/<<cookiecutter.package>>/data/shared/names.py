@@ -50,7 +50,7 @@ class Images:
 
     def __init__(self, place: Path, notes: Notes, masks: Collection[str] = ()) -> None:
         """`masks`: the names of folders whose images are masks, and left out."""
-        self._notes = notes
+        self.place, self._notes = place, notes
         self.paths = []
         for path in images_below(place, notes):
             if set(masks) & set(path.relative_to(place).parts[:-1]):

@@ -32,6 +32,7 @@ KINDS = {
         True,
     ),
     "odd_names": ("Files and folders whose names are not in UTF-8", "Rename them.", True),
+    "scored": ("Labels with a score, as predictions have", "Were they looked at? Leave them out otherwise.", False),
     "keypoints": ("Keypoints left out, their boxes taken", "", False),
     "masks": ("Pictures of masks left out", "", False),
     "repeated_labels": ("Labels given more than once, taken once", "", False),
@@ -56,6 +57,7 @@ class Notes:
         self.given, self.root = root, root.resolve()
         self._advice: dict[str, str] = {}
         self._refused: set[str] = set()
+        self.boxes = self.like_corners = 0  # boxes read, and those whose sides may be the right and lower edge
         self._places: dict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, place: Path | str, advice: str = "") -> None:

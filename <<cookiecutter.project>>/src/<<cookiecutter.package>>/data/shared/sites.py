@@ -30,7 +30,7 @@ SPLIT_NAMES = {
     "test": ("test", "testing", "testset", "holdout", "hold-out", "hold_out", "evaluation", "eval"),
 }
 ONE_SITE = "main"
-NO_SLIPS = "corners, or pixels of another size, where centre and sides belong? A few are cut off, so many are not."
+WANTED = "YOLO's are cx cy w h, COCO's x y w h."
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,8 @@ def read_sites(task: str, source: DictConfig, read_place: Callable[[Path, Notes]
                 boxes = np.column_stack([order[boxes[:, 0].astype(int)], boxes[:, 1:]])
             samples.append(replace(sample, site=site, boxes=boxes, group=grouping.group_of(sample, root)))
     grouping.check(samples, notes)
-    number = sum(len(sample.boxes) for sample in samples)
-    if number and 2 * notes.count("clipped") > number:
-        notes.refuse("clipped", f"That is {notes.count('clipped')} of {number} boxes: {NO_SLIPS}")
+    if notes.boxes == notes.like_corners and notes.count("clipped") * 3 > notes.boxes:
+        notes.refuse("clipped", f"All {notes.boxes} boxes read as if they were corners, x1 y1 x2 y2: {WANTED}")
     return Dataset(task, classes, samples, notes.findings())
 
 

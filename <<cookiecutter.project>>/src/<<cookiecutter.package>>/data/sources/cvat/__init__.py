@@ -23,7 +23,7 @@ from ...shared.boxes import Box, around
 from ...shared.dataset import Dataset
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
-from ...shared.sites import Part, read_sites, split_named
+from ...shared.sites import Part, read_sites, split_above, split_named
 
 SHAPES = ("box", "polygon")
 OTHERS = ("polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
@@ -58,13 +58,14 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     samples = []
     for file, root in roots.items():
         for entry in root.findall("image"):
-            split = split_named(entry.get("subset") or "") or split_named(file.stem) or "train"
+            stated = split_named(entry.get("subset") or "") or split_named(file.stem) or ""
             name = entry.get("name", "")
-            image = images.find(name, [file.parent, file.parent.parent], split)
+            image = images.find(name, [file.parent, file.parent.parent], stated)
             if image is None:
                 notes.add("missing_images", f"{shown(file)}: {name}")
                 continue
             found = _boxes(entry, f"{shown(file)} image {entry.get('id')}", image, notes)
+            split = stated or split_above(image, images.place) or "train"
             samples.append(boxes.sample(split, image, found, classes, notes, task, _tags(entry)))
     images.note_unlisted(notes)
     return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))))

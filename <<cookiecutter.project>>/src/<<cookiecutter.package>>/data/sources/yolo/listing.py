@@ -13,7 +13,7 @@ from ...shared.archives import shown
 from ...shared.names import checked_names
 from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, images_below, is_image, split_above
-from ...shared.texts import read_lines
+from ...shared.texts import read_lines, read_text
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,9 @@ def listing_of(place: Path, notes: Notes) -> Listing:
             return Listing(_names_of_lines(place / "classes.txt"), _by_folder(place, notes))
     file = _data_yaml(place)
     data = _read_data_yaml(file)
+    listed = file.parent / "classes.txt"
+    if listed.is_file() and data["names"] != (others := _names_of_lines(listed)) and set(data["names"]) == set(others):
+        raise UserError(f"{shown(file)} and classes.txt number the same classes otherwise: take the wrong one away.")
     return Listing(data["names"], _images_by_split(file, data, notes), _keypoints(file, data))
 
 
@@ -173,7 +176,7 @@ def _listed_images(text_file: Path, root: Path, notes: Notes) -> list[Path]:
 
 
 def _names_of_lines(file: Path) -> list[str]:
-    return checked_names(read_lines(file), shown(file))
+    return checked_names(read_text(file).rstrip().splitlines(), shown(file))  # an empty line has a number as well
 
 
 def _by_folder(place: Path, notes: Notes) -> dict[str, list[Path]]:
