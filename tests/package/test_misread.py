@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,18 @@ def test_labels_with_a_score_are_told(tmp_path: Path) -> None:
         draw(tmp_path / f"{image.name}.png", 0, size=image.size)
     (tmp_path / "labels.json").write_text(json.dumps(content))
     assert found(read(tmp_path)) == {"scored": 1}
+
+
+@pytest.mark.parametrize("name", ["data.tar.gz", "data.zip"])
+def test_an_archive_that_is_not_read_is_to_be_unpacked(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("cat/0.png", b"")
+    content = bytearray(file.read_bytes())
+    content[6] |= 1  # the flag of an encrypted entry, in its own head and in the list of all
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1
+    file.write_bytes(content)
+    assert re.search("unpack it, or make a zip" if name.endswith("gz") else "is encrypted: unpack it", refused(file))
 
 
 # ---- names --------------------------------------------------------------------------------------------------------

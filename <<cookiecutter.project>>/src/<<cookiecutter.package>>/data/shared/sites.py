@@ -23,6 +23,7 @@ IMAGE_SUFFIXES += (".heic", ".heif")  # are found, and told that they can't be r
 # What lies beside images without being left out: labels and lists, and what training and exporting tools leave.
 TEXTS = (".txt", ".csv", ".tsv", ".md", ".names", ".data")
 COMPANIONS = (*TEXTS, ".cache", ".yaml", ".yml", ".json", ".jsonl", ".xml", ".dvc")
+OTHER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 JUNK = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
 SPLIT_NAMES = {
     "train": ("train", "training", "trainset"),
@@ -96,6 +97,8 @@ def data_root(source: DictConfig) -> Path:
     if not path.exists():
         raise UserError(f"No data at {path}. Put it there, or say where it is: -S data.source.path=FOLDER")
     root = unpacked(path)
+    if root.name.lower().endswith(OTHER_ARCHIVES):
+        raise UserError(f"{path} is an archive of a kind that is not read: unpack it, or make a zip archive of it.")
     if root.is_file():
         raise UserError(
             f"{path} is one file of the data: give its folder, -S data.source.path={path.parent}, since DVC sees no "
