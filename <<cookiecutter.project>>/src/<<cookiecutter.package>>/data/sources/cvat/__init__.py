@@ -8,6 +8,7 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -125,13 +126,11 @@ def _corners(shape: Element) -> tuple[float, float, float, float]:
 def _box_points(shape: Element) -> np.ndarray:
     """The corners (4, 2) of a box in pixels, turned about its middle by `rotation` in degrees. Raises ValueError."""
     left, top, right, bottom = (float(shape.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr"))
-    points, angle = (
-        np.array([[left, top], [right, top], [right, bottom], [left, bottom]]),
-        float(shape.get("rotation") or 0),
-    )
+    points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    angle = math.radians(float(shape.get("rotation") or 0))
     if not angle:
         return points
-    middle, (cos, sin) = points.mean(0), (np.cos(np.radians(angle)), np.sin(np.radians(angle)))
+    middle, cos, sin = points.mean(0), math.cos(angle), math.sin(angle)
     return (points - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle
 
 

@@ -87,7 +87,9 @@ def _split_folders(place: Path, notes: Notes) -> dict[str, list[Path]]:
 def _innermost(split: Path, notes: Notes) -> Path:
     """Where a split's class folders lie: some archives have the split's folder once more in itself."""
     inside = folders_in(split, notes)
-    return inside[0] if [folder.name for folder in inside] == [split.name] else split
+    if [folder.name for folder in inside] != [split.name] or any(is_image(path) for path in split.iterdir()):
+        return split
+    return inside[0] if folders_in(inside[0], notes) else split
 
 
 def _names(folders: Iterable[Path]) -> str:

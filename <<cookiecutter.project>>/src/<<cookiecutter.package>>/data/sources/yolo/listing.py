@@ -46,7 +46,7 @@ def listing_of(place: Path, notes: Notes) -> Listing:
     file = _data_yaml(place)
     data = _read_data_yaml(file)
     listed = file.parent / "classes.txt"
-    if listed.is_file() and data["names"] != (others := _names_of_lines(listed)) and set(data["names"]) == set(others):
+    if listed.is_file() and data["names"] != (others := read_lines(listed)) and set(data["names"]) == set(others):
         raise UserError(f"{shown(file)} and classes.txt number the same classes otherwise: take the wrong one away.")
     return Listing(data["names"], _images_by_split(file, data, notes), _keypoints(file, data))
 
