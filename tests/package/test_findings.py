@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_prepare import draw, make_folders, make_yolo, message, number_of_images, problems, refusal, run
+from test_prepare import config, draw, make_folders, make_yolo, message, number_of_images, problems, refusal, run
 from workspace import load
 
 checks, dataset = load("data.shared.checks"), load("data.shared.dataset")
-detection = load("tasks.detection")
+detection, yolo = load("tasks.detection"), load("data.sources.yolo")
 layout = load("shared.prepared")
 
 
@@ -169,7 +169,7 @@ def test_what_is_told_of_places_is_short_and_names_each_once() -> None:
 
     alike = told("near_duplicates", [image(f"{'x' * 60}{n}.png", n) for n in range(10)])
     assert len(alike.message) < 260 and " …" in alike.message and "x9.png" in alike.places[0]
-    assert told("duplicates_within_split", 2 * [image("a.png", 0)]).places == ("a.png, 2 times",)
+    assert told("duplicates_within_split", 2 * [image("a.png", 0)]).places == ("a.png = a.png",)
 
 
 def test_three_images_a_class_are_enough_to_divide(tmp_path: Path) -> None:
@@ -202,12 +202,12 @@ def test_polygons_become_the_boxes_around_them(
     root = make_yolo(folder / "mine", {"train": 2, "val": 2, "test": 2})
     flat = " ".join(f"{value:.8f}" for corner in corners for value in corner)
     (root / "labels" / "train" / "train0.txt").write_text(f"0 {flat}\n")
-    prepared = run(folder / "out", "yolo", path=str(root))
+    found = yolo.read(config("yolo", path=str(root)).data.source)
     xs, ys = zip(*corners, strict=True)
     expected = [0, (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2, max(xs) - min(xs), max(ys) - min(ys)]
-    (item,) = [item for item in prepared.items("train", "main") if item.path.stem == "train0"]
-    np.testing.assert_allclose(detection.boxes(item), [expected], atol=2e-6)
-    assert problems(prepared)["polygons"] == 1
+    (sample,) = [sample for sample in found.samples if sample.name == "train0"]
+    np.testing.assert_allclose(sample.boxes, [expected], atol=2e-6)
+    assert [finding.check for finding in found.findings if finding.count] == ["polygons"]
 
 
 def test_a_hair_beyond_the_edge_is_clipped(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from ...shared.errors import UserError
 
 _unpacked: dict[Path, TemporaryDirectory[str]] = {}  # by archive; removed when the process ends
+ENCRYPTED = 1  # a bit of an entry's flags
 _BESIDE = (".dvc", ".gitignore", ".md", ".txt")  # what may lie beside the one archive of a folder
 
 
@@ -66,6 +67,8 @@ def _archive(path: Path) -> Path | None:
 def _extract(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
+            if any(entry.flag_bits & ENCRYPTED for entry in opened.infolist()):
+                raise UserError(f"{archive} is encrypted: unpack it with its password.")
             size, free = sum(entry.file_size for entry in opened.infolist()), shutil.disk_usage(folder).free
             if size > 0.9 * free:
                 raise UserError(

@@ -94,6 +94,8 @@ def sound(boxes: Sequence[Box], classes: Sequence[str], notes: Notes, outlines: 
         if (box.polygon is None) == outlines:
             notes.add("boxes_as_outlines" if outlines else "polygons", box.place)
         left, top, right, bottom = (min(max(value, 0.0), 1.0) for value in box.corners)
+        notes.boxes += 1
+        notes.like_corners += box.corners[2] > 2 * box.corners[0] and box.corners[3] > 2 * box.corners[1]
         beyond = max(-min(box.corners), max(box.corners) - 1)
         if beyond > MARGIN:
             notes.add("clipped", box.place)

@@ -7,13 +7,16 @@ image, classes absent from a split, the same image twice in one split, near-dupl
 Nothing is repaired or left out behind the user's back.
 """
 
-from collections import Counter, defaultdict
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from unicodedata import normalize
 
 from ...shared.errors import UserError
 from ...shared.prepared import SPLITS
 from .dataset import Dataset, Finding, Sample, finding
+
+NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 def check(dataset: Dataset, fold: str = "") -> list[Finding]:
@@ -49,8 +52,7 @@ def _duplicates(samples: Sequence[Sample]) -> list[Finding]:
         if len(splits) > 1:
             across.append(" = ".join(f"{sample.origin} [{sample.split}]" for sample in group[:3]))
         elif len(group) > 1:
-            counts = Counter(sample.origin for sample in group)  # a row of a table may be there again
-            within.append(" = ".join(f"{name}, {n} times" if n > 1 else name for name, n in [*counts.items()][:3]))
+            within.append(" = ".join(sample.origin for sample in group[:3]))
     advice = "Keep each in one split, or give train alone and let prepare cut the others from it."
     return [
         finding("duplicates_across_splits", "Images in more than one split", across, advice, fatal=True),
@@ -152,12 +154,13 @@ def _single_class(dataset: Dataset) -> Finding:
 
 
 def _names_alike(dataset: Dataset) -> Finding:
-    """Classes that a person reads as one, and that a file system without capitals makes one."""
+    """Classes that a person reads as one, that some file systems make one, or that are the same number."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in dataset.classes:
-        alike[" ".join(normalize("NFKC", name).casefold().split())].append(f"'{name}'")
+        read = " ".join(normalize("NFKC", name).casefold().split())
+        alike[f"{float(read):g}" if NUMBER.fullmatch(read) else read].append(f"'{name}'")
     pairs = [" ~ ".join(names) for names in alike.values() if len(names) > 1]
-    return finding("names_alike", "Classes whose names differ in capitals or spaces alone", pairs)
+    return finding("names_alike", "Classes whose names differ in capitals, spaces or zeros alone", pairs)
 
 
 def _nothing_to_learn(dataset: Dataset) -> list[Finding]:
@@ -167,7 +170,7 @@ def _nothing_to_learn(dataset: Dataset) -> list[Finding]:
         key = sample.site, sample.split
         objects[key] = objects.get(key, False) or bool(sample.objects(dataset.classes))
     bare = [f"{site}/{split}" for (site, split), present in objects.items() if not present]
-    where = "YOLO's labels belong in a folder `labels` beside `images`, one NAME.txt for each image."
+    where = "Of YOLO's labels, each NAME.txt belongs in a folder `labels` beside `images`."
     return [
         finding(
             "nothing_to_learn",

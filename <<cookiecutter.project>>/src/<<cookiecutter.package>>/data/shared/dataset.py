@@ -64,6 +64,10 @@ class Sample:
         """The class names that the image counts for: its own, or one for each box."""
         return [self.label] if self.label else [classes[int(index)] for index in self.boxes[:, 0]]
 
+    def labelled_like(self, other: "Sample") -> bool:
+        """Whether another sample of the source has the same labels, in whichever order."""
+        return self.label == other.label and sorted(self.boxes.tolist()) == sorted(other.boxes.tolist())
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSample(Sample):
@@ -78,6 +82,9 @@ class LabelledSample(Sample):
     def objects(self, classes: Sequence[str]) -> list[str]:
         return list(self.labels)
 
+    def labelled_like(self, other: Sample) -> bool:
+        return self.labels == other.objects(())
+
 
 def labelled(sample: Sample, labels: Iterable[str]) -> LabelledSample:
     """The image of a sample that isn't read yet, with any number of labels."""
@@ -90,6 +97,12 @@ class OutlinedSample(Sample):
     """An image with an outline for each of its boxes: points (m, 2), x and y as fractions of the image."""
 
     outlines: tuple[np.ndarray, ...] = ()
+
+    def labelled_like(self, other: Sample) -> bool:
+        return isinstance(other, OutlinedSample) and self._objects() == other._objects()
+
+    def _objects(self) -> list[tuple[list, list]]:
+        return sorted(zip(self.boxes.tolist(), (points.tolist() for points in self.outlines), strict=True))
 
 
 def outlined(sample: Sample, outlines: Iterable[np.ndarray]) -> OutlinedSample:

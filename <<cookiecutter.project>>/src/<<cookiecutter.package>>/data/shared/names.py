@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import md5
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 from urllib.parse import quote
 
 from ...shared.errors import UserError
@@ -47,14 +48,20 @@ def folder_name(label: str) -> str:
 class Images:
     """The images below a place, found by the names that labels give."""
 
-    def __init__(self, place: Path, notes: Notes) -> None:
-        self._notes = notes
-        self.paths = images_below(place, notes)
-        self._present = set(self.paths)
+    def __init__(self, place: Path, notes: Notes, masks: Collection[str] = ()) -> None:
+        """`masks`: the names of folders whose images are masks, and left out."""
+        self.place, self._notes = place, notes
+        self.paths = []
+        for path in images_below(place, notes):
+            if set(masks) & set(path.relative_to(place).parts[:-1]):
+                notes.add("masks", shown(path))
+            else:
+                self.paths.append(path)
+        self._present = {_composed(path): path for path in self.paths}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         for path in self.paths:
-            self._by_name[path.name].append(path)
-            self._by_name[path.stem].append(path)  # tables may leave the suffix out
+            self._by_name[_composed(path).name].append(path)
+            self._by_name[_composed(path).stem].append(path)  # tables may leave the suffix out
         self._listed: set[Path] = set()
 
     def find(self, name: str, places: Sequence[Path], split: str = "") -> Path | None:
@@ -62,12 +69,12 @@ class Images:
 
         Where nothing lies at that path, another of the same name is taken, and noted: but for paths of other machines.
         """
-        relative = PurePosixPath(name.replace("\\", "/"))
+        relative = PurePosixPath(normalize("NFC", name.replace("\\", "/")))
         if not name:
             return None
         inside = [place / folder for place in places for folder in ("", "images", *SPLIT_NAMES.get(split, ()))]
-        candidates = [Path(os.path.normpath(folder / relative)) for folder in inside]
-        found = next((path for path in candidates if path in self._present), None)
+        candidates = [_composed(Path(os.path.normpath(folder / relative))) for folder in inside]
+        found = next((self._present[path] for path in candidates if path in self._present), None)
         if found is None and ".." not in relative.parts:  # which leads out of the data, or to nothing
             found = self._named(relative, split)
         if found:
@@ -93,8 +100,14 @@ class Images:
                 notes.add("unlisted_images", shown(path))
 
 
+def _composed(path: Path) -> Path:
+    """The path with each letter and its accent as one character: macOS takes them apart in names of files."""
+    return Path(normalize("NFC", str(path)))
+
+
 def _common_end(path: Path, relative: PurePosixPath) -> int:
     """How many of the last parts of two paths are the same; the second may be without its suffix."""
+    path = _composed(path)
     if path.name != relative.name:
         path = path.with_suffix("")
     pairs = zip(reversed(path.parts), reversed(relative.parts), strict=False)

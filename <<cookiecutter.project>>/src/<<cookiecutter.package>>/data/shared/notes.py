@@ -25,6 +25,16 @@ KINDS = {
     "labels_without_image": ("Label files without an image", "", False),
     "malformed_labels": ("Malformed label rows", "Correct them.", True),
     "other_sizes": ("Labels made for another size of their image", "Export them anew.", True),
+    "listed_again": ("Images listed more than once with the same labels, taken once", "", False),
+    "listed_otherwise": (
+        "Images listed more than once, with other labels each time",
+        "Give one list of them, or one entry with all labels.",
+        True,
+    ),
+    "odd_names": ("Files and folders whose names are not in UTF-8", "Rename them.", True),
+    "scored": ("Labels with a score, as predictions have", "Were they looked at? Leave them out otherwise.", False),
+    "keypoints": ("Keypoints left out, their boxes taken", "", False),
+    "masks": ("Pictures of masks left out", "", False),
     "repeated_labels": ("Labels given more than once, taken once", "", False),
     "polygons": ("Polygons, taken as the boxes around them", "", False),
     "boxes_as_outlines": ("Boxes without a polygon, taken as outlines themselves", "", False),
@@ -35,12 +45,19 @@ KINDS = {
 }
 
 
+def printable(text: str) -> str:
+    """A path's text as UTF-8 can hold it: bytes of a name that are in no encoding become a sign for that."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
 class Notes:
     """The places of each kind that were come upon. `root` is the folder below which DVC sees every change."""
 
     def __init__(self, root: Path) -> None:
         self.given, self.root = root, root.resolve()
         self._advice: dict[str, str] = {}
+        self._refused: set[str] = set()
+        self.boxes = self.like_corners = 0  # boxes read, and those whose sides may be the right and lower edge
         self._places: dict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, place: Path | str, advice: str = "") -> None:
@@ -49,7 +66,16 @@ class Notes:
             raise KeyError(kind)
         if advice:
             self._advice[kind] = advice
-        self._places[kind].append(str(place))
+        self._places[kind].append(printable(str(place)))
+
+    def count(self, kind: str) -> int:
+        """How many places of this kind were noted."""
+        return len(self._places[kind])
+
+    def refuse(self, kind: str, advice: str) -> None:
+        """Let nothing be made of this data, for what it has of a kind that is a warning elsewhere."""
+        self._advice[kind] = advice
+        self._refused.add(kind)
 
     def has(self, kind: str) -> bool:
         """Whether any place of this kind was noted."""
@@ -58,6 +84,12 @@ class Notes:
     def findings(self) -> list[Finding]:
         """One finding for each kind, also for those of which there was none."""
         return [
-            finding(kind, title, list(dict.fromkeys(self._places[kind])), self._advice.get(kind, advice), fatal)
+            finding(
+                kind,
+                title,
+                list(dict.fromkeys(self._places[kind])),
+                self._advice.get(kind, advice),
+                fatal or kind in self._refused,
+            )
             for kind, (title, advice, fatal) in KINDS.items()
         ]

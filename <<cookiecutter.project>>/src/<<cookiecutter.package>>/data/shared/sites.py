@@ -16,20 +16,22 @@ from ...shared.errors import UserError, nearest
 from .archives import shown, unpacked
 from .dataset import Dataset, Sample
 from .groups import Grouping
-from .notes import Notes
+from .notes import Notes, printable
 
 IMAGE_SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 IMAGE_SUFFIXES += (".heic", ".heif")  # are found, and told that they can't be read
 # What lies beside images without being left out: labels and lists, and what training and exporting tools leave.
 TEXTS = (".txt", ".csv", ".tsv", ".md", ".names", ".data")
 COMPANIONS = (*TEXTS, ".cache", ".yaml", ".yml", ".json", ".jsonl", ".xml", ".dvc")
+OTHER_ARCHIVES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 JUNK = ("@eadir", "__macosx", "lost+found", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini")
 SPLIT_NAMES = {
     "train": ("train", "training", "trainset"),
     "val": ("val", "valid", "validation", "validate", "dev"),
-    "test": ("test", "testing", "testset", "holdout", "hold-out", "hold_out", "evaluation"),
+    "test": ("test", "testing", "testset", "holdout", "hold-out", "hold_out", "evaluation", "eval"),
 }
 ONE_SITE = "main"
+WANTED = "YOLO's are cx cy w h, COCO's x y w h."
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,28 @@ def read_sites(task: str, source: DictConfig, read_place: Callable[[Path, Notes]
                 f"{nearest(wrong[0], classes)}"
             )
         order = np.array([classes.index(name) for name in part.classes])
-        for sample in part.samples:
+        for sample in _once(part.samples, notes):
             boxes = sample.boxes
             if len(boxes):
                 boxes = np.column_stack([order[boxes[:, 0].astype(int)], boxes[:, 1:]])
             samples.append(replace(sample, site=site, boxes=boxes, group=grouping.group_of(sample, root)))
     grouping.check(samples, notes)
+    if notes.boxes == notes.like_corners and notes.count("clipped") * 3 > notes.boxes:
+        notes.refuse("clipped", f"All {notes.boxes} boxes read as if they were corners, x1 y1 x2 y2: {WANTED}")
     return Dataset(task, classes, samples, notes.findings())
+
+
+def _once(samples: list[Sample], notes: Notes) -> list[Sample]:
+    """Each image of a split once: noted where it is listed again, with the same labels or, which is refused, others."""
+    first: dict[tuple[str, str], Sample] = {}
+    kept = []
+    for sample in samples:
+        known = first.setdefault((sample.split, sample.origin), sample)
+        if known is sample or known.label != sample.label:
+            kept.append(sample)  # one image in two classes is for checks.py, as are two files of the same picture
+        else:
+            notes.add("listed_again" if known.labelled_like(sample) else "listed_otherwise", sample.origin)
+    return kept
 
 
 def data_root(source: DictConfig) -> Path:
@@ -80,6 +97,8 @@ def data_root(source: DictConfig) -> Path:
     if not path.exists():
         raise UserError(f"No data at {path}. Put it there, or say where it is: -S data.source.path=FOLDER")
     root = unpacked(path)
+    if root.name.lower().endswith(OTHER_ARCHIVES):
+        raise UserError(f"{path} is an archive of a kind that is not read: unpack it, or make a zip archive of it.")
     if root.is_file():
         raise UserError(
             f"{path} is one file of the data: give its folder, -S data.source.path={path.parent}, since DVC sees no "
@@ -135,7 +154,9 @@ def files_below(folder: Path, notes: Notes, above: tuple[Path, ...] = ()) -> Ite
     if real in above or (folder.is_symlink() and folder.parent.resolve().is_relative_to(real)):
         return  # a link to a folder that it lies in
     for path in sorted(folder.iterdir()):
-        if _is_junk(path):
+        if printable(path.name) != path.name:
+            notes.add("odd_names", shown(path))
+        elif _is_junk(path):
             if is_image(path) or path.is_dir():
                 notes.add("junk", shown(path))
         elif path.is_dir():
@@ -161,7 +182,9 @@ def folders_in(place: Path, notes: Notes) -> list[Path]:
     """The folders in a place, sorted, without those that programs made."""
     folders = []
     for path in sorted(place.iterdir()):
-        if path.is_dir() and _is_junk(path):
+        if printable(path.name) != path.name:
+            notes.add("odd_names", shown(path))
+        elif path.is_dir() and _is_junk(path):
             notes.add("junk", shown(path))
         elif path.is_dir():
             folders.append(path)

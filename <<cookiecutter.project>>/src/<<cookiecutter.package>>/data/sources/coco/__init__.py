@@ -1,8 +1,9 @@
 """Source `coco`: boxes in COCO's JSON, one file a split, such as annotations/instances_train.json, or Roboflow's
 train/_annotations.coco.json.
 
-A file without a split in its name or folder is the train split. Images are looked for beside the JSON, in folders
-`images` and those of their split, and by their name below the place. https://cocodataset.org/#format-data
+Where neither its name nor its folder tells a split, the folders of its images do; else they are the train split. Images
+are looked for beside the JSON, in folders `images` and those of their split, and by their name below the place.
+https://cocodataset.org/#format-data
 What an image or its annotations say by keys that the format doesn't define is kept, for metrics by its values
 (infer.slices).
 """
@@ -24,7 +25,7 @@ from ...shared.boxes import Box, around
 from ...shared.dataset import Dataset, Sample
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
-from ...shared.sites import Part, read_sites, split_named
+from ...shared.sites import Part, read_sites, split_above, split_named
 from ...shared.texts import read_text
 
 # What a file holds, and by what its entries are known
@@ -124,7 +125,8 @@ def _categories(file: Path, content: dict[str, Any]) -> dict[Any, str]:
 def _samples(
     file: Path, content: dict[str, Any], names: dict[Any, str], images: Images, notes: Notes, task: str
 ) -> list[Sample]:
-    split = split_named(file.stem) or split_named(file.parent.name) or "train"
+    folder = file.parent.name if file.parent != images.place else ""  # what the data lies in tells nothing of it
+    of_file = split_named(file.stem) or split_named(folder) or ""
     boxed = [box for annotation in content["annotations"] if isinstance(box := annotation.get("bbox"), list)]
     sides = [side for box in boxed for side in box]
     if sides and all(isinstance(side, (int, float)) and 0 <= side <= 1 for side in sides):
@@ -139,20 +141,19 @@ def _samples(
     for entry in content["images"]:
         known.add(entry.get("id"))
         name = str(entry.get("file_name", ""))
-        image = images.find(name, [file.parent, file.parent.parent], split)
+        image = images.find(name, [file.parent, file.parent.parent], of_file)
         if image is None:
             notes.add("missing_images", f"{shown(file)}: {name or entry}")
             continue
         stated = (entry.get("width"), entry.get("height"))
         size = boxes.check_size(image, stated, f"{shown(file)} image {entry['id']}", notes)
-        found = [
-            box for place, label in labels[entry.get("id")] if (box := _box(label, names, size, place, notes, task))
-        ]
+        found = [box for at, label in labels[entry.get("id")] if (box := _box(label, names, size, at, notes, task))]
         said = facts.own(entry, OF_IMAGES)
+        split = of_file or split_above(image, images.place) or "train"
         samples.append(boxes.sample(split, image, found, list(names.values()), notes, task, said))
     for identity in labels.keys() - known:
-        for place, _ in labels[identity]:
-            notes.add("malformed_labels", f"{place} is of an image {identity} that is not listed")
+        for at, _ in labels[identity]:
+            notes.add("malformed_labels", f"{at} is of an image {identity} that is not listed")
     return samples
 
 
@@ -162,6 +163,8 @@ def _box(
     if label.get("iscrowd"):
         notes.add("crowds", place)
         return None
+    if label.get("score") is not None:
+        notes.add("scored", place)
     drawn = label.get("segmentation")
     wanted = isinstance(drawn, list | dict) and (task == "segmentation" or not label.get("bbox"))
     outline: Any = drawn if wanted else []

@@ -8,6 +8,7 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-cvat
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,7 +24,7 @@ from ...shared.boxes import Box, around
 from ...shared.dataset import Dataset
 from ...shared.names import Images, checked_names
 from ...shared.notes import Notes
-from ...shared.sites import Part, read_sites, split_named
+from ...shared.sites import Part, read_sites, split_above, split_named
 
 SHAPES = ("box", "polygon")
 OTHERS = ("polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
@@ -58,13 +59,14 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     samples = []
     for file, root in roots.items():
         for entry in root.findall("image"):
-            split = split_named(entry.get("subset") or "") or split_named(file.stem) or "train"
+            stated = split_named(entry.get("subset") or "") or split_named(file.stem) or ""
             name = entry.get("name", "")
-            image = images.find(name, [file.parent, file.parent.parent], split)
+            image = images.find(name, [file.parent, file.parent.parent], stated)
             if image is None:
                 notes.add("missing_images", f"{shown(file)}: {name}")
                 continue
             found = _boxes(entry, f"{shown(file)} image {entry.get('id')}", image, notes)
+            split = stated or split_above(image, images.place) or "train"
             samples.append(boxes.sample(split, image, found, classes, notes, task, _tags(entry)))
     images.note_unlisted(notes)
     return Part(classes, sorted(samples, key=lambda sample: (sample.split, str(sample.image))))
@@ -96,7 +98,8 @@ def _boxes(entry: Element, place: str, image: Path, notes: Notes) -> list[Box]:
         try:
             left, top, right, bottom = _corners(shape)
             corners = (left / width, top / height, right / width, bottom / height)
-            polygon = _points(shape) / [width, height] if shape.tag == "polygon" else None
+            drawn = shape.tag == "polygon" or float(shape.get("rotation") or 0)
+            polygon = _points(shape) / [width, height] if drawn else None
         except (ArithmeticError, ValueError):
             notes.add("malformed_labels", f"{where} has coordinates that are no numbers")
             continue
@@ -117,13 +120,23 @@ def _attributes(label: Element) -> dict[str, str]:
 
 def _corners(shape: Element) -> tuple[float, float, float, float]:
     """The corners in pixels. Raises ValueError."""
-    if shape.tag == "polygon":
-        return around(_points(shape).ravel().tolist())
+    return around(_points(shape).ravel().tolist())
+
+
+def _box_points(shape: Element) -> np.ndarray:
+    """The corners (4, 2) of a box in pixels, turned about its middle by `rotation` in degrees. Raises ValueError."""
     left, top, right, bottom = (float(shape.get(key, "")) for key in ("xtl", "ytl", "xbr", "ybr"))
-    return left, top, right, bottom
+    points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    angle = math.radians(float(shape.get("rotation") or 0))
+    if not angle:
+        return points
+    middle, cos, sin = points.mean(0), math.cos(angle), math.sin(angle)
+    return (points - middle) @ np.array([[cos, sin], [-sin, cos]]) + middle
 
 
 def _points(shape: Element) -> np.ndarray:
-    """A polygon's points (n, 2) in pixels. Raises ValueError."""
+    """A polygon's points (n, 2), or a box's corners, in pixels. Raises ValueError."""
+    if shape.tag != "polygon":
+        return _box_points(shape)
     points = [[float(value) for value in point.split(",")] for point in shape.get("points", "").split(";")]
     return np.array(points, float).reshape(-1, 2)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from unicodedata import normalize
 
 from omegaconf import DictConfig
 
@@ -14,6 +15,8 @@ from ...shared.archives import shown
 from ...shared.dataset import Dataset, Sample
 from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, Part, folders_in, images_below, is_image, read_sites, split_named
+
+ANY_CLASS = ("images", "imgs", "img", "jpegimages")  # folders for images, whatever they show
 
 
 def read(source: DictConfig) -> Dataset:
@@ -62,7 +65,7 @@ def _split_folders(place: Path, notes: Notes) -> dict[str, list[Path]]:
     nested = [folder for folder in folders if any(child.is_dir() for child in folder.iterdir())]
     exact = {folder: split for folder in nested for split, names in SPLIT_NAMES.items() if folder.name.lower() in names}
     likely = {folder: split for folder in nested if (split := split_named(folder.name))}
-    chosen = likely if likely and len(likely) == len(folders) else exact
+    chosen = likely if likely and (len(likely) == len(folders) or len(set(likely.values())) > 1) else exact
     if not chosen:
         return {"train": [place]}
     strange = [folder for folder in folders if folder not in chosen and images_below(folder, Notes(notes.root))]
@@ -75,10 +78,18 @@ def _split_folders(place: Path, notes: Notes) -> dict[str, list[Path]]:
         if folder not in chosen:
             notes.add("empty_folders", shown(folder))
     return {
-        split: [folder for folder in chosen if chosen[folder] == split]
+        split: [_innermost(folder, notes) for folder in chosen if chosen[folder] == split]
         for split in SPLIT_NAMES
         if split in chosen.values()
     }
+
+
+def _innermost(split: Path, notes: Notes) -> Path:
+    """Where a split's class folders lie: some archives have the split's folder once more in itself."""
+    inside = folders_in(split, notes)
+    if [folder.name for folder in inside] != [split.name] or any(is_image(path) for path in split.iterdir()):
+        return split
+    return inside[0] if folders_in(inside[0], notes) else split
 
 
 def _names(folders: Iterable[Path]) -> str:
@@ -101,9 +112,15 @@ def _class_folders(places: list[Path], notes: Notes, grouped: bool) -> dict[str,
         if not grouped:
             _note_nested(folder, images, notes)
         if images:
-            classes.setdefault(folder.name, []).extend(images)
+            classes.setdefault(normalize("NFC", folder.name), []).extend(images)
         else:
             notes.add("empty_folders", shown(folder))
+    if anything := [name for name in classes if name.lower() in ANY_CLASS]:
+        raise UserError(
+            f"{shown(places[0])} has the folder{'s' * (len(classes) > 1)} {', '.join(list(classes)[:5])}, and "
+            f"{anything[0]} is no class: expected a folder of images for each class, called by its name. Boxes and "
+            "outlines are read from the files of yolo, coco, voc and cvat, not from pictures of masks."
+        )
     return classes
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import json
 from ast import literal_eval
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from io import StringIO
@@ -40,12 +40,19 @@ SUFFIXES = (".csv", ".tsv", ".jsonl")
 SEPARATORS = ("|", ";")  # between several labels of an image
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}  # of a class's own column
 OF_FINAL = f"{FINAL} is cut by data.source.fractions.{FINAL}, for lab promote alone: write train."
+GAPS = ("", "-1", "-1.0", "nan", "none")  # among them, what leaves it open
+MISSING = ("nan", "NaN", "<NA>")  # what programs write into a cell that has nothing
 Row = dict[str, Any]
 
 
 def read(source: DictConfig) -> Dataset:
     """Each site's table, for data.source.task. Raises UserError."""
     several = source.get("task") == "multilabel"
+    if (task := source.get("task")) in ("detection", "segmentation"):
+        raise UserError(
+            f"{source.path} has a table, which tells the classes of images: for {task} give COCO's JSON, or the files "
+            "of YOLO, Pascal VOC or CVAT. Roboflow, FiftyOne and datumaro convert tables of boxes."
+        )
     reading = partial(read_place, group=Grouping.of(source).column, several=several)
     return read_sites("multilabel" if several else "classification", source, reading)
 
@@ -63,13 +70,16 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
             f"{shown(place)} has no table of images: expected a CSV file or metadata.jsonl with a column of paths "
             f"({', '.join(PATHS)}) and one of labels ({', '.join(LABELS)})."
         )
+    read = {file: _rows(file) for file in tables}
+    _refuse_others(place, read)
     images = Images(place, notes)
     samples: list[Sample] = []
     classes: set[str] = set()
-    for file in tables:
-        rows = _rows(file)
+    for file, rows in read.items():
         path_column, label_column, split_column = (_column(rows, names) for names in (PATHS, LABELS, SPLITS))
         flags = [] if label_column else _flags(rows, {path_column, split_column, group})
+        if several and not label_column:
+            _refuse_gaps(file, rows, {path_column, split_column, group})
         if flags and not several:
             raise UserError(
                 f"{shown(file)} has a column for each class ({', '.join(flags[:3])}), for any number of labels an "
@@ -102,6 +112,23 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
     images.note_unlisted(notes)
     ordered = sorted(_joined(samples) if several else samples, key=lambda sample: (sample.split, str(sample.image)))
     return Part(sorted(classes), ordered, listed=False)
+
+
+def _refuse_others(place: Path, tables: Mapping[Path, list[Row]]) -> None:
+    """Raises UserError where some tables tell their split and others don't: such as Kaggle's sample_submission.csv."""
+    without = [
+        file
+        for file, rows in tables.items()
+        if not (split_named(file.stem) or split_above(file, place) or _column(rows, SPLITS))
+    ]
+    if 0 < len(without) < len(tables):
+        named, others = (
+            ", ".join(file.name for file in tables if (file in without) == other) for other in (False, True)
+        )
+        raise UserError(
+            f"{shown(place)} has tables of splits ({named}) and others beside them ({others}): take these away, or "
+            "give them a column split."
+        )
 
 
 def _facts(row: Row, read_as: Collection[str | None]) -> dict[str, str]:
@@ -164,6 +191,18 @@ def _flags(rows: list[Row], others: set[str]) -> list[str]:
     return flags if len(flags) > 1 else []
 
 
+def _refuse_gaps(file: Path, rows: list[Row], others: set[str]) -> None:
+    """Raises UserError where a class's own column is neither 0 nor 1 somewhere: blank, or -1 for what is uncertain."""
+    for name in rows[0] if rows else []:
+        values = [str(row.get(name)).strip().lower() for row in rows] if name not in others else []
+        gaps = [number for number, value in enumerate(values) if value in GAPS]
+        if 0 < len(gaps) < len(values) and all(value in FLAGS or value in GAPS for value in values):
+            raise UserError(
+                f"{shown(file)}: the column {name} has {values[gaps[0]] or 'nothing'} in line {gaps[0] + 2}, among 0 "
+                "and 1: a class is there or not. Decide, or leave these rows out."
+            )
+
+
 def _flag(value: Any) -> bool | None:
     """Whether a class is there, as its own column says; None where that says something else."""
     return FLAGS.get(str(value).strip().lower())
@@ -177,7 +216,7 @@ def _labels(value: Any, several: bool) -> tuple[str, ...]:
         between = (*SEPARATORS, ",") if several else SEPARATORS
         parts = next((value.split(separator) for separator in between if separator in value), parts)
     named = (str(part).strip() for part in parts if part is not None)
-    return tuple(dict.fromkeys(name for name in named if name))
+    return tuple(dict.fromkeys(name for name in named if name and name not in MISSING))
 
 
 def _listed(value: Any) -> Any:

@@ -9,6 +9,7 @@ values (infer.slices). http://host.robots.ox.ac.uk/pascal/VOC
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, Part, files_below, read_sites, split_above, split_named
 from ...shared.texts import read_lines
 
+MASKS = ("SegmentationClass", "SegmentationObject")  # of VOC's own years
 OF_IMAGES = ("folder", "filename", "path", "source", "owner", "size", "segmented", "object")
 OF_OBJECTS = ("name", "bndbox", "part", "polygon")
 FLAGS = ("truncated", "difficult", "occluded")  # 0 or 1
@@ -53,8 +55,8 @@ def recognize(place: Path) -> str:
 def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images below `place`, with the boxes of their XML files. Raises UserError."""
     files = [file for file in files_below(place, Notes(notes.root)) if file.suffix.lower() == ".xml"]
-    images = Images(place, notes)
-    labels: dict[Path, tuple[str, Element]] = {}
+    images = Images(place, notes, MASKS)
+    labels: dict[Path, list[tuple[str, Element]]] = defaultdict(list)
     for file in files:
         root = _parsed(file)
         if root is None or root.tag != "annotation":
@@ -64,13 +66,17 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
         if image is None:
             notes.add("labels_without_image", shown(file))
         else:
-            labels[image] = (shown(file), root)
+            labels[image].append((shown(file), root))
     if not labels:
         raise UserError(
             f"{shown(place)} has no XML file in Pascal VOC's format (<annotation>) that belongs to an image."
         )
-    found = {image: _boxes(root, name, image, notes) for image, (name, root) in labels.items()}
-    classes = checked_names(sorted({box.name for each in found.values() for box in each}), shown(place))
+    found = {
+        image: [(_boxes(root, name, image, notes), facts.own(_said(root), OF_IMAGES)) for name, root in each]
+        for image, each in labels.items()
+    }
+    named = {box.name for each in found.values() for own, _ in each for box in own}
+    classes = checked_names(sorted(named), shown(place))
     splits = _splits(place, images, notes)
     samples = []
     for image in images.paths:
@@ -80,8 +86,8 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
         if split is None:
             notes.add("unlisted_images", shown(image))
             continue
-        said = facts.own(_said(labels[image][1]), OF_IMAGES) if image in labels else {}
-        samples.append(boxes.sample(split, image, found.get(image, []), classes, notes, task, said))
+        for own, said in found.get(image, [([], {})]):
+            samples.append(boxes.sample(split, image, own, classes, notes, task, said))
     return Part(classes, samples, listed=False)
 
 

@@ -78,6 +78,9 @@ def _boxes(file: Path, listing: Listing, notes: Notes) -> list[Box]:
         if not words:
             continue
         place = f"{shown(file)}:{number}"
+        if listing.keypoints and len(words) == 5 + listing.keypoints:
+            notes.add("keypoints", place)
+            words = words[:5]
         if problem := _problem(words, len(listing.classes)):
             notes.add("malformed_labels", f"{place} {problem}")
             continue

@@ -13,7 +13,7 @@ from ...shared.archives import shown
 from ...shared.names import checked_names
 from ...shared.notes import Notes
 from ...shared.sites import SPLIT_NAMES, images_below, is_image, split_above
-from ...shared.texts import read_lines
+from ...shared.texts import read_lines, read_text
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Listing:
 
     classes: list[str]
     images: dict[str, list[Path]]
+    keypoints: int = 0  # numbers behind each box, for keypoints
 
 
 def recognize(place: Path) -> str:
@@ -44,7 +45,10 @@ def listing_of(place: Path, notes: Notes) -> Listing:
             return Listing(_names_of_lines(place / "classes.txt"), _by_folder(place, notes))
     file = _data_yaml(place)
     data = _read_data_yaml(file)
-    return Listing(data["names"], _images_by_split(file, data, notes))
+    listed = file.parent / "classes.txt"
+    if listed.is_file() and data["names"] != (others := read_lines(listed)) and set(data["names"]) == set(others):
+        raise UserError(f"{shown(file)} and classes.txt number the same classes otherwise: take the wrong one away.")
+    return Listing(data["names"], _images_by_split(file, data, notes), _keypoints(file, data))
 
 
 # data.yaml
@@ -78,7 +82,18 @@ def _read_data_yaml(file: Path) -> dict[str, Any]:
     data = yaml_file.read(file, shown(file))
     if not isinstance(data, dict) or not data.get("train") or not data.get("names"):
         raise UserError(f"{shown(file)} lacks `train` or `names`: expected both, as in YOLO's data.yaml.")
-    return {**data, "names": _names(file, data["names"])}
+    names = _names(file, data["names"])
+    if data.get("nc") is not None and str(data["nc"]).strip() != str(len(names)):
+        raise UserError(f"{shown(file)} has nc: {data['nc']}, and {len(names)} `names`: which is right?")
+    return {**data, "names": names}
+
+
+def _keypoints(file: Path, data: dict[str, Any]) -> int:
+    """How many numbers stand behind each box: `kpt_shape`, of points and values a point. Raises UserError."""
+    shape = data.get("kpt_shape") or [0, 0]
+    if not isinstance(shape, list) or len(shape) != 2 or not all(isinstance(number, int) for number in shape):
+        raise UserError(f"{shown(file)} has kpt_shape: {shape}: expected two numbers, such as [17, 3].")
+    return shape[0] * shape[1]
 
 
 def _names(file: Path, names: Any) -> list[str]:
@@ -161,7 +176,7 @@ def _listed_images(text_file: Path, root: Path, notes: Notes) -> list[Path]:
 
 
 def _names_of_lines(file: Path) -> list[str]:
-    return checked_names(read_lines(file), shown(file))
+    return checked_names(read_text(file).rstrip().splitlines(), shown(file))  # an empty line has a number as well
 
 
 def _by_folder(place: Path, notes: Notes) -> dict[str, list[Path]]:
