@@ -136,7 +136,11 @@ def test_what_a_run_has_printed_and_where_the_pages_are(project: Trivial, monkey
     for name in ("small", SMALL):
         first, *lines = said(project, "logs", name)[0]["error"].replace("python -m lab", "lab").splitlines()
         assert first == f"small is a design, and each of its runs has a log: lab logs {failed[-1]}"
-        assert lines[0] == f"failed: {', '.join(reversed(failed))}" and lines[1].startswith("finished: small_")
+        assert (
+            lines[0] == f"failed: {', '.join(reversed(failed))}"
+            and lines[1].startswith("finished: ")
+            and "small_0.5_s0" in lines[1]
+        )
 
     def served(root: Path, port: int, tell: Callable[[str], None], show: object) -> bool:
         tell(f"http://127.0.0.1:{port}")
