@@ -93,7 +93,7 @@ def test_all_runs_start_from_the_commit_at_which_lab_run_was_called(project: Tri
     head = project.call("git", "rev-parse", "HEAD").stdout.strip()
     committed = []
 
-    def commit(rows: list) -> None:
+    def commit(rows: list, lost: list) -> None:
         if not committed and rows[0].status == "finished":
             (project.root / "src" / "stand_in.py").open("a").write("# edited\n")
             committed.append(project.commit("while it runs"))

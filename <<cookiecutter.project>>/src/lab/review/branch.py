@@ -101,7 +101,7 @@ def left(project: Project, commit: str) -> list[str]:
 
 
 def unmade(project: Project, commit: str) -> str:
-    """What to know before `dvc pull` on a review branch: of which stages it has no outputs. Empty where it has them all.
+    """What to know before `dvc pull` on a review branch: of which stages it has no outputs; empty where of none.
 
     Neither the applied run nor the baseline has come to those. DVC fails of each, after it has brought all the others.
     """
