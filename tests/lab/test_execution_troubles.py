@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trivial import Trivial
 
-from lab.design.blocks import UNITS, Resources
+from lab.design.resources import UNITS, Resources
 from lab.errors import UserError
 from lab.execution import registry
 from lab.execution.backend import Job

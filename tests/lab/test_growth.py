@@ -25,7 +25,8 @@ from lab.analysis import estimates, growth, planning, verdict
 from lab.analysis.answer import answer
 from lab.analysis.looks import Look
 from lab.design import design_file, models
-from lab.design.blocks import Budget, SeedRange
+from lab.design.blocks import SeedRange
+from lab.design.resources import Budget
 from lab.errors import UserError
 from lab.execution import campaign
 from lab.execution.budget import within

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.design.blocks import UNSTATED
+from lab.design.resources import UNSTATED
 from lab.errors import UserError
 from lab.execution.budget import within
 from lab.execution.queueing import enqueue, named
@@ -21,8 +21,8 @@ from lab.execution.work_tree import ready
 from lab.study import FAILED, QUEUED
 
 if TYPE_CHECKING:
-    from lab.design.blocks import Budget, Resources
     from lab.design.plan import Run
+    from lab.design.resources import Budget, Resources
     from lab.execution.backend import Backend
     from lab.records.project import Project
     from lab.study import Replicate

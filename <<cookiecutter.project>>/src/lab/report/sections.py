@@ -346,8 +346,3 @@ def reached(mark: Mark) -> str:
     if mark.sure is None:
         return "reached, but without an interval"
     return "reached" if mark.sure else "reached on the mean, but not by the whole interval"
-
-
-def ended(text: str) -> str:
-    """With a full stop."""
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
