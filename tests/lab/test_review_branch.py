@@ -95,8 +95,13 @@ def shown(project: Trivial, path: str, rev: str = "exp/small") -> str:
 
 
 def report_path(project: Trivial, design: str = "small") -> str:
-    found = read(project.project(), design)
-    return f"docs/04-report/{report.name(found)}.md"
+    """Of the report that is there; before there is one, of the one that is to come.
+
+    A clone that has fetched no experiments would name it by the day of its branch, and not of the baseline.
+    """
+    folder = Path("docs/04-report")
+    there = [path.name for path in (project.root / folder).glob(f"*_{design}.md")]
+    return str(folder / (there or [f"{report.name(read(project.project(), design))}.md"])[0])
 
 
 def record(project: Trivial, arm: str, seed: int) -> str:
