@@ -54,7 +54,7 @@ def measured(look):
     return {"first": times[0], "nothing new": min(times[1:])}
 
 project = open_project()
-execution = Execution(project, open_backend(), 1, lambda replicates: None)
+execution = Execution(project, open_backend(), 1, lambda *_: None)
 execution.runs = studies.planner(project, ROOT / "designs" / "scale_new.yaml").plan().runs
 mirror = Mirror(project, pages)
 print(json.dumps({"poll": measured(execution._look), "mirror": measured(mirror.has_news)}))

@@ -17,7 +17,7 @@ from of_items import GROWS, say_of_items
 from real_ray import RealRay
 from real_slurm import Slurm
 
-from lab.design.blocks import Resources
+from lab.design.resources import Resources
 from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.registry import backend

@@ -16,7 +16,7 @@ from contracts import VISION
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.analysis import estimates, verdict
+from lab.analysis import estimates, verdict, wording
 from lab.analysis.verdict import Verdict
 from lab.design import design_file, expansion, power
 from lab.design.models import Design, digest
@@ -98,7 +98,7 @@ def claim(**more: Any) -> dict[str, Any]:
 
 def test_a_change_and_its_interval_have_the_same_decimals() -> None:
     def told(*values: float) -> str:
-        return estimates.with_interval(estimates.Estimate(*values))
+        return wording.with_interval(estimates.Estimate(*values))
 
     assert told(-0.0000106, -0.0442, 0.0442) == "0.0000 [-0.0442, +0.0442]"
     assert told(0.02793, 0.0207, 0.035) == "+0.0279 [+0.0207, +0.0350]"

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from lab.analysis import bounded
 from lab.analysis.answer import Answer, answer
 from lab.analysis.decisions import decide
-from lab.analysis.estimates import at_90, difference, interval
+from lab.analysis.estimates import at_90, difference
 from lab.analysis.verdict import Verdict, judge
+from lab.analysis.wording import interval
 from lab.decimals import decimals, written
 from lab.design import power
 from lab.study import Examples

@@ -147,6 +147,7 @@ def test_a_composed_config_is_its_own() -> None:
     [
         ("lrr=1", "Did you mean 'lr'?"),
         ("batch_size=3", "Did you mean 'data.batch_size'?"),
+        ("weight_decay=3", "Did you mean 'training.weight_decay'?"),  # and not the recipes that it is taken from
         ("data.imagesize=3", "Did you mean 'data.image_size'?"),
         ("modle=tiny", "Did you mean 'model'?"),
         ("model=yolo11x", "conf/model/ has efficientnet_b0"),
@@ -165,6 +166,17 @@ def test_what_does_not_compose_is_named(override: str, words: str) -> None:
     with pytest.raises(UserError) as caught:
         COMPOSER.compose([override])
     assert words in str(caught.value)
+
+
+def test_a_key_of_other_files_of_its_group_is_said_to_be_theirs(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "config.yaml").write_text("defaults: [{model: flat}]\n")
+    for name, text in {"flat": "lr: 1\n", "deep": "lr: 1\nlayers: {n: 9}\n", "wide": "layers: {n: 3}\n"}.items():
+        (tmp_path / "model" / f"{name}.yaml").write_text(text)
+    composer = Composer(HydraSource(tmp_path))
+    with pytest.raises(WrongKeys, match="as it is chosen: model=deep or wide has it$"):
+        composer.compose(["model.layers.n=2"])
+    assert composer.compose(["model=deep", "model.layers.n=2"])["model"]["layers"]["n"] == 2
 
 
 def test_interpolations_in_a_circle(tmp_path: Path) -> None:

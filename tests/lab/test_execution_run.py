@@ -102,9 +102,10 @@ def change(project: Trivial, module: str) -> None:
 
 def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "60")
-    attempts = set()
+    attempts, told = set(), []
 
-    def kill(rows: list) -> None:
+    def kill(rows: list, lost: list) -> None:
+        told.extend(row.trouble for row in lost)
         for process in stages(project):
             process.kill()
             attempts.add(process.pid)
@@ -112,7 +113,7 @@ def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.Mo
     rows = project.execution(1, watcher=kill).add([project.run("run")])
     assert statuses(rows) == {"run": "failed"}
     assert "train ended with -9" in rows[0].record.reason
-    assert len(attempts) == 2
+    assert len(attempts) == 2 and told == ["train ended with -9"]
 
 
 def stages(project: Trivial) -> list[psutil.Process]:
@@ -160,7 +161,7 @@ def test_progress_of_a_running_training(project: Trivial, monkeypatch: pytest.Mo
     monkeypatch.setenv("TRIVIAL_SLEEP", "6")  # two seconds an epoch
     seen = set()
     contract = project.project().contract
-    watch = lambda rows: seen.update(str(progress(row.record, contract)) for row in rows if row.record)  # noqa: E731
+    watch = lambda rows, _: seen.update(str(progress(row.record, contract)) for row in rows if row.record)  # noqa: E731
     project.execution(1, watcher=watch).add([project.run("run", lr=0.5)])
     epochs = project.run("run").params["training"]["max_epochs"]
     assert f"train 2/{epochs}  val/f1_macro 0.5" in seen

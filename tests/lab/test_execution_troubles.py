@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trivial import Trivial
 
-from lab.design.blocks import UNITS, Resources
+from lab.design.resources import UNITS, Resources
 from lab.errors import UserError
 from lab.execution import registry
 from lab.execution.backend import Job
@@ -83,7 +83,7 @@ def test_a_run_over_its_time_has_failed(project: Trivial, monkeypatch: pytest.Mo
     monkeypatch.setattr("lab.execution.run.CHECK", 2.0)
     backend = registry.backend(project.root, kind)
     limit = Resources(timeout="3s" if kind == "dvc" else "9s")  # of which setting up takes some
-    (row,) = Execution(project.project(), backend, 1, lambda _: None, resources=limit).add([project.run("run")])
+    (row,) = Execution(project.project(), backend, 1, lambda *_: None, resources=limit).add([project.run("run")])
     assert row.status == "failed" and row.record is not None
     assert f"{OVER_TIME}: {limit.timeout}" in row.record.log and OVER_TIME in row.record.reason
     assert len(project.calls("train")) == 1, "it is not tried again"
@@ -95,7 +95,7 @@ def test_all_runs_start_from_the_commit_at_which_lab_run_was_called(project: Tri
     head = project.call("git", "rev-parse", "HEAD").stdout.strip()
     committed = []
 
-    def commit(rows: list) -> None:
+    def commit(rows: list, lost: list) -> None:
         if not committed and rows[0].status == "finished":
             (project.root / "src" / "stand_in.py").open("a").write("# edited\n")
             committed.append(project.commit("while it runs"))
@@ -114,7 +114,7 @@ def test_the_first_on_a_commit_goes_alone_with_dvcs_own(project: Trivial, monkey
     backend = registry.backend(project.root, "dvc-workers")
     counts: list[tuple[int, int]] = []
 
-    def watch(rows: list) -> None:
+    def watch(rows: list, lost: list) -> None:
         done = sum(task.state == queue_tasks.DONE for task in queue_tasks.read(project.root))
         counts.append((done, sum(task.state != "queued" for task in queue_tasks.read(project.root)) - done))
 

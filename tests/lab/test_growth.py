@@ -25,7 +25,8 @@ from lab.analysis import estimates, growth, planning, verdict
 from lab.analysis.answer import answer
 from lab.analysis.looks import Look
 from lab.design import design_file, models
-from lab.design.blocks import Budget, SeedRange
+from lab.design.blocks import SeedRange
+from lab.design.resources import Budget
 from lab.errors import UserError
 from lab.execution import campaign
 from lab.execution.budget import within
@@ -110,7 +111,7 @@ def test_an_arm_stops_where_it_is_decided_or_past_hope_and_the_others_go_on() ->
         "0.2: decided at look 2 of 6, after 4 of up to 8 seeds" in sayings and "0.1001: past hope at look 2" in sayings
     )
     hopeful = asked(DESIGN, ends | {"0.1001": [0.12, 0.1, 0.14, 0.11]})
-    assert growth.next_asked(hopeful, verdict.judge(hopeful)) == {"0.1": 5, "0.2": 4, "0.1001": 5}
+    assert growth.next_asked(hopeful, verdict.judge(hopeful)) == {"0.1": 4, "0.2": 4, "0.1001": 5}
 
 
 def test_what_failed_is_mended_before_a_seed_is_added() -> None:

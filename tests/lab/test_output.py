@@ -129,9 +129,18 @@ def test_nobody_who_answers_is_told_to_programs_too(project: Trivial) -> None:
 
 
 def test_what_a_run_has_printed_and_where_the_pages_are(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = next(run for run in said(project, "status", "small")[0]["runs"] if run["status"] == "failed")
-    found, _ = said(project, "logs", failed["experiment"])
+    runs = said(project, "status", "small")[0]["runs"]
+    failed = [run["experiment"] for run in runs if run["status"] == "failed"]
+    found, _ = said(project, "logs", failed[0])
     assert output.Logged.model_validate(found).text
+    for name in ("small", SMALL):
+        first, *lines = said(project, "logs", name)[0]["error"].replace("python -m lab", "lab").splitlines()
+        assert first == f"small is a design, and each of its runs has a log: lab logs {failed[-1]}"
+        assert (
+            lines[0] == f"failed: {', '.join(reversed(failed))}"
+            and lines[1].startswith("finished: ")
+            and "small_0.5_s0" in lines[1]
+        )
 
     def served(root: Path, port: int, tell: Callable[[str], None], show: object) -> bool:
         tell(f"http://127.0.0.1:{port}")

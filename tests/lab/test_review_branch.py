@@ -24,7 +24,7 @@ from lab.errors import UserError
 from lab.records.studies import read
 from lab.report import frame, report
 from lab.review import branch as review
-from lab.review import push, verify
+from lab.review import comment, push, verify
 
 pytestmark = pytest.mark.slow  # experiments take seconds
 
@@ -95,8 +95,13 @@ def shown(project: Trivial, path: str, rev: str = "exp/small") -> str:
 
 
 def report_path(project: Trivial, design: str = "small") -> str:
-    found = read(project.project(), design)
-    return f"docs/04-report/{report.name(found)}.md"
+    """Of the report that is there; before there is one, of the one that is to come.
+
+    A clone that has fetched no experiments would name it by the day of its branch, and not of the baseline.
+    """
+    folder = Path("docs/04-report")
+    there = [path.name for path in (project.root / folder).glob(f"*_{design}.md")]
+    return str(folder / (there or [f"{report.name(read(project.project(), design))}.md"])[0])
 
 
 def record(project: Trivial, arm: str, seed: int) -> str:
@@ -226,13 +231,22 @@ def test_it_follows_its_design_to_another_baseline(project: Trivial) -> None:
 def test_a_colleague_gets_the_same_table_and_the_model(shared: Path, tmp_path: Path) -> None:
     clone = clone_of(shared, tmp_path / "clone")
     told = lab(clone, "review", "--check")
+    assert "dvc pull" not in told
     assert "every number of the report agrees" in told and "metrics against the baseline" in told
     assert "| metrics/infer.json | f1_macro |  | 0.5 |" in told, told
     assert "classes.cat v1.2" not in told, "a pull request's comment is for the main numbers"
     tables = [frame.rows(read(each.project(), "small")) for each in (clone, Trivial(shared / "project"))]
     finished = [[row for row in table if row["status"] == "finished"] for table in tables]
     assert finished[0] == finished[1] and len(finished[0]) == 4
-    clone.call("dvc", "pull", "prepare", "train")  # from the remote of now: the runs' own commits know none
+    stages = yaml.safe_load((clone.root / "dvc.yaml").read_text())
+    stages["stages"] |= {"export": {"cmd": "export", "outs": ["models/export"]}}
+    (clone.root / "dvc.yaml").write_text(yaml.safe_dump(stages))
+    clone.commit("a stage that no run has come to")
+    notes = list(comment.notes(read(clone.project(), "small"), git(clone, "rev-parse", "HEAD"), None))
+    assert [note.partition(" brings")[0] for note in notes if "dvc pull" in note] == [
+        "Nothing has come out of export: dvc pull --allow-missing"
+    ]
+    clone.call("dvc", "pull", "--allow-missing")  # from the remote of now: the runs' own commits know none
     assert (clone.root / "models/model.pt").read_text() == "0.5 0"
     assert (clone.root / "data/prepared/two.txt").read_text() == "two"
 

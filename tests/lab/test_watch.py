@@ -279,6 +279,19 @@ def test_names_of_arms_end_their_lines_with_commas() -> None:
     assert [line.rstrip() for line in shown(place).splitlines()] == ["augmentation=cutout,lr=0.003,", "batch_size=16"]
 
 
+def test_a_run_that_is_queued_again_is_not_said_to_be_over(tmp_path: Path) -> None:
+    place = Console(width=200, color_system=None, file=io.StringIO(), force_terminal=False)
+    watch = Watch(place, design(), VISION, 1, clock=lambda: BEGAN)
+    [run, *others] = moment(RUNS, 1.0, tmp_path)
+    for status, lost in ((RUNNING, []), (FAILED, [run]), (QUEUED, []), (RUNNING, []), (QUEUED, []), (FAILED, [])):
+        run.record.status, run.record.reason = status, "train ended with -9" if status == FAILED else ""
+        watch([run, *others], lost)
+    first, second, last = shown(place).splitlines()
+    assert first.endswith(": waits again (train ended with -9)")
+    assert second.endswith(": waits again (its worker has gone)")
+    assert ": failed (train ended with -9); 1 of " in last
+
+
 @pytest.mark.parametrize("place", ["a log", "an editor's shell"])
 def test_where_nothing_is_drawn_anew_a_line_a_run_that_is_over(place: Any, tmp_path: Path) -> None:
     kind = {"force_terminal": False} if place == "a log" else {"force_terminal": True, "_environ": {"TERM": "dumb"}}

@@ -17,7 +17,7 @@ import pytest
 import trivial
 from trivial import Trivial
 
-from lab.design.blocks import Resources
+from lab.design.resources import Resources
 from lab.errors import UserError
 from lab.execution import logs
 from lab.execution.backend import Job
@@ -220,7 +220,7 @@ def test_room_is_counted(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_had_is_free_again(tmp_path: Path) -> None:
     text = (
-        "import sys, time\nfrom pathlib import Path\nfrom lab.design.blocks import Resources\n"
+        "import sys, time\nfrom pathlib import Path\nfrom lab.design.resources import Resources\n"
         "from lab.execution.worker.devices import Devices\n"
         "print(Devices(Path(sys.argv[1]), ['0', '1'], 2).take(Resources(gpus=2)), flush=True)\ntime.sleep(60)"
     )

@@ -60,7 +60,7 @@ def finished(project: Trivial) -> set[str]:
 
 def carry_out(project: Trivial, backend: Backend, runs: list, jobs: int = 1) -> dict[str, str]:
     """`lab run`, up to its last run."""
-    rows = Execution(project.project(), backend, jobs, lambda _: None).add(runs)
+    rows = Execution(project.project(), backend, jobs, lambda *_: None).add(runs)
     return {row.run.name: row.status for row in rows}
 
 
@@ -175,7 +175,7 @@ def test_no_worker_is_left(project: Trivial, kind: str) -> None:
     for number in range(ROUNDS[kind]):
         seen: set[psutil.Process] = set()
         backend = open_backend(project, kind)
-        watch = lambda _, seen=seen: seen.update(there(project))  # noqa: E731
+        watch = lambda *_, seen=seen: seen.update(there(project))  # noqa: E731
         runs = [project.run(f"run-{number}-{each}", lr=number + each / 10) for each in range(4)]
         rows = Execution(project.project(), backend, 4, watch).add(runs)
         assert {row.status for row in rows} == {"finished"}
@@ -211,7 +211,7 @@ def test_queued_runs_go_on_when_a_full_disk_is_free_again(
             carry_out(project, open_backend(project, kind), runs)
         disk.join()
         backend = open_backend(project, kind)
-        rows = Execution(project.project(), backend, 1, lambda _: None).add(runs)
+        rows = Execution(project.project(), backend, 1, lambda *_: None).add(runs)
         for row in rows:  # of the stage that met the full disk, that is the end
             assert row.status == "finished" or (row.record is not None and "No space left" in row.record.reason)
         assert [row.status for row in rows].count("finished") >= 2
@@ -231,7 +231,7 @@ def test_the_run_of_a_stopped_one_is_taken_up_when_its_stage_has_ended(
     backend = open_backend(project, kind)
     stopped: list[psutil.Process] = []
 
-    def stop(rows: list) -> None:
+    def stop(rows: list, lost: list) -> None:
         if not stopped and project.calls("train"):
             stopped.extend(there(project))
             stopped[0].suspend()

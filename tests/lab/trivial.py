@@ -34,14 +34,13 @@ from lab.design.plan import Run, run_key
 from lab.execution.dvc import compatibility, queue_tasks, worker_compatibility
 from lab.execution.dvc.backend import DvcBackend
 from lab.execution.queueing import enqueue
-from lab.execution.run import Execution
+from lab.execution.run import Execution, Watcher
 from lab.records.project import Project
 
 if TYPE_CHECKING:
     import pytest
 
     from lab.records.git_record import GitRecord
-    from lab.study import Replicate
 
 HERE = Path(__file__).resolve().parent
 LAB = contracts.TEMPLATE / "<<cookiecutter.project>>" / "src" / "lab"
@@ -197,7 +196,7 @@ class Trivial:
         return DvcBackend(self.root)
 
     def execution(
-        self, jobs: int = 2, again: bool = False, watcher: Callable[[list[Replicate]], None] = lambda replicates: None
+        self, jobs: int = 2, again: bool = False, watcher: Watcher = lambda replicates, lost: None
     ) -> Execution:
         """A `lab run` in this process, for runs that are given to its `add`."""
         return Execution(self.project(), self.backend(), jobs, watcher, again)

@@ -1,5 +1,6 @@
 """The config as stages see it."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from workspace import PROJECT, Workspace, load
 
 config = load("shared.config")
 errors = load("shared.errors")
+settings = load("shared.settings")
 
 
 @pytest.fixture(autouse=True)
@@ -63,8 +65,13 @@ def test_the_site_that_is_trained_on_is_the_one_that_is_tested_on_unless_said() 
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["lrr=1"], "lrr"),
-        (["model=yolo12"], "yolo12"),
+        (["lrr=1"], "lrr=1: lrr is neither a key nor a group of conf/. Did you mean 'lr'?"),
+        (
+            ["recipe.weight_decay=1", "mdoel=tiny"],
+            "Did you mean 'training.weight_decay'?\nmdoel=tiny: mdoel is neither",
+        ),
+        (["training.devices=[0,1]", "training.devices.0=3", "~lrr"], "'lrr' does not exist"),
+        (["quant=openvno_fp32"], "quant=openvno_fp32: conf/quant/ has onnx_fp32, openvino_fp16, "),
         (["lr=["], "lr=["),
         (["task=classification", "model=yolo11n"], "model=yolo11n is for detection, but task is classification"),
         (["data.source.kind=yollo"], "Did you mean 'yolo'?"),
@@ -96,6 +103,37 @@ def test_a_stage_reads_params_without_overrides(fresh: Workspace) -> None:
     params = fresh.root / "params.yaml"
     params.write_text(params.read_text().replace("kind: ", "kind: no_"))
     assert "no_digits" in fresh.message("prepare")
+
+
+def test_a_key_that_nothing_reads_is_refused_where_it_was_added(
+    fresh: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hydra's advice for a key that isn't there is to add it."""
+    problem = "no file of conf/ has it, and no stage reads it. Did you mean 'training.weight_decay'?"
+    with pytest.raises(errors.UserError) as caught:
+        config.load(["+weight_decay=0.1"])
+    assert str(caught.value) == f"+weight_decay=0.1: {problem}"
+    monkeypatch.chdir(fresh.root)
+    params = Path("params.yaml")
+    params.write_text(f"weight_decay: 0.1\n{params.read_text()}")
+    with pytest.raises(errors.UserError) as caught:
+        config.load([])
+    assert str(caught.value) == f"params.yaml, line 1: weight_decay: {problem}"
+
+
+def test_a_key_that_a_file_of_conf_has_may_be_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It has no type until conf/schema.json gives it one."""
+    shutil.copytree(PROJECT / "conf", tmp_path / "conf")
+    monkeypatch.setattr(settings, "SCHEMA", tmp_path / "conf" / "schema.json")
+    with (tmp_path / "conf" / "model" / "tiny.yaml").open("a") as file:
+        file.write("own: {depth: 3}\n")
+    composed = OmegaConf.to_container(config.compose(["task=classification"]))
+    assert not config.mistakes({**composed, "model": {**composed["model"], "own": {"depth": 4}}})
+    assert config.mistakes({**composed, "own": {"depth": 4}})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "config.yaml").write_text("defaults: [{model: nope}]")
+    with pytest.raises(errors.UserError, match="cannot compose conf/: .*model/nope"):
+        config.load(["lrr=1"])
 
 
 def test_nearest_names_come_in_the_same_order_whatever_the_names_come_in() -> None:

@@ -204,11 +204,11 @@ class Study:
 
     @property
     def over_seeds(self) -> str:
-        """How many seeds the arms have finished with, in words: `3 seeds`, `2 to 5 seeds`, `one seed`."""
+        """How many seeds the arms have finished with: `3 seeds`, `9 to 10 seeds`; empty where none has two."""
         counts = {sum(replicate.finished for replicate in replicates) for replicates in self.arms.values()} - {0}
         least, most = min(counts, default=0), max(counts, default=0)
         if most < 2:
-            return "one seed"
+            return ""
         return f"{most} seeds" if least == most else f"{least} to {most} seeds"
 
     @property

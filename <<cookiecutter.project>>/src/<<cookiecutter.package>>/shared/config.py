@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import registry, settings, yaml_file
-from .errors import UserError
+from .errors import UserError, nearest
 from .settings import Mistake
 
 if TYPE_CHECKING:
@@ -53,8 +53,11 @@ def load(overrides: list[str]) -> DictConfig:
     return cfg
 
 
-def compose(overrides: list[str]) -> DictConfig:
-    """conf/ with `overrides`, every interpolation resolved. Raises UserError in Hydra's words."""
+def compose(overrides: list[str], resolve: bool = True) -> DictConfig:
+    """conf/ with `overrides`, every interpolation resolved, or as it is written.
+
+    Raises UserError: the files and keys that aren't there, with the nearest; anything else in Hydra's words.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
@@ -68,10 +71,55 @@ def compose(overrides: list[str]) -> DictConfig:
     try:
         with initialize_config_dir(str(CONF.resolve()), version_base=None):
             cfg = hydra_compose("config", overrides=overrides)
-        OmegaConf.resolve(cfg)
+        if resolve:
+            OmegaConf.resolve(cfg)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"cannot compose conf/ with {' '.join(overrides)}: {error}") from error
+        refuse(absent(overrides))
+        given = f" with {' '.join(overrides)}" if overrides else ""
+        raise UserError(f"cannot compose {CONF}/{given}: {error}") from error
     return cfg
+
+
+def absent(overrides: list[str]) -> list[tuple[str, str]]:
+    """The overrides of files and keys that conf/ doesn't have, each with what is wrong, and the nearest."""
+    from omegaconf import OmegaConf
+
+    wrong, choices, values = [], [], {}
+    for text in overrides:
+        key, _, value = text.partition("=")
+        if key and (CONF / key).is_dir():
+            choices.append(text)
+            files = sorted(path.stem for path in (CONF / key).glob("[!_]*.yaml"))
+            if value not in files:
+                wrong.append((text, f"{CONF}/{key}/ has {', '.join(files)}.{nearest(value, files)}"))
+        elif key and key[0] not in "+~":
+            values[text] = re.sub(r"(\.\d+)+$", "", key)  # a place in a list that another override may make
+    if wrong or not values:  # without the files, nobody knows the keys
+        return wrong
+    content: Any = OmegaConf.to_container(compose(choices, resolve=False))
+    known = set(names(content))
+    for text, key in values.items():
+        if key not in known:
+            wrong.append((text, f"{key} is neither a key nor a group of {CONF}/.{nearest_key(key, content)}"))
+    return wrong
+
+
+def names(content: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """The dotted keys of a config, those of mappings as well."""
+    for name, value in content.items():
+        yield f"{above}{name}"
+        if isinstance(value, Mapping):
+            yield from names(value, f"{above}{name}.")
+
+
+def nearest_key(key: str, content: Mapping[str, Any]) -> str:
+    """` Did you mean 'training.ema'?`: keys that are called the same, or else the most similar.
+
+    What has no type, as all that is in recipes, is what another key is made from.
+    """
+    known = [name for name in names(content) if settings.at(name) is not None and ("." in name or "." not in key)]
+    last = key.rpartition(".")[2]
+    return nearest(last, [name for name in known if name.endswith(f".{last}")]) or nearest(key, known)
 
 
 def refuse_outside(text: str, where: str) -> None:
@@ -101,7 +149,28 @@ def mistakes(cfg: dict[str, Any], networks: bool = True) -> list[Mistake]:
     The stages refuse it, and lab does in each run of a design, before anything is queued (`check` in lab.yaml).
     Without `networks`, an engine's are not asked: prepare would depend on their code.
     """
-    return settings.mistakes(cfg) or list(disagreements(cfg, networks))
+    return [*settings.mistakes(cfg), *unread(cfg)] or list(disagreements(cfg, networks))
+
+
+def unread(cfg: dict[str, Any]) -> Iterator[Mistake]:
+    """Keys that no file of conf/ has: +weight_decay=0.1 adds one, where training.weight_decay is what stages read."""
+    if untyped := list(settings.untyped(cfg)):
+        written = in_files()
+        for key in untyped:
+            if key not in written:
+                yield key, f"no file of {CONF}/ has it, and no stage reads it.{nearest_key(key, cfg)}"
+
+
+def in_files() -> set[str]:
+    """The keys that files of conf/ give a value, those of a group below its name."""
+    found: set[str] = set()
+    conf = settings.SCHEMA.parent
+    for path in conf.rglob("*.yaml"):
+        content = yaml_file.read(path)
+        own = "@package _global_" in path.read_text(encoding="utf-8")
+        group = "" if own else "".join(f"{name}." for name in path.relative_to(conf).parts[:-1])
+        found |= set(names(content, group)) if isinstance(content, dict) else set()
+    return found
 
 
 def disagreements(cfg: dict[str, Any], networks: bool) -> Iterator[Mistake]:

@@ -52,15 +52,15 @@ def schema() -> Schema:
         raise UserError(f"conf/{SCHEMA.name}, which says what each key may be, can't be read: {error}") from error
 
 
-def untyped(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    """The keys of a config of which the schema says nothing."""
+def untyped(config: Mapping[str, Any], part: Schema | None = None, above: str = "") -> Iterator[str]:
+    """The keys of a config, or of a `part` of it, of which the schema says nothing."""
+    part = resolved(schema() if part is None else part)
     for name, value in config.items():
-        key = f"{above}{name}"
-        known = at(key)
-        if known is None:
-            yield key
+        known = part.get("properties", {}).get(name, part.get("additionalProperties"))
+        if not isinstance(known, Mapping):
+            yield f"{above}{name}"
         elif isinstance(value, Mapping) and "properties" in resolved(known):
-            yield from untyped(value, f"{key}.")
+            yield from untyped(value, known, f"{above}{name}.")
 
 
 def at(key: str) -> Schema | None:

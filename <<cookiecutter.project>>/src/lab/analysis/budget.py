@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab.study import FAILED, FINISHED, QUEUED, RUNNING
 
 if TYPE_CHECKING:
-    from lab.design.blocks import Budget
+    from lab.design.resources import Budget
     from lab.study import Study
 
 HOUR = 3600.0  # seconds

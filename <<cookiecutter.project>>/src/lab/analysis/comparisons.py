@@ -20,15 +20,8 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import effects, looks, statistics
 from lab.analysis.decisions import INCONCLUSIVE, REFUTED, SUPPORTED, decide
-from lab.analysis.estimates import (
-    COUNTED,
-    Difference,
-    difference,
-    effect_over_seeds,
-    oriented,
-    sentence,
-    unmeasured,
-)
+from lab.analysis.estimates import COUNTED, Difference, difference, effect_over_seeds, oriented, unmeasured
+from lab.analysis.wording import sentence
 from lab.design import power
 from lab.design.factorial import called
 from lab.design.levels import short_names

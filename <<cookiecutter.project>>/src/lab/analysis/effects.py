@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import bounded, per_item, resampling, statistics
-from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, agrees, is_scored, resolution, with_interval
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, agrees, is_scored, resolution
 from lab.analysis.folds import overlap
 from lab.analysis.statistics import Estimate, holm
+from lab.analysis.wording import with_interval
 from lab.design import factorial
 from lab.design.factorial import Crossed, Model, Term, called
 from lab.design.levels import Level, label, short_names

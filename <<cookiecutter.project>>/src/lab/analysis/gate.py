@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lab.analysis import bounded, per_item, resampling, statistics, verdict
 from lab.analysis.comparisons import claimed_sign, failed
 from lab.analysis.decisions import SUPPORTED
-from lab.analysis.estimates import COUNTED, difference, resolution, sentence, with_interval
+from lab.analysis.estimates import COUNTED, difference, resolution
+from lab.analysis.wording import sentence, with_interval
 from lab.design.blocks import ComparisonConfig, Hypothesis
 from lab.design.models import ComparisonDesign
 from lab.design.power import ALPHA

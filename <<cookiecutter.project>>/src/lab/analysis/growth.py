@@ -70,7 +70,7 @@ def grown(
 def next_asked(study: Study, judged: Verdict) -> dict[str, int]:
     """How many seeds each arm is asked for at the next look; as many as now where nothing grows.
 
-    The arm that the others are measured against has as many as those that go on.
+    Of the arm that the others are measured against `grown` asks for as many as any has.
     """
     asked = {arm: len(replicates) for arm, replicates in study.arms.items()}
     if judged.outcome == INVALID:
@@ -78,8 +78,6 @@ def next_asked(study: Study, judged: Verdict) -> dict[str, int]:
     for comparison in judged.comparisons:
         if not stopped(study, comparison, claimed(judged.comparisons)):
             asked[comparison.arm] += 1
-            versus = str(comparison.difference.versus)
-            asked[versus] = max(asked[versus], asked[comparison.arm])
     return asked
 
 

@@ -75,6 +75,8 @@ def review(
             f"It ended before {' and '.join(left)}: their results there are the baseline's, until dvc exp run makes "
             "them anew"
         )
+    if record and (told := branches.unmade(project, branch.commit)):
+        print(told)
     if push:
         files, experiments = pushing.push(study, branch)
         print(f"Pushed {files} new files of data, {experiments} experiments, and the branch")

@@ -193,7 +193,7 @@ def status(design: AnyDesignFile = None) -> object:
 
 @command()
 def logs(experiment: Experiment) -> object:
-    """What a run has printed, also one that has finished."""
+    """What a run has printed, also one that has finished. Given a design's name, it tells those of its runs."""
     from lab.cli import output
     from lab.execution import logs as kept
 

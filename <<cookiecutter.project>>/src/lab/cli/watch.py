@@ -17,7 +17,7 @@ from lab.cli import view
 from lab.cli.terminal import Name, redraws
 from lab.execution.forecast import Forecast, Usual, wave_of
 from lab.execution.standings import progress
-from lab.study import FAILED, RUNNING, metric_names
+from lab.study import FAILED, QUEUED, RUNNING, metric_names
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -67,18 +67,23 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self.live.stop()
 
-    def __call__(self, replicates: list[Replicate]) -> None:
-        """Show how the runs stand now."""
+    def __call__(self, replicates: list[Replicate], lost: Sequence[Replicate] = ()) -> None:
+        """Show how the runs stand now. Those that are `lost` are about to be queued again."""
         now = self.clock()
-        statuses = {_name(replicate): replicate.status for replicate in replicates}
-        changed = [each for each in replicates if self.before.get(_name(each)) not in (None, each.status)]
-        is_new = statuses != self.before
-        self.before = statuses
+        waits = {_name(replicate): QUEUED for replicate in lost}
+        statuses = {_name(replicate): replicate.status for replicate in replicates} | waits
+        before, self.before = self.before, statuses
+        changed = [each for each in replicates if before.get(name := _name(each)) not in (None, statuses[name])]
+        is_new = statuses != before
         if is_new:
             self.forecast.look(replicates, now)
         if not redraws(self.console):
             for replicate in changed:
-                self._log(replicate, replicates, now)
+                name = _name(replicate)
+                if name in waits or (before[name], statuses[name]) == (RUNNING, QUEUED):
+                    self.say(f"{name}: waits again ({replicate.trouble or 'its worker has gone'})")
+                elif replicate.is_over:
+                    self._log(replicate, replicates, now)
         elif is_new or now - self.drawn >= PAUSE:
             self.drawn = now
             if is_new:
@@ -92,8 +97,6 @@ class Watch:
 
     def _log(self, replicate: Replicate, replicates: Sequence[Replicate], now: float) -> None:
         """A line on a run that is over: what it measured, how many are, and when the others will be."""
-        if not replicate.is_over:
-            return
         names = metric_names(self.design, self.contract, [replicate.record])
         values = [f"{name} {value:.4g}" for name in names[:1] if (value := replicate.value(name)) is not None]
         note = replicate.trouble if replicate.status == FAILED or replicate.lacks else ""

@@ -131,12 +131,20 @@ class Composer:
         return sorted(self.source.groups) + [key for key, _ in leaves(config)]
 
     def check_key(self, key: str, config: dict[str, Any]) -> None:
-        """Raises UserError: a key that is in no place of a composed config, with the nearest one."""
-        if not exists(config, key):
-            known = self.keys(config)
-            inside = [name for name in known if name.endswith(f".{key}")]
-            hint = f" Did you mean '{inside[0]}'?" if inside else nearest(key, known)
-            raise UserError(f"{key} {NEITHER} {self.source.called}.{hint}")
+        """Raises UserError: a key that is in no place of a composed config, with files that have it, or the nearest."""
+        if exists(config, key):
+            return
+        group, _, rest = key.partition(".")
+        having = [name for name in self.options(group) if rest and exists(self.source.content(group, name), rest)]
+        if having:
+            raise UserError(
+                f"{key} {NEITHER} {self.source.called} as it is chosen: {group}={' or '.join(having)} has it"
+            )
+        known = self.keys(config)
+        inside = [name for name in known if name.endswith(f".{key}")]
+        # Of several, what lies deeper is what the first is chosen from, as recipes are.
+        hint = f" Did you mean '{min(inside, key=lambda name: name.count('.'))}'?" if inside else nearest(key, known)
+        raise UserError(f"{key} {NEITHER} {self.source.called}.{hint}")
 
     def _check_choice(self, group: str, name: Any) -> None:
         options = self.options(group)

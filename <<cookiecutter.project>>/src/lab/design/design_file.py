@@ -82,7 +82,8 @@ def corrected(row: str, keys: Keys, message: str) -> str:
     ratio = {word: SequenceMatcher(None, word.casefold(), meant[1].casefold()).ratio() for word in words}
     wrong = next(iter(quoted), None) or max(words, key=lambda word: ratio[word], default="")
     is_alike = wrong in quoted or ratio.get(wrong, 0) > 0
-    return f" Write {row.strip().replace(wrong, meant[1], 1)}" if is_alike else ""
+    right = row.strip().replace(wrong, meant[1], 1).replace(f"+{meant[1]}", meant[1])  # which is there: it needs no +
+    return f" Write {right}" if is_alike else ""
 
 
 def words_used(path: Path | str, contract: Contract) -> list[str]:

@@ -10,18 +10,17 @@ from pydantic_core import ErrorDetails
 from lab.contract.messages import KEY, explained, shown
 from lab.design.blocks import (
     AblationConfig,
-    Budget,
     ComparisonConfig,
     Constraint,
     Guardrail,
     Hypothesis,
     Range,
-    Resources,
     SeedRange,
     SweepConfig,
 )
 from lab.design.forms import WRONG
 from lab.design.models import KINDS, DesignBase
+from lab.design.resources import Budget, Resources
 from lab.errors import Keys, Mistake, nearest, not_one_of
 
 if TYPE_CHECKING:

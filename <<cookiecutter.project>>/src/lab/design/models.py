@@ -12,20 +12,11 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, Val
 
 from lab.contract.base import balanced
 from lab.design import meaning
-from lab.design.blocks import (
-    UNSTATED,
-    AblationConfig,
-    Budget,
-    ComparisonConfig,
-    Constraint,
-    Hypothesis,
-    Resources,
-    SeedRange,
-    SweepConfig,
-)
+from lab.design.blocks import AblationConfig, ComparisonConfig, Constraint, Hypothesis, SeedRange, SweepConfig
 from lab.design.factorial import fraction
 from lab.design.forms import NAME, Line, Metric, Model, Override, contract_of, wrong_value
 from lab.design.levels import Finite, Level, Scalar, by_shape, identity, label, short_names, without_repeats
+from lab.design.resources import UNSTATED, Budget, Resources
 from lab.errors import not_one_of
 
 if TYPE_CHECKING:

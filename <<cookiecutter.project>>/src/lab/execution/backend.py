@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-from lab.design.blocks import UNSTATED, Resources
+from lab.design.resources import UNSTATED, Resources
 from lab.records.pending import Pending
 
 

@@ -10,8 +10,8 @@ from lab.execution.standings import standings
 from lab.study import QUEUED, RUNNING
 
 if TYPE_CHECKING:
-    from lab.design.blocks import Budget
     from lab.design.plan import Run
+    from lab.design.resources import Budget
     from lab.records.project import Project
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lab.design.blocks import UNSTATED, Resources
+from lab.design.resources import UNSTATED, Resources
 from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.standings import answered

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.design.blocks import UNSTATED
+from lab.design.resources import UNSTATED
 from lab.errors import UserError
 from lab.execution.budget import within
 from lab.execution.queueing import enqueue, named
@@ -21,8 +21,8 @@ from lab.execution.work_tree import ready
 from lab.study import FAILED, QUEUED
 
 if TYPE_CHECKING:
-    from lab.design.blocks import Budget, Resources
     from lab.design.plan import Run
+    from lab.design.resources import Budget, Resources
     from lab.execution.backend import Backend
     from lab.records.project import Project
     from lab.study import Replicate
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 POLL, CHECK = 1.0, 10.0  # seconds between two looks at the queue, and between two searches for what was lost
 PATIENCE = 60.0  # seconds for workers to end
 
-Watcher = Callable[[list["Replicate"]], None]
+Watcher = Callable[[list["Replicate"], list["Replicate"]], None]
 
 
 class Stopped(Exception):
@@ -40,7 +40,7 @@ class Stopped(Exception):
 class Execution:
     """The runs of one `lab run`, as they come and go. All start from the commit that is HEAD when it is made.
 
-    `watcher` is called with all of them after each look at the queue.
+    `watcher` is called after each look at the queue: with all of them, and with those that are queued again next.
     """
 
     def __init__(
@@ -109,9 +109,9 @@ class Execution:
         """Wait until the runs named in `batch` have finished or failed for good."""
         while True:
             replicates = self._look()
-            self.watcher(replicates)
             own = [replicate for replicate in replicates if replicate.run and replicate.run.name in batch]
             lost = [replicate for replicate in own if self._is_to_retry(replicate)]
+            self.watcher(replicates, lost)
             for replicate in lost:
                 self._retry(replicate)
             if lost:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis.answer import answer
+from lab.analysis.answer import answer, ended
 from lab.analysis.decisions import RULES
 from lab.markdown import code, fenced, plain
 from lab.report import effect_tables, provenance, run_tables, sections, settings, tables
@@ -140,7 +140,7 @@ def template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"ended": sections.ended, "plain": plain, "code": code, "fenced": fenced}
+    environment.filters |= {"ended": ended, "plain": plain, "code": code, "fenced": fenced}
     return environment.get_template(TEMPLATE)
 
 

@@ -203,7 +203,7 @@ def legend(study: Study, verdict: Verdict) -> str:
     beside = verdict.metric is not None and tables.beside(study, verdict.metric)
     compactly = ", or ± half of one (a share's ends at 0 and 1)" if beside else ""
     intervals = f"Means over {over} with their 95 % intervals{compactly}."
-    parts = [intervals if over != "one seed" else "One seed: means have no intervals."]
+    parts = [intervals if over else "One seed: means have no intervals."]
     least = tables.floor(study, verdict) if verdict.metric else 0.0
     if least:
         parts.append(f"A spread over seeds below one test {item} or object (1/{1 / least:.0f}) is taken for as much.")
@@ -346,8 +346,3 @@ def reached(mark: Mark) -> str:
     if mark.sure is None:
         return "reached, but without an interval"
     return "reached" if mark.sure else "reached on the mean, but not by the whole interval"
-
-
-def ended(text: str) -> str:
-    """With a full stop."""
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."

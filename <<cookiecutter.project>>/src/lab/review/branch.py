@@ -100,6 +100,22 @@ def left(project: Project, commit: str) -> list[str]:
     return [stage for stage in content.locked if stage not in content.stages]
 
 
+def unmade(project: Project, commit: str) -> str:
+    """What to know before `dvc pull` on a review branch: of which stages it has no outputs; empty where of none.
+
+    Neither the applied run nor the baseline has come to those. DVC fails of each, after it has brought all the others.
+    """
+    content = project.commit(commit)
+    made = {name.partition("@")[0] for name in content.locked}
+    without = [stage for stage in content.pipeline.stages if stage not in made and content.pipeline.cached(stage)]
+    if not made or not without:
+        return ""
+    return (
+        f"Nothing has come out of {' and '.join(without)}: dvc pull --allow-missing brings what there is; without that "
+        "DVC ends in Checkout failed"
+    )
+
+
 def commands(project: Project, branch: Branch) -> list[str]:
     """How to push the branch and ask for a review, as GitHub and GitLab want it; by the address of the remote."""
     url = project.git.remote_url(REMOTE)

@@ -10,7 +10,7 @@ from lab.nested_keys import flat
 from lab.report import sections
 from lab.review import runs, signatures
 from lab.review.allowed import harmless, uncalled
-from lab.review.branch import left
+from lab.review.branch import left, unmade
 
 if TYPE_CHECKING:
     from lab.analysis.verdict import Verdict
@@ -79,6 +79,8 @@ def notes(study: Study, target: str, main: str | None) -> Iterator[str]:
     if stale := left(study.project, target):
         stages = " and ".join(stale)
         yield f"Results of {stages} are still the baseline's: `dvc exp run` after the merge makes them anew."
+    if told := unmade(study.project, target):
+        yield f"{told}."
     for record in runs.superseded(study):
         block = record.experiment
         values = ", ".join(f"{metric} {record.value(metric)}" for metric in study.metrics)

@@ -93,10 +93,10 @@ def checked(study: Study, target: str, main: str | None, folder: Path) -> Result
     foreign += [problem for record in experiments(study) for problem in allowed.beyond_results(study, record)]
     if foreign:  # what makes the results may be another, so that nothing is read any further
         return refused(foreign)
+    present(study)  # first: without them the report is looked for by the day of another baseline
     path, numbers = bring_report(study, target, folder)
     beside = path.with_suffix("")
     study = with_failures(study, numbers.get("failed"))
-    present(study)
     studies.check_measured(study)
     has_items = evidence.bring(study, beside)
     if not has_items and any(f'"basis": "{basis}"' in json.dumps(numbers) for basis in (IMAGES, BOTH)):

@@ -16,8 +16,8 @@ from typing import Any
 from filelock import FileLock
 
 from lab import contract
-from lab.design.blocks import Resources
 from lab.design.pipeline import Pipeline
+from lab.design.resources import Resources
 from lab.errors import UserError
 from lab.execution.backend import Job
 from lab.execution.cluster import environment, node_archive, queue_refs

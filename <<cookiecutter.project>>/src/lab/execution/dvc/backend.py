@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from lab.design.blocks import Resources
+from lab.design.resources import Resources
 from lab.errors import UserError
 from lab.execution import abandoned, garbage
 from lab.execution.backend import Job

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.design.blocks import Resources
+from lab.design.resources import Resources
 from lab.execution.backend import Job
 from lab.execution.dvc import queue_tasks, task_refs
 from lab.git import Repository

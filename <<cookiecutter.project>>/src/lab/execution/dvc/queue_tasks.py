@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from lab.design.blocks import UNSTATED, Resources
+from lab.design.resources import UNSTATED, Resources
 from lab.study import FAILED, QUEUED, REMOVED, RUNNING
 
 DONE = "done"

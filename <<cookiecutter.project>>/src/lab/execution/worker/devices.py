@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from lab.design.blocks import Resources
+from lab.design.resources import Resources
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ROUNDING = 1e-6

@@ -142,7 +142,7 @@ def _key(figure: Any, colours: Mapping[str, str], reference: str | None) -> None
 def _caption(study: Study, bases: set[str], left_out: int) -> str:
     """What the marks are."""
     over = study.over_seeds
-    parts = [f"Means over {over} with their 95 % intervals." if over != "one seed" else "Means of one seed."]
+    parts = [f"Means over {over} with their 95 % intervals." if over else "Means of one seed."]
     if bases:
         item = f"test {study.contract.item}s"
         by = f"seeds and {item}" if BOTH in bases else item if IMAGES in bases else "seeds"

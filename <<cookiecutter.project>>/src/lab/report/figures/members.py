@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab.analysis import estimates
 from lab.analysis.estimates import arm_mean, mean_change
+from lab.analysis.wording import with_interval
 from lab.design.plan import MEMBERSHIP
 from lab.nested_keys import flat, get
 from lab.report.figures.arms import beside_each_other
@@ -125,7 +125,7 @@ def best_member(study: Study, metric: str, alone: dict[str, Values]) -> str:
         pairs = {seed: value - alone[best][seed] for seed, value in values.items() if seed in alone[best]}
         if pairs:
             change = mean_change(study, metric, pairs)
-            parts.append(f"{arm} {estimates.with_interval(change)}")
+            parts.append(f"{arm} {with_interval(change)}")
     return f"The best member is {best} with {value}; against it, over the seeds: {', '.join(parts)}." if parts else ""
 
 

@@ -329,7 +329,7 @@ def _design(study: Study) -> SweepDesign:
 
 
 def _over(study: Study) -> str:
-    return f", mean over {study.over_seeds}" if study.over_seeds != "one seed" else ", one seed"
+    return f", mean over {study.over_seeds}" if study.over_seeds else ", one seed"
 
 
 def _luck(study: Study, count: int) -> str:
