@@ -269,6 +269,8 @@ def test_a_second_reading_parses_no_record(ran: Trivial, tmp_path: Path, monkeyp
     said = [(record.key, record.experiment, record.data, record.content.measured) for record in known.records()]
     assert len(said) == 2
     assert set(calls) == {"experiments"}
+    one, other = (record.content.brief for record in known.records())
+    assert one.code is other.code and one.settings is other.settings  # of thousands they are held once
     known.save()
 
 

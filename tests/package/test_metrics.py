@@ -164,7 +164,7 @@ def test_images_of_no_task() -> None:
 
 
 def test_the_hooks_are_light() -> None:
-    """lab calls them, where torch and Ultralytics may be absent."""
+    """lab calls them, where torch and Ultralytics may be absent, and looks for them at each `lab check`."""
     script = f"""
 import sys
 sys.path.insert(0, "src")
@@ -176,7 +176,7 @@ import {PACKAGE}.metrics, {PACKAGE}.pictures
 from {PACKAGE}.shared.errors import UserError
 assert issubclass(UserError, ValueError)
 print([name for name in ("torch", "ultralytics", "openvino", "timm", "pytorch_lightning", "cv2", "sklearn", "dvc",
-    "matplotlib", "lab") if name in sys.modules])
+    "matplotlib", "pandas", "scipy", "lab") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True)
     assert done.stdout.split() == ["[]", "[]"], done.stdout + done.stderr

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from scipy.sparse import coo_array
+
+if TYPE_CHECKING:  # each run of `lab check` looks for these functions: what takes half a second waits for its use
+    import pandas as pd
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
@@ -78,6 +79,8 @@ def calibration_error(images: pd.DataFrame, metric: str) -> Scorer | None:
     """
     if _parsed(metric) != ("ece", None) or not {"confidence", "correct"} <= set(images.columns):
         return None
+    from scipy.sparse import coo_array
+
     owner, confidence, right = _forecasts(images)
     gaps = coo_array((right - confidence, (_bin_of(confidence), owner)), shape=(_BINS, len(images))).tocsr()
     counts = np.bincount(owner, minlength=len(images)).astype(float)
@@ -89,6 +92,8 @@ def reliability(images: pd.DataFrame) -> pd.DataFrame:
 
     Bins without any have no row; nor have images without confidences.
     """
+    import pandas as pd
+
     table = pd.DataFrame(columns=["bin", "confidence", "right", "count"])
     if not {"confidence", "correct"} <= set(images.columns):
         return table
@@ -317,6 +322,8 @@ class _Curve:
 
     def __init__(self, image: np.ndarray, hit: np.ndarray, images: int):
         """`image` is each detection's, the most confident first, and `hit` whether it is right."""
+        from scipy.sparse import coo_array
+
         self.at = image[hit]
         gap = np.cumsum(hit) - hit  # how many hits came before
         counts = (~hit & (gap < len(self.at))).astype(float)

@@ -40,16 +40,18 @@ def experiment_ref(baseline: str, name: str) -> str:
 
 def experiments(git: pygit2.Repository, common: Path) -> list[Experiment]:
     """All of them, by time and then name. `common` is the folder with the repository's refs."""
-    found, seen = [], set[str]()
+    found, seen, objects = [], set[str](), git.odb
     for ref in git.references.iterator():
         if match := EXPERIMENT.fullmatch(ref.name):
             seen.add(ref.name)
             target, made, is_commit = str(ref.target), 0, False
             with suppress(KeyError, ValueError, pygit2.GitError):
                 commit = ref.peel(pygit2.Commit)
-                target, made, is_commit = str(commit.id), commit.commit_time, commit.tree_id in git
+                target, made = str(commit.id), commit.commit_time
+                objects.read_header(commit.tree_id)  # raises where git has lost it
+                is_commit = True
             found.append(Experiment(match[3], target, match[1] + match[2], made, is_commit))
-    for name in _files(common):
+    for name in _files(common, "refs/exps"):  # git passes over one that is empty or half written
         if name not in seen and (match := EXPERIMENT.fullmatch(name)):
             found.append(Experiment(match[3], NOTHING, match[1] + match[2], 0, False))
     return sorted(found, key=lambda experiment: (experiment.time, experiment.name))
@@ -57,8 +59,7 @@ def experiments(git: pygit2.Repository, common: Path) -> list[Experiment]:
 
 def below(common: Path, folder: str) -> set[str]:
     """The refs below a folder such as `refs/lab/queue/`, by their full names; what lies elsewhere is passed over."""
-    places = (Path(place, name) for place, _, names in os.walk(common / folder) for name in names)
-    found = {place.relative_to(common).as_posix() for place in places if place.suffix != ".lock"}
+    found = {*_files(common, folder)}
     with suppress(FileNotFoundError):
         packed = (common / "packed-refs").read_bytes()
         if f" {folder}".encode() in packed:
@@ -67,8 +68,8 @@ def below(common: Path, folder: str) -> set[str]:
     return found
 
 
-def _files(common: Path) -> Iterator[str]:
-    """The refs that have a file of their own: git passes over one that is empty or half written."""
-    for path in (common / "refs" / "exps").glob("[0-9a-f][0-9a-f]/*/**/*"):
-        if path.is_file() and path.suffix != ".lock":
-            yield path.relative_to(common).as_posix()
+def _files(common: Path, folder: str) -> Iterator[str]:
+    """The refs below a folder that have a file of their own, by their full names."""
+    for place, _, names in os.walk(common / folder):
+        within = Path(place).relative_to(common).as_posix()
+        yield from (f"{within}/{name}" for name in names if not name.endswith(".lock"))

@@ -48,12 +48,17 @@ class Commit:
                 self.project.kept.put(part, self.rev, known)
         return known
 
+    def _shared(self, content: Any) -> Any:
+        """What equals it and is held already, or itself: thousands of commits say the same."""
+        return self.project.cache.setdefault(("shared", repr(content)), content)
+
     @cached_property
     def brief(self) -> Brief:
         """What lists of runs ask, kept on disk. It is worked out aside: of a thousand commits the rest is not held."""
         aside = Commit(self.project, self.rev)
         try:
             found = Brief(*self._kept("brief", lambda: list(briefs.summed_up(aside))))
+            found = found._replace(code=self._shared(found.code), settings=self._shared(found.settings))
             return found if self.git.kind(self.rev) else found._replace(fault=faults.lost(self.rev))
         except Lost as error:
             return Brief(fault=str(error))
@@ -215,8 +220,7 @@ class Commit:
         """What lists of runs ask, kept on disk where git has all of it: DVC's cache may get it, or lose it."""
         known = self.project.kept.get("measured", self.rev)
         if known is not None:
-            names = self.project.cache.setdefault(("names", *known[0]), known[0])  # thousands have the same
-            return Measured(names, *known[1:])
+            return Measured(self._shared(known[0]), *known[1:])
         aside = Commit(self.project, self.rev)
         found = briefs.measured(aside)
         files = [
