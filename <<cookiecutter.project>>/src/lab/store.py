@@ -84,15 +84,17 @@ class Store(Addresses):
             return
         owners = {part: what for md5, what in wanted.items() for part in (md5, *self._parts(md5, wrong))}
         elsewhere = self._sound_on_remote(wrong)
-        lines = [
-            f"{owners[md5]} is damaged in DVC's cache: {file} has other bytes than its name, an MD5 hash, says. "
-            + (
-                f"The remote {self.config['core']['remote']} has a sound one: rm {shlex.quote(str(file))}, and the same command again"
-                if md5 in elsewhere
-                else f"No sound one is on a remote: rm {shlex.quote(str(file))}, and run again what made it"
+        remote, lines = self.config["core"].get("remote"), []
+        for md5, file in wrong.items():
+            removal = f"rm {shlex.quote(str(file))}"
+            lines.append(
+                f"{owners[md5]} is damaged in DVC's cache: {file} has other bytes than its name, an MD5 hash, says. "
+                + (
+                    f"The remote {remote} has a sound one: {removal}, and the same command again"
+                    if md5 in elsewhere
+                    else f"No sound one is on a remote: {removal}, and run again what made it"
+                )
             )
-            for md5, file in wrong.items()
-        ]
         raise UserError("\n".join(lines))
 
     def _parts(self, md5: str, wrong: Mapping[str, Path]) -> list[str]:
