@@ -272,3 +272,31 @@ def test_classes_of_the_same_number_are_named() -> None:
     dataset = load("data.shared.dataset").Dataset("classification", ["0", "0.0", "1", "10", "v1", "v1.0"], [])
     (alike,) = [finding for finding in checks.check(dataset) if finding.check == "names_alike"]
     assert alike.places == ("'0' ~ '0.0'",)
+
+
+# ---- what was taken without a word --------------------------------------------------------------------------------
+
+
+def test_two_images_of_one_name_have_no_label_file_in_common(tmp_path: Path) -> None:
+    as_ultralytics(tmp_path)
+    image = next(path for path in tmp_path.rglob("*.png") if "train" in path.parts)
+    shutil.copy(image, image.with_suffix(".bmp"))
+    assert f"{image.stem}.txt: {image.stem}.bmp and {image.name}" in refused(tmp_path)
+
+
+def test_columns_that_may_be_labels_are_told(tmp_path: Path) -> None:
+    for name in "ab":
+        draw(tmp_path / f"{name}.png", seed=ord(name))
+    (tmp_path / "all.csv").write_text("path,label,class,Confidence\na.png,0,cat,0.9\nb.png,1,dog,0.8\n")
+    dataset = read(tmp_path, "classification")
+    assert found(dataset) == {"other_labels": 1, "scored": 1}
+    assert dataset.classes == ["0", "1"]
+
+
+def test_an_absent_image_is_told_with_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    draw(tmp_path / "data/a.png", seed=0)
+    draw(tmp_path / "b.png", seed=1)
+    (tmp_path / "data/all.csv").write_text(f"path,label\nA.PNG,x\n{tmp_path / 'b.png'},y\na.png,x\n")
+    words = refused(tmp_path / "data", "classification")
+    assert "A.PNG (there is" in words and "b.png (it lies outside data.source.path)" in words

@@ -54,6 +54,8 @@ def run(asked: Namespace) -> list[str]:
     """Predict, write and say what was done. Returns what can't be read. Raises UserError."""
     if not 0 <= asked.confidence <= 1:
         raise UserError(f"--confidence {asked.confidence} should be between 0 and 1")
+    if asked.white is not None and not 0 < asked.white < float("inf"):
+        raise UserError(f"--white {asked.white:g} should be the brightest value of an image, such as 4095")
     outputs.check_free(asked.out)
     found = inputs.find(asked.paths)  # before the engines are imported, which takes seconds
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

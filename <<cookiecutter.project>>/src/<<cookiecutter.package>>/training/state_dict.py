@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..data.shared.file_kinds import described
 from ..shared import torch_file
 from ..shared.errors import UserError
 from ..shared.model_file import ModelFile
 
 INSIDE = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "net", "weights")
+SIGN = 512  # bytes, in which a file tells what it is
 REMEDY = (
     ". Ask for a .safetensors file or a state dict; or, where you trust the author, make one in Python: "
     "torch.save(torch.load(FILE, weights_only=False)['state_dict'], 'weights.pt'), where 'state_dict' is the "
@@ -33,7 +35,7 @@ def read(path: Path, objects: Callable[[Path], Any] | None = None) -> dict[str, 
         if content is None:
             raise UserError(f"model.weights: {refusal}{REMEDY}") from refusal
     except Exception as error:
-        raise UserError(f"model.weights={path} is damaged or no file of weights ({type(error).__name__})") from error
+        raise UserError(f"model.weights={path} is {_other(path) or f'damaged ({type(error).__name__})'}") from error
     if ModelFile.is_ours(content):
         return ModelFile.load(path).state_dict
     return tensors(path, content)
@@ -45,7 +47,14 @@ def _safetensors(path: Path) -> dict[str, Any]:
     try:
         return load_file(path)
     except Exception as error:
-        raise UserError(f"model.weights={path} is damaged or no file of safetensors ({error})") from error
+        raise UserError(f"model.weights={path} is {_other(path) or f'damaged ({error})'}") from error
+
+
+def _other(path: Path) -> str:
+    """What a file is in place of weights; empty where nothing tells, or where it is an archive, as torch's files are."""
+    with path.open("rb") as file:
+        what = described(file.read(SIGN))
+    return f"no file of weights but {what}" if what and not what.startswith("an archive") else ""
 
 
 def tensors(path: Path, content: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a file is that no image can be read from, told by how it begins."""
+"""What a file is that no image or weights can be read from, told by how it begins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNS: dict[str, Callable[[bytes], bool]] = {  # the first that fits
     "an archive": lambda content: content.startswith((b"PK\x03\x04", b"\x1f\x8b")),
     "NumPy's": lambda content: content.startswith(b"\x93NUMPY"),
     "DICOM": lambda content: content[128:132] == b"DICM",
-    "a pointer of Git LFS, without the image: git lfs pull": lambda content: content.startswith(b"version https://git"),
+    "a pointer of Git LFS, without the file: git lfs pull": lambda content: content.startswith(b"version https://git"),
 }
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 

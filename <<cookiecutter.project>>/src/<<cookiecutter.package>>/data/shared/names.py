@@ -93,6 +93,14 @@ class Images:
             self._notes.add("found_by_name", f"{relative} = {shown(same[0])}")
         return same[0]
 
+    def note_missing(self, place: str, name: str) -> None:
+        """Note a name in labels that no image has, with the image that may be meant."""
+        wanted = PurePosixPath(name.replace("\\", "/")).name.casefold()
+        near = next((path for path in self.paths if path.name.casefold() == wanted), None)
+        outside = Path(name).is_absolute() and Path(name).is_file()
+        hint = f" (there is {shown(near)})" if near else " (it lies outside data.source.path)" if outside else ""
+        self._notes.add("missing_images", f"{place}{name}{hint}")
+
     def note_unlisted(self, notes: Notes) -> None:
         """Note the images that no label file has listed."""
         for path in self.paths:

@@ -33,6 +33,12 @@ KINDS = {
     ),
     "odd_names": ("Files and folders whose names are not in UTF-8", "Rename them.", True),
     "scored": ("Labels with a score, as predictions have", "Were they looked at? Leave them out otherwise.", False),
+    "other_labels": ("Columns of a table that may be labels, and were not read as such", "", False),
+    "shared_labels": (
+        "Images with one label file, which is of one of them",
+        "Rename the others, or take them away.",
+        True,
+    ),
     "keypoints": ("Keypoints left out, their boxes taken", "", False),
     "masks": ("Pictures of masks left out", "", False),
     "repeated_labels": ("Labels given more than once, taken once", "", False),

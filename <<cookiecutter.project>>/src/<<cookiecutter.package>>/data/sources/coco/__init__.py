@@ -143,7 +143,7 @@ def _samples(
         name = str(entry.get("file_name", ""))
         image = images.find(name, [file.parent, file.parent.parent], of_file)
         if image is None:
-            notes.add("missing_images", f"{shown(file)}: {name or entry}")
+            images.note_missing(f"{shown(file)}: ", name or str(entry))
             continue
         stated = (entry.get("width"), entry.get("height"))
         size = boxes.check_size(image, stated, f"{shown(file)} image {entry['id']}", notes)

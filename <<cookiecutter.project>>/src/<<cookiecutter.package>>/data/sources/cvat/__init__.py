@@ -63,7 +63,7 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
             name = entry.get("name", "")
             image = images.find(name, [file.parent, file.parent.parent], stated)
             if image is None:
-                notes.add("missing_images", f"{shown(file)}: {name}")
+                images.note_missing(f"{shown(file)}: ", name)
                 continue
             found = _boxes(entry, f"{shown(file)} image {entry.get('id')}", image, notes)
             split = stated or split_above(image, images.place) or "train"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from ast import literal_eval
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ from ...shared.texts import read_lines, read_text
 PATHS = ("file_name", "filename", "file", "path", "filepath", "file_path", "image", "image_path", "img", "image_id")
 LABELS = ("label", "class", "class_name", "category", "target", "label_name", "labels", "classes", "tags")
 SPLITS = ("split", "subset", "set", "partition")
+SCORES = ("confidence", "conf", "score", "probability", "prob")  # of predictions
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 SEPARATORS = ("|", ";")  # between several labels of an image
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}  # of a class's own column
@@ -86,6 +88,7 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
                 "image: -S task=multilabel"
             )
         classes |= set(flags)
+        _note_columns(file, rows, label_column, notes)
         read_as = {path_column, label_column, split_column, *flags} - {group}
         for number, row in enumerate(rows, start=1 if file.suffix.lower() == ".jsonl" else 2):
             name, at = str(row.get(path_column) or ""), f"{shown(file)}:{number}"
@@ -96,7 +99,7 @@ def read_place(place: Path, notes: Notes, group: str = "", several: bool = False
                 notes.add("unknown_splits", f"{at} {said}", OF_FINAL if said == FINAL else "")
             image = images.find(name, [file.parent], stated or split_named(file.stem) or "")
             if image is None:
-                notes.add("missing_images", f"{at} {name}")
+                images.note_missing(f"{at} ", name)
             elif not several and len(labels) > 1:
                 raise UserError(
                     f"{at} has several labels ({', '.join(labels)}): classification takes one label an image, and "
@@ -129,6 +132,16 @@ def _refuse_others(place: Path, tables: Mapping[Path, list[Row]]) -> None:
             f"{shown(place)} has tables of splits ({named}) and others beside them ({others}): take these away, or "
             "give them a column split."
         )
+
+
+def _note_columns(file: Path, rows: list[Row], label_column: str, notes: Notes) -> None:
+    """Note columns that may be labels as well, and those that predictions have."""
+    for column in map(str, rows[0] if rows else ()):
+        name = re.sub(r"\.\d+$", "", column.strip().lower())  # pandas numbers columns of one name
+        if label_column and name in LABELS and column != label_column:
+            notes.add("other_labels", f"{shown(file)}: {column}, beside {label_column}")
+        elif name in SCORES:
+            notes.add("scored", f"{shown(file)}: column {column}")
 
 
 def _facts(row: Row, read_as: Collection[str | None]) -> dict[str, str]:

@@ -163,5 +163,5 @@ def _splits(place: Path, images: Images, notes: Notes) -> dict[Path, str]:
             if image := next(filter(None, named), None):
                 splits[image] = split
             else:
-                notes.add("missing_images", f"{shown(file)}: {line}")
+                images.note_missing(f"{shown(file)}: ", line)
     return splits

@@ -39,11 +39,14 @@ def read_place(place: Path, notes: Notes, task: str = "detection") -> Part:
     """The images that the data.yaml in `place` lists. Raises UserError."""
     listing = listing_of(place, notes)
     samples = []
+    owners: dict[Path, Path] = {}
     for split, images in listing.images.items():
         for image in images:
             labels = label_file(image, notes.root)
             if not labels.is_file():
                 notes.add("missing_labels", shown(image))
+            elif (first := owners.setdefault(labels, image)) != image:
+                notes.add("shared_labels", f"{shown(labels)}: {first.name} and {image.name}")
             found = _boxes(labels, listing, notes)
             samples.append(boxes.sample(split, image, found, listing.classes, notes, task))
     _note_orphans([image for images in listing.images.values() for image in images], notes)
