@@ -51,7 +51,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def _other(path: Path) -> str:
-    """What a file is in place of weights; empty where nothing tells, or where it is an archive, as torch's files are."""
+    """What a file is in place of weights; empty where nothing tells, or for an archive, as torch's files are."""
     with path.open("rb") as file:
         what = described(file.read(SIGN))
     return f"no file of weights but {what}" if what and not what.startswith("an archive") else ""
