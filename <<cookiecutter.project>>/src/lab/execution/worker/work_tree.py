@@ -19,11 +19,11 @@ import pygit2
 from lab.execution.worker.cache import Cache, remove
 from lab.execution.worker.content import Content, Hashes, Listing, Signature, signature
 from lab.execution.worker.errors import Unsupported
+from lab.execution.worker.spares import Spares
 
 LINK, SUBMODULE = 0o120000, 0o160000
 OWN = ".git"
 AGE = 1_000_000_000  # nanoseconds: files are laid out a bit older, so that any change shows in their time
-SPARES = 4  # folders kept at most that may be wanted again
 
 
 class WorkTree:
@@ -38,9 +38,7 @@ class WorkTree:
         self._note = note
         self._files: dict[str, tuple[str, int, Signature]] = {}  # of git: path -> blob, mode, as it was laid out
         self._laid: dict[str, tuple[str, Listing]] = {}  # of DVC, from the project on: path -> md5, as laid out
-        self._spares: dict[str, Listing] = {}  # folders of DVC's, taken away as they were laid out: md5 -> listing
-        self._spare = note.with_name("spare")
-        shutil.rmtree(self._spare, ignore_errors=True)
+        self._spares = Spares(note.with_name("spare"))
         self._tree = ""
         self.was_written_to = False  # whether the last run wrote to what DVC had laid out
         self._recall()
@@ -202,20 +200,9 @@ class WorkTree:
         path = self.project / place
         known = self._laid.pop(place, None)
         if known and path.is_dir() and self._looked(path) == known[1]:
-            self._keep_aside(path, *known)
+            self._spares.keep(path, *known)
         remove(path)
         self._hashes.forget_at(path)
-
-    def _keep_aside(self, path: Path, md5: str, listed: Listing) -> None:
-        self._spare.mkdir(exist_ok=True)
-        remove(self._spare / md5)
-        path.rename(self._spare / md5)
-        self._spares.pop(md5, None)
-        self._spares[md5] = listed
-        if len(self._spares) > SPARES:
-            oldest = next(iter(self._spares))
-            del self._spares[oldest]
-            remove(self._spare / oldest)
 
     def _drop(self, place: str) -> None:
         self.take_away(place)
@@ -223,12 +210,10 @@ class WorkTree:
 
     def _take_back(self, place: str, md5: str) -> bool:
         """Whether a folder was kept aside, which is here again now."""
-        listed = self._spares.pop(md5, None)
+        path = self.project / place
+        listed = self._spares.take_back(path, md5)
         if listed is None:
             return False
-        path = self.project / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (self._spare / md5).rename(path)
         self._hashes.forget_at(path)
         if self._looked(path) != listed:
             remove(path)
