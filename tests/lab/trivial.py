@@ -22,6 +22,7 @@ from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import contracts
 import pygit2
@@ -263,7 +264,8 @@ def compatible() -> dict[Path, bytes]:
     folder = Path(tempfile.gettempdir()) / f"lab-compatible-{md5(code + version('dvc').encode())}"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+            python_first = mock.patch.dict(os.environ, {"PATH": environ()["PATH"]})
+            with python_first, tempfile.TemporaryDirectory(dir=folder.parent) as place:
                 fits = compatibility.passed(Path(place)) and worker_compatibility.passed(Path(place))
                 assert fits, "lab does not do what DVC does"
                 shutil.copytree(place, folder)
