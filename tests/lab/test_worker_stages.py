@@ -146,6 +146,20 @@ def test_what_only_an_interpreter_s_start_reads_may_differ_from_run_to_run(runne
     assert results == [["fresh", "1", "numpy"], ["forked", "2", "numpy"]]
 
 
+@pytest.mark.parametrize(("last", "learned"), [("threadpoolctl", 1), ("jinja2", 2)])
+def test_a_seed_that_is_set_between_imports_differs_from_run_to_run(
+    last: str, learned: int, runner: Runner, folder: Path
+) -> None:
+    """As Lightning does before its last packages come: a recipe that goes on behind it would fit no other seed."""
+    text = f"import os\nimport numpy, pygit2, yaml\nos.environ['SEED'] = open('seed').read()\nimport {last}\n{HOW}"
+    script(folder, text + "print(os.environ['SEED'])\n")
+    results = []
+    for seed in range(4):
+        (folder / "seed").write_text(str(seed))
+        results.append(run(runner, folder)[1].split())
+    assert results == [["fresh" if seed < learned else "forked", str(seed)] for seed in range(4)]
+
+
 def test_another_environment_has_other_processes(runner: Runner, folder: Path) -> None:
     script(folder, f"import numpy, os\nprint(os.environ['LEVEL'])\n{HOW}")
     assert [run(runner, folder, LEVEL="a")[1] for _ in range(2)] == ["a\nfresh\n", "a\nforked\n"]

@@ -57,7 +57,7 @@ class Recorder:
         inside = os.path.join(self.folder, "")
         own = {path.removeprefix(inside): content_hash(path) for path in sorted(paths)}
         kept = [event for event in self.events if event[0] == "set" or is_installed(file_of(event[1]))]
-        last = last_worth(kept)
+        last = last_worth(kept, settings_of(recipe))
         temporary = f"{recipe}.{os.getpid()}"
         with open(temporary, "w") as file:
             json.dump({"events": kept[:last], "own": own}, file)
@@ -73,10 +73,29 @@ def content_hash(path: str) -> str:
         return ""
 
 
-def last_worth(events: list[list[Any]]) -> int:
-    """Where a recipe ends: by then most is imported, and what is set later is a run's own affair."""
+def last_worth(events: list[list[Any]], known: dict[str, str | None]) -> int:
+    """Where a recipe ends: by then most is imported, and what is set later is a run's own affair, such as its seed.
+
+    `known`: what another run has set. Where half is imported, the recipe ends before what differs from run to run.
+    """
     imports = [place for place, event in enumerate(events) if event[0] == "import"]
-    return imports[int(0.97 * (len(imports) - 1))] + 1 if imports else 0
+    if not imports:
+        return 0
+    half, most, last = (imports[int(share * (len(imports) - 1))] + 1 for share in (0.5, 0.9, 0.97))
+    for place in range(half, last):
+        kind, name, *value = events[place]
+        if kind == "set" and (place >= most or [known.get(name, *value)] != value):
+            return place
+    return last
+
+
+def settings_of(recipe: str) -> dict[str, str | None]:
+    """What a recipe sets, if there is one."""
+    try:
+        with open(recipe) as file:
+            return {name: value[0] for kind, name, *value in json.load(file)["events"] if kind == "set"}
+    except (OSError, ValueError):
+        return {}
 
 
 def file_of(name: str | None) -> str:
