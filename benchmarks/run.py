@@ -45,9 +45,13 @@ sys.path[:0] = [str(TEMPLATE / "<<cookiecutter.project>>" / "src"), str(TEMPLATE
 trivial = import_module("trivial")  # the tests' scratch project
 
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER
-LIMIT = 500.0  # seconds for the runs of one way
+LIMIT = 120.0  # seconds without one more experiment
 PYTHON = sys.executable
 Times = dict[str, float]
+
+
+class Lost(Exception):
+    """A queue that has come to its end, or to a stop, without all of its runs."""
 
 
 # What is run
@@ -154,13 +158,15 @@ def lab_run(*options: str) -> Callable[[Trivial, int, int], Callable[[], None]]:
 
 def until_done(project: Trivial, experiments: int, command: Callable[[], object]) -> None:
     """Carry out a command, and wait until so many more experiments are there."""
-    before = finished(project)
+    before = done = finished(project)
     command()
     until = time.monotonic() + LIMIT
-    while (done := finished(project) - before) < experiments:
+    while done - before < experiments:
         if time.monotonic() > until:
-            sys.exit(f"{done} of {experiments} experiments after {LIMIT:.0f} s")
+            raise Lost(f"{done - before} of {experiments} experiments, and no more for {LIMIT:.0f} s")
         time.sleep(0.05)
+        if (now := finished(project)) > done:
+            done, until = now, time.monotonic() + LIMIT
 
 
 def finished(project: Trivial) -> int:
@@ -218,12 +224,16 @@ def runs(base: Trivial, number: int, rounds: int, folder: Path) -> dict[str, Tim
         for name, way, jobs in turns:
             place = Path(tempfile.mkdtemp(dir=folder))
             project = trivial.copied(base, place / "project")
-            times = measured(way(project, number, jobs))
-            found.setdefault(f"{name} -j {jobs}" if is_queue(name) else name, []).append(times)
+            called = f"{name} -j {jobs}" if is_queue(name) else name
+            try:
+                found.setdefault(called, []).append(measured(way(project, number, jobs)))
+            except Lost as error:
+                print(f"{called}: {error}; this round is not counted", file=sys.stderr)
             shutil.rmtree(place, ignore_errors=True)
     return {
         name: {kind: min(each[kind] for each in rounds) / number for kind in ("wall", "cpu")}
         for name, rounds in found.items()
+        if rounds
     }
 
 

@@ -272,6 +272,15 @@ def test_what_is_in_a_metrics_file_is_found_by_its_key_whatever_names_it_has(con
     assert not nested_keys.exists(found, "c") and not nested_keys.exists(found, f"{keys[0] if keys else 'a'}.c")
 
 
+@given(METRICS)
+@settings(max_examples=50, deadline=None)
+def test_what_was_spread_out_is_found_again_where_it_is_nested(content: dict[str, Any]) -> None:
+    spread = nested_keys.flat(content)
+    again = nested_keys.nested(spread)
+    assert {key: nested_keys.find(again, key) for key in spread} == spread
+    assert nested_keys.flat(again) == spread
+
+
 def test_the_templates_own_metrics() -> None:
     score = VISION.metric("infer.classes.cat.f1")
     assert (score.title, score.direction, score.low, score.high, score.by) == (

@@ -188,6 +188,7 @@ def test_models_are_found_or_refused_with_what_to_do(trained: Get, tmp_path: Pat
         ("--model", "models/quant", "--backend", "onnx"): "quant=onnx_fp32",
         ("--backend", "openvino", "--device", "NPU"): "--device=NPU: OpenVINO finds CPU",
         ("--confidence", "3"): "between 0 and 1",
+        ("--white", "-3"): "the brightest value of an image",
         ("--out", "src"): "no result of predict.py",
     }.items():
         assert words in space.message("predict", "a.png", *arguments)

@@ -177,6 +177,19 @@ def test_prefixes_are_found(prefixes: list[str], wrapped: bool) -> None:
     assert state_dict.renamed(named, own.keys()) == own
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_file_that_holds_something_else_is_named(suffix: str, tmp_path: Path) -> None:
+    contents = {
+        b"<!DOCTYPE html><title>Sign in</title>": "no file of weights but a web page",
+        b"version https://git-lfs.github.com/spec/v1": "no file of weights but a pointer of Git LFS",
+        b"PK\x03\x04 of which the rest is missing": "damaged",
+    }
+    for content, words in contents.items():
+        (tmp_path / f"weights{suffix}").write_bytes(content)
+        with pytest.raises(errors.UserError, match=f"weights{suffix} is {words}"):
+            state_dict.read(tmp_path / f"weights{suffix}")
+
+
 def test_other_networks_keep_their_names() -> None:
     """A prefix goes only where more names fit without it."""
     weights = {"layer1.conv.weight": 1, "fc.weight": 2}

@@ -76,14 +76,17 @@ def pairs(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as mappings in mappings: what `flat` spread out."""
+    """Dotted keys as mappings in mappings: what `flat` spread out; `find` finds each in it.
+
+    A key that goes on behind another one, which has a value, is a name with dots: beside `v1`, `v1.2` is one.
+    """
     result: dict[str, Any] = {}
     for key, value in config.items():
-        place = result
-        *folders, last = key.split(".")
-        for folder in folders:
-            place = place.setdefault(folder, {})
-        place[last] = value
+        place, start = result, 0
+        while (end := key.find(".", start)) >= 0 and key[:end] not in config:
+            place = place.setdefault(key[start:end], {})
+            start = end + 1
+        place[key[start:]] = value
     return result
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..data.shared.file_kinds import described
 from ..shared import torch_file
 from ..shared.errors import UserError
+from ..shared.file_kinds import described
 from ..shared.model_file import ModelFile
 
 INSIDE = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "net", "weights")

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.progress import track
 
+from ...shared.file_kinds import described
 from ...shared.prepared import ORIENTATION, UNREADABLE, deep_values, is_deep, to_rgb
 from .dataset import Finding, Sample, finding
-from .file_kinds import described
 from .similar import thumbnail
 
 DEPTHS = (1, 255, 1023, 4095, 16383, 65535)  # the brightest value of floats, and of 8, 10, 12, 14 and 16 bits

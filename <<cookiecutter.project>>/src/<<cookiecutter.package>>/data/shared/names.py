@@ -6,6 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from hashlib import md5
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -95,11 +96,15 @@ class Images:
 
     def note_missing(self, place: str, name: str) -> None:
         """Note a name in labels that no image has, with the image that may be meant."""
-        wanted = PurePosixPath(name.replace("\\", "/")).name.casefold()
-        near = next((path for path in self.paths if path.name.casefold() == wanted), None)
-        outside = Path(name).is_absolute() and Path(name).is_file()
+        wanted = PurePosixPath(normalize("NFC", name.replace("\\", "/"))).name.casefold()
+        near = self._by_any_case.get(wanted)
+        outside = os.path.isabs(name) and os.path.isfile(name)  # no path is too long or odd for these
         hint = f" (there is {shown(near)})" if near else " (it lies outside data.source.path)" if outside else ""
         self._notes.add("missing_images", f"{place}{name}{hint}")
+
+    @cached_property
+    def _by_any_case(self) -> dict[str, Path]:
+        return {_composed(path).name.casefold(): path for path in reversed(self.paths)}
 
     def note_unlisted(self, notes: Notes) -> None:
         """Note the images that no label file has listed."""
