@@ -172,6 +172,13 @@ def test_what_is_told_of_places_is_short_and_names_each_once() -> None:
     assert told("duplicates_within_split", 2 * [image("a.png", 0)]).places == ("a.png = a.png",)
 
 
+@given(st.integers(1, 300), st.integers(1, 300))
+def test_what_is_wrong_is_named_however_long_the_paths_around_it_are(before: int, behind: int) -> None:
+    place = f"/{'x' * before}/labels.csv:7 ../outside/3.png (there is /{'y' * behind}/A/3.png)"
+    told = dataset.in_short(place)
+    assert "/labels.csv:7 ../outside/3.png (there is /" in told and told.endswith("/A/3.png)") and len(told) < 260
+
+
 def test_three_images_a_class_are_enough_to_divide(tmp_path: Path) -> None:
     root = make_folders(tmp_path / "mine", {"cat": 3, "dog": 3})
     assert number_of_images(run(tmp_path / "out", "image_folder", path=str(root))) == (2, 2, 2)

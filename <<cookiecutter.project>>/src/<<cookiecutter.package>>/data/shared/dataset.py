@@ -147,11 +147,17 @@ def finding(check: str, title: str, places: Sequence[str], advice: str = "", fat
 
 
 def in_short(place: str) -> str:
-    """A place of about LONGEST characters at most, without its middle; of several that are alike the first three."""
+    """A place of about LONGEST characters: its long words, which are paths, without their middle; of several that are
+    alike the first three."""
     if len(place) <= LONGEST:
         return place
     sign = next((sign for sign in (" ~ ", " = ") if sign in place), "")
     names = place.split(sign) if sign else [place]
-    half = LONGEST // min(len(names), 3) // 2
-    shown = [name if len(name) <= 2 * half else f"{name[:half]}…{name[-half:]}" for name in names[:3]]
-    return sign.join([*shown, *(["…"] if len(names) > 3 else [])])
+    words = sign.join([*names[:3], *(["…"] if len(names) > 3 else [])]).split(" ")
+    half = LONGEST // 2 // max(sum(len(word) > LONGEST // 6 for word in words), 1)
+    shown = " ".join(_without_middle(word, half) for word in words)
+    return shown if len(shown) <= 2 * LONGEST else _without_middle(shown, LONGEST // 2)
+
+
+def _without_middle(text: str, half: int) -> str:
+    return text if len(text) <= 2 * half else f"{text[:half]}…{text[-half:]}"
