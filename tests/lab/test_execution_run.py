@@ -106,7 +106,7 @@ def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.Mo
 
     def kill(rows: list, lost: list) -> None:
         told.extend(row.trouble for row in lost)
-        for process in stages(project):
+        for process in trainings(project):
             process.kill()
             attempts.add(process.pid)
 
@@ -116,10 +116,15 @@ def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.Mo
     assert len(attempts) == 2 and told == ["train ended with -9"]
 
 
-def stages(project: Trivial) -> list[psutil.Process]:
+def trainings(project: Trivial) -> list[psutil.Process]:
+    """The processes of its train stage, which sleeps; an earlier stage might be met in the moment that it takes."""
     inside = str(project.root / ".dvc")
     found = psutil.process_iter(["cmdline", "cwd"])
-    return [p for p in found if "stand_in.py" in " ".join(p.info["cmdline"] or []) and inside in (p.info["cwd"] or "")]
+    return [
+        process
+        for process in found
+        if (process.info["cmdline"] or [])[-2:] == ["src/stand_in.py", "train"] and inside in (process.info["cwd"] or "")
+    ]
 
 
 LAB = """
