@@ -258,7 +258,7 @@ def two_models(skills: tuple[float, float], n: int = 1000) -> list[pd.DataFrame]
     return frames
 
 
-@pytest.mark.parametrize("skills", [(0.92, 0.92), (0.94, 0.88)])
+@pytest.mark.parametrize("skills", [(0.94, 0.88), pytest.param((0.92, 0.92), marks=pytest.mark.nightly)])
 def test_intervals_over_images_hold_the_truth(skills: tuple[float, float]) -> None:
     """Test sets of 300 images, drawn from a world of a thousand, in which the difference of macro-F1 is known.
 

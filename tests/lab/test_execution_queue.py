@@ -167,9 +167,7 @@ project.enqueue(*runs)
 def test_values_never_reach_a_shell(project: Trivial) -> None:
     run = project.run("run")
     run.params["augmentation"] = dict(zip("abcdefghijk", NASTY, strict=True))
-    project.enqueue(run)
-    project.call("dvc", "queue", "start", "-j", "1")
-    trivial.wait_until(lambda: idle(project))
+    project.execution(1).add([run])
     assert project.records()["run"].params["augmentation"] == run.params["augmentation"]
     assert list(project.root.parent.rglob("pwned")) == []
 

@@ -123,7 +123,8 @@ def trainings(project: Trivial) -> list[psutil.Process]:
     return [
         process
         for process in found
-        if (process.info["cmdline"] or [])[-2:] == ["src/stand_in.py", "train"] and inside in (process.info["cwd"] or "")
+        if (process.info["cmdline"] or [])[-2:] == ["src/stand_in.py", "train"]
+        and inside in (process.info["cwd"] or "")
     ]
 
 

@@ -68,6 +68,7 @@ def artifacts(disk: Path) -> None:
     assert [path.read_bytes() == PAGE for path in disk.rglob("run.md")] == [True] * 3
 
 
+@pytest.mark.nightly
 def test_no_room_at_all(play: Callable[[str, Path], None], tmp_path: Path) -> None:
     """Not even for MLflow's own file: what was missed is there when there is room again."""
     play("everything", tmp_path / "tests")

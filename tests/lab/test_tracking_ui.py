@@ -21,6 +21,7 @@ from lab.tracking.mlflow import views
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
+    pytest.mark.xdist_group("tracking_ui"),  # one server
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at MLflow's pages with (apt install chromium)"),
 ]

@@ -23,6 +23,14 @@ Make = Callable[[Path], None]
 Get = Callable[[str], Workspace]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of what takes long to make go to the process that makes it: another would only wait for it."""
+    for item in items:
+        if "used" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(Path(item.path).stem))
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Make], Workspace]:
     """A workspace by its name, made by the first of pytest-xdist's workers that asks for it: copy it to change it."""

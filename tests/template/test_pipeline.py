@@ -21,7 +21,7 @@ ONE_TASK = [
     pytest.param("classification", marks=[pytest.mark.xdist_group("classification"), pytest.mark.nightly]),
 ]
 
-BY_NIGHT = ("detection", "segmentation", "multilabel")  # tests/package trains them, too
+BY_NIGHT = ("detection", "classification", "segmentation", "multilabel")  # tests/package trains them, too
 
 
 def offline() -> list[str]:
