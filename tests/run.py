@@ -83,13 +83,20 @@ def outcome(suite: str, project: Path, nightly: bool, options: list[str]) -> str
         src = project / "src" if suite == "package" else SRC
         variables |= {"PYTHONPATH": str(src), "PATH": f"{environment / 'bin'}{os.pathsep}{clean()['PATH']}"}
     selection = "nightly" if nightly else "not nightly"
-    processes = [f"--numprocesses={SUITES[suite]}", "--dist=loadgroup"]
-    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, *processes, "--durations=30", *options]
+    processes = [f"--numprocesses={SUITES[suite]}", "--dist=loadgroup", "--durations=30"]
+    written = tempfile.mkdtemp(prefix=f"{suite}-")  # by the tests; pytest itself would take a minute to remove it
+    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, *processes, f"--basetemp={written}", *options]
     print(f"\n=== tests/{suite} ({selection})", flush=True)
     done = subprocess.run(command, cwd=TEMPLATE, env=clean() | variables)
     if done.returncode == 0 or (nightly and done.returncode == NO_TESTS):
+        remove(Path(written))
         return ""
-    return "has no tests" if done.returncode == NO_TESTS else "failed"
+    return "has no tests" if done.returncode == NO_TESTS else f"failed; what they wrote is in {written}"
+
+
+def remove(folder: Path) -> None:
+    """In the background: of 100,000 files, for which nobody waits."""
+    subprocess.Popen(["rm", "-rf", folder], start_new_session=True)
 
 
 def main() -> None:
@@ -114,7 +121,7 @@ def main() -> None:
                 wrong.append(f"tests/{suite} {problem}")
             said.append(f"{suite} {time.monotonic() - at:.0f} s")
     finally:
-        subprocess.Popen(["rm", "-rf", folder], start_new_session=True)  # 100,000 files: nobody waits for that
+        remove(folder)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     print(f"\n{'FAILED' if wrong else 'PASSED'} in {minutes} min {seconds} s ({', '.join(said)})")
     sys.exit("\n".join(wrong) or None)
