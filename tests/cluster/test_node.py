@@ -143,6 +143,17 @@ def test_another_node_goes_on_from_a_checkpoint(project: Clustered, tmp_path: Pa
     assert "this one starts over: no checkpoints: in conf/cluster.yaml" in (task.folder / "log").read_text()
 
 
+def test_a_guard_that_is_killed_at_the_end_leaves_nothing(tmp_path: Path) -> None:
+    """It was killed after the last look at it: nothing would have removed the checkout before another run came."""
+    tree, lock = checkout.new_checkout(tmp_path, "run")
+    (tree / "model.pt").touch()
+    guard = checkout.Guard(tree, lock)
+    os.kill(guard.pid, signal.SIGKILL)
+    guard.end()
+    os.close(lock)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_ended_with_its_machine_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree, lock = checkout.new_checkout(tmp_path, "lost")
     (tree / "file").touch()

@@ -82,8 +82,7 @@ class Guard:
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
         os.read(reading, 1)  # returns when the other end is closed, however that comes
-        kill_all(str(self.tree))
-        remove(self.tree)
+        self._clear()
         os._exit(0)
 
     def watch(self) -> None:
@@ -94,7 +93,14 @@ class Guard:
                 self._start()
 
     def end(self) -> None:
-        """Let it do its work now, and wait for it."""
+        """Let it do its work now, and wait for it; where it was killed itself, do it here."""
         os.close(self.writing)
+        done = False
         with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
+            done = os.waitpid(self.pid, 0)[1] == 0
+        if not done:
+            self._clear()
+
+    def _clear(self) -> None:
+        kill_all(str(self.tree))
+        remove(self.tree)
