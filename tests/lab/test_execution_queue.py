@@ -164,10 +164,16 @@ project.enqueue(*runs)
 
 
 @pytest.mark.slow
-def test_values_never_reach_a_shell(project: Trivial) -> None:
+@pytest.mark.parametrize("workers", ["lab", pytest.param("dvc", marks=pytest.mark.nightly)])
+def test_values_never_reach_a_shell(project: Trivial, workers: str) -> None:
     run = project.run("run")
     run.params["augmentation"] = dict(zip("abcdefghijk", NASTY, strict=True))
-    project.execution(1).add([run])
+    if workers == "lab":
+        project.execution(1).add([run])
+    else:
+        project.enqueue(run)
+        project.call("dvc", "queue", "start", "-j", "1")
+        trivial.wait_until(lambda: idle(project))
     assert project.records()["run"].params["augmentation"] == run.params["augmentation"]
     assert list(project.root.parent.rglob("pwned")) == []
 

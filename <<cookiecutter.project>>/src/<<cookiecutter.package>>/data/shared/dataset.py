@@ -147,8 +147,7 @@ def finding(check: str, title: str, places: Sequence[str], advice: str = "", fat
 
 
 def in_short(place: str) -> str:
-    """A place of about LONGEST characters: its long words, which are paths, without their middle; of several that are
-    alike the first three."""
+    """A place of about LONGEST characters: paths, which are its long words, without their middle; the first three."""
     if len(place) <= LONGEST:
         return place
     sign = next((sign for sign in (" ~ ", " = ") if sign in place), "")
