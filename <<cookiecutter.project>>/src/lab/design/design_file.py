@@ -114,7 +114,10 @@ def names_taken(design: Design, path: Path) -> None:
         if other.resolve() == path.resolve():
             continue
         try:
-            data = load(read_text(other), other)
+            text = read_text(other)
+            if design.name != other.stem and design.name not in text:
+                continue  # most: there is no need to parse it
+            data = load(text, other)
         except UserError:
             continue  # its own check says what is wrong with it
         if isinstance(data, dict) and "kind" in data and data.get("name", other.stem) == design.name:

@@ -8,6 +8,7 @@ stage's code lies in files and folders that its deps name. Only imports that hap
 from __future__ import annotations
 
 import ast
+import hashlib
 import os
 import re
 import shlex
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.design.pipeline import filled
 
@@ -79,39 +80,47 @@ def imported(project: Project, folder: PurePosixPath, script: str, deps: Iterabl
     listing = project.git.call("ls-files", "-z", "--", *own).stdout if own else ""
     todo = [first, *(root / name for name in listing.split("\0") if name.endswith(".py"))]
     modules: Imports = {}
+    homes: dict[str, list[Path]] = {}  # of a top-level module, those of the places that have one of its name
     read: set[Path] = set()
     while todo:
         path = todo.pop(0)
         if path in read or not path.is_file():
             continue
         read.add(path)
-        for line, name, level in imports(path):
-            bases = [path.parents[level - 1]] if level else places
+        content = path.read_bytes()
+        key = f"{sys.hexversion} {hashlib.sha256(content).hexdigest()}"
+        known = project.kept.find("imports", key, lambda text=content: imports(text))
+        for line, name, level in known:
+            top = name.partition(".")[0]
+            if not level and top not in homes:
+                homes[top] = [base for base in places if module_files(base, top)]
+            bases = [path.parents[level - 1]] if level else homes[top]
             files = [file for base in bases for file in module_files(base, name)]
             todo += files
-            top = name.partition(".")[0]
             if not files and not level and top not in sys.stdlib_module_names:
                 modules.setdefault(top, f"{os.path.relpath(path, root)}, line {line}")
     return modules
 
 
-def imports(path: Path) -> Iterator[tuple[int, str, int]]:
+def imports(content: bytes) -> list[list[Any]]:
     """What a file imports when it is itself imported: the line, the module, and how many dots stand before it."""
     try:
-        todo: list[ast.stmt] = list(ast.parse(path.read_bytes()).body)
+        todo: list[ast.stmt] = list(ast.parse(content).body)
     except (SyntaxError, ValueError):  # another version's Python, or none: the stage itself will say
-        return
+        return []
+    found: list[list[Any]] = []
     while todo:
         statement = todo.pop(0)
         if isinstance(statement, ast.ClassDef | ast.With):
             todo += statement.body
         elif isinstance(statement, ast.Import):
-            yield from ((statement.lineno, alias.name, 0) for alias in statement.names)
+            found += ([statement.lineno, alias.name, 0] for alias in statement.names)
         elif isinstance(statement, ast.ImportFrom):
             base = statement.module or ""
-            yield statement.lineno, base, statement.level
+            found.append([statement.lineno, base, statement.level])
             names = (f"{base}.{alias.name}".lstrip(".") for alias in statement.names)  # modules, as far as they are
-            yield from ((statement.lineno, name, statement.level) for name in names)
+            found += ([statement.lineno, name, statement.level] for name in names)
+    return found
 
 
 def module_files(folder: Path, name: str) -> list[Path]:

@@ -21,6 +21,7 @@ LAB = Path(__file__).parents[1]
 CODE = (
     "contract",
     "design",
+    "execution/stage_imports.py",
     "records",
     "git.py",
     "git_objects.py",

@@ -211,20 +211,16 @@ def fingerprint() -> str:
     """What decides how a worker carries runs out: lab's code, the packages, and the environment."""
     source = Path(__file__).parents[2]
     files = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in sorted(source.rglob("*.py"))]
-    known = [files, _installed(), sys.executable, sorted(_lasting(os.environ).items())]
+    known = [files, stage_packages.installed(), sys.executable, sorted(_lasting(os.environ).items())]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
 
 def is_same_environment(environment: Mapping[str, str], since: float) -> bool:
     """Whether a process that was started at `since` has this one's variables, and packages that are still there."""
-    return _lasting(environment) == _lasting(os.environ) and all(changed / 1e9 < since for _, changed in _installed())
+    return _lasting(environment) == _lasting(os.environ) and all(changed / 1e9 < since for _, changed in stage_packages.installed())
 
 
 def _lasting(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that a stage may care about."""
     return {name: value for name, value in environment.items() if not OF_A_SESSION.fullmatch(name)}
 
-
-def _installed() -> list[tuple[str, int]]:
-    """Where packages are, and when one came or went last."""
-    return [(path, os.stat(path).st_mtime_ns) for path in sorted(stage_packages.INSTALLED) if os.path.isdir(path)]

@@ -22,6 +22,11 @@ from typing import Any
 INSTALLED = tuple({os.path.join(sysconfig.get_path(kind), "") for kind in ("purelib", "platlib")})
 
 
+def installed() -> list[tuple[str, int]]:
+    """Where packages are, and when one came or went last."""
+    return [(path, os.stat(path).st_mtime_ns) for path in sorted(INSTALLED) if os.path.isdir(path)]
+
+
 class Recorder:
     """What a script imports and sets, while it runs: `["import", module]` and `["set", variable, value or None]`."""
 

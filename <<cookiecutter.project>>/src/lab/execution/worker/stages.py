@@ -291,7 +291,6 @@ def python_script(text: str, folder: Path, environment: Mapping[str, str]) -> li
 def identity(command: list[str], environment: Mapping[str, str]) -> str:
     """What a recipe depends on beside the stage's code: the command, the environment, and what is installed."""
     own = {name: value for name, value in environment.items() if not PRIVATE.fullmatch(name)}
-    installed = [(path, os.stat(path).st_mtime_ns) for path in stage_packages.INSTALLED if os.path.isdir(path)]
-    facts = [command, sorted(own.items()), installed, sys.version]
+    facts = [command, sorted(own.items()), stage_packages.installed(), sys.version]
     facts += [os.stat(path).st_mtime_ns for path in (PROCESS, stage_packages.__file__)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
