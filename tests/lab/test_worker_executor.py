@@ -111,6 +111,14 @@ def test_random_pipelines_come_out_as_dvcs(seed: int, tmp_path: Path) -> None:
     compare(seed, tmp_path, runs=1 + seed % 2)
 
 
+ONCE_DIFFERENT = {"a link to what the cache lacks": 105, "a kind of link that does not work here": 113}
+
+
+@pytest.mark.parametrize("seed", ONCE_DIFFERENT.values(), ids=ONCE_DIFFERENT)
+def test_what_once_differed_comes_out_as_dvcs(seed: int, tmp_path: Path) -> None:
+    compare(seed, tmp_path, runs=5)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(20, 220))
 def test_more_random_pipelines_come_out_as_dvcs(seed: int, tmp_path: Path) -> None:

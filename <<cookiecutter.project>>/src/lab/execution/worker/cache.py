@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Cache:
 
     def __init__(self, folder: Path, types: list[str], shared: bool, hashes: Hashes):
         self.folder = folder
-        self.types = types
+        self.types = self.output_types = types
         self.shared = shared
         self.file_mode = 0o664 if shared else 0o666 & ~UMASK
         self.folder_mode = 0o2775 if shared else 0o777 & ~UMASK
@@ -196,6 +196,26 @@ class Cache:
         self._link(path, md5, types)
         self._protect(self.path(md5))
 
+    def settle_types(self, laid: Iterable[Content | None], path: Path) -> None:
+        """Decide how outputs are linked from now on, of a run whose data was `laid` out at and beside `path`.
+
+        DVC goes by its settings, but for the kinds that the first file which it laid out has shown not to work here:
+        `dvc_data.index.checkout` gives its own list away, and `dvc_objects.fs.generic.transfer` shortens it.
+        """
+        self.output_types = self.types
+        if any(self._holds_any(content) for content in laid if content is not None):
+            self.output_types = self.types[self.types.index(self._working(path)[0]) :]
+
+    def _holds_any(self, content: Content) -> bool:
+        files = self.entries(content.md5) or [] if content.is_folder else [("", content.md5)]
+        return any(self.path(md5).is_file() for _, md5 in files)
+
+    def _working(self, path: Path) -> list[str]:
+        """The kinds of link that work between the cache and `path`."""
+        if self._links is None:
+            self._links = test_links(list(self.types), localfs, str(self.folder), localfs, str(path))
+        return self._links
+
     # Out
 
     def lay_out(self, path: Path, content: Content) -> bool:
@@ -222,9 +242,7 @@ class Cache:
 
     def _link(self, path: Path, md5: str, types: list[str]) -> None:
         if types == self.types:
-            if self._links is None:
-                self._links = test_links(list(types), localfs, str(self.folder), localfs, str(path))
-            types = self._links
+            types = self._working(path)
         for patience in range(ALIKE, -1, -1):
             try:
                 transfer(localfs, str(self.path(md5)), localfs, str(path), links=list(types))

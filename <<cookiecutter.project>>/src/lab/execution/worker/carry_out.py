@@ -124,7 +124,9 @@ class Checkout:
         lock = LockFile(lock_path.read_text(encoding="utf-8") if lock_path.is_file() else "")
         steps = pipeline.steps(task.targets)
         self._check(pipeline, kept)
-        self._tree.lay_out_data(cache, outputs(pipeline.needed(task.targets), lock))
+        data = outputs(pipeline.needed(task.targets), lock)
+        self._tree.lay_out_data(cache, data)
+        cache.settle_types(data.values(), self.project / "any")
 
         git_ignore = GitIgnore(self._tree.top)
         adding = _Adding(self._tree, git_ignore, self._prefix, pipeline, config)

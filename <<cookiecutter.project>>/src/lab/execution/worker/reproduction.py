@@ -280,7 +280,7 @@ class Reproduction:
         for out in stage.outs:
             content = contents[out.name]
             if out.cached and content is not None:
-                self._add(out, content, self._cache.types)
+                self._add(out, content, self._cache.output_types)
 
     def _add(self, out: Output, content: Content, types: list[str]) -> None:
         path = self.project / out.path
