@@ -16,7 +16,9 @@ import tracked
 import trivial
 from tracked import dump, export, send
 
+from lab.tracking import text
 from lab.tracking.conformance import START, Experiment, Question, one, question, run
+from lab.tracking.mlflow import views
 from lab.tracking.sink import Trouble
 
 SLOW = pytest.mark.slow
@@ -42,6 +44,13 @@ def test_a_second_pass_has_nothing_to_do(store: str) -> None:
         [step, START + 1000 + 1000 * (step + 1), repr(2 + step / 7)] for step in range(5)
     ]
     assert before["grid"]["tags"]["best.run_id"] == "0123456789ab/grid-0"
+
+
+def test_a_long_note_with_its_links_is_no_longer_than_mlflow_takes() -> None:
+    answer = "**SUPPORTED**: yes"
+    made = replace(run("grid"), note=text.cut(f"{answer}\n\n{'a table ' * 2000}", text.TAG), metrics=["infer.f1"])
+    linked = views.linked(made, "1", "2")
+    assert linked.startswith(f"{answer}\n\n[Charts](") and linked.endswith("…") and len(linked) == text.TAG
 
 
 def test_a_store_made_again_is_the_same(store: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from lab.tracking import text
 from lab.tracking.run import Run
 
 DESIGNS = "designs"  # the view that shows designs with their runs below them
@@ -39,7 +40,7 @@ def linked(run: Run, experiment: str, run_id: str) -> str:
     if not pages:
         return run.note
     links = " · ".join(f"[{name}]({address})" for name, address in pages.items())
-    return f"{answer}\n\n{links}{rest}{others}"
+    return text.cut(f"{answer}\n\n{links}{rest}{others}", text.TAG)
 
 
 def tags(run: Run) -> dict[str, str]:
