@@ -35,8 +35,8 @@ class Store(Addresses):
 
     def file(self, md5: str | None) -> Path | None:
         """The file, or a folder's list of files, of this hash; None where it is not here."""
-        path = self.cache / md5[:2] / md5[2:] if md5 else None
-        return path if path and path.is_file() else None
+        path = os.path.join(self.cache, md5[:2], md5[2:]) if md5 else ""  # of thousands: pathlib's way takes three times
+        return Path(path) if os.path.isfile(path) else None
 
     def files(self, md5: str | None) -> dict[str, Path]:
         """The files of an output of this hash that are here, by their paths below it: `""` for one that is a file."""
