@@ -19,7 +19,8 @@ from tracked import dump, export, send
 from lab.tracking import text
 from lab.tracking.conformance import START, Experiment, Question, one, question, run
 from lab.tracking.mlflow import views
-from lab.tracking.sink import Trouble
+from lab.tracking.mlflow.sink import MlflowSink
+from lab.tracking.sink import Report, Trouble
 
 SLOW = pytest.mark.slow
 
@@ -131,6 +132,62 @@ def test_what_two_clones_made_twice_becomes_one(store: str) -> None:
     assert len(found) == 5
     assert all(sum(map(len, found[m.key]["metrics"].values())) == 8 for m in design.members)
     assert {found[m.key]["tags"]["mlflow.parentRunId"] for m in design.members} == {"grid"}
+
+
+def lasting(target: MlflowSink, design: Question) -> Report:
+    """One more pass of a mirror that lasts."""
+    target.begin()
+    return Report() if target.has(design) else target.send(design)
+
+
+def test_a_mirror_that_lasts_reads_what_has_changed(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tracked.sink(store)
+    lasting(target, question("grid", 30, 2))
+    read = []
+    search = target.client.search_runs
+    monkeypatch.setattr(
+        target.client, "search_runs", lambda *given, **named: read.extend(found := search(*given, **named)) or found
+    )
+    assert lasting(target, question("grid", 31, 2)).created == 1
+    assert lasting(target, one(question("grid", 31, 2), status="FAILED")).updated == 2
+    assert len(read) < 10, "not all thirty of them"
+    assert len(export(store)) == 33
+
+
+def outside(store: str, event: str, chance: random.Random) -> None:
+    """What people do in MLflow's pages."""
+    client = tracked.sink(store).client
+    tag = "design.id" if event == "the design deleted" else "dvc.exp.id"
+    if found := list(client.search_runs(["1"], f"tags.`{tag}` LIKE '%'")):
+        client.delete_run(chance.choice(found).info.run_id)
+
+
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(n, marks=pytest.mark.nightly) for n in range(4, 60))])
+def test_a_mirror_that_lasts_brings_what_a_new_one_does(store: str, tmp_path: Path, seed: int) -> None:
+    chance, target, steps = random.Random(seed), tracked.sink(store), [2, 2]
+    events = ["a new run", "a longer run", "a run deleted", "the design deleted", "another mirror's run", "nothing"]
+    deleted = False
+
+    def design() -> Question:
+        return Question("grid", [question("grid", n + 1, length).members[n] for n, length in enumerate(steps)])
+
+    lasting(target, design())
+    for event in (chance.choice(events) for _ in range(10)):
+        if event.endswith("deleted"):
+            outside(store, event, chance)
+            deleted |= event == "a run deleted"
+        if event.endswith("new run") or event.startswith("another"):
+            steps.append(2)
+        if event == "a longer run":
+            steps[chance.randrange(len(steps))] += 1
+        if event.startswith("another"):
+            send(store, design())
+        lasting(target, design())
+    again = tracked.store(tmp_path, "again.db")
+    send(again, design())
+    assert deleted or dump(export(store)) == dump(export(again)), "what nobody has deleted is there at once"
+    send(store, design())
+    assert dump(export(store)) == dump(export(again)), "and what somebody has when all of it is looked at again"
 
 
 SCRIPT = """

@@ -12,16 +12,17 @@ design whose own run is gone are found by their tags and put below the new one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from lab.tracking import settings
 from lab.tracking.mlflow import database, views
 from lab.tracking.mlflow.errors import Conflict, public, translated
-from lab.tracking.mlflow.writing import BATCH, CHILD, DESIGN, DIGEST, PARENT, Attachments, Writing, is_current
-from lab.tracking.sink import Design, Report, Trouble
+from lab.tracking.mlflow.writing import BATCH, CHILD, DESIGN, DIGEST, PARENT, Attachments, Writing, digest_of, is_current
+from lab.tracking.sink import Design, Member, Report, Trouble
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 NESTED = "mlflow.parentRunId"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # that its page is one of runs, where a link doesn't say
 ATTEMPTS = 5  # to send a design that another mirror sends, too
+FEW = 20  # runs that are asked for one by one
+WHOLE, SHARE = 60.0, 20  # seconds for which runs are remembered, and times that it took to read them, if that is longer
+Found = TypeVar("Found")
 _OPENED: dict[str, int] = {}  # the files that this process has open: MLflow never closes one
 
 
@@ -39,6 +43,27 @@ def create(root: Path, chosen: settings.Settings) -> MlflowSink:
     """The sink of the project at `root`: its own file, or the server that the environment names."""
     artifacts = root / "mlartifacts" if settings.embedded(root) else None
     return MlflowSink(settings.uri(root), chosen.experiment, artifacts)
+
+
+class Known(NamedTuple):
+    """What is remembered of an experiment's run: `digest` is what it was sent in full, empty where that isn't known."""
+
+    run_id: str
+    digest: str
+    revision: str
+
+    @classmethod
+    def of(cls, stored: Stored) -> Known:
+        """What a run says of itself."""
+        return cls(stored.info.run_id, digest_of(stored), stored.data.tags.get("dvc.exp.rev", ""))
+
+
+class Remembered(NamedTuple):
+    """A design's runs by key, all below `parent`, and until when (monotonic seconds) they are taken for what is there."""
+
+    parent: str
+    runs: dict[str, Known]
+    until: float
 
 
 class MlflowSink:
@@ -56,8 +81,9 @@ class MlflowSink:
         self.uri, self.experiment_name, self.artifacts = uri, experiment, artifacts
         self.parents: dict[str, Stored] = {}
         self.attachments = Attachments(str(self.artifacts or self.uri))
-        self._places: dict[str, list[tuple[str, str]]] | None = None  # of each design's runs: the parent, and the key
-        self._has_looked = False
+        self._places: dict[str, list[tuple[str, str, Known]]] | None = None  # of each design's runs: the parent, the key
+        self._remembered: dict[str, Remembered] = {}  # by design
+        self._has_looked, self._took = False, 0.0
         self.experiment, self.experiment_tags = "", {}
         self._client: MlflowClient | None = None
 
@@ -93,8 +119,10 @@ class MlflowSink:
         self.attachments = Attachments(str(self.artifacts or self.uri))
         with translated(self.uri):
             self._look()
-            # All runs are read but once in a process: a server takes a second for 500 of them.
-            self._places = None if self._has_looked else self._read_places()
+            # All runs are read but once in a process.
+            self._places = None
+            if not self._has_looked:
+                self._places, self._took = timed(self._read_places)
             self._has_looked = True
 
     def has(self, design: Design) -> bool:
@@ -104,10 +132,13 @@ class MlflowSink:
             return False
         if self._places is None:
             return True
-        places = self._places.get(design.key, [])
-        keys = {key for _, key in places}
-        is_whole = keys.issuperset(member.key for member in design.members)
-        return is_whole and len(keys) == len(places) and {parent for parent, _ in places} <= {stored.info.run_id}
+        places, parent = self._places.get(design.key, []), stored.info.run_id
+        runs = {key: run for _, key, run in places}
+        is_whole = runs.keys() >= {member.key for member in design.members}
+        if not is_whole or len(runs) < len(places) or {above for above, _, _ in places} - {parent}:
+            return False
+        self._remembered[design.key] = Remembered(parent, runs, kept_until(self._took))
+        return True
 
     def gone(self, designs: Iterable[Design]) -> dict[str, str]:
         """The runs that no experiment stands behind any more: their ids, with what they are called. Raises Trouble."""
@@ -132,12 +163,12 @@ class MlflowSink:
         _OPENED[self.uri] = database.inode(self.uri)
         self.parents = self._unique(self._search(f"tags.`{PARENT}` LIKE '%'"), PARENT)
 
-    def _read_places(self) -> dict[str, list[tuple[str, str]]]:
-        """By design, of each run of an experiment the parent that it names, and its key."""
-        places: dict[str, list[tuple[str, str]]] = {}
+    def _read_places(self) -> dict[str, list[tuple[str, str, Known]]]:
+        """By design, of each run of an experiment the parent that it names, its key, and what is remembered of it."""
+        places: dict[str, list[tuple[str, str, Known]]] = {}
         for run in self._search(f"tags.`{CHILD}` LIKE '%'"):
             tags = run.data.tags
-            places.setdefault(tags.get(DESIGN, ""), []).append((tags.get(NESTED, ""), tags[CHILD]))
+            places.setdefault(tags.get(DESIGN, ""), []).append((tags.get(NESTED, ""), tags[CHILD], Known.of(run)))
         return places
 
     def _find(self) -> None:
@@ -172,12 +203,32 @@ class MlflowSink:
             if not token:
                 return
 
-    def _children(self, design: Design, parent: str) -> dict[str, Stored]:
-        """The runs of a design's experiments, by key. Those that hang elsewhere, or nowhere, are put below it."""
-        kept = self._unique(self._search(f"tags.`{DESIGN}` = '{design.key}'"), CHILD)
+    def _children(self, design: Design, parent: str, keys: Collection[str] = ()) -> dict[str, Known]:
+        """The runs of a design's experiments, by key: all, or of a few keys. Those that hang elsewhere are put below."""
+        query = f"tags.`{DESIGN}` = '{design.key}'"
+        if 0 < len(keys) <= FEW and not any("'" in key for key in keys):
+            found = (run for key in keys for run in self._search(f"{query} AND tags.`{CHILD}` = '{key}'"))
+        else:
+            found = self._search(query)
+        kept = self._unique(found, CHILD)
         for run in kept.values():
             self._put_below(parent, run)
-        return kept
+        return {key: Known.of(run) for key, run in kept.items()}
+
+    def _recalled(self, design: Design, parent: str) -> Remembered:
+        """What is remembered of a design's runs; they are read where nothing is, or for too long. Forgotten by that."""
+        known = self._remembered.pop(design.key, None)
+        if known is None or known.parent != parent or time.monotonic() > known.until:
+            runs, took = timed(lambda: self._children(design, parent))
+            known = Remembered(parent, runs, kept_until(took))
+        return known
+
+    def _stored(self, known: Known) -> Stored:
+        """A run that is remembered. Raises Conflict: it has been deleted since."""
+        stored = self.client.get_run(known.run_id)
+        if stored.info.lifecycle_stage != "active":
+            raise Conflict
+        return stored
 
     def _put_below(self, parent: str, run: Stored) -> None:
         if run.data.tags.get(NESTED) != parent:
@@ -225,41 +276,52 @@ class MlflowSink:
 
     def _send(self, design: Design, parent: str, report: Report) -> Report:
         """The experiments that have changed, and then the design's own run."""
-        there = self._children(design, parent)
+        remembered = self._recalled(design, parent)
+        there, new = remembered.runs, []
         keys = {member.key for member in design.members}
         if not keys <= there.keys():
             there |= self._restored(design, parent, there, report)
-        renamed = {run.data.tags.get("dvc.exp.rev"): run for key, run in there.items() if key not in keys}
+        renamed = {run.revision: key for key, run in there.items() if run.revision and key not in keys}
         for member in design.members:
-            stored = there.get(member.key) or (renamed.get(member.revision) if member.revision else None)
-            if stored is None or not is_current(stored, member.digest):
-                writing = self._writing(member.run(), CHILD, report, {NESTED: parent, DESIGN: design.key})
-                there[member.key] = writing.write(stored, member.digest)
+            known = there.get(member.key) or there.pop(renamed.get(member.revision, ""), None)
+            if known is None or known.digest != member.digest:
+                created = report.created
+                there[member.key] = self._bring(design, parent, member, known, report)
+                new += [member] if report.created > created else []
         if report.created:  # perhaps another mirror has made the same ones meanwhile
             self._look()
-            there = self._children(design, parent)
+            made = self._children(design, parent, [member.key for member in new]) if new else {}
             if self._id(design) != parent or any(
-                member.key not in there or there[member.key].data.tags.get(DIGEST) not in (None, member.digest)
-                for member in design.members
+                member.key not in made or made[member.key].digest not in ("", member.digest) for member in new
             ):
                 raise Conflict
-        run = design.parent({key: stored.info.run_id for key, stored in there.items()})
+            there |= {member.key: made[member.key] for member in new}
+        run = design.parent({key: known.run_id for key, known in there.items()})
         self._show(run)
         run = replace(run, note=views.linked(run, self.experiment, parent))
         writing = self._writing(run, PARENT, report, {})
         self.parents[design.key] = writing.write(self.parents[design.key], "" if report.problems else design.digest)
+        self._remembered[design.key] = remembered
         return report
 
-    def _restored(self, design: Design, parent: str, there: Iterable[str], report: Report) -> dict[str, Stored]:
+    def _bring(self, design: Design, parent: str, member: Member, known: Known | None, report: Report) -> Known:
+        """Bring an experiment's run up to date, or make it."""
+        problems = len(report.problems)
+        writing = self._writing(member.run(), CHILD, report, {NESTED: parent, DESIGN: design.key})
+        written = writing.write(known and self._stored(known), member.digest)
+        is_whole = len(report.problems) == problems
+        return Known(written.info.run_id, member.digest if is_whole else "", member.revision)
+
+    def _restored(self, design: Design, parent: str, there: Iterable[str], report: Report) -> dict[str, Known]:
         """Of the experiments that have no run the deleted ones, brought back: those that need nothing more."""
         wanted = {member.key: member.digest for member in design.members if member.key not in there}
-        back: dict[str, Stored] = {}
+        back: dict[str, Known] = {}
         for run in self._search(f"tags.`{DESIGN}` = '{design.key}'", deleted=True):
             key = run.data.tags.get(CHILD, "")
             if key in wanted and key not in back and is_current(run, wanted[key]):
                 self._bring_back(run, report)
                 self._put_below(parent, run)
-                back[key] = run
+                back[key] = Known.of(run)
         return back
 
     def _bring_back(self, run: Stored, report: Report) -> None:
@@ -300,3 +362,14 @@ class MlflowSink:
             if self.experiment_tags.get(key) != value:
                 self.client.set_experiment_tag(self.experiment, key, value)
                 self.experiment_tags[key] = value
+
+
+def timed(read: Callable[[], Found]) -> tuple[Found, float]:
+    """What is read, and the seconds that it took."""
+    began = time.monotonic()
+    return read(), time.monotonic() - began
+
+
+def kept_until(took: float) -> float:
+    """Until when what took so many seconds to read is remembered."""
+    return time.monotonic() + max(WHOLE, SHARE * took)

@@ -51,7 +51,12 @@ class Attachments:
 
 def is_current(stored: Stored, digest: str) -> bool:
     """Whether all that the digest stands for was sent to this very run."""
-    return stored.data.tags.get(DIGEST) == digest and not _is_copy(stored)
+    return digest_of(stored) == digest
+
+
+def digest_of(stored: Stored) -> str:
+    """What stands for all that was sent to this very run; empty where it isn't all there."""
+    return "" if _is_copy(stored) else stored.data.tags.get(DIGEST, "")
 
 
 def _is_copy(stored: Stored) -> bool:
