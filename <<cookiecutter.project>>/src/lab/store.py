@@ -35,7 +35,7 @@ class Store(Addresses):
 
     def file(self, md5: str | None) -> Path | None:
         """The file, or a folder's list of files, of this hash; None where it is not here."""
-        path = os.path.join(self.cache, md5[:2], md5[2:]) if md5 else ""  # of thousands: pathlib's way takes three times
+        path = os.path.join(self.cache, md5[:2], md5[2:]) if md5 else ""  # pathlib takes three times as long
         return Path(path) if os.path.isfile(path) else None
 
     def files(self, md5: str | None) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Whether the project's own functions can be used: found out by importing them, once for each state of their sources."""
+"""Whether the project's own functions can be used: by importing them, once for each state of their sources."""
 
 from __future__ import annotations
 

@@ -217,10 +217,10 @@ def fingerprint() -> str:
 
 def is_same_environment(environment: Mapping[str, str], since: float) -> bool:
     """Whether a process that was started at `since` has this one's variables, and packages that are still there."""
-    return _lasting(environment) == _lasting(os.environ) and all(changed / 1e9 < since for _, changed in stage_packages.installed())
+    is_unchanged = all(changed / 1e9 < since for _, changed in stage_packages.installed())
+    return is_unchanged and _lasting(environment) == _lasting(os.environ)
 
 
 def _lasting(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that a stage may care about."""
     return {name: value for name, value in environment.items() if not OF_A_SESSION.fullmatch(name)}
-

@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from lab.tracking import settings
 from lab.tracking.mlflow import database, views
 from lab.tracking.mlflow.errors import Conflict, public, translated
-from lab.tracking.mlflow.writing import BATCH, CHILD, DESIGN, DIGEST, PARENT, Attachments, Writing, digest_of, is_current
+from lab.tracking.mlflow.writing import (
+    BATCH,
+    CHILD,
+    DESIGN,
+    PARENT,
+    Attachments,
+    Writing,
+    digest_of,
+    is_current,
+)
 from lab.tracking.sink import Design, Member, Report, Trouble
 
 if TYPE_CHECKING:
@@ -59,7 +68,7 @@ class Known(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """A design's runs by key, all below `parent`, and until when (monotonic seconds) they are taken for what is there."""
+    """A design's runs by key, all below `parent`, and until when (`time.monotonic`) they are taken as they are."""
 
     parent: str
     runs: dict[str, Known]
@@ -81,7 +90,9 @@ class MlflowSink:
         self.uri, self.experiment_name, self.artifacts = uri, experiment, artifacts
         self.parents: dict[str, Stored] = {}
         self.attachments = Attachments(str(self.artifacts or self.uri))
-        self._places: dict[str, list[tuple[str, str, Known]]] | None = None  # of each design's runs: the parent, the key
+        self._places: dict[str, list[tuple[str, str, Known]]] | None = (
+            None  # of each design's runs: the parent, the key
+        )
         self._remembered: dict[str, Remembered] = {}  # by design
         self._has_looked, self._took = False, 0.0
         self.experiment, self.experiment_tags = "", {}
@@ -204,7 +215,7 @@ class MlflowSink:
                 return
 
     def _children(self, design: Design, parent: str, keys: Collection[str] = ()) -> dict[str, Known]:
-        """The runs of a design's experiments, by key: all, or of a few keys. Those that hang elsewhere are put below."""
+        """The runs of a design's experiments, by key: all, or of a few keys. Those that hang elsewhere come below."""
         query = f"tags.`{DESIGN}` = '{design.key}'"
         if 0 < len(keys) <= FEW and not any("'" in key for key in keys):
             found = (run for key in keys for run in self._search(f"{query} AND tags.`{CHILD}` = '{key}'"))
