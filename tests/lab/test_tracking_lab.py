@@ -28,6 +28,7 @@ from lab.records import studies
 from lab.report import frame, pages
 from lab.tracking import settings
 from lab.tracking.mirror import Mirror
+from lab.tracking.mlflow.sink import MlflowSink
 from lab.tracking.sink import Trouble
 
 # Workers take seconds to start: what they have run is made once.
@@ -269,6 +270,18 @@ def test_nothing_new_costs_nothing(lived: Lived) -> None:
     done = lived.project.call(sys.executable, "-X", "importtime", "-m", "lab", "mirror", "--all")
     assert "0 runs new, 0 brought up to date" in done.stdout
     assert "mlflow.store" not in done.stderr, "it was not even imported"
+
+
+def test_a_design_that_has_changed_is_looked_at_alone(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = lived.copied(tmp_path / "project")
+    clone.mirror().once()
+    clone.project.call("dvc", "exp", "rename", name_of(clone.project.records(), "grid", 1), "better")
+    monkeypatch.setattr(MlflowSink, "_read_places", lambda self: pytest.fail("the runs of all designs are read"))
+    (said,) = clone.mirror().once().messages
+    assert said.endswith("is called lr=0.1, seed 1 (better) now")
+    assert clone.mirror().once().updated == 0
 
 
 def test_an_experiment_renamed_and_removed(lived: Lived, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from lab.tracking.projection.design import Projection, project
 from lab.tracking.sink import Report, Sink, Trouble, create
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lab.records.project import Project
     from lab.tracking.pages import Pages
 
@@ -101,27 +103,33 @@ class Mirror:
         return [sink.state() for sink in self.sinks]
 
     def _send(self, sink: Sink, designs: list[Projection]) -> Report:
-        """Bring one sink up to date. A file that nobody has touched since is not even opened. Raises Trouble."""
+        """Bring one sink up to date. Of a file that nobody has touched since, only what is new is looked at."""
         report = Report()
         digests = {design.key: design.digest for design in designs}
         note = settings.folder(self.project.root) / f"mirrored-{sink.name}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            noted = json.loads(note.read_text())
-            if noted["state"] == sink.state() and digests.items() <= noted["digests"].items():
-                return report
-        if designs:
+        known = self._noted(note, sink)
+        new = [design for design in designs if known.get(design.key) != digests[design.key]]
+        if new:
             sink.begin()
-        for design in designs:
+        for design in new:
             if not sink.has(design):
                 report += sink.send(design)
         if report.problems:
             first, *others = report.problems
             raise Trouble(f"{first} (and so with {len(others)} more)" if others else first)
         state = sink.state()
-        if state:
+        if new and state:
             with suppress(OSError):  # it saves the next pass time, no more
-                note.write_text(json.dumps({"state": state, "digests": digests}))
+                note.write_text(json.dumps({"state": state, "digests": known | digests}))
         return report
+
+    def _noted(self, note: Path, sink: Sink) -> dict[str, str]:
+        """The digests of what is at a sink just as a pass has left it; none where somebody has written there since."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            noted = json.loads(note.read_text())
+            if noted["state"] == sink.state():
+                return dict(noted["digests"])
+        return {}
 
     def gone(self) -> list[tuple[Sink, dict[str, str]]]:
         """For each sink the runs whose experiments are gone. Raises Trouble."""

@@ -128,21 +128,21 @@ class MlflowSink:
         if _OPENED.get(self.uri, inode) != inode:
             raise Trouble(f"{public(self.uri)} was deleted or replaced while it was open here: start lab mirror anew")
         self.attachments = Attachments(str(self.artifacts or self.uri))
+        self._has_looked |= self._places is not None
+        self._places = None
         with translated(self.uri):
             self._look()
-            # All runs are read but once in a process.
-            self._places = None
-            if not self._has_looked:
-                self._places, self._took = timed(self._read_places)
-            self._has_looked = True
 
     def has(self, design: Design) -> bool:
         """Whether a design is there just as it is now, each of its experiments once and below it."""
         stored = self.parents.get(design.key)
         if stored is None or not is_current(stored, design.digest):
             return False
-        if self._places is None:
+        if self._has_looked:
             return True
+        if self._places is None:  # all runs are read once in a process, by the first pass that has to
+            with translated(self.uri):
+                self._places, self._took = timed(self._read_places)
         places, parent = self._places.get(design.key, []), stored.info.run_id
         runs = {key: run for _, key, run in places}
         is_whole = runs.keys() >= {member.key for member in design.members}
