@@ -65,6 +65,8 @@ class WorkTree:
         """Have exactly the files of a tree here, and what DVC laid out before, as far as that is untouched."""
         self._hashes.forget()
         wanted = self._wanted(tree)
+        # An output that DVC does not cache lies there as the commit has it, where git knows it.
+        self._laid = {place: known for place, known in self._laid.items() if not is_among(wanted, self._above + place)}
         self.top.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.was_written_to = False
         left: set[str] = set()
@@ -243,7 +245,7 @@ class WorkTree:
 
     def has(self, path: str) -> bool:
         """Whether git knows a file, or files in a folder."""
-        return path in self._files or any(known.startswith(f"{path}/") for known in self._files)
+        return is_among(self._files, path)
 
     def committed(self, added: Iterable[str]) -> str:
         """The tree of what is here now: of the files that git knows and of those that are `added`."""
@@ -332,3 +334,8 @@ def _remove_empty(folder: Path, top: Path) -> None:
         except OSError:
             return
         folder = folder.parent
+
+
+def is_among(files: Mapping[str, object], path: str) -> bool:
+    """Whether a file is among others, or a folder of theirs."""
+    return path in files or any(known.startswith(f"{path}/") for known in files)
