@@ -12,6 +12,7 @@ design whose own run is gone are found by their tags and put below the new one.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
@@ -68,11 +69,17 @@ class Known(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """A design's runs by key, all below `parent`, and until when (`time.monotonic`) they are taken as they are."""
+    """A design's runs by key, all below `parent`, as known `since` (`time.monotonic`); to read them `took` so long [s]."""
 
     parent: str
     runs: dict[str, Known]
-    until: float
+    since: float
+    took: float
+
+    @property
+    def is_old(self) -> bool:
+        """Whether they are to be read again."""
+        return time.monotonic() - self.since > max(WHOLE, SHARE * self.took)
 
 
 class MlflowSink:
@@ -148,7 +155,7 @@ class MlflowSink:
         is_whole = runs.keys() >= {member.key for member in design.members}
         if not is_whole or len(runs) < len(places) or {above for above, _, _ in places} - {parent}:
             return False
-        self._remembered[design.key] = Remembered(parent, runs, kept_until(self._took))
+        self._remembered[design.key] = Remembered(parent, runs, time.monotonic(), self._took)
         return True
 
     def gone(self, designs: Iterable[Design]) -> dict[str, str]:
@@ -229,9 +236,9 @@ class MlflowSink:
     def _recalled(self, design: Design, parent: str) -> Remembered:
         """What is remembered of a design's runs; they are read where nothing is, or for too long. Forgotten by that."""
         known = self._remembered.pop(design.key, None)
-        if known is None or known.parent != parent or time.monotonic() > known.until:
+        if known is None or known.parent != parent or known.is_old:
             runs, took = timed(lambda: self._children(design, parent))
-            known = Remembered(parent, runs, kept_until(took))
+            known = Remembered(parent, runs, math.inf, took)
         return known
 
     def _stored(self, known: Known) -> Stored:
@@ -312,7 +319,8 @@ class MlflowSink:
         run = replace(run, note=views.linked(run, self.experiment, parent))
         writing = self._writing(run, PARENT, report, {})
         self.parents[design.key] = writing.write(self.parents[design.key], "" if report.problems else design.digest)
-        self._remembered[design.key] = remembered
+        since = min(remembered.since, time.monotonic())  # those that were read by this pass: to write may take long
+        self._remembered[design.key] = remembered._replace(since=since)
         return report
 
     def _bring(self, design: Design, parent: str, member: Member, known: Known | None, report: Report) -> Known:
@@ -379,8 +387,3 @@ def timed(read: Callable[[], Found]) -> tuple[Found, float]:
     """What is read, and the seconds that it took."""
     began = time.monotonic()
     return read(), time.monotonic() - began
-
-
-def kept_until(took: float) -> float:
-    """Until when what took so many seconds to read is remembered."""
-    return time.monotonic() + max(WHOLE, SHARE * took)
