@@ -69,7 +69,7 @@ class Known(NamedTuple):
 
 
 class Remembered(NamedTuple):
-    """A design's runs by key, all below `parent`, as known `since` (`time.monotonic`); to read them `took` so long [s]."""
+    """A design's runs by key, all below `parent`, as known `since` (`time.monotonic`); to read them `took` s."""
 
     parent: str
     runs: dict[str, Known]
