@@ -93,9 +93,18 @@ class Repository(Objects):
         """The branch that is checked out; empty without one."""
         return "" if self.head is None or self.is_detached else str(self._git.head.shorthand)
 
-    def branches_with(self, commit: str) -> list[str]:
-        """The local branches that have a commit."""
-        return list(self._git.branches.local.with_commit(commit))
+    def branches_with(self, commits: Iterable[str]) -> dict[str, list[str]]:
+        """The local branches that have each of these commits. To list them git reads all refs: they are listed once."""
+        tips: dict[str, pygit2.Oid | str] = {}
+        for name in self._git.branches.local:
+            with suppress(KeyError, ValueError, pygit2.GitError):  # one that leads nowhere
+                tips[name] = self._git.branches.local[name].resolve().target
+        return {commit: [name for name, tip in tips.items() if self._is_within(commit, tip)] for commit in commits}
+
+    def _is_within(self, commit: str, tip: pygit2.Oid | str) -> bool:
+        with suppress(KeyError, ValueError, pygit2.GitError):  # a commit that this clone lacks
+            return str(tip) == commit or self._git.descendant_of(tip, commit)
+        return False
 
     def remote_url(self, name: str) -> str:
         """The address of a remote; empty where there is none."""

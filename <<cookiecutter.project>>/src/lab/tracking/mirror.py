@@ -62,7 +62,8 @@ class Mirror:
         shown = shown or [*studies.read_all(self.project), *studies.answered(self.project)]
         records = self.project.records() if shown else []
         around = surroundings.read(self.project, self.settings.upload_models, records)
-        projections = [project(study, records, around, self.pages) for study in shown]
+        own = self.project.by_design()
+        projections = [project(study, own.get(study.design.name, ()), around, self.pages) for study in shown]
         return [projection for projection in projections if projection.members]
 
     def once(self, names: Iterable[str] = ()) -> Report:

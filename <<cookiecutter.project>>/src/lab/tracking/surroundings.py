@@ -54,20 +54,16 @@ def read(project: Project, upload_models: str, records: Iterable[GitRecord]) -> 
     if project.head is None:
         return Surroundings()
     baselines = {record.baseline for record in records}
+    on, current = project.git.branches_with(baselines), project.git.branch
     return Surroundings(
-        branches={commit: name for commit in baselines if (name := _branch(project, commit))},
+        # Of several branches the one that is checked out where it has the commit, or the first.
+        branches={commit: current if current in names else min(names) for commit, names in on.items() if names},
         authors={commit: project.git.author(commit) for commit in baselines},
         source=_address(project),
         remote=secrets.hide(project.store.remote_place),
         secrets=secrets.known(project.root),
         upload_models=upload_models,
     )
-
-
-def _branch(project: Project, commit: str) -> str:
-    """The branch that a commit is on: the one that is checked out where it has it, or the first that does."""
-    names, current = project.git.branches_with(commit), project.git.branch
-    return current if current in names else min(names, default="")
 
 
 def _address(project: Project) -> str:
