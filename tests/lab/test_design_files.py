@@ -206,6 +206,19 @@ def test_a_name_belongs_to_one_design(tmp_path: Path) -> None:
         design_file.names_taken(design_file.read(tmp_path / "two.yaml", VISION), tmp_path / "two.yaml")
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["abc", '"abc"', '"\\x61bc"', '"ab\\\n  c"', '"\\u0061\\u0062\\u0063"', "&a abc", "!!str abc", ">-\n  abc"],
+)
+def test_a_name_is_taken_however_it_is_written(written: str, tmp_path: Path) -> None:
+    (tmp_path / "abc.yaml").write_text(SINGLE)
+    (tmp_path / "other.yaml").write_text(f"{SINGLE}name: {written}\n")
+    for name in ("abc", "other"):
+        path = tmp_path / f"{name}.yaml"
+        with pytest.raises(UserError, match="abc is taken by"):
+            design_file.names_taken(design_file.read(path, VISION), path)
+
+
 def test_plain_values_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     path = tmp_path / "some.yaml"
     path.write_text("a: [1e-3, .5, 1e3, 007, 1:30, on, yes, True, ~, 2026-11-21, -3, '1']")

@@ -7,8 +7,6 @@ import contracts
 import numpy as np
 import pandas as pd
 import pytest
-import trivial
-from trivial import Trivial
 
 from lab.contract import hooks
 from lab.design.contract_check import column_mistakes, mistakes, task_mistakes
@@ -16,7 +14,6 @@ from lab.design.pipeline import Pipeline
 from lab.errors import UserError
 from lab.records import per_item
 
-COUNTS = "open('imported.txt', 'a').write('1')\n"
 CODES = {
     "raises": "raise KeyError('lr')",
     "divides": "1 / 0",
@@ -68,27 +65,6 @@ def test_a_module_that_is_no_python_and_a_name_that_is_no_function(root: Path) -
         hooks.load(root, "not_callable:f")
     with pytest.raises(UserError, match="has no such function. Did you mean 'f'"):
         hooks.load(root, "not_callable:ff")
-
-
-def test_whether_one_can_be_used_is_found_out_once_for_each_state_of_its_sources(template: Trivial, root: Path) -> None:
-    project = trivial.copied(template, root / "project")
-    source = project.root / "src"
-    (source / "used_helper.py").write_text("NUMBER = 1\n")
-    (source / "used_hook.py").write_text(f"{COUNTS}from used_helper import NUMBER\ndef f(): ...\n")
-    script = "from trivial import Trivial; from pathlib import Path; from lab.execution import hook_check\n"
-    script += "project = Trivial(Path.cwd()).project(); print(hook_check.unusable(project, 'used_hook:f'))\n"
-    script += "project.kept.save()\n"
-
-    def check() -> tuple[str, int]:
-        said = project.script(script).communicate()[0].strip()
-        return said, len((project.root / "imported.txt").read_text())
-
-    assert [check(), check()] == [("", 1), ("", 1)], "what could be imported is not imported again"
-    (source / "used_helper.py").write_text("NUMBERS = 1\n")
-    said, times = check()
-    assert "cannot import name 'NUMBER'" in said and times == 2
-    (source / "used_helper.py").write_text("NUMBER = 2\n")
-    assert [check(), check()] == [("", 3), ("", 3)]
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,15 @@ def test_a_design_that_is_not_committed_says_so(ran: Trivial, tmp_path: Path) ->
             read(project, name)
 
 
+def test_a_design_is_found_by_its_file_though_it_is_called_otherwise(ran: Trivial, tmp_path: Path) -> None:
+    project = trivial.copied(ran, tmp_path / "new")
+    (project.root / "designs" / "third.yaml").write_text(yaml.safe_dump(COMPARISON | {"name": "called"}))
+    with pytest.raises(UserError, match="called is not in git yet"):
+        read(project, "third")
+    project.commit("a design")
+    assert read(project, "third").design.name == read(project, "called").design.name == "called"
+
+
 def test_a_clone_reads_the_same(ran: Trivial, tmp_path: Path) -> None:
     project = trivial.copied(ran, tmp_path / "clone")
     for folder in (".dvc/cache", ".dvc/tmp", ".cache"):

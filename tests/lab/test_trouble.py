@@ -154,3 +154,9 @@ def test_what_is_told(error: Exception, words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [KeyError("x"), ValueError("/x/y.lock"), AssertionError(), AttributeError("a")])
 def test_faults_of_lab_keep_their_traceback(error: Exception, tmp_path: Path) -> None:
     assert trouble.sentence(error, tmp_path) == ""
+
+
+def test_a_package_that_is_not_installed(tmp_path: Path) -> None:
+    told = trouble.sentence(ModuleNotFoundError("No module named 'psutil'", name="psutil._common"), tmp_path)
+    assert told == "the environment is older than the code, psutil is not installed: make setup"
+    assert trouble.sentence(ModuleNotFoundError("No module named 'lab.x'", name="lab.x"), tmp_path) == ""

@@ -32,6 +32,8 @@ PATH = re.compile(r"'(/[^']+)'|\"(/[^\"]+)\"|(?<!\S)(/\S+?)[.:,;]?(?=\s|$)")
 
 def sentence(error: BaseException, root: Path) -> str:
     """What to tell of an error in the project at `root`; empty where it is none of the machine's but a fault in lab."""
+    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "lab").partition(".")[0]) != "lab":
+        return f"the environment is older than the code, {package} is not installed: make setup"
     return next(filter(None, (_told(cause, root) for cause in causes(error))), "")
 
 

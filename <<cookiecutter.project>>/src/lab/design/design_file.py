@@ -115,8 +115,8 @@ def names_taken(design: Design, path: Path) -> None:
             continue
         try:
             text = read_text(other)
-            if design.name != other.stem and design.name not in text:
-                continue  # most: there is no need to parse it
+            if design.name != other.stem and design.name not in text and "\\" not in text:
+                continue  # most: YAML writes a name as it is, but for escapes
             data = load(text, other)
         except UserError:
             continue  # its own check says what is wrong with it

@@ -19,13 +19,13 @@ from dotenv import dotenv_values
 from lab import nested_keys, yaml12
 from lab.analysis import planning
 from lab.analysis.estimates import BOTH, difference
+from lab.contract import hooks
 from lab.design import contract_check, design_file
 from lab.design.contract_check import Mistake
 from lab.design.plan import MEMBERSHIP
 from lab.design.preflight import COUNTED, ITEMS, SEEDS, Inputs
 from lab.design.promise import Spread
 from lab.errors import UserError
-from lab.execution import hook_check
 from lab.execution.stage_imports import missing_packages
 from lab.execution.standings import standings
 from lab.execution.work_tree import ready
@@ -273,8 +273,11 @@ def mismatches(planner: Planner, plan: Plan, alike: list[GitRecord]) -> Iterator
         yield from contract_check.column_mistakes(contract, columns)
     pictures = contract.item_pictures.model_dump().values() if contract.item_pictures else ()
     for hook in dict.fromkeys([*(entry.per_item for entry in contract.metrics.values()), *pictures]):
-        if hook and (problem := hook_check.unusable(project, hook)):
-            yield Mistake(problem, True)
+        try:
+            if hook:
+                hooks.load(project.root, hook)
+        except UserError as error:
+            yield Mistake(str(error), True)
 
 
 def columns_said(project: Project, alike: list[GitRecord], stage: str) -> list[str]:

@@ -72,10 +72,12 @@ def read(project: Project, design: Path | str) -> Study:
     name = design_file.read(design, project.contract).name if is_file else str(design)
     study = _study(project, name)
     if study is None:
-        here = {path.stem for path in (project.root / design_file.FOLDER).glob("*.yaml")}
-        if name in here or is_file:
+        here = {path.stem: path for path in (project.root / design_file.FOLDER).glob("*.yaml")}
+        if name in here and not is_file:
+            return read(project, here[name])  # whose `name` may be another
+        if is_file:
             raise UserError(f"{name} is not in git yet, and no run of it is: git add {design_file.FOLDER}, and commit")
-        names = here | set(_designs_that_ran(project))
+        names = {*here, *_designs_that_ran(project)}
         raise UserError(f"no design {name} in a commit, and no run of it.{nearest(name, names)}")
     return study
 
