@@ -338,4 +338,5 @@ def _remove_empty(folder: Path, top: Path) -> None:
 
 def is_among(files: Mapping[str, object], path: str) -> bool:
     """Whether a file is among others, or a folder of theirs."""
-    return path in files or any(known.startswith(f"{path}/") for known in files)
+    below = f"{path}/"
+    return path in files or any(known.startswith(below) for known in files)

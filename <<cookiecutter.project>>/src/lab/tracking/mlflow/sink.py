@@ -14,24 +14,16 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 
 from lab.tracking import settings
 from lab.tracking.mlflow import database, views
 from lab.tracking.mlflow.errors import Conflict, public, translated
-from lab.tracking.mlflow.writing import (
-    BATCH,
-    CHILD,
-    DESIGN,
-    PARENT,
-    Attachments,
-    Writing,
-    digest_of,
-    is_current,
-)
+from lab.tracking.mlflow.remembered import Known, Remembered, timed
+from lab.tracking.mlflow.writing import BATCH, CHILD, DESIGN, PARENT, Attachments, Writing, is_current
 from lab.tracking.sink import Design, Member, Report, Trouble
 
 if TYPE_CHECKING:
@@ -44,8 +36,6 @@ NESTED = "mlflow.parentRunId"
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # that its page is one of runs, where a link doesn't say
 ATTEMPTS = 5  # to send a design that another mirror sends, too
 FEW = 20  # runs that are asked for one by one
-WHOLE, SHARE = 60.0, 20  # seconds for which runs are remembered, and times that it took to read them, if that is longer
-Found = TypeVar("Found")
 _OPENED: dict[str, int] = {}  # the files that this process has open: MLflow never closes one
 
 
@@ -53,33 +43,6 @@ def create(root: Path, chosen: settings.Settings) -> MlflowSink:
     """The sink of the project at `root`: its own file, or the server that the environment names."""
     artifacts = root / "mlartifacts" if settings.embedded(root) else None
     return MlflowSink(settings.uri(root), chosen.experiment, artifacts)
-
-
-class Known(NamedTuple):
-    """What is remembered of an experiment's run: `digest` is what it was sent in full, empty where that isn't known."""
-
-    run_id: str
-    digest: str
-    revision: str
-
-    @classmethod
-    def of(cls, stored: Stored) -> Known:
-        """What a run says of itself."""
-        return cls(stored.info.run_id, digest_of(stored), stored.data.tags.get("dvc.exp.rev", ""))
-
-
-class Remembered(NamedTuple):
-    """A design's runs by key, all below `parent`, as known `since` (`time.monotonic`); to read them `took` s."""
-
-    parent: str
-    runs: dict[str, Known]
-    since: float
-    took: float
-
-    @property
-    def is_old(self) -> bool:
-        """Whether they are to be read again."""
-        return time.monotonic() - self.since > max(WHOLE, SHARE * self.took)
 
 
 class MlflowSink:
@@ -97,9 +60,7 @@ class MlflowSink:
         self.uri, self.experiment_name, self.artifacts = uri, experiment, artifacts
         self.parents: dict[str, Stored] = {}
         self.attachments = Attachments(str(self.artifacts or self.uri))
-        self._places: dict[str, list[tuple[str, str, Known]]] | None = (
-            None  # of each design's runs: the parent, the key
-        )
+        self._places: dict[str, list[tuple[str, str, Known]]] | None = None  # by design: parents, keys, and runs
         self._remembered: dict[str, Remembered] = {}  # by design
         self._has_looked, self._took = False, 0.0
         self.experiment, self.experiment_tags = "", {}
@@ -381,9 +342,3 @@ class MlflowSink:
             if self.experiment_tags.get(key) != value:
                 self.client.set_experiment_tag(self.experiment, key, value)
                 self.experiment_tags[key] = value
-
-
-def timed(read: Callable[[], Found]) -> tuple[Found, float]:
-    """What is read, and the seconds that it took."""
-    began = time.monotonic()
-    return read(), time.monotonic() - began
