@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
@@ -128,10 +127,8 @@ def test_workers_go_when_nobody_needs_them(project: Trivial) -> None:
     backend = project.backend()
     backend.start(2)
     trivial.wait_until(lambda: bool(project.records()["run"].metrics), 60)
-    before = time.monotonic()
     backend.tidy({"run"})
-    trivial.wait_until(lambda: backend.workers() == 0, 4)
-    assert time.monotonic() - before < 4
+    assert backend.workers() == 0, "it is not waited for until it goes by itself"
 
 
 def test_a_worker_of_another_environment_takes_nothing(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 from workspace import load
 
 latency, cpu_load = load("inference.latency"), load("inference.cpu_load")
+openvino_predictor = load("inference.openvino_predictor")
 
 
 class Clock:
@@ -106,6 +107,37 @@ def test_it_says_what_was_measured(clock: Clock) -> None:
     }
     assert measured["device_name"]
     assert set(worker.batches) == {(1, 3, 8, 8)}
+
+
+def test_asynchronous_requests_are_kept_in_flight_and_each_is_waited_for(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven images of 10 ms by three requests at once: three rounds of them."""
+    monkeypatch.setattr(openvino_predictor, "time", clock)
+    started: list[int] = []
+
+    class Request:
+        until = 0.0
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def start_async(self, inputs: dict[int, np.ndarray], share_inputs: bool) -> None:
+            assert clock.now >= self.until, "it is at work"
+            assert inputs[0].shape == (1, 3, 8, 8)
+            self.until = clock.now + 0.010
+            started.append(self.number)
+
+        def wait(self) -> None:
+            clock.now = max(clock.now, self.until)
+
+    numbers = iter(range(3))
+    compiled = SimpleNamespace(get_property=lambda _: 3, create_infer_request=lambda: Request(next(numbers)))
+    loaded = SimpleNamespace(compile=lambda size, hint: compiled, model=SimpleNamespace(image_size=8))
+    one_round, requests = openvino_predictor.OpenVinoPredictor.throughput(loaded, 7)
+    assert requests == 3
+    assert one_round() == pytest.approx(7 / 0.030)
+    assert started == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_a_gpu_is_waited_for(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

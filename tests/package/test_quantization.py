@@ -490,38 +490,6 @@ print(json.dumps({"mAP50": found.box.map50, "mAP50_95": found.box.map}))
         assert ours[name] == pytest.approx(value, abs=0.02)  # theirs may compute in bfloat16
 
 
-# Speed
-
-
-@pytest.mark.slow
-def test_latency_agrees_with_openvinos_own_benchmark(models: Any, task: str, tmp_path: Path) -> None:
-    """In turns, because a shared machine swings by a factor of two; on a quiet one they agree within 10 %."""
-    loaded = written(models[task], tmp_path, "fp32")
-    ours = latency.prepare(loaded, 1, warmup=20, repeats=300)
-    work = {"ours": lambda: float(np.median(ours())), "theirs": lambda: benchmark_app(tmp_path / NETWORK / "model.xml")}
-    best = {name: min(found) for name, found in latency.take_turns(work, 3).items()}
-    assert 0.5 < best["ours"] / best["theirs"] < 2, best
-
-
-def benchmark_app(path: Path) -> float:
-    """The median latency in ms by OpenVINO's benchmark_app, on one thread and in FP32."""
-    command = [sys.executable, "-c", "from openvino.tools.benchmark.main import main; main()", "-m", str(path)]
-    settings = "-d CPU -hint none -api sync -nthreads 1 -nstreams 1 -infer_precision f32 -pin NO -t 1"
-    result = subprocess.run(command + settings.split(), capture_output=True, text=True)
-    median = re.search(r"Median:\s+([\d.]+) (us|ms)", result.stdout)
-    assert median, result.stdout + result.stderr
-    return float(median[1]) / {"us": 1000, "ms": 1}[median[2]]
-
-
-@pytest.mark.slow
-def test_asynchronous_throughput_is_not_below_synchronous(models: Any, tmp_path: Path) -> None:
-    loaded = written(models["detection"], tmp_path, "fp32")
-    one_round, requests = loaded.throughput(100)
-    assert requests >= 1
-    synchronous = latency.benchmark({"a": loaded}, [1], 20, 100, 3)["a"]["batch_1"]["throughput"]
-    assert max(one_round() for _ in range(3)) > 0.7 * synchronous
-
-
 @pytest.mark.parametrize(
     ("ratio", "told"), [(3.14159, "3.14 times smaller"), (1, "1.00 times smaller"), (0.5, "2.00 times larger")]
 )
