@@ -112,8 +112,8 @@ def test_a_killed_stage_is_retried_once(project: Trivial, monkeypatch: pytest.Mo
 
     rows = project.execution(1, watcher=kill).add([project.run("run")])
     assert statuses(rows) == {"run": "failed"}
-    assert "train ended with -9" in rows[0].record.reason
-    assert len(attempts) == 2 and told == ["train ended with -9"]
+    assert "train was ended from outside (-9)" in rows[0].record.reason
+    assert len(attempts) == 2 and told == ["train was ended from outside (-9)"]
 
 
 def trainings(project: Trivial) -> list[psutil.Process]:

@@ -25,6 +25,9 @@ UNMEASURED, UNREADABLE, REMOVED = "without metric", "unreadable", "removed"
 ORDER = (MISSING, REMOVED, FAILED, UNREADABLE, QUEUED, RUNNING, FINISHED)  # a record further on answers better
 STATUSES = (FINISHED, UNMEASURED, RUNNING, QUEUED, FAILED, UNREADABLE, REMOVED, MISSING)  # as people are told
 
+# A stage's exit codes by SIGHUP, SIGINT, SIGKILL and SIGTERM, as Python and shells tell them.
+KILLED = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}
+
 
 class Point(NamedTuple):
     """A value of a curve: after which epoch, counted from 0, and when it ended."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]  # the folder above src/, in which this package lies
 
-SELDOM = 100_000, 50, 50  # few objects are in cycles: Python's own numbers cost a tenth of what is read and drawn
+SELDOM = 1_000_000, 50, 50  # few objects are in cycles: Python's own numbers cost a tenth of what is read and drawn
 HAS_COMMAND = (Path(sys.executable).parent / "lab").exists()  # which make setup of a project from the template writes
 
 app = typer.Typer(

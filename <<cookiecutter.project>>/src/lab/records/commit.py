@@ -34,6 +34,7 @@ class Commit:
     def __init__(self, project: Project, rev: str):
         self.project, self.git, self.contract, self.rev = project, project.git, project.contract, rev
         self._codes: dict[tuple[str | tuple[str, ...], ...], str] = {}
+        self._settled: dict[str, bool] = {}
 
     def text(self, path: str) -> str:
         """The content of a text file, empty where it is absent."""
@@ -165,19 +166,17 @@ class Commit:
         An experiment that stopped at an earlier stage carries the later ones' files as its baseline had them. Those are
         told by dvc.lock: it says which params and which inputs each stage ran with.
         """
-        settled: dict[str, bool] = {}
+        return {name: stage for name, stage in self.locked.items() if self._is_settled(name)}
 
-        def is_settled(name: str) -> bool:
-            if name not in settled:
-                used = self.locked[name].get("params", {}).get(PARAMS, {})
-                deps = self.locked[name].get("deps", [])
-                inputs = [(dep, self._makers[dep["path"]]) for dep in deps if dep["path"] in self._makers]
-                settled[name] = all(get(self.params, key) == value for key, value in used.items()) and all(
-                    dep.get("md5") == md5 and is_settled(maker) for dep, (maker, md5) in inputs
-                )
-            return settled[name]
-
-        return {name: stage for name, stage in self.locked.items() if is_settled(name)}
+    def _is_settled(self, name: str) -> bool:
+        if name not in self._settled:
+            used = self.locked[name].get("params", {}).get(PARAMS, {})
+            deps = self.locked[name].get("deps", [])
+            inputs = [(dep, self._makers[dep["path"]]) for dep in deps if dep["path"] in self._makers]
+            self._settled[name] = all(get(self.params, key) == value for key, value in used.items()) and all(
+                dep.get("md5") == md5 and self._is_settled(maker) for dep, (maker, md5) in inputs
+            )
+        return self._settled[name]
 
     @cached_property
     def first_stages(self) -> set[str]:

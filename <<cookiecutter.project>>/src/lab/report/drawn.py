@@ -108,6 +108,6 @@ def present(study: Study, record: Record, here: dict[str, int]) -> Iterator[Any]
 def sources(study: Study) -> Iterator[bytes]:
     """The code of the project's functions that lab.yaml names for test items."""
     pictures, metrics = study.contract.item_pictures, study.contract.metrics.values()
-    named = [*(pictures.model_dump().values() if pictures else ()), *(entry.per_item for entry in metrics)]
-    for path in sorted({path for name in named if name for path in hooks.files(study.project.root, name)}):
+    named = {*(pictures.model_dump().values() if pictures else ()), *(entry.per_item for entry in metrics)} - {None}
+    for path in sorted({path for name in named for path in hooks.files(study.project.root, name)}):
         yield path.read_bytes()

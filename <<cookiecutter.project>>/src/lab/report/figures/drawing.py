@@ -38,6 +38,7 @@ STYLE = {
     "font.size": 9.5,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # none has ticks above, for which matplotlib would look at each drawing
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,

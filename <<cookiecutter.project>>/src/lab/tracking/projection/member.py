@@ -15,7 +15,7 @@ from lab import nested_keys, secrets
 from lab.design.plan import MEMBERSHIP
 from lab.markdown import code, plain
 from lab.nested_keys import as_float
-from lab.study import FAILED, FINISHED, RUNNING, Replicate, Study
+from lab.study import FAILED, FINISHED, KILLED, RUNNING, Replicate, Study
 from lab.tracking import outputs, text
 from lab.tracking.projection import labels
 from lab.tracking.run import Dataset, Point, Run
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lab.tracking.surroundings import Surroundings
 
 VERSION = 3  # of this projection: what an older one has sent is sent again
-KILLED_BY = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}  # told by Python, and by shells
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def status(record: Any) -> str:
     """RUNNING, FINISHED, FAILED or KILLED."""
     if record.status == FAILED:
         code = record.exit_code or (record.pending.returncode if record.pending else None)
-        return "KILLED" if code in KILLED_BY else "FAILED"
+        return "KILLED" if code in KILLED else "FAILED"
     return {RUNNING: "RUNNING", FINISHED: "FINISHED"}[record.status]
 
 
