@@ -20,6 +20,10 @@ settings.register_profile("lab", deadline=None, derandomize=True, max_examples=5
 settings.load_profile("lab")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # the last ones are short: nobody waits long
+
+
 @pytest.fixture(scope="session")
 def tree() -> Path:
     """The template's conf/, designs/, dvc.yaml, params.yaml and lab.yaml as a project has them. Not to be changed."""

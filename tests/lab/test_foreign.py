@@ -16,6 +16,8 @@ import pytest
 import tracked
 import yaml
 
+pytestmark = pytest.mark.slow
+
 LAB = Path(__file__).parents[2] / "<<cookiecutter.project>>" / "src" / "lab"
 NEVER = ("torch", "ultralytics", "openvino", "nncf", "timm", "pytorch_lightning", "hydra")
 FILES = {
@@ -231,3 +233,18 @@ def test_what_it_does_not_take_is_one_sentence(
     path.write_text(path.read_text().replace(*change))
     said = copy.lab("plan", "depth", check=False)
     assert "Traceback" not in said and message in said, said
+
+
+def test_what_is_wrong_with_its_functions_is_said_once_in_the_checklist(repository: Repository, tmp_path: Path) -> None:
+    copy = Repository(Path(shutil.copytree(repository.root, tmp_path / "copy", symlinks=True)))
+    (copy.root / "helpers.py").write_text("raise RuntimeError('no helpers today')\n")
+    contract = yaml.safe_load((copy.root / "lab.yaml").read_text())
+    contract |= {"check": "helpers:check", "predictions": {"output": "made/test.csv", "item": "kind"}}
+    for number, metric in enumerate(contract["metrics"].values()):
+        metric["per_item"] = f"helpers:score_{number}"
+    (copy.root / "lab.yaml").write_text(yaml.safe_dump(contract))
+    copy.commit("functions of our own")
+    said = " ".join(copy.lab("check", "depth", check=False).split())
+    assert "✓ data" in said and "✗ configs" in said and "✗ contract" in said, said
+    assert said.count("no helpers today") == 2, "by check, and by all of the metrics"
+    assert "helpers:score_0, helpers:score_1" in said

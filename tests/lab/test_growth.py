@@ -33,6 +33,8 @@ from lab.execution.budget import within
 from lab.records import studies
 from lab.study import Examples, Study
 
+pytestmark = pytest.mark.slow
+
 METRIC = "infer.f1_macro"
 DESIGN: dict[str, Any] = {
     "kind": "comparison",

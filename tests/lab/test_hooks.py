@@ -20,6 +20,7 @@ CODES = {
     "names": "nothing",
     "exits": "import sys; sys.exit(3)",
     "asserts": "assert False, 'never'",
+    "reads": "import pathlib; pathlib.Path('no file').read_text()",  # which Python's own code raises
 }
 
 

@@ -27,6 +27,8 @@ from lab.records.studies import read
 from lab.retention import gc, needs
 from lab.retention.plan import Output, plan
 
+pytestmark = pytest.mark.slow
+
 CHECKPOINTS, PREDICTIONS = "models/checkpoints", "results/infer/predictions.csv"
 CACHED = ("data/prepared", "models/model.pt", CHECKPOINTS, PREDICTIONS)
 SCORING = '''

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
 rigor = import_module("rigor")
 SHORT = {  # studies of a row: so few show what was wrong before

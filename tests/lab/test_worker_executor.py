@@ -26,6 +26,8 @@ from lab.execution.worker.compatibility import FILES, make, queued, task
 from lab.execution.worker.content import Hashes
 from lab.git import Repository
 
+pytestmark = pytest.mark.slow
+
 DATA = 12  # files of data
 
 

@@ -18,7 +18,10 @@ import pytest
 from lab.execution.worker import stages
 from lab.execution.worker.stages import Runner
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stages are forked on Linux alone")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="stages are forked on Linux alone"),
+]
 
 TELLS = """
 import atexit, inspect, json, os, sys, threading, time

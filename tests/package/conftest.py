@@ -29,6 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "used" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(Path(item.path).stem))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # the last ones are short: nobody waits long
 
 
 @pytest.fixture(scope="session")

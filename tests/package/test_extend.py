@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from workspace import PACKAGE, PROJECT, Workspace
+from workspace import PACKAGE, PROJECT, QUICK, Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("extend")]
 Get = Callable[[str], Workspace]
@@ -21,7 +21,6 @@ Get = Callable[[str], Workspace]
 PAGE = (PROJECT / "docs" / "extend.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^`([^`\n]+)`\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TINY = ["data.image_size=32", "data.batch_size=128", "training.max_epochs=1"]
-QUICK = ["infer.latency.warmup=1", "infer.latency.repeats=2", "infer.latency.rounds=1"]
 
 
 def blocks(section: str) -> list[tuple[str, str, str]]:

@@ -109,16 +109,13 @@ def test_infer_writes_metrics_and_plots(trained: Get, task: str, tmp_path: Path)
     assert space.files()["metrics/infer.json"] != first["metrics/infer.json"]
 
 
-QUICK = ["infer.latency.repeats=2", "infer.latency.rounds=1", "infer.latency.warmup=1"]
-
-
 @pytest.mark.slow
 def test_several_sites_have_figures_of_their_own(trained: Get, task: str, tmp_path: Path) -> None:
     """Those of a run on that site alone; and the images tell them, so that they have intervals and can be guarded."""
     space = trained(task).copy(tmp_path / "space")
     scores = {}
     for site in ("A", "B", "all"):
-        said = space.run("infer", *SMALL[task], *QUICK, f"infer.site={site}").stdout
+        said = space.run("infer", *SMALL[task], f"infer.site={site}").stdout
         scores[site] = json.loads((space.root / "metrics" / "infer.json").read_text())
         assert "of the CPUs" in said and ("site B" in said) == (site == "all" or site == "B")
     assert "sites" not in scores["A"]
@@ -137,7 +134,7 @@ def test_several_sites_have_figures_of_their_own(trained: Get, task: str, tmp_pa
 @pytest.mark.slow
 def test_the_champion_is_measured_by_its_name(trained: Get, tmp_path: Path) -> None:
     space = trained("classification").copy(tmp_path / "space")
-    small = [*SMALL["classification"], *QUICK]
+    small = SMALL["classification"]
     assert "no champion yet: lab promote" in space.message("infer", *small, "infer.model=champion")
     assert "name its experiment" in space.message("infer", *small, "infer.members=[champion,a,b]")
     for command in (["git", "init", "--quiet"], [sys.executable, "-m", "dvc", "init", "--quiet"]):

@@ -93,7 +93,7 @@ def inferred(trained: Get, tmp_path_factory: pytest.TempPathFactory) -> Callable
     def get(task: str) -> Workspace:
         if task not in spaces:
             spaces[task] = trained(task).copy(tmp_path_factory.mktemp("inferred") / task)
-            spaces[task].run("infer", *SMALL[task], "infer.latency.repeats=2", "infer.latency.rounds=1")
+            spaces[task].run("infer", *SMALL[task])
         return spaces[task]
 
     return get

@@ -209,7 +209,7 @@ def blocks() -> list[str]:
 @pytest.mark.slow
 def test_the_programs_in_the_docs_need_no_code_of_ours(trained: Get, task: str, tmp_path: Path) -> None:
     space = trained(task).copy(tmp_path / "space")
-    space.run("quant", *SMALL[task], "quant=openvino_fp32", "quant.repeats=2", "quant.rounds=1")
+    space.run("quant", *SMALL[task], "quant=openvino_fp32")
     picture = next(iter(load("shared.prepared").Prepared(space.root / "data" / "prepared").items("test", "A"))).path
     wide = np.pad(np.asarray(Image.open(picture).convert("RGB")), ((0, 0), (8, 24), (0, 0)), mode="edge")
     image(space.root / "photograph.png", wide)

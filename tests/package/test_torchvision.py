@@ -17,7 +17,7 @@ from test_metrics_samples import detections as made_up
 from torchvision.models import detection as torchvision_detection
 from torchvision.models import list_models
 from torchvision.ops import box_iou, nms
-from workspace import Workspace, load
+from workspace import QUICK, Workspace, load
 
 detectors = load("tasks.detection.networks.detectors")
 engine = load("tasks.detection.networks.torchvision")
@@ -334,14 +334,14 @@ def test_average_precision_is_nearly_what_infer_reports(seed: int, monkeypatch: 
 
 # ---- training -----------------------------------------------------------------------------------------------------
 
-QUICK = ["task=detection", "model=fcos18", "training.max_epochs=1", "data.batch_size=32"]
+FCOS = ["task=detection", "model=fcos18", "training.max_epochs=1", "data.batch_size=32"]
 SMALLEST = "model.architecture={detector: fcos, backbone: resnet18, levels: [2, 3], channels: 32}"
 
 
 @pytest.mark.slow
 def test_same_seed_same_bits(prepared: Get, tmp_path: Path) -> None:
     space = prepared("detection").copy(tmp_path / "space")
-    first, again = space.run_each("train", *2 * [[*QUICK, SMALLEST, "augmentation=full"]])
+    first, again = space.run_each("train", *2 * [[*FCOS, SMALLEST, "augmentation=full"]])
     assert first == again
 
 
@@ -349,7 +349,7 @@ def test_same_seed_same_bits(prepared: Get, tmp_path: Path) -> None:
 def test_frozen_layers_stay_as_they_are(prepared: Get, networks: Any, tmp_path: Path) -> None:
     space = prepared("detection").copy(tmp_path / "space")
     as_file("fcos", networks["fcos"]).save(space.root / "start.ckpt")
-    space.run("train", *QUICK, SMALLEST, "model.weights=start.ckpt", "training.freeze=5")
+    space.run("train", *FCOS, SMALLEST, "model.weights=start.ckpt", "training.freeze=5")
     before, after = networks["fcos"].state_dict(), model_file.ModelFile.load(space.root / "models" / "model.pt")
     body = "detector.backbone.body."
     changed = {name for name, value in after.state_dict.items() if not torch.equal(value, before[name])}
@@ -361,9 +361,8 @@ def test_frozen_layers_stay_as_they_are(prepared: Get, networks: Any, tmp_path: 
 def test_int8_of_a_trained_detector_is_nearly_as_good(prepared: Get, tmp_path: Path) -> None:
     space = prepared("detection").copy(tmp_path / "space")
     trained = ["task=detection", "model=fcos18", "training.max_epochs=6"]
-    quick = [f"{stage}.{key}=1" for stage in ("infer.latency", "quant") for key in ("warmup", "repeats", "rounds")]
     for stage in ("train", "infer", "quant"):
-        space.run(stage, *trained, *quick, "quant=openvino_int8")
+        space.run(stage, *trained, *QUICK, "quant=openvino_int8")
     metrics = json.loads((space.root / "metrics" / "quant.json").read_text())
     inferred = json.loads((space.root / "metrics" / "infer.json").read_text())
     assert metrics["torch"]["mAP50"] == pytest.approx(inferred["mAP50"]) and inferred["mAP50"] > 0.6
@@ -374,6 +373,6 @@ def test_int8_of_a_trained_detector_is_nearly_as_good(prepared: Get, tmp_path: P
 def test_what_cannot_be_done_is_refused(prepared: Get, tmp_path: Path) -> None:
     space = prepared("detection").copy(tmp_path / "space")
     for key, value in (("label_smoothing", 0.1), ("class_weights", "true"), ("layer_decay", 0.5)):
-        assert f"training.{key} is for classification" in space.message("train", *QUICK, f"training.{key}={value}")
+        assert f"training.{key} is for classification" in space.message("train", *FCOS, f"training.{key}={value}")
     other = ["model=torchvision", "model.architecture=fcos_resnet50"]
     assert "Did you mean 'fcos_resnet50_fpn'" in space.message("train", *other)

@@ -46,6 +46,10 @@ class BakedProject:
         return done
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)  # the last ones are short: nobody waits long
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The tests' own settings of git and cookiecutter: yours change nothing here, and nothing here changes yours."""

@@ -88,6 +88,9 @@ def for_people(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def _where(error: BaseException) -> str:
-    """An error of the project's own code, with the place where it was raised."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    """An error of the project's own code, with the last line of that code that led to it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    installed = (sys.prefix, sys.base_prefix, "<")  # some packages put an exit of their own around sys.exit
+    own = [frame for frame in frames if not frame.filename.startswith(installed)]
+    place = (own or frames)[-1]
     return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"

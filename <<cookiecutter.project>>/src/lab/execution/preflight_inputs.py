@@ -62,6 +62,12 @@ def gather(planner: Planner, plan: Plan | None, resources: str = "", jobs: int =
     values, whose = noise(contract, replicates, measured, metric)
     shown, unfit = tracking(project.root)
     found = list(mismatches(planner, plan, alike)) if plan is not None and head else []
+    spread = None
+    if not listed(found, blocks=True):  # what is broken is told once
+        try:
+            spread = pairs(planner, replicates, metric)
+        except UserError as error:  # the project's own functions, at what its runs have said
+            found.append(Mistake(str(error), True))
     return Inputs(
         path=str(path),
         contract=contract,
@@ -89,7 +95,7 @@ def gather(planner: Planner, plan: Plan | None, resources: str = "", jobs: int =
         done=sum(replicate.finished for replicate in replicates),
         seconds=seconds(alike),
         jobs=jobs,
-        pairs=pairs(planner, replicates, metric),
+        pairs=spread,
         foreseen=planning.expected_seeds,
     )
 
@@ -272,12 +278,14 @@ def mismatches(planner: Planner, plan: Plan, alike: list[GitRecord]) -> Iterator
     if columns := columns_said(project, alike, contract.types[planner.design.type]):
         yield from contract_check.column_mistakes(contract, columns)
     pictures = contract.item_pictures.model_dump().values() if contract.item_pictures else ()
+    broken: dict[str, list[str]] = {}  # one module may have all of them
     for hook in dict.fromkeys([*(entry.per_item for entry in contract.metrics.values()), *pictures]):
         try:
             if hook:
                 hooks.load(project.root, hook)
         except UserError as error:
-            yield Mistake(str(error), True)
+            broken.setdefault(str(error).removeprefix(f"lab.yaml: {hook}: "), []).append(hook)
+    yield from (Mistake(f"lab.yaml: {', '.join(named)}: {problem}", True) for problem, named in broken.items())
 
 
 def columns_said(project: Project, alike: list[GitRecord], stage: str) -> list[str]:

@@ -102,8 +102,14 @@ class Planner:
     def unusable(self, planned: Plan) -> str:
         """The settings that no stage could use, by `check` and `folds` of lab.yaml: a line each; empty without any.
 
-        Raises UserError: there is no such function.
+        Where these can't be asked, what is wrong with them.
         """
+        try:
+            return self._refused_settings(planned)
+        except UserError as error:
+            return str(error)
+
+    def _refused_settings(self, planned: Plan) -> str:
         contract = self.contract
         if contract.check is None and contract.folds is None:
             return ""
