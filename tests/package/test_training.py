@@ -63,6 +63,7 @@ def content(root: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["detection", pytest.param("classification", marks=pytest.mark.nightly)])
 def test_another_seed_gives_another_model(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
     other = prepared(task).copy(tmp_path / "other")
     other.run("train", *SMALL[task], "seed=1")
