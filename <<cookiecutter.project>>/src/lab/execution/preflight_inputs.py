@@ -279,13 +279,13 @@ def mismatches(planner: Planner, plan: Plan, alike: list[GitRecord]) -> Iterator
         yield from contract_check.column_mistakes(contract, columns)
     pictures = contract.item_pictures.model_dump().values() if contract.item_pictures else ()
     broken: dict[str, list[str]] = {}  # one module may have all of them
-    for hook in dict.fromkeys([*(entry.per_item for entry in contract.metrics.values()), *pictures]):
+    named = dict.fromkeys([*(entry.per_item for entry in contract.metrics.values()), *pictures])
+    for hook in filter(None, named):
         try:
-            if hook:
-                hooks.load(project.root, hook)
+            hooks.load(project.root, hook)
         except UserError as error:
             broken.setdefault(str(error).removeprefix(f"lab.yaml: {hook}: "), []).append(hook)
-    yield from (Mistake(f"lab.yaml: {', '.join(named)}: {problem}", True) for problem, named in broken.items())
+    yield from (Mistake(f"lab.yaml: {', '.join(each)}: {problem}", True) for problem, each in broken.items())
 
 
 def columns_said(project: Project, alike: list[GitRecord], stage: str) -> list[str]:
