@@ -98,7 +98,7 @@ def test_a_driver_is_killed_and_called_again(project: Clustered, engine: str) ->
     script = (
         "from pathlib import Path; import clustered\n"
         f"project = clustered.Clustered(Path.cwd(), {engine!r})\n"
-        "rows = project.execution().add([project.run(f'run-{n}', seed=n, sleep=3) for n in range(4)])\n"
+        "rows = project.execution().add([project.run(f'run-{n}', seed=n, sleep=2) for n in range(4)])\n"
         "print([row.status for row in rows])"
     )
     paths = os.pathsep.join(["src", str(Path(__file__).parent), str(Path(clustered.trivial.__file__).parent)])
@@ -125,7 +125,7 @@ def test_a_driver_is_killed_and_called_again(project: Clustered, engine: str) ->
 def test_a_node_is_lost_in_a_stage(project: Clustered, engine: str, request: pytest.FixtureRequest) -> None:
     cluster: Any = request.getfixturevalue("slurm" if engine == "slurm" else "ray_cluster")
     finished: list[bool] = []
-    runs = [project.run(f"run-{number}", seed=number, sleep=8) for number in range(3)]
+    runs = [project.run(f"run-{number}", seed=number, sleep=5) for number in range(3)]
     execution = project.execution()
     thread = threading.Thread(target=lambda: finished.append(succeeded(execution.add(runs))))
     thread.start()
@@ -155,7 +155,7 @@ def test_what_is_ended_is_taken_up(project: Clustered, engine: str) -> None:
     for number, victim in enumerate(("stand_in.py train", "dvc exp run", "node.pyz")):
         execution = project.execution()
         rows: list[Any] = []
-        run = project.run(f"run-{number}", seed=number, sleep=4)
+        run = project.run(f"run-{number}", seed=number, sleep=2)
         thread = threading.Thread(
             target=lambda execution=execution, run=run, rows=rows: rows.extend(execution.add([run]))
         )

@@ -1,5 +1,6 @@
 """What the machinery's tests share. src/lab is imported from where it lies in the template: nothing is baked."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ import trivial
 from trivial import Trivial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tables gain nothing from more, and a busy machine loses much
+
+gc.set_threshold(100_000, 50, 50)  # a tenth of what many tests compute
 
 settings.register_profile("lab", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("lab")

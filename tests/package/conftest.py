@@ -1,5 +1,6 @@
 """What the package's tests share. They run in the environment of a baked project, which EXP_PROJECT names."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import workspace  # noqa: E402  (finds the package there)
 from workspace import SMALL, Workspace  # noqa: E402
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks gain nothing from more, and a busy machine loses much
+
+gc.set_threshold(100_000, 50, 50)  # a tenth of what many tests compute
 
 settings.register_profile("package", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("package")

@@ -4,6 +4,7 @@ Each order is a line of JSON with root, argv, environment, out and err. What is 
 from packages; the project's own code is imported in the fork, from the folder of its script.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -53,6 +54,8 @@ def serve() -> None:
         warnings.simplefilter("ignore")
         for name in MODULES:
             import_module(name)
+    gc.collect()
+    gc.freeze()  # each fork's collector would copy all of it
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
