@@ -163,6 +163,20 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
     assert set(statuses(execute(project, runs)).values()) == {"finished"}
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_stage_that_ends_as_it_likes_when_asked_to_is_taken_up_again(project: Trivial, code: int) -> None:
+    script = project.root / "src" / "stand_in.py"
+    begin = f"import os, signal\nsignal.signal(signal.SIGTERM, lambda *_: os._exit({code}))\n"
+    script.write_text(script.read_text().replace("import json, os", f"{begin}import json, os", 1))
+    project.commit("takes the signal")
+    lab = project.script(LAB, TRIVIAL_SLEEP="30")
+    trivial.wait_until(lambda: bool(project.calls("train")))
+    run.stop(project.root, project.backend(), now=True)
+    assert "Stopped" in lab.communicate(timeout=60)[0]
+    runs = [project.run(f"run-{i}", lr=0.1 * (i + 1)) for i in range(3)]
+    assert set(statuses(execute(project, runs)).values()) == {"finished"}
+
+
 def test_progress_of_a_running_training(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRIVIAL_SLEEP", "6")  # two seconds an epoch
     seen = set()

@@ -75,14 +75,7 @@ def test_another_seed_gives_another_model(trained: Get, prepared: Get, task: str
 def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get, task: str, tmp_path: Path) -> None:
     killed = prepared(task).copy(tmp_path / "killed")
     shutil.rmtree(killed.root / ".cache" / "train", ignore_errors=True)  # of trainings that others had refused
-    process = subprocess.Popen(
-        killed.command("train", *SMALL[task]), cwd=killed.root, env=killed.environment(), stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 300
-    while (
-        not list(killed.root.glob(".cache/train/*/state.*t")) and process.poll() is None and time.monotonic() < deadline
-    ):
-        time.sleep(0.02)
+    process = begun(killed, task)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed.root / "models").exists()
@@ -94,6 +87,32 @@ def test_a_killed_training_goes_on_to_the_same_model(trained: Get, prepared: Get
     rows = next((killed.root / "dvclive" / "plots").rglob("lr.tsv")).read_text().splitlines()
     assert len(rows) == 1 + 2, "one row an epoch, those before the kill included"
     assert not list(killed.root.glob(".cache/train/*/")), "the state is gone when training has finished"
+
+
+def begun(space: Workspace, task: str) -> subprocess.Popen[bytes]:
+    """A training that has come to the end of its first epoch."""
+    process = subprocess.Popen(
+        space.command("train", *SMALL[task]),
+        cwd=space.root,
+        env=space.environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while (
+        not list(space.root.glob(".cache/train/*/state.*t")) and process.poll() is None and time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.slow
+def test_a_training_that_is_asked_to_end_does_not_say_that_it_is_done(prepared: Get, tmp_path: Path) -> None:
+    """Lightning takes the signal, and its exit code is 0."""
+    space = prepared("classification").copy(tmp_path / "ended")
+    process = begun(space, "classification")
+    process.terminate()
+    assert process.wait() in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    assert not (space.root / "models").exists()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ...shared import devices, torch_file
@@ -37,7 +39,7 @@ def fit(
         return trained(work, state, recorder, used)  # it was killed after that, or is asked for again
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        pl.Trainer(
+        trainer = pl.Trainer(
             accelerator="cpu" if used == ["cpu"] else "gpu",
             devices=1 if used == ["cpu"] else [int(device.removeprefix("cuda:")) for device in used],
             strategy="ddp_spawn" if len(used) > 1 else "auto",
@@ -53,7 +55,11 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
             default_root_dir=work,
-        ).fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=True)
+        )
+        try:
+            trainer.fit(module, *loaders, ckpt_path=str(state) if state.exists() else None, weights_only=True)
+        except SIGTERMException as end:  # it would end the stage with 0, as if it were done
+            raise SystemExit(128 + signal.SIGTERM) from end
     return trained(work, state, recorder, used)
 
 

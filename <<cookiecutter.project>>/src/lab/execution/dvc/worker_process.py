@@ -155,6 +155,8 @@ class Worker:
                 return -signal.SIGTERM
             environment = {**os.environ, **command.environment, **variables, "DVC_STAGE": command.stage}
             code = self.runner.run(command.text, command.folder, {**environment, "PWD": str(command.folder)}, log)
+            if self.interrupted and code >= 0:  # programs that take the signal end as they like, with 0 as well
+                return -signal.SIGTERM
             self.interrupted |= code in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
             return code
 
