@@ -530,3 +530,14 @@ def cached(root: Path, frame: Any, task: str) -> dict[str, Any]:
         listing.append({"relpath": f"A/test/images/{i}.png", "md5": put(file.read_bytes())})
         listing.append({"relpath": f"A/test/labels/{i}.txt", "md5": put(b"0 0.3 0.3 0.4 0.4\n")})
     return outputs | {"data/prepared": {"md5": put(json.dumps(listing).encode(), ".dir")}}
+
+
+def test_a_title_stands_above_the_power_of_ten_of_its_axis() -> None:
+    with drawing.style():
+        figure, axes = drawing.canvas(3.0)
+        axes.plot([1, 2], [1e-6, 7e-5])
+        axes.set_title("learning rate")
+        drawing.lay_out(figure)
+        figure.canvas.draw()
+    power = axes.yaxis.offsetText
+    assert power.get_text() and not axes._left_title.get_window_extent().overlaps(power.get_window_extent())

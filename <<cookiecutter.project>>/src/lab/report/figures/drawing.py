@@ -38,7 +38,6 @@ STYLE = {
     "font.size": 9.5,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
-    "axes.titley": 1.0,  # none has ticks above, for which matplotlib would look at each drawing
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
