@@ -37,6 +37,12 @@ def test_what_goes_wrong_at_import(root: Path, name: str) -> None:
         hooks.load(root, f"import_{name}:f")
 
 
+def test_no_line_of_ours_is_told(root: Path) -> None:
+    (root / "no_arguments.py").write_text("def f(): ...\n")
+    with pytest.raises(UserError, match=r"lab.yaml: no_arguments:f: TypeError: .*given$"):
+        hooks.load(root, "no_arguments:f")({})
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_what_goes_wrong_in_a_call(root: Path, name: str) -> None:
     (root / f"call_{name}.py").write_text(f"def f(params):\n    {CODES[name]}\n")
@@ -59,8 +65,9 @@ def test_each_project_has_its_own_code(root: Path) -> None:
 
 def test_a_module_that_is_no_python_and_a_name_that_is_no_function(root: Path) -> None:
     (root / "broken_syntax.py").write_text("def f(:\n")
-    with pytest.raises(UserError, match="broken_syntax:f: its module can't be imported: SyntaxError"):
+    with pytest.raises(UserError, match="broken_syntax:f: its module can't be imported: SyntaxError: .*") as caught:
         hooks.load(root, "broken_syntax:f")
+    assert f"({root / 'broken_syntax.py'}, line 1)" in str(caught.value)
     (root / "not_callable.py").write_text("f = 3\n")
     with pytest.raises(UserError, match="not_callable:f: expected a function, not 3"):
         hooks.load(root, "not_callable:f")

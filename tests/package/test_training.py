@@ -106,10 +106,11 @@ def begun(space: Workspace, task: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-def test_a_training_that_is_asked_to_end_does_not_say_that_it_is_done(prepared: Get, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ONE_TASK)
+def test_a_training_that_is_asked_to_end_does_not_say_that_it_is_done(prepared: Get, task: str, tmp_path: Path) -> None:
     """Lightning takes the signal, and its exit code is 0."""
-    space = prepared("classification").copy(tmp_path / "ended")
-    process = begun(space, "classification")
+    space = prepared(task).copy(tmp_path / "ended")
+    process = begun(space, task)
     process.terminate()
     assert process.wait() in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert not (space.root / "models").exists()

@@ -19,16 +19,13 @@ PROJECT = Path(os.environ["EXP_PROJECT"]).resolve()
 PACKAGE = next(PROJECT.glob("src/*/shared/stage.py")).parents[1].name
 QUICK = [f"{stage}.{key}=1" for stage in ("infer.latency", "quant") for key in ("warmup", "repeats", "rounds")]
 SMALL = {
-    "detection": ["task=detection", "model=yolo11t", "training.max_epochs=2", *QUICK],
-    "classification": ["task=classification", "model=tiny", "training.max_epochs=2", *QUICK],
-    "segmentation": ["task=segmentation", "model=yolo11t_seg", "training.max_epochs=2", *QUICK],
-    "multilabel": [
-        "task=multilabel",
-        "training.max_epochs=3",
-        "data.resize=letterbox",
-        "data.interpolation=bicubic",
-        *QUICK,
-    ],
+    task: [f"task={task}", *settings, *QUICK]
+    for task, settings in {
+        "detection": ["model=yolo11t", "training.max_epochs=2"],
+        "classification": ["model=tiny", "training.max_epochs=2"],
+        "segmentation": ["model=yolo11t_seg", "training.max_epochs=2"],
+        "multilabel": ["training.max_epochs=3", "data.resize=letterbox", "data.interpolation=bicubic"],
+    }.items()
 }  # real trainings, and few measurements of time: seconds
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from lab.errors import UserError, nearest
 
+LAB = Path(__file__).parents[1]
+
 
 @lru_cache(maxsize=100)
 def load(root: Path, name: str) -> Callable[..., Any]:
@@ -89,8 +91,9 @@ def for_people(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def _where(error: BaseException) -> str:
     """An error of the project's own code, with the last line of that code that led to it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    installed = (sys.prefix, sys.base_prefix, "<")  # some packages put an exit of their own around sys.exit
-    own = [frame for frame in frames if not frame.filename.startswith(installed)]
-    place = (own or frames)[-1]
-    return f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"SyntaxError: {error.msg} ({error.filename}, line {error.lineno})"
+    others = (*(f"{folder}{os.sep}" for folder in (sys.prefix, sys.base_prefix, LAB)), "<")
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
+    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"

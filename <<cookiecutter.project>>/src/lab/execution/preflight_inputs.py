@@ -63,10 +63,10 @@ def gather(planner: Planner, plan: Plan | None, resources: str = "", jobs: int =
     shown, unfit = tracking(project.root)
     found = list(mismatches(planner, plan, alike)) if plan is not None and head else []
     spread = None
-    if not listed(found, blocks=True):  # what is broken is told once
-        try:
-            spread = pairs(planner, replicates, metric)
-        except UserError as error:  # the project's own functions, at what its runs have said
+    try:
+        spread = pairs(planner, replicates, metric)
+    except UserError as error:  # of the project's own functions, at what its runs have said
+        if not listed(found, blocks=True):  # a broken module is told there
             found.append(Mistake(str(error), True))
     return Inputs(
         path=str(path),

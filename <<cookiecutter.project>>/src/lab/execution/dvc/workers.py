@@ -182,11 +182,14 @@ def _is_idle(root: Path, process: psutil.Process) -> bool:
 
 
 def end(task: Task) -> None:
-    """End a running experiment. Its worker notes it as failed; DVC's own kill takes the next one along."""
+    """End a running experiment. Its worker notes it as failed; DVC's own kill takes the next one along.
+
+    A stage that were asked to end might do so with 0, and DVC would tell of a missing output.
+    """
     process = runner(task)
     with suppress(psutil.NoSuchProcess):
         for part in (process.children(recursive=True) or [process]) if process else []:
-            part.terminate()
+            part.kill()
 
 
 def runner(task: Task) -> psutil.Process | None:
