@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def test_arrays_are_as_large_as_the_site_allows(slurm: Slurm, tmp_path: Path) ->
     assert project.backend().workers() == 7
     project.lab("stop", "--now")
     assert project.backend().workers() == 0
+    ended, saved = time.time(), slurm.folder / "state" / "job_state"
+    until(lambda: saved.stat().st_mtime > ended)  # within seconds, and a controller begins with what it saved last
     slurm.kill("slurmctld")
     try:
         with pytest.raises(UserError, match="squeue: "):
@@ -82,8 +85,8 @@ def test_arrays_are_as_large_as_the_site_allows(slurm: Slurm, tmp_path: Path) ->
     finally:
         slurm.begin_controller()
 
-    def are_queued() -> bool:  # a controller that was killed begins with what it saved last: jobs that have ended
+    def are_queued() -> bool:
         backend.repair()
         return {record.status for record in project.records().values()} == {QUEUED}
 
-    until(are_queued, 60)
+    until(are_queued)
