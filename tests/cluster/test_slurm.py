@@ -75,8 +75,7 @@ def test_arrays_are_as_large_as_the_site_allows(slurm: Slurm, tmp_path: Path) ->
     assert project.backend().workers() == 7
     project.lab("stop", "--now")
     assert project.backend().workers() == 0
-    ended, saved = time.time(), slurm.folder / "state" / "job_state"
-    until(lambda: saved.stat().st_mtime > ended)  # within seconds, and a controller begins with what it saved last
+    time.sleep(6)  # a controller begins with what it saved last, and saves within five seconds
     slurm.kill("slurmctld")
     try:
         with pytest.raises(UserError, match="squeue: "):
