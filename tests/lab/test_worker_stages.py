@@ -169,6 +169,35 @@ def test_another_environment_has_other_processes(runner: Runner, folder: Path) -
     assert [run(runner, folder, LEVEL="b")[1] for _ in range(2)] == ["b\nfresh\n", "b\nforked\n"]
     assert run(runner, folder, LEVEL="b", DVC_EXP_NAME="c", CUDA_VISIBLE_DEVICES="1")[1] == "b\nforked\n"
 
+HAS_A_GPU = """
+import os, runpy, sys
+class Opens:  # what asks for a GPU while it is imported, as NNCF does where CUDA's toolkit is installed
+    def find_spec(self, name, path=None, target=None):
+        if name == PACKAGE:
+            open_files.append(open(GPU))
+readlink, open_files = os.readlink, []
+os.readlink = lambda path: "/dev/nvidia0" if readlink(path) == GPU else readlink(path)
+sys.meta_path.insert(0, Opens())
+sys.argv[0] = PROCESS
+sys.path[0] = os.path.dirname(PROCESS)
+runpy.run_path(PROCESS, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("package", ["jinja2", "jinja2.sandbox"])
+def test_what_opens_a_gpu_is_imported_after_the_fork(
+    package: str, runner: Runner, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that was open before can't be used in a forked process."""
+    gpu, process = folder / "gpu", folder / "process.py"
+    gpu.touch()
+    process.write_text(f"PACKAGE, GPU, PROCESS = {package!r}, {str(gpu)!r}, {str(stages.PROCESS)!r}\n{HAS_A_GPU}")
+    monkeypatch.setattr(stages, "PROCESS", str(process))
+    script(folder, f"import numpy, pygit2, {package}, markdown_it, yaml\n{HOW}"
+           "print([os.path.realpath(path) for path in Path('/proc/self/fd').iterdir()].count('/dev/nvidia0'))\n")  # fmt: skip
+    said = [run(runner, folder)[1].splitlines()[-2:] for _ in range(3)]
+    assert said == [["fresh", "1"], ["forked", "1"], ["forked", "1"]]
+
 
 def test_no_two_stages_draw_the_same_numbers(runner: Runner, folder: Path) -> None:
     script(folder, "import numpy, random\nprint(numpy.random.random(), random.random())\n")

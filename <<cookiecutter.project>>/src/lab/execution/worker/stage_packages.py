@@ -7,6 +7,7 @@ is imported without `lab`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.abc
 import importlib.machinery
@@ -63,10 +64,15 @@ class Recorder:
         own = {path.removeprefix(inside): content_hash(path) for path in sorted(paths)}
         kept = [event for event in self.events if event[0] == "set" or is_installed(file_of(event[1]))]
         last = last_worth(kept, settings_of(recipe))
-        temporary = f"{recipe}.{os.getpid()}"
-        with open(temporary, "w") as file:
-            json.dump({"events": kept[:last], "own": own}, file)
-        os.replace(temporary, recipe)
+        write(recipe, {"events": kept[:last], "own": own})
+
+
+def write(recipe: str, content: dict[str, Any]) -> None:
+    """Put a recipe in the place of the last."""
+    temporary = f"{recipe}.{os.getpid()}"
+    with open(temporary, "w") as file:
+        json.dump(content, file)
+    os.replace(temporary, recipe)
 
 
 def content_hash(path: str) -> str:
@@ -142,20 +148,23 @@ AT_START = {"PYTHONPATH", "PYTHONHASHSEED"}
 class Packages:
     """The packages of a recipe, loaded; in a forked process hidden until the stage asks for them."""
 
-    def __init__(self, recipe: dict):
-        self.events = recipe["events"]
+    def __init__(self, recipe: dict[str, Any]):
+        self.recipe, self.events = recipe, recipe["events"]
         self.phases: list[dict[str, types.ModuleType]] = []  # between two changes of the environment
         self.settings: list[dict[str, str | None]] = []  # what the stage has set before each of them
         self.made: list[dict[str, str | None]] = []  # what the packages of each set themselves
         self.given, self.giving = 0, False
         self.changes: dict[str, str | None] = {}
 
-    def load(self) -> None:
-        """Import and set as the recipe says. What can't be imported is left to the stage."""
+    def load(self, unfit: Callable[[], object]) -> int | None:
+        """Import and set as the recipe says. What can't be imported is left to the stage.
+
+        It ends where `unfit` is true of this process: the place of the import that made it so, else None.
+        """
         known = set(sys.modules)
         changed: dict[str, str | None] = {}
         self._begin(changed)
-        for kind, name, *value in self.events:
+        for place, (kind, name, *value) in enumerate(self.events):
             if kind == "set" and name in AT_START:
                 continue
             if kind == "set":
@@ -167,11 +176,16 @@ class Packages:
                     self._begin(changed)
                 self.settings[-1] = changed
             elif name not in sys.modules:
-                try:
+                with contextlib.suppress(Exception):
                     importlib.import_module(name)
-                except Exception:
-                    continue
+                if unfit():
+                    return place
         self._end(known)
+        return None
+
+    def write(self, recipe: str, end: int) -> None:
+        """Write what comes before place `end`."""
+        write(recipe, {**self.recipe, "events": self.events[:end]})
 
     def _begin(self, changed: dict[str, str | None]) -> None:
         self.phases.append({})

@@ -41,14 +41,15 @@ def serve(recipe: str) -> None:
     with open(recipe) as file:
         packages = Packages(json.load(file))
     before = dict(os.environ)
-    packages.load()
+    opened_by = packages.load(open_devices)
+    if opened_by is not None:
+        packages.write(recipe, opened_by)  # what comes before it can be loaded, by another process
     os.environ.clear()
     os.environ.update(before)
-    devices = open_devices()
     gc.collect()
     gc.freeze()  # the collector of a forked process would copy all of it
-    channel.sendall(json.dumps({"ready": not devices, "reason": devices}).encode() + b"\n")
-    while not devices:
+    channel.sendall(json.dumps({"ready": opened_by is None}).encode() + b"\n")
+    while opened_by is None:
         request, files = receive(channel)
         if request is None:
             return

@@ -111,9 +111,8 @@ class Runner:
 
     def _loaded(self, recipe: Path, folder: Path, environment: Mapping[str, str]) -> Loaded | None:
         """The process that has what a recipe names; None where there is no recipe that fits the stage's code."""
-        try:
-            content = json.loads(recipe.read_text())
-        except (OSError, ValueError):
+        content = read(recipe)
+        if content is None:
             return None
         imports = sum(event[0] == "import" for event in content["events"])
         if imports < WORTH:
@@ -136,12 +135,22 @@ class Runner:
         try:
             self.loaded[str(recipe)] = Loaded(recipe, content, environment)
         except Unusable:
-            self.unfit.add(str(recipe))
-        return self.loaded.get(str(recipe))
+            if read(recipe) == content:
+                self.unfit.add(str(recipe))
+            return self._loaded(recipe, folder, environment)  # of a recipe that ends earlier, if it does
+        return self.loaded[str(recipe)]
 
     def _forget(self, recipe: Path, loaded: Loaded) -> None:
         loaded.end()
         self.loaded.pop(str(recipe), None)
+
+
+def read(recipe: Path) -> dict[str, Any] | None:
+    """A recipe; None where there is none, or half of one."""
+    try:
+        return json.loads(recipe.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 class Unusable(Exception):
