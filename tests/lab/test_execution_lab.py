@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import answered
 import in_process
@@ -13,6 +15,7 @@ import trivial
 import yaml
 from trivial import Trivial
 
+from lab.cli import view
 from lab.execution import campaign
 from lab.records import studies
 
@@ -238,3 +241,12 @@ def test_status_knows_what_runs_of_no_design_have_answered(project: Trivial) -> 
             )
     assert lab(project, "plan", "variants").stdout.count("finished (reused)") == 3
     assert [line.split() for line in said.splitlines() if "variants" in line] == [["variants", "3"]]
+
+
+def test_status_says_which_failures_are_taken_up() -> None:
+    planner: Any = SimpleNamespace(design=SimpleNamespace(name="sweep"))
+    codes = (-15, 1, 143)
+    ended: list[Any] = [SimpleNamespace(status="failed", record=SimpleNamespace(log="", exit_code=c)) for c in codes]
+    told = "failed for a reason outside, such as lab stop --now: lab run sweep takes"
+    assert list(view.interrupted(planner, ended)) == [f"2 of them {told} them up"]
+    assert list(view.interrupted(planner, ended[:2])) == [f"1 of them {told} it up"]

@@ -163,6 +163,22 @@ def test_stop_now_and_take_up_again(project: Trivial) -> None:
     assert set(statuses(execute(project, runs)).values()) == {"finished"}
 
 
+def test_a_stop_is_heard_where_workers_are_about_to_start(project: Trivial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first `lab run` of a project may be at its self-test for seconds."""
+    execution = project.execution(1)
+    start = execution.backend.start
+
+    def stopped_before(workers: int | None) -> None:
+        assert run.stop(project.root, project.backend(), now=True) == 0
+        start(workers)
+
+    monkeypatch.setattr(execution.backend, "start", stopped_before)
+    with pytest.raises(run.Stopped):
+        execution.add([project.run("run", lr=0.5)])
+    trivial.wait_until(lambda: not own_workers.alive(project.root))
+    assert [task.state for task in queue_tasks.read(project.root)] == ["queued"] and project.calls("train") == []
+
+
 @pytest.mark.parametrize("code", [0, 1])
 def test_a_stage_that_ends_as_it_likes_when_asked_to_is_taken_up_again(project: Trivial, code: int) -> None:
     script = project.root / "src" / "stand_in.py"

@@ -20,7 +20,7 @@ from lab.cli.terminal import Name
 from lab.decimals import decimals, written
 from lab.design import search
 from lab.errors import UserError
-from lab.execution.standings import outdated_runs, progress
+from lab.execution.standings import disturbed, outdated_runs, progress
 from lab.records import studies
 from lab.study import (
     FAILED,
@@ -214,6 +214,14 @@ def outdated(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]
             f"{number} of them have finished {OUTDATED}, config or data, which HEAD has no longer: "
             f"{typed('lab results')} {planner.design.name} shows those"
         )
+
+
+def interrupted(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]:
+    """A sentence on the failed runs that another `lab run` takes up, where there are any."""
+    number = sum(replicate.status == FAILED and disturbed(replicate.record) for replicate in replicates)
+    if number:
+        again = f"{typed('lab run')} {planner.design.name} takes {'it' if number == 1 else 'them'} up"
+        yield f"{number} of them failed for a reason outside, such as lab stop --now: {again}"
 
 
 def statuses(project: Project) -> dict[str, dict[str, int]]:

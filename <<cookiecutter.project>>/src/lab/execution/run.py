@@ -119,16 +119,22 @@ class Execution:
             active = [replicate for replicate in own if replicate.active]
             if not active:
                 return
-            mark = stop_mark(self.project.root)
-            if mark.exists() and mark.stat().st_mtime > self.began:
-                raise Stopped
+            self._heed_stop()
             due = time.monotonic() - self.checked > CHECK
             if due:
                 self._repair()
             # Also where nothing changes: a worker that does nothing is no worker.
             if (self.changed or due) and any(replicate.status == QUEUED for replicate in active):
                 self.backend.start(min(self.jobs, len(active)) if self.jobs else None)
+                self._heed_stop()
             time.sleep(POLL)
+
+    def _heed_stop(self) -> None:
+        """Raises Stopped after `lab stop`, which could not reach workers that have been started since."""
+        mark = stop_mark(self.project.root)
+        if mark.exists() and mark.stat().st_mtime > self.began:
+            self.backend.stop()
+            raise Stopped
 
     def _repair(self) -> None:
         self.backend.repair()
