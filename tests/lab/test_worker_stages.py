@@ -169,6 +169,7 @@ def test_another_environment_has_other_processes(runner: Runner, folder: Path) -
     assert [run(runner, folder, LEVEL="b")[1] for _ in range(2)] == ["b\nfresh\n", "b\nforked\n"]
     assert run(runner, folder, LEVEL="b", DVC_EXP_NAME="c", CUDA_VISIBLE_DEVICES="1")[1] == "b\nforked\n"
 
+
 HAS_A_GPU = """
 import os, runpy, sys
 class Opens:  # what asks for a GPU while it is imported, as NNCF does where CUDA's toolkit is installed
@@ -193,8 +194,8 @@ def test_what_opens_a_gpu_is_imported_after_the_fork(
     gpu.touch()
     process.write_text(f"PACKAGE, GPU, PROCESS = {package!r}, {str(gpu)!r}, {str(stages.PROCESS)!r}\n{HAS_A_GPU}")
     monkeypatch.setattr(stages, "PROCESS", str(process))
-    script(folder, f"import numpy, pygit2, {package}, markdown_it, yaml\n{HOW}"
-           "print([os.path.realpath(path) for path in Path('/proc/self/fd').iterdir()].count('/dev/nvidia0'))\n")  # fmt: skip
+    opened = "[os.path.realpath(path) for path in Path('/proc/self/fd').iterdir()].count('/dev/nvidia0')"
+    script(folder, f"import numpy, pygit2, {package}, markdown_it, yaml\n{HOW}\nprint({opened})\n")
     said = [run(runner, folder)[1].splitlines()[-2:] for _ in range(3)]
     assert said == [["fresh", "1"], ["forked", "1"], ["forked", "1"]]
 
