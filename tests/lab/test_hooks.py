@@ -2,6 +2,8 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import contracts
 import numpy as np
@@ -13,6 +15,7 @@ from lab.design.contract_check import column_mistakes, mistakes, task_mistakes
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
 from lab.records import per_item
+from lab.report.figures.items import Items
 
 CODES = {
     "raises": "raise KeyError('lr')",
@@ -20,6 +23,7 @@ CODES = {
     "names": "nothing",
     "exits": "import sys; sys.exit(3)",
     "asserts": "assert False, 'never'",
+    "converts": "int('seven')",  # a ValueError that tells a person nothing by itself
     "reads": "import pathlib; pathlib.Path('no file').read_text()",  # which Python's own code raises
 }
 
@@ -79,8 +83,11 @@ def test_a_module_that_is_no_python_and_a_name_that_is_no_function(root: Path) -
     ("code", "said"),
     [
         ("return 3", "it gave 3: expected a function of weights, or None"),
-        ("return lambda weights: 0.5", "its function gave float: expected an array with a value for each column"),
+        ("return lambda weights: 0.5", "its function gave float: expected an array with a number for each column"),
         ("return lambda weights: weights", "its function gave ndarray"),
+        ("return lambda weights: weights[0].astype(str)", "its function gave an array of <U"),
+        ("return lambda weights: weights[0].astype(object)", "its function gave an array of object"),
+        ("return lambda weights: weights[0] * 1j", "its function gave an array of complex128"),
         ("return lambda weights: {}['lr']", "KeyError: 'lr'"),
     ],
 )
@@ -173,3 +180,16 @@ def test_columns_and_tasks_that_are_not_there() -> None:
     assert [mistake.text for mistake in task_mistakes(contract, ["a", "b"])] == [
         "lab.yaml: task.unused_packages.c: task is never c."
     ]
+
+
+@pytest.mark.parametrize(("code", "said"), [("return 'blue'", "blue"), ("...", ""), ("return 3", None)])
+def test_words_on_a_picture_are_a_text(root: Path, code: str, said: str | None) -> None:
+    name = f"wordy_{abs(hash(code))}"
+    (root / f"{name}.py").write_text(f"def f(frame, colours):\n    {code}\n")
+    contract: Any = SimpleNamespace(item_pictures=SimpleNamespace(legend=f"{name}:f"))
+    items = Items(pd.DataFrame(), {}, contract, root)
+    if said is not None:
+        assert items.legend() == said
+    else:
+        with pytest.raises(UserError, match=f"lab.yaml: item_pictures.legend: {name}:f gave 3: expected a text"):
+            items.legend()

@@ -23,7 +23,8 @@ LAB = Path(__file__).parents[1]
 def load(root: Path, name: str) -> Callable[..., Any]:
     """The function `name` of the project at `root`, whose code lies in src/ or at its top. Raises UserError.
 
-    Whatever it raises becomes a UserError: a ValueError, by which it tells of a person's mistake, in its own words.
+    Whatever it raises becomes a UserError: a ValueError of a `raise` of its own, by which it tells of a person's
+    mistake, in its own words.
     """
     module_name, _, function_name = name.partition(":")
     try:
@@ -81,19 +82,29 @@ def for_people(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             return function(*arguments, **named)
         except UserError:
             raise
-        except ValueError as error:
-            raise UserError(str(error)) from error
         except (Exception, SystemExit) as error:
-            raise UserError(f"lab.yaml: {name}: {_where(error)}") from error
+            told = str(error) if _is_told(error) else f"lab.yaml: {name}: {_where(error)}"
+            raise UserError(told) from error
 
     return wrapped
+
+
+def _is_told(error: BaseException) -> bool:
+    """Whether the project's own code tells of a person's mistake, and made none itself."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, ValueError) and _is_own(last) and (last.line or "").startswith("raise ")
 
 
 def _where(error: BaseException) -> str:
     """An error of the project's own code, with the last line of that code that led to it."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"SyntaxError: {error.msg} ({error.filename}, line {error.lineno})"
-    others = (*(f"{folder}{os.sep}" for folder in (sys.prefix, sys.base_prefix, LAB)), "<")
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame)]
     place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {error}{place}"
+
+
+def _is_own(frame: traceback.FrameSummary) -> bool:
+    """Whether it is the project's code: no package's, and not lab's."""
+    others = (*(f"{folder}{os.sep}" for folder in (sys.prefix, sys.base_prefix, LAB)), "<")
+    return not frame.filename.startswith(others)

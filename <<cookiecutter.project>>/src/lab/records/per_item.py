@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from lab.study import Study
 
+NUMBERS = ("b", "i", "u", "f")  # kinds of numpy's types
+
 
 def read(study: Study) -> Examples:
     """The items' table of each finished run, by arm and seed, as far as DVC's cache here has them."""
@@ -39,10 +41,12 @@ def _scorer(study: Study, frame: pd.DataFrame, metric: str) -> Any:
 
     def checked(weights: Any) -> Any:
         values = score(weights)
-        if getattr(values, "shape", None) != (weights.shape[1],):
+        kind = getattr(getattr(values, "dtype", None), "kind", None)
+        if getattr(values, "shape", None) != (weights.shape[1],) or kind not in NUMBERS:
+            what = type(values).__name__ if kind in (None, *NUMBERS) else f"an array of {values.dtype}"
             raise UserError(
-                f"lab.yaml: {hook}: for {metric} its function gave {type(values).__name__}: expected an array with a "
-                "value for each column of the weights"
+                f"lab.yaml: {hook}: for {metric} its function gave {what}: expected an array with a number for each "
+                "column of the weights"
             )
         return values
 

@@ -86,15 +86,15 @@ class Items:
 
     def describe(self, path: str) -> str:
         """What the model said of an item."""
-        return self.hook("describe")(self.row(path))
+        return self._words("describe", self.row(path))
 
     def truth(self, path: str) -> str:
         """What is in an item; empty where a few words don't say it."""
-        return self.hook("truth")(self.row(path))
+        return self._words("truth", self.row(path))
 
     def title(self, path: str) -> str:
         """What stands above an item that is shown alone."""
-        return self.hook("title")(self.row(path))
+        return self._words("title", self.row(path))
 
     def draw(self, axes: Axes, path: str, colour: str, side: Literal["left", "right"] = "left") -> None:
         """What the model said, on the item's picture: in `colour`, with its words on a `side`; and the truth."""
@@ -106,7 +106,14 @@ class Items:
 
     def legend(self, colours: Mapping[str, str] | None = None) -> str:
         """What is drawn, in a sentence; `colours` are those of several models by their names."""
-        return self.hook("legend")(self.frame, colours)
+        return self._words("legend", self.frame, colours)
+
+    def _words(self, name: str, *arguments: Any) -> str:
+        words = self.hook(name)(*arguments)
+        if not isinstance(words, str | None):
+            called = getattr(self.contract.item_pictures, name)
+            raise UserError(f"lab.yaml: item_pictures.{name}: {called} gave {words!r:.60}: expected a text")
+        return words or ""
 
 
 def missing(study: Study, whose: str = "the model") -> str:
