@@ -7,8 +7,15 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import pygit2
+from pygit2.enums import Option
 
 from lab.errors import UserError
+
+# Thousands of experiments are read once: what libgit2 would keep of their objects is memory for nothing, as is most of
+# what it would map of their pack.
+pygit2.option(Option.ENABLE_CACHING, False)
+pygit2.option(Option.SET_MWINDOW_SIZE, 2**20)
+pygit2.option(Option.SET_MWINDOW_MAPPED_LIMIT, 80 * 2**20)
 
 MOST_BYTES = 16 * 2**20  # of a text that is read: a blob in git may be larger than memory
 
