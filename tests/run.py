@@ -1,7 +1,7 @@
 """The template's tests: `make test`, or `make nightly` for the long repetitions.
 
 Bakes a project and installs it, unless EXP_TEMPLATE_VENV names an environment that `make setup` made of one like it.
-Then three suites, for two cores: tests/lab, and beside it the other two, each of which is heard of when it has ended.
+Then three suites, one after the other, for two cores:
 
 - tests/template   what comes out of the template: in the template's own environment
 - tests/lab        the machinery, imported from <<cookiecutter.project>>/src: in the project's environment
@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parents[1]
@@ -28,8 +27,7 @@ SRC = TEMPLATE / "<<cookiecutter.project>>" / "src"
 # Each with how many processes run it: a third one fills the time in which others wait for workers, servers and DVC. The
 # package's tests compute, and some measure latencies.
 SUITES = {"template": 3, "lab": 3, "package": 2, "cluster": 3}
-OF_MAKE_TEST = (("lab",), ("template", "package"))  # at once: where one waits for its last test, the other computes
-AT_ONCE = 2  # processes of each of them then
+OF_MAKE_TEST = ("template", "lab", "package")
 ADDED = ("lab", "cluster")  # suites that need more than a project's own packages
 # What would tell tests that they run inside a make or another environment; bytecode makes each `dvc` start much faster.
 HIDDEN = ("VIRTUAL_ENV", "PYTHON", "PYTEST_", "MAKE", "MFLAGS", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
@@ -74,8 +72,8 @@ def differences(one: Path, other: Path) -> list[str]:
     return sorted(map(str, different))
 
 
-def outcome(suite: str, project: Path, nightly: bool, options: list[str], processes: int, aside: bool) -> str:
-    """Runs a suite; an empty text where it passed. One that runs `aside` is heard of when it has ended."""
+def outcome(suite: str, project: Path, nightly: bool, options: list[str]) -> str:
+    """Runs a suite; an empty text where it passed."""
     environment = project / ".venv"
     variables = {"EXP_TEMPLATE_VENV": str(environment.resolve()), "EXP_PROJECT": str(project)}
     if suite == "template":
@@ -85,16 +83,11 @@ def outcome(suite: str, project: Path, nightly: bool, options: list[str], proces
         src = project / "src" if suite == "package" else SRC
         variables |= {"PYTHONPATH": str(src), "PATH": f"{environment / 'bin'}{os.pathsep}{clean()['PATH']}"}
     selection = "nightly" if nightly else "not nightly"
-    shared = [f"--numprocesses={processes}", "--dist=loadgroup", "--durations=30"]
+    processes = [f"--numprocesses={SUITES[suite]}", "--dist=loadgroup", "--durations=30"]
     written = tempfile.mkdtemp(prefix=f"{suite}-")  # by the tests; pytest itself would take a minute to remove it
-    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, *shared, f"--basetemp={written}", *options]
-    head = f"\n=== tests/{suite} ({selection})"
-    if aside:
-        done = subprocess.run(command, cwd=TEMPLATE, env=clean() | variables, capture_output=True, text=True)
-        print(f"{head}\n{done.stdout}{done.stderr}", flush=True)
-    else:
-        print(head, flush=True)
-        done = subprocess.run(command, cwd=TEMPLATE, env=clean() | variables)
+    command = [python, "-m", "pytest", f"tests/{suite}", "-m", selection, *processes, f"--basetemp={written}", *options]
+    print(f"\n=== tests/{suite} ({selection})", flush=True)
+    done = subprocess.run(command, cwd=TEMPLATE, env=clean() | variables)
     if done.returncode == 0 or (nightly and done.returncode == NO_TESTS):
         remove(Path(written))
         return ""
@@ -114,25 +107,19 @@ def main() -> None:
     asked = parser.parse_args()
     began = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="exp-template-"))
-    lanes = [asked.suite] if asked.suite else OF_MAKE_TEST
     wrong: list[str] = []
     said: list[str] = []
-
-    def run_lane(number: int) -> None:
-        for suite in lanes[number]:
-            at = time.monotonic()
-            processes = SUITES[suite] if len(lanes) == 1 else AT_ONCE
-            if problem := outcome(suite, project, asked.nightly, asked.options, processes, aside=number > 0):
-                wrong.append(f"tests/{suite} {problem}")
-            said.append(f"{suite} {time.monotonic() - at:.0f} s")
-
     try:
-        project = baked(folder, [suite for lane in lanes for suite in lane])
+        suites = asked.suite or OF_MAKE_TEST
+        project = baked(folder, suites)
         said.append(f"environment {time.monotonic() - began:.0f} s")
         if different := differences(SRC / "lab", project / "src" / "lab"):
             wrong.append(f"src/lab of a project is not the template's: {', '.join(different)}")
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(run_lane, range(len(lanes))))
+        for suite in suites:
+            at = time.monotonic()
+            if problem := outcome(suite, project, asked.nightly, asked.options):
+                wrong.append(f"tests/{suite} {problem}")
+            said.append(f"{suite} {time.monotonic() - at:.0f} s")
     finally:
         remove(folder)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
