@@ -330,7 +330,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_hooks_are_functions_of_the_project(project: Path) -> None:
-    check = hooks.load(project, "own_hooks:check")
+    check = hooks.load(project, "own_hooks:check", tells=True)
     assert check({"lr": 1}) == "fine"
     with pytest.raises(UserError, match="lr is below 0"):
         check({"lr": -1})

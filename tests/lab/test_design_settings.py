@@ -25,7 +25,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(tree: Path, path: Path, text: str, check: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is wrong with the settings of a design, a line each."""
     path.write_text(text)
-    monkeypatch.setattr(hooks, "load", lambda root, name: hooks.for_people(check, name))
+    monkeypatch.setattr(hooks, "load", lambda root, name, tells: hooks.for_people(check, name, tells))
     project: Any = SimpleNamespace(root=tree, head=None, contract=VISION, composed=lambda key, work_out: work_out())
     planner = Planner(project, path, lambda name, seed: name)
     return planner.unusable(planner.plan()).splitlines()

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from lab.contract import hooks
+from lab.design import folds
 from lab.design.contract_check import column_mistakes, mistakes, task_mistakes
 from lab.design.pipeline import Pipeline
 from lab.errors import UserError
 from lab.records import per_item
-from lab.report.figures.items import Items
+from lab.report.figures.items import Items, in_order
 
 CODES = {
     "raises": "raise KeyError('lr')",
@@ -193,3 +194,28 @@ def test_words_on_a_picture_are_a_text(root: Path, code: str, said: str | None) 
     else:
         with pytest.raises(UserError, match=f"lab.yaml: item_pictures.legend: {name}:f gave 3: expected a text"):
             items.legend()
+
+
+@pytest.mark.parametrize("code", ["return 'text'", "return ['a', 'b']", "return 3", "return [('lr', 3)]", "yield 'lr'"])
+def test_what_a_check_says_are_pairs(root: Path, code: str) -> None:
+    name = f"says_{abs(hash(code))}"
+    (root / f"{name}.py").write_text(f"def f(settings):\n    {code}\n")
+    with pytest.raises(UserError, match=r"lab.yaml: check: its function gave .*: expected pairs of a key"):
+        list(folds.checked(hooks.load(root, f"{name}:f"), None)({}))
+
+
+def test_only_a_check_tells_of_mistakes_in_its_own_words(root: Path) -> None:
+    (root / "tells.py").write_text(
+        "def f(settings):\n    yield 'lr', 'too large'\n    raise ValueError('no such lr')\n"
+    )
+    with pytest.raises(UserError, match="^no such lr$"):
+        hooks.load(root, "tells:f", tells=True)({})
+    with pytest.raises(UserError, match=r"^lab.yaml: tells:f: ValueError: no such lr \(.*tells.py, line 3\)$"):
+        hooks.load(root, "tells:f")({})
+
+
+@pytest.mark.parametrize("values", [["bad"], [None], [float("nan")], [1j]])
+def test_what_orders_pictures_is_a_number_for_each(values: list[Any], root: Path) -> None:
+    scored = pd.DataFrame({"path": ["a.png"], "surety": [0.5], "score": values})
+    with pytest.raises(UserError, match="lab.yaml: item_pictures.score: its column score should be a number"):
+        in_order(scored)

@@ -224,7 +224,7 @@ def stop(
     workers = {}
     for backend in open_backends():
         count, place = run.stop(ROOT, backend, now), "" if backend.name == DEFAULT else f" on {backend.name}"
-        ending = f"end{'' if now else ' after the run that they are at'}"
+        ending = "end after the run that they are at" if count and not now else "end"
         print(f"{count} workers{place} {ending}; the queue stays as it is")
         workers[backend.name] = count
     return output.Stopped(workers=workers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import lru_cache
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
@@ -20,11 +20,11 @@ LAB = Path(__file__).parents[1]
 
 
 @lru_cache(maxsize=100)
-def load(root: Path, name: str) -> Callable[..., Any]:
+def load(root: Path, name: str, tells: bool = False) -> Callable[..., Any]:
     """The function `name` of the project at `root`, whose code lies in src/ or at its top. Raises UserError.
 
-    Whatever it raises becomes a UserError: a ValueError of a `raise` of its own, by which it tells of a person's
-    mistake, in its own words.
+    Whatever it raises becomes a UserError with its name and line. Where it `tells` of people's mistakes, a ValueError
+    that it raises itself is one, in its own words.
     """
     module_name, _, function_name = name.partition(":")
     try:
@@ -37,7 +37,7 @@ def load(root: Path, name: str) -> Callable[..., Any]:
         raise UserError(f"lab.yaml: {name}: {module_name} has no such function.{nearest(function_name, vars(module))}")
     if not callable(function := getattr(module, function_name)):
         raise UserError(f"lab.yaml: {name}: expected a function, not {function!r}")
-    return for_people(function, name)
+    return for_people(function, name, tells)
 
 
 def files(root: Path, name: str) -> list[Path]:
@@ -74,16 +74,17 @@ def _module(root: Path, name: str) -> ModuleType:
     return import_module(name)
 
 
-def for_people(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The function `name` with all that it raises as UserErrors."""
+def for_people(function: Callable[..., Any], name: str, tells: bool = False) -> Callable[..., Any]:
+    """The function `name` with all that it raises as UserErrors: see `load`."""
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
         try:
-            return function(*arguments, **named)
+            given = function(*arguments, **named)
+            return [*given] if isinstance(given, Generator) else given
         except UserError:
             raise
         except (Exception, SystemExit) as error:
-            told = str(error) if _is_told(error) else f"lab.yaml: {name}: {_where(error)}"
+            told = str(error) if tells and _is_told(error) else f"lab.yaml: {name}: {_where(error)}"
             raise UserError(told) from error
 
     return wrapped

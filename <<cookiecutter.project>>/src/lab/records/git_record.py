@@ -271,8 +271,9 @@ class GitRecord:
         if match:
             before = "\n".join(self._log)[: match.start()].splitlines()
             said = before[-1] if before and not before[-1].startswith("> ") else ""
-            ended = f"was ended from outside ({match[2]})" if int(match[2]) in KILLED else f"ended with {match[2]}"
-            return f"{match[1]} {ended}" + (f": {said}" if said else "")
+            if int(match[2]) in KILLED:
+                return f"{match[1]} was ended from outside ({match[2]})"
+            return f"{match[1]} ended with {match[2]}" + (f": {said}" if said else "")
         errors = [line.removeprefix("ERROR: ") for line in self._log if line.startswith("ERROR: ")]
         if errors:
             return errors[0]

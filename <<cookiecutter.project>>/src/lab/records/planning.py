@@ -113,7 +113,7 @@ class Planner:
         contract = self.contract
         if contract.check is None and contract.folds is None:
             return ""
-        own = hooks.load(self.project.root, contract.check) if contract.check else None
+        own = hooks.load(self.project.root, contract.check, tells=True) if contract.check else None
         check = folds.checked(own, contract.folds)
         runs = [(run.arm, run.levels, run.seed, without_membership(run.params)) for run in planned.runs]
         for arm in settings_check.probes(self.design):

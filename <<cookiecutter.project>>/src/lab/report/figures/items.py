@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lab.contract import hooks
 from lab.errors import UserError
 from lab.records import per_item
+from lab.records.per_item import NUMBERS
 from lab.report.figures.drawing import canvas
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Items:
                 f"lab.yaml: {contract.item_pictures.score if contract.item_pictures else ''}: expected the table that "
                 f"it was given with the columns score and surety, not {type(scored).__name__}"
             )
-        return cls(scored, files, contract, project.root)
+        return cls(in_order(scored), files, contract, project.root)
 
     def hook(self, name: str) -> Callable[..., Any]:
         """The project's function for this part of a picture."""
@@ -114,6 +115,15 @@ class Items:
             called = getattr(self.contract.item_pictures, name)
             raise UserError(f"lab.yaml: item_pictures.{name}: {called} gave {words!r:.60}: expected a text")
         return words or ""
+
+
+def in_order(scored: pd.DataFrame) -> pd.DataFrame:
+    """The table, in which items can be put in order. Raises UserError."""
+    for name in ("score", "surety"):
+        values: Any = scored[name]
+        if values.dtype.kind not in NUMBERS or values.isna().any():
+            raise UserError(f"lab.yaml: item_pictures.score: its column {name} should be a number for each item")
+    return scored
 
 
 def missing(study: Study, whose: str = "the model") -> str:
