@@ -18,8 +18,9 @@ from lab.execution import registry
 from lab.execution.backend import Job
 from lab.execution.dvc import queue_tasks
 from lab.execution.run import Execution
-from lab.execution.standings import OVER_TIME, disturbed
+from lab.execution.standings import disturbed
 from lab.execution.unfetched import unfetched
+from lab.study import OVER_TIME
 
 KINDS = ["dvc", pytest.param("dvc-workers", marks=pytest.mark.nightly)]
 

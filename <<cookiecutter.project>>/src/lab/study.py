@@ -25,6 +25,7 @@ UNMEASURED, UNREADABLE, REMOVED = "without metric", "unreadable", "removed"
 ORDER = (MISSING, REMOVED, FAILED, UNREADABLE, QUEUED, RUNNING, FINISHED)  # a record further on answers better
 STATUSES = (FINISHED, UNMEASURED, RUNNING, QUEUED, FAILED, UNREADABLE, REMOVED, MISSING)  # as people are told
 
+OVER_TIME = "ended by the time limit of its design"  # in the log of a run
 # A stage's exit codes by SIGHUP, SIGINT, SIGKILL and SIGTERM, as Python and shells tell them.
 KILLED = {code for signal in (1, 2, 9, 15) for code in (-signal, 128 + signal)}
 

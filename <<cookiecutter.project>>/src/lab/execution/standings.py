@@ -18,7 +18,7 @@ from lab.records.git_record import GitRecord
 from lab.records.lacking import lacking
 from lab.records.planning import pipeline_files
 from lab.records.project import answer
-from lab.study import FAILED, KILLED, ORDER, REMOVED, RUNNING, UNREADABLE, Replicate
+from lab.study import FAILED, KILLED, ORDER, OVER_TIME, REMOVED, RUNNING, UNREADABLE, Replicate
 
 if TYPE_CHECKING:
     from lab.contract import Contract
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from lab.study import Study
 
 _STAGE = re.compile(r"(?:Running stage|Stage) '([^']+)'")
-OVER_TIME = "ended by the time limit of its design"  # in the log of a run
 # What a lock, the disk or DVC itself says where it fails: a TypeError or an OSError in its own code, such as when two
 # workers are at the cache of runs, or a signal to it. A stage's own failure has an exit code, and DVC's objections are
 # words of their own.

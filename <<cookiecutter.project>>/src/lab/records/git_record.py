@@ -20,7 +20,7 @@ from lab import secrets
 from lab.design.plan import UNTIL
 from lab.errors import UserError
 from lab.nested_keys import as_float, get
-from lab.study import FAILED, FINISHED, KILLED, RUNNING, Point
+from lab.study import FAILED, FINISHED, KILLED, OVER_TIME, RUNNING, Point
 
 if TYPE_CHECKING:
     from lab.records.commit import Commit
@@ -272,7 +272,8 @@ class GitRecord:
             before = "\n".join(self._log)[: match.start()].splitlines()
             said = before[-1] if before and not before[-1].startswith("> ") else ""
             if int(match[2]) in KILLED:
-                return f"{match[1]} was ended from outside ({match[2]})"
+                over_time = (line.removeprefix("ERROR: ") for line in self._log if OVER_TIME in line)
+                return f"{match[1]} was {next(over_time, f'ended from outside ({match[2]})')}"
             return f"{match[1]} ended with {match[2]}" + (f": {said}" if said else "")
         errors = [line.removeprefix("ERROR: ") for line in self._log if line.startswith("ERROR: ")]
         if errors:

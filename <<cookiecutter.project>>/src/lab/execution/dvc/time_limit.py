@@ -12,7 +12,7 @@ from contextlib import suppress
 import psutil
 
 from lab.execution.dvc.queue_tasks import Task
-from lab.execution.standings import OVER_TIME
+from lab.study import OVER_TIME
 
 GRACE = 10.0  # seconds from being asked to end to being killed
 
