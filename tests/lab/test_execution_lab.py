@@ -248,5 +248,5 @@ def test_status_says_which_failures_are_taken_up() -> None:
     codes = (-15, 1, 143)
     ended: list[Any] = [SimpleNamespace(status="failed", record=SimpleNamespace(log="", exit_code=c)) for c in codes]
     told = "failed for a reason outside, such as lab stop --now: lab run sweep takes"
-    assert list(view.interrupted(planner, ended)) == [f"2 of them {told} them up"]
-    assert list(view.interrupted(planner, ended[:2])) == [f"1 of them {told} it up"]
+    assert list(view.taken_up(planner, ended)) == [f"2 of them {told} them up"]
+    assert list(view.taken_up(planner, ended[:2])) == [f"1 of them {told} it up"]

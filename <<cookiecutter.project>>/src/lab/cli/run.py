@@ -179,7 +179,7 @@ def status(design: AnyDesignFile = None) -> object:
         console.print(view.results(planner.design, contract, replicates, console.width))
         found = stand(planner.design, contract, replicates, answered(planner.design.name, project), forecast, now)
         to_go = f", about {timedelta(seconds=round(found.seconds))} to go" if found.seconds else ""
-        more = (*view.outdated(planner, replicates), *view.interrupted(planner, replicates))
+        more = (*view.outdated(planner, replicates), *view.taken_up(planner, replicates))
         console.print(f"{view.summary(replicates)}{to_go}", *more, sep="\n")
     for backend in open_backends():
         place = "" if backend.name == DEFAULT else f" on {backend.name}"

@@ -20,7 +20,7 @@ from lab.cli.terminal import Name
 from lab.decimals import decimals, written
 from lab.design import search
 from lab.errors import UserError
-from lab.execution.standings import disturbed, outdated_runs, progress
+from lab.execution.standings import interrupted, outdated_runs, progress
 from lab.records import studies
 from lab.study import (
     FAILED,
@@ -216,9 +216,9 @@ def outdated(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]
         )
 
 
-def interrupted(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]:
+def taken_up(planner: Planner, replicates: Sequence[Replicate]) -> Iterable[str]:
     """A sentence on the failed runs that another `lab run` takes up, where there are any."""
-    number = sum(replicate.status == FAILED and disturbed(replicate.record) for replicate in replicates)
+    number = sum(map(interrupted, replicates))
     if number:
         again = f"{typed('lab run')} {planner.design.name} takes {'it' if number == 1 else 'them'} up"
         yield f"{number} of them failed for a reason outside, such as lab stop --now: {again}"

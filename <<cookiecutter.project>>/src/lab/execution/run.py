@@ -16,9 +16,9 @@ from lab.design.resources import UNSTATED
 from lab.errors import UserError
 from lab.execution.budget import within
 from lab.execution.queueing import enqueue, named
-from lab.execution.standings import disturbed, standings
+from lab.execution.standings import interrupted, standings
 from lab.execution.work_tree import ready
-from lab.study import FAILED, QUEUED
+from lab.study import QUEUED
 
 if TYPE_CHECKING:
     from lab.design.plan import Run
@@ -146,7 +146,7 @@ class Execution:
         pending = replicate.record.pending if replicate.record else None
         if replicate.run.name in self.retried or (pending and pending.backend != self.backend.name):
             return False
-        return replicate.is_to_come or (replicate.status == FAILED and disturbed(replicate.record))
+        return replicate.is_to_come or interrupted(replicate)
 
     def _retry(self, replicate: Replicate) -> None:
         assert replicate.run is not None

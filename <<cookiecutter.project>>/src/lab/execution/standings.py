@@ -98,11 +98,16 @@ def disturbed(record: Any) -> bool:
     return code is None or code <= 0  # never set up, killed, or finished and lost on the way back
 
 
+def interrupted(replicate: Replicate) -> bool:
+    """Whether a run failed for a reason outside: another `lab run` takes it up."""
+    return replicate.status == FAILED and disturbed(replicate.record)
+
+
 def undecided(replicate: Replicate) -> bool:
     """Whether a run has neither finished nor failed for good."""
     if replicate.is_to_come or replicate.active or replicate.status == UNREADABLE:
         return True
-    return replicate.status == FAILED and disturbed(replicate.record)
+    return interrupted(replicate)
 
 
 def outdated_runs(study: Study) -> set[tuple[str, int]]:

@@ -149,7 +149,7 @@ class Packages:
     """The packages of a recipe, loaded; in a forked process hidden until the stage asks for them."""
 
     def __init__(self, recipe: dict[str, Any]):
-        self.recipe, self.events = recipe, recipe["events"]
+        self.events = recipe["events"]
         self.phases: list[dict[str, types.ModuleType]] = []  # between two changes of the environment
         self.settings: list[dict[str, str | None]] = []  # what the stage has set before each of them
         self.made: list[dict[str, str | None]] = []  # what the packages of each set themselves
@@ -182,10 +182,6 @@ class Packages:
                     return place
         self._end(known)
         return None
-
-    def write(self, recipe: str, end: int) -> None:
-        """Write what comes before place `end`."""
-        write(recipe, {**self.recipe, "events": self.events[:end]})
 
     def _begin(self, changed: dict[str, str | None]) -> None:
         self.phases.append({})

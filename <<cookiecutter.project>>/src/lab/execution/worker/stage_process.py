@@ -28,7 +28,7 @@ import traceback
 import types
 import warnings
 
-from stage_packages import Packages, Recorder, die_with_parent, is_own  # type: ignore[import-not-found]
+from stage_packages import Packages, Recorder, die_with_parent, is_own, write  # type: ignore[import-not-found]
 
 del sys.path[0]  # this folder, whose other modules are no stage's
 STARTED = b'{"started": true}\n'
@@ -39,11 +39,12 @@ def serve(recipe: str) -> None:
     channel = socket.socket(fileno=os.dup(0))
     die_with_parent()
     with open(recipe) as file:
-        packages = Packages(json.load(file))
+        content = json.load(file)
+    packages = Packages(content)
     before = dict(os.environ)
     opened_by = packages.load(open_devices)
     if opened_by is not None:
-        packages.write(recipe, opened_by)  # what comes before it can be loaded, by another process
+        write(recipe, {**content, "events": content["events"][:opened_by]})  # for another process: what came before it
     os.environ.clear()
     os.environ.update(before)
     gc.collect()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from lab.contract import hooks
 from lab.errors import UserError
 from lab.records import per_item
-from lab.records.per_item import NUMBERS
 from lab.report.figures.drawing import canvas
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def in_order(scored: pd.DataFrame) -> pd.DataFrame:
     """The table, in which items can be put in order. Raises UserError."""
     for name in ("score", "surety"):
         values: Any = scored[name]
-        if values.dtype.kind not in NUMBERS or values.isna().any():
+        if values.dtype.kind not in per_item.NUMBERS or values.isna().any():
             raise UserError(f"lab.yaml: item_pictures.score: its column {name} should be a number for each item")
     return scored
 
