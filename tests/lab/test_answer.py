@@ -57,6 +57,17 @@ def test_a_sweep_with_a_clear_best_says_so_and_another_does_not() -> None:
     assert "best of 6 on the mean" in equal.sentence and "can't be told from it" in equal.sentence
 
 
+def test_what_the_decisive_interval_leaves_out_stands_below_it() -> None:
+    """Without what was said of each image the interval is narrower, and may show what it could not."""
+    verdict, told = answered("augmentation")
+    [note] = {each.difference.note for each in verdict.comparisons if each.claimed}
+    assert told.caveat == note and "the luck of the test images is not in the interval" in note
+    headings = [heading for heading, _ in told.lines()]
+    assert headings == ["Best", "Decisive", "But"] and f"**But**: {note}" in told.markdown()
+    _, counted = answered("quantization")
+    assert counted.caveat == "", "nobody asks which images there were of a file's size"
+
+
 def test_what_is_equivalent_is_told_by_the_interval_that_the_test_takes() -> None:
     verdict, told = answered("ab", lambda arm, seed: 0.9 + 0.001 * seed * (arm == "new"), seeds=[0, 1, 2, 3])
     assert verdict.outcome == "EQUIVALENT" and "no difference that counts, as it lies within ±0.01" in told.sentence

@@ -145,6 +145,8 @@ def test_a_worker_of_another_environment_takes_nothing(project: Trivial, monkeyp
     project.enqueue(project.run("second", lr=0.5))
     assert [worker.stopping for worker in own_workers.alive(project.root)] == [True]
     backend.start(1)
+    assert [worker.pid for worker in own_workers.alive(project.root)] == [old.pid], "one at a time, its run among them"
+    backend.start(2)
     trivial.wait_until(lambda: bool(project.records()["second"].metrics), 60)
     backend.end()
     trivial.wait_until(lambda: old.pid not in {worker.pid for worker in own_workers.alive(project.root)}, 30)

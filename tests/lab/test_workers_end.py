@@ -87,6 +87,27 @@ def test_one_that_is_at_a_run_is_left_alone(project: Trivial, monkeypatch: pytes
     trivial.wait_until(lambda: finished(project) == {"run"}, 60)
 
 
+def test_the_next_starts_when_the_run_of_a_stopping_one_is_over(
+    project: Trivial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `lab stop`, one at a time is one at a time."""
+    monkeypatch.setenv("TRIVIAL_SLEEP", "5")
+    project.enqueue(project.run("first"))
+    backend = project.backend()
+    backend.start(1)
+    trivial.wait_until(lambda: bool(project.calls("train")), 60)
+    backend.stop()
+    trivial.wait_until(lambda: [worker.is_finishing for worker in own_workers.alive(project.root)] == [True], 10)
+    seen: list[tuple[bool, bool]] = []
+
+    def watch(*_: object) -> None:
+        seen.append(("first" in finished(project), len(project.calls("train")) > 1))
+
+    (row,) = Execution(project.project(), backend, 1, watch).add([project.run("second", lr=0.5)])
+    assert row.status == "finished"
+    assert (False, False) in seen and (False, True) not in seen, "beside the run that was being finished"
+
+
 def half_written(project: Trivial) -> Path:
     """A message that nobody has come to write: DVC's worker dies of it while it looks whether it may end."""
     message = project.root / ".dvc" / "tmp" / "exps" / "celery" / "broker" / "in" / "0_half-written.other.msg"

@@ -38,6 +38,7 @@ class Answer:
         sentence: what was found.
         best: the best arm with its value and interval; empty where nothing has finished.
         decisive: the number that decides, with its interval and what was asked of it; empty where there is none.
+        caveat: what its interval leaves out, and why; empty where nothing.
         step: what to do next.
     """
 
@@ -45,11 +46,12 @@ class Answer:
     sentence: str
     best: str
     decisive: str
+    caveat: str
     step: Step
 
     def lines(self) -> list[tuple[str, str]]:
         """What stands below the sentence, each with its heading."""
-        parts = [("Best", self.best), ("Decisive", self.decisive)]
+        parts = [("Best", self.best), ("Decisive", self.decisive), ("But", self.caveat)]
         return [(heading, text) for heading, text in parts if text]
 
     def markdown(self) -> str:
@@ -64,11 +66,13 @@ def answer(study: Study, verdict: Verdict) -> Answer:
     """The answer that a verdict gives."""
     outcome = verdict.outcome + (" (exploratory)" if verdict.exploratory else "")
     comparison = deciding(study, verdict)
+    decides = comparison if verdict.outcome != INVALID else None
     return Answer(
         outcome=outcome,
         sentence=capital(said(study, verdict, comparison)),
         best=best(study, verdict),
-        decisive=decisive(study, comparison) if comparison and verdict.outcome != INVALID else "",
+        decisive=decisive(study, decides) if decides else "",
+        caveat=decides.difference.note if decides else "",
         step=next_step(study, verdict, comparison),
     )
 

@@ -278,16 +278,25 @@ def items(
         recorded = study.values(arm, metric)
         for frame, seed in zip(found[arm], between.values, strict=True):
             if not agrees(frame, metric, recorded[seed], examples):
-                return ([], []), f"{metric} does not follow from the cached test {item}s of {arm}, seed {seed}"
+                given = by_items(frame, metric, examples)
+                why = f"does not follow from the test {item}s of {arm}, seed {seed}"
+                numbers = "" if given is None else f": they give {given:.4g}, and its run says {recorded[seed]:.4g}"
+                return ([], []), f"{metric} {why}{numbers}"
     return (found[between.arm], found[between.versus]), ""
 
 
 def agrees(frame: pd.DataFrame, metric: str, recorded: float, examples: Examples) -> bool:
     """Whether the items give the metric that the record has."""
+    given = by_items(frame, metric, examples)
+    return given is not None and abs(given - recorded) < SAME
+
+
+def by_items(frame: pd.DataFrame, metric: str, examples: Examples) -> float | None:
+    """The metric that the items give, each once; None where it doesn't follow from them."""
     import numpy as np
 
-    score = examples.scorer(frame, metric)
-    return score is not None and abs(float(score(np.ones((len(frame), 1)))[0]) - recorded) < SAME
+    scorer = examples.scorer(frame, metric)
+    return None if scorer is None else float(scorer(np.ones((len(frame), 1)))[0])
 
 
 def repeated(study: Study, arms: Sequence[str | None], seeds: Iterable[int]) -> list[int]:

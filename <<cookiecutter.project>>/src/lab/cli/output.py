@@ -186,6 +186,8 @@ class Answer(Part):
     """The best arm, with its value and interval."""
     decisive: str
     """The number that decides, with its interval."""
+    caveat: str
+    """What that interval leaves out, and why; empty where nothing."""
     next: str
     """What to do next, and how long it takes."""
     next_command: str

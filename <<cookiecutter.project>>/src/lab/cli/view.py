@@ -261,7 +261,7 @@ def overview(project: Project, designs: Mapping[str, Mapping[str, int]]) -> Rend
 def answer_of(study: Study, verdict: Verdict) -> Answer:
     """The answer as people and programs are told it."""
     found = answers.answer(study, verdict)
-    said = {name: getattr(found, name) for name in ("outcome", "best", "decisive")}
+    said = {name: getattr(found, name) for name in ("outcome", "best", "decisive", "caveat")}
     step = f"{found.step.text}{found.step.time}"
     return Answer(**said, sentence=answers.ended(found.sentence), next=step, next_command=typed(found.step.command))
 
@@ -272,7 +272,8 @@ def answered(answer: Answer) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for heading, line in (("Best", answer.best), ("Decisive", answer.decisive), ("Next", answer.next)):
+    lines = {"Best": answer.best, "Decisive": answer.decisive, "But": answer.caveat, "Next": answer.next}
+    for heading, line in lines.items():
         if line:
             table.add_row(heading, Text(line))
     if answer.next_command:

@@ -74,6 +74,13 @@ class Worker(NamedTuple):
             return self.fingerprint == own and not (self.stopping or self.is_mute or is_stopped(self.process))
         return False
 
+    @property
+    def is_finishing(self) -> bool:
+        """Whether it takes nothing more, and goes on with the run that it is at."""
+        with suppress(psutil.Error):
+            return self.stopping and bool(self.task) and not is_stopped(self.process)
+        return False
+
 
 def alive(root: Path) -> list[Worker]:
     """The workers of the project at `root`, whoever started them."""
@@ -100,14 +107,17 @@ def look_alive(root: Path, number: int) -> None:
 
 
 def start(root: Path, count: int) -> list[subprocess.Popen[bytes]]:
-    """Start workers of this code and environment until `count` of them take what is queued; mute ones are ended."""
+    """Start workers of this code and environment until `count` are at work, with those that end after their run.
+
+    Mute ones are ended.
+    """
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     own, started = fingerprint(), []
     with FileLock(folder / "lock"):
         there = alive(root)
         end_processes(_mute(root), lambda process: process in _mute(root))
-        missing = count - sum(worker.is_able(own) for worker in there)
+        missing = count - sum(worker.is_able(own) or worker.is_finishing for worker in there)
         taken = {worker.number for worker in there}
         free = (number for number in range(1, 1000) if number not in taken)
         for _ in range(missing):
