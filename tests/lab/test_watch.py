@@ -330,6 +330,15 @@ def test_no_two_arms_look_the_same_at_80_columns(parts: list[tuple[str, str]]) -
         assert sorted(first_column(table)) == sorted(rows)
 
 
+def test_a_search_of_no_stated_task_is_told_by_what_it_measured() -> None:
+    study = studies.made("sweep", lambda arm, seed: {"train": {"val_f1_macro": 0.9 + len(arm) / 1000}})
+    made = study.design, study.contract, study.replicates
+    table = view.results(*made)
+    assert [str(column.header) for column in table.columns] == ["arm", "seed", "status", "train.val_f1_macro", "run"]
+    metric, arms = view.arms_so_far(*made)
+    assert metric == "macro-F1 on the validation split" and len(arms) == len(study.arms)
+
+
 def first_column(table: Table) -> list[str]:
     """What stands in the first column of a table at 80 columns, each cell's lines put together again."""
     place = terminal(80)

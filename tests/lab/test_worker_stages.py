@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -161,6 +162,44 @@ def test_a_seed_that_is_set_between_imports_differs_from_run_to_run(
         (folder / "seed").write_text(str(seed))
         results.append(run(runner, folder)[1].split())
     assert results == [["fresh" if seed < learned else "forked", str(seed)] for seed in range(4)]
+
+
+LEARNED_TOGETHER = f"""
+import os, time
+from pathlib import Path
+import numpy, pygit2, yaml
+name = os.environ["DVC_EXP_NAME"]
+os.environ["SEED"] = name
+import jinja2
+{HOW}
+Path("../at").mkdir(exist_ok=True)
+Path("../at", name).touch()
+until = time.monotonic() + 30
+while not all(Path("../at", name[0] + each).exists() for each in name[1:] and "ab") and time.monotonic() < until:
+    time.sleep(0.01)
+"""
+
+
+def test_workers_that_learn_at_a_time_learn_for_good(runner: Runner, folder: Path) -> None:
+    """That a seed differs from run to run: none forgets what another has found out, and none loads again for it."""
+    workers = {"a": runner, "b": Runner(runner.folder)}
+    for each in workers:
+        (folder / each / "src").mkdir(parents=True)
+        script(folder / each, LEARNED_TOGETHER)
+    run(runner, folder / "a", DVC_EXP_NAME="0")
+    ways, loaded = [], []
+    # A thread for each, as what is loaded ends with the thread that has asked for it.
+    with ThreadPoolExecutor(1) as of_a, ThreadPoolExecutor(1) as of_b:
+        for number in range(1, 6):
+            runs = [
+                threads.submit(run, workers[each], folder / each, DVC_EXP_NAME=f"{number}{each}")
+                for each, threads in (("a", of_a), ("b", of_b))
+            ]
+            ways.append([each.result()[1].strip() for each in runs])
+            loaded.append([loaded.process.pid for each in workers.values() for loaded in each.loaded.values()])
+    workers["b"].close()
+    assert ways == [["fresh"] * 2, *[["forked"] * 2] * 4]
+    assert loaded[0] != loaded[1] and all(each == loaded[1] for each in loaded[2:])
 
 
 def test_another_environment_has_other_processes(runner: Runner, folder: Path) -> None:

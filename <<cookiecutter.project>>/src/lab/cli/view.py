@@ -18,7 +18,6 @@ from lab.cli.app import typed
 from lab.cli.output import Answer
 from lab.cli.terminal import Name
 from lab.decimals import decimals, written
-from lab.design import search
 from lab.errors import UserError
 from lab.execution.standings import interrupted, outdated_runs, progress
 from lab.records import studies
@@ -35,7 +34,6 @@ from lab.study import (
     Replicate,
     Study,
     counts,
-    metric_names,
 )
 
 if TYPE_CHECKING:
@@ -80,8 +78,8 @@ def results(design: Design, contract: Contract, replicates: Sequence[Replicate],
     Where less than `width` is there, without their names: arm and seed tell them. What is too long is folded, never
     cut.
     """
-    names = metric_names(design, contract, [replicate.record for replicate in replicates])
-    names = [*dict.fromkeys([*search.metrics(design, contract), *names])]
+    study = Study(design, contract, "", "", "", list(replicates))
+    names = [*dict.fromkeys([*filter(None, [study.searched_by]), *study.metrics])]
     places = [decimals(replicate.value(name) for replicate in replicates) for name in names]
     notes = [_note(replicate, contract) for replicate in replicates]
     rows = []
@@ -118,7 +116,7 @@ def arms_so_far(
 ) -> tuple[str, list[tuple[ArmResult, Estimate]]]:
     """What the arms are told by, and those of which something is known with their means, the best first."""
     study = Study(design, contract, "", "", "", list(replicates))
-    metric = next(iter([*search.metrics(design, contract), *study.metrics]), None)
+    metric = next(iter([*filter(None, [study.searched_by]), *study.metrics]), None)
     if metric is None:
         return "", []
     found = [arm_result(study, arm, metric) for arm in study.arms]

@@ -179,7 +179,7 @@ def runs(design: Design, plan: Plan | str, inputs: Inputs) -> Iterator[Check]:
     if isinstance(design, SweepDesign):
         shown = ", ".join(f"{name} ({count(design, name)})" for name in design.factors())
         yield Check("ranges", True, shown)
-        yield from chosen_by(design, plan, inputs.contract)
+        yield from chosen_by(design, plan, inputs.contract, inputs.task)
     if design.kind != "single" and number_of_arms(plan) == 1:
         yield Check("arms", False, "one alone has nothing to be compared with: kind: single asks so", blocks=False)
     composed = f"all {len(plan.runs)} compose" if plan.runs else "each is composed when it is chosen"
@@ -211,14 +211,15 @@ def extent(design: Design, plan: Plan) -> str:
     return f"{arms} {'arm' if arms == 1 else 'arms'} × {seeds} = {first}{arms * len(design.seeds)}"
 
 
-def chosen_by(design: SweepDesign, plan: Plan, contract: Contract) -> Iterator[Check]:
+def chosen_by(design: SweepDesign, plan: Plan, contract: Contract, task: str) -> Iterator[Check]:
     """On which part of the data does a sweep choose?"""
     metric, by = design.hypothesis.metric if design.hypothesis else "", search.metrics(design, contract)
     if by:
         target = contract.types[design.type]
         named = [name for name in (design.claimed_arm, design.reference) if name]
         best = " and ".join([f"the best {design.sweep.finalists}".removesuffix(" 1"), *named])
-        text = f"by {by[0]}, after {plan.searched}; what is answered is {metric or target} of {best}"
+        first = next((name for name in by if task in (contract.metric(name).tasks or [task])), by[0])
+        text = f"by {first}, after {plan.searched}; what is answered is {metric or target} of {best}"
         if design.sweep.halving:
             text += f"; of every {design.sweep.halving} settings one goes on, the others are stopped early"
         yield Check("choice", True, text)

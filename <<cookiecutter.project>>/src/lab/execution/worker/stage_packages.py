@@ -58,13 +58,20 @@ class Recorder:
         self.events.append(["import", name])
 
     def write(self, recipe: str) -> None:
-        """Note what came of it, and the project's own files that took part."""
+        """Note what came of it, the project's own files that took part, and which settings differ from run to run.
+
+        What differs is never forgotten: of workers that learn at a time, one would bring back what another left out.
+        """
         paths = {str(module.__file__) for module in list(sys.modules.values()) if is_own(module)}
         inside = os.path.join(self.folder, "")
         own = {path.removeprefix(inside): content_hash(path) for path in sorted(paths)}
         kept = [event for event in self.events if event[0] == "set" or is_installed(file_of(event[1]))]
-        last = last_worth(kept, settings_of(recipe))
-        write(recipe, {"events": kept[:last], "own": own})
+        settings = {name: value[0] for kind, name, *value in self.events if kind == "set"}
+        before = read(recipe) or {"settings": {}, "differing": []}
+        now = {name for name, value in before["settings"].items() if settings.get(name, value) != value}
+        differing = sorted(now.union(before["differing"]))
+        events = kept[: last_worth(kept, differing)]
+        write(recipe, {"events": events, "own": own, "settings": settings, "differing": differing})
 
 
 def write(recipe: str, content: dict[str, Any]) -> None:
@@ -84,29 +91,29 @@ def content_hash(path: str) -> str:
         return ""
 
 
-def last_worth(events: list[list[Any]], known: dict[str, str | None]) -> int:
+def last_worth(events: list[list[Any]], differing: list[str]) -> int:
     """Where a recipe ends: by then most is imported, and what is set later is a run's own affair, such as its seed.
 
-    `known`: what another run has set. Where half is imported, the recipe ends before what differs from run to run.
+    Where half is imported, it ends before one of the `differing` variables is set.
     """
     imports = [place for place, event in enumerate(events) if event[0] == "import"]
     if not imports:
         return 0
     half, most, last = (imports[int(share * (len(imports) - 1))] + 1 for share in (0.5, 0.9, 0.97))
     for place in range(half, last):
-        kind, name, *value = events[place]
-        if kind == "set" and (place >= most or [known.get(name, *value)] != value):
+        kind, name, *_ = events[place]
+        if kind == "set" and (place >= most or name in differing):
             return place
     return last
 
 
-def settings_of(recipe: str) -> dict[str, str | None]:
-    """What a recipe sets, if there is one."""
+def read(recipe: str) -> dict[str, Any] | None:
+    """A recipe; None where there is none, or half of one."""
     try:
         with open(recipe) as file:
-            return {name: value[0] for kind, name, *value in json.load(file)["events"] if kind == "set"}
+            return json.load(file)
     except (OSError, ValueError):
-        return {}
+        return None
 
 
 def file_of(name: str | None) -> str:

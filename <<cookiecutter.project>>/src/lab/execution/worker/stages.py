@@ -111,7 +111,7 @@ class Runner:
 
     def _loaded(self, recipe: Path, folder: Path, environment: Mapping[str, str]) -> Loaded | None:
         """The process that has what a recipe names; None where there is no recipe that fits the stage's code."""
-        content = read(recipe)
+        content = stage_packages.read(str(recipe))
         if content is None:
             return None
         imports = sum(event[0] == "import" for event in content["events"])
@@ -121,7 +121,7 @@ class Runner:
             return None
         there = self.loaded.get(str(recipe))
         gpus = environment.get(VISIBLE)
-        if there and ((there.content, there.gpus) != (content, gpus) or there.process.poll() is not None):
+        if there and ((there.events, there.gpus) != (content["events"], gpus) or there.process.poll() is not None):
             self._forget(recipe, there)
             there = None
         if any(stage_packages.content_hash(str(folder / name)) != known for name, known in content["own"].items()):
@@ -133,9 +133,9 @@ class Runner:
         while len(self.loaded) >= LOADED_AT_ONCE:
             self.loaded.pop(next(iter(self.loaded))).end()
         try:
-            self.loaded[str(recipe)] = Loaded(recipe, content, environment)
+            self.loaded[str(recipe)] = Loaded(recipe, content["events"], environment)
         except Unusable:
-            if read(recipe) == content:
+            if stage_packages.read(str(recipe)) == content:
                 self.unfit.add(str(recipe))
             return self._loaded(recipe, folder, environment)  # of a recipe that ends earlier, if it does
         return self.loaded[str(recipe)]
@@ -145,14 +145,6 @@ class Runner:
         self.loaded.pop(str(recipe), None)
 
 
-def read(recipe: Path) -> dict[str, Any] | None:
-    """A recipe; None where there is none, or half of one."""
-    try:
-        return json.loads(recipe.read_text())
-    except (OSError, ValueError):
-        return None
-
-
 class Unusable(Exception):
     """A forked stage that did not begin, hangs, or has no process any more to be forked from."""
 
@@ -160,8 +152,8 @@ class Unusable(Exception):
 class Loaded:
     """A process that has the packages of a recipe, and the stages that are forked from it."""
 
-    def __init__(self, recipe: Path, content: dict[str, Any], environment: Mapping[str, str]):
-        self.recipe, self.content, self.gpus = recipe, content, environment.get(VISIBLE)
+    def __init__(self, recipe: Path, events: list[list[Any]], environment: Mapping[str, str]):
+        self.recipe, self.events, self.gpus = recipe, events, environment.get(VISIBLE)
         self.channel, theirs = socket.socketpair()
         kept = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
         with theirs:
