@@ -93,7 +93,7 @@ def test_a_design_that_is_ready() -> None:
     ("task", "metric"), [("classification", "train.val_f1_macro"), ("segmentation", "train.val_mAP50_95")]
 )
 def test_a_sweep_of_no_stated_task_is_chosen_by_the_metric_of_the_projects(task: str, metric: str) -> None:
-    assert f"by {metric}, after" in line("choice", design("sweep"), Inputs(**READY, task=task)).text
+    assert f"by {metric}, after" in line("choice", design("sweep"), Inputs(**READY, task=task)).message
 
 
 @pytest.mark.parametrize(

@@ -253,7 +253,7 @@ def test_a_sweep_that_compares_all_its_arms_says_that_it_chooses_on_the_test_spl
     claim |= {"versus": "lr=0.1,ema=true"} if "seeds" in more else {}
     content = {"kind": "sweep", "type": "train", "name": "all", "title": "Which?", "seeds": [0, 1], "sweep": sweep}
     design = design_file.parse(content | more | {"hypothesis": claim}, VISION)
-    [check] = preflight.chosen_by(design, Plan(design, "", []), VISION)
+    [check] = preflight.chosen_by(design, Plan(design, "", []), VISION, "classification")
     assert not check.ok and not check.blocks and why in check.message
     made = Study(design, VISION, "", "", "", [])
     assert search.chosen_on_test(design, VISION, claim["metric"]) and any(reasons.chosen_on_test(made))
