@@ -213,13 +213,12 @@ def extent(design: Design, plan: Plan) -> str:
 
 def chosen_by(design: SweepDesign, plan: Plan, contract: Contract, task: str) -> Iterator[Check]:
     """On which part of the data does a sweep choose?"""
-    metric, by = design.hypothesis.metric if design.hypothesis else "", search.metrics(design, contract)
+    metric, by = design.hypothesis.metric if design.hypothesis else "", search.metrics(design, contract, task)
     if by:
         target = contract.types[design.type]
         named = [name for name in (design.claimed_arm, design.reference) if name]
         best = " and ".join([f"the best {design.sweep.finalists}".removesuffix(" 1"), *named])
-        first = next((name for name in by if task in (contract.metric(name).tasks or [task])), by[0])
-        text = f"by {first}, after {plan.searched}; what is answered is {metric or target} of {best}"
+        text = f"by {by[0]}, after {plan.searched}; what is answered is {metric or target} of {best}"
         if design.sweep.halving:
             text += f"; of every {design.sweep.halving} settings one goes on, the others are stopped early"
         yield Check("choice", True, text)

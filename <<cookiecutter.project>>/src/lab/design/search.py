@@ -49,8 +49,10 @@ Results = Callable[[Choices], "list[float | None] | None"]
 """What came out of each combination; None while a run of one is open."""
 
 
-def metrics(design: Design, contract: Contract) -> list[str]:
+def metrics(design: Design, contract: Contract, task: str = "") -> list[str]:
     """The metrics that a search goes by, of which the first that was measured counts; empty where it is none.
+
+    With a `task`, of a design that states no metric, those that are measured of it.
 
     Models that exist already are no recipes that could be measured earlier: a sweep about them is none. Nor is one that
     adds seeds until each arm is told from its reference, or that asks for effects: it compares them all.
@@ -59,7 +61,8 @@ def metrics(design: Design, contract: Contract) -> list[str]:
     if not isinstance(design, SweepDesign) or not contract.is_recipe(design.type) or compares_all:
         return []
     main = contract.main_metrics(contract.types[design.type])
-    names = [design.hypothesis.metric] if design.hypothesis else main
+    of_task = [name for name in main if not task or task in (contract.metric(name).tasks or [task])]
+    names = [design.hypothesis.metric] if design.hypothesis else of_task
     return list(dict.fromkeys(twin for name in names if (twin := contract.metric(name).twin)))
 
 
