@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +43,14 @@ def test_a_report_is_sent_where_runs_were_shown_before(tmp_path: Path, monkeypat
     (tmp_path / ".dvc" / "tmp" / "lab" / "mirror.lock").touch()
     assert background.send(tmp_path, ["rates"]).log != background.start(tmp_path).log, "lab run tells of its own alone"
     assert started[0][1:] == ["-m", "lab", "mirror", "rates"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel shares CPUs out by processes")
+def test_it_gives_way_to_what_runs_in_other_sessions() -> None:
+    """A nice value alone is one within a session, and the mirror has its own: it would take as much as a training."""
+    told = "from pathlib import Path; print(os.nice(0), Path('/proc/self/autogroup').read_text())"
+    script = f"import os; from lab.tracking import background; background.give_way(); {told}"
+    done = subprocess.run(
+        [sys.executable, "-c", script], start_new_session=True, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[0] == done.stdout.split()[-1] == str(background.LOW)

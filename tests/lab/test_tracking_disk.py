@@ -98,7 +98,7 @@ def test_no_room_for_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ended.append(True)
 
     monkeypatch.setattr(background, "watch", watch)
-    monkeypatch.setattr(background.os, "nice", lambda increment: increment)
+    monkeypatch.setattr(background, "give_way", lambda: None)
     background.follow(mirror_of(tmp_path), -1, lambda: True, full)
     assert ended
 

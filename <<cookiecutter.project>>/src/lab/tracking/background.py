@@ -17,6 +17,7 @@ from lab.errors import UserError
 from lab.tracking import settings
 from lab.tracking.mirror import LOCK, POLL, Mirror, watch
 
+LOW = 10  # a nice value with which it has a tenth of a CPU where experiments take them all, and goes on
 SOURCES = Path(__file__).parents[2]  # the folder that lab is imported from
 
 
@@ -75,7 +76,7 @@ def _environment() -> dict[str, str]:
 
 def follow(mirror: Mirror, owner: int, working: Callable[[], bool], say: Callable[[str], None]) -> None:
     """Watch as long as the process `owner` lives or workers are `working`; one such watch at a time."""
-    os.nice(19)
+    give_way()
     process = psutil.Process(owner) if psutil.pid_exists(owner) else None
 
     def needed() -> bool:
@@ -90,6 +91,17 @@ def follow(mirror: Mirror, owner: int, working: Callable[[], bool], say: Callabl
         with suppress(Timeout), lock.acquire(timeout=POLL):
             watch(mirror, (), try_to_say, needed)
             return
+
+
+def give_way() -> None:
+    """Let experiments have the CPUs first.
+
+    Where Linux shares them out by sessions (sched(7), autogroup), a nice value counts only within one: the session, which
+    is this process's own, takes it as well.
+    """
+    os.nice(LOW)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(LOW))
 
 
 def alive(process: psutil.Process | None) -> bool:
