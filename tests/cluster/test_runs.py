@@ -88,8 +88,8 @@ def test_what_runs_is_seen_and_stopped(project: Clustered, engine: str) -> None:
     node = until(lambda: [r.pending.node for r in project.records().values() if r.pending and r.curves])[0]
     status = project.lab("status").stdout
     assert re.search(rf"train [12]/\d+  val/f1_macro 0\.\d+ on {node}", status), status
-    assert f"1 workers on {engine}" in status
-    assert f"1 workers on {engine} end after the run that they are at" in project.lab("stop").stdout
+    assert f"1 worker on {engine}" in status
+    assert f"1 worker on {engine} ends after the run that it is at" in project.lab("stop").stdout
     until(lambda: project.backend().workers() == 0)
     assert sorted(record.status for record in project.records().values()) == [FINISHED, QUEUED]
 

@@ -153,4 +153,4 @@ def test_data_of_ones_own_is_trained_from_scratch_and_it_says_so(fresh: Workspac
     chosen = ["task=classification", *OWN, "model=tiny", "data.image_size=32", "data.batch_size=4"]
     fresh.run("prepare", *chosen)
     said = fresh.run("train", *chosen, "training.max_epochs=1", "training.balanced=true", "data.workers=auto").stdout
-    assert "training.recipe=scratch: 1 epochs from lr 0.001, augmentation photographs, model.weights=null" in said
+    assert "training.recipe=scratch: 1 epoch from lr 0.001, augmentation photographs, model.weights=null" in said

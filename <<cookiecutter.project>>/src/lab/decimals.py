@@ -31,3 +31,8 @@ def written(value: float, places: int, sign: str = "") -> str:
     """A number with so many decimals; `sign` is + where it is a change. Zero has no sign."""
     text = f"{value:{sign}.{places}f}"
     return text.lstrip("+-") if float(text) == 0 else text
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.analysis import looks
 from lab.analysis.estimates import BOTH, COUNTED, IMAGES
-from lab.decimals import decimals, written
+from lab.decimals import counted, decimals, written
 
 if TYPE_CHECKING:
     from lab.analysis.estimates import Difference
@@ -53,8 +53,3 @@ def evidence(study: Study, between: Difference) -> str:
         item, n = f"test {study.contract.item}", between.images.n
         over.append(f"the {item}s of {counted(n, between.cluster)}" if between.cluster else counted(n, item))
     return " and ".join(over) + (f" ({look}, sequential interval)" if look and between.basis != COUNTED else "")
-
-
-def counted(n: int, noun: str) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"

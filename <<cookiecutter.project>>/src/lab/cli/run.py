@@ -24,6 +24,7 @@ from lab.cli.app import (
     planner_of,
     typed,
 )
+from lab.decimals import counted
 from lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -184,8 +185,8 @@ def status(design: AnyDesignFile = None) -> object:
     for backend in open_backends():
         place = "" if backend.name == DEFAULT else f" on {backend.name}"
         try:
-            workers[backend.name] = backend.workers()
-            console.print(f"{workers[backend.name]} workers{place}")
+            workers[backend.name] = count = backend.workers()
+            console.print(f"{counted(count, 'worker')}{place}")
         except UserError as error:  # a scheduler that doesn't answer
             workers[backend.name] = None
             console.print(Text(f"workers{place} unknown: {error}"), soft_wrap=True)
@@ -224,8 +225,10 @@ def stop(
     workers = {}
     for backend in open_backends():
         count, place = run.stop(ROOT, backend, now), "" if backend.name == DEFAULT else f" on {backend.name}"
-        ending = "end after the run that they are at" if count and not now else "end"
-        print(f"{count} workers{place} {ending}; the queue stays as it is")
+        ending = "end" if count != 1 else "ends"
+        if count and not now:
+            ending += f" after the run that {'they are' if count > 1 else 'it is'} at"
+        print(f"{counted(count, 'worker')}{place} {ending}; the queue stays as it is")
         workers[backend.name] = count
     return output.Stopped(workers=workers)
 

@@ -17,7 +17,7 @@ from lab.errors import UserError
 from lab.tracking import settings
 from lab.tracking.mirror import LOCK, POLL, Mirror, watch
 
-LOW = 10  # a nice value with which it has a tenth of a CPU where experiments take them all, and goes on
+LOW = 19  # the nice value with which it has 3 % of a CPU where experiments take them all, and what they leave
 SOURCES = Path(__file__).parents[2]  # the folder that lab is imported from
 
 
@@ -96,8 +96,8 @@ def follow(mirror: Mirror, owner: int, working: Callable[[], bool], say: Callabl
 def give_way() -> None:
     """Let experiments have the CPUs first.
 
-    Where Linux shares them out by sessions (sched(7), autogroup), a nice value counts only within one: the session, which
-    is this process's own, takes it as well.
+    Where Linux shares them out by sessions (sched(7), autogroup), a nice value counts only within one: the session,
+    which is this process's own, takes it as well.
     """
     os.nice(LOW)
     with suppress(OSError):

@@ -40,8 +40,9 @@ def run(cfg: DictConfig, out: Path) -> dict[str, Any]:
     check_slices(cfg.infer.slices, prepared.items("test", cfg.infer.site))
     training = registry.training(cfg.task, cfg.model.engine)
     steps = f" of at least {cfg.training.epoch_steps} steps" if cfg.training.epoch_steps else ""
+    length = f"{cfg.training.max_epochs} epoch{'' if cfg.training.max_epochs == 1 else 's'}"
     print(
-        f"training.recipe={cfg.training.recipe}: {cfg.training.max_epochs} epochs{steps} from lr {cfg.training.lr:g}, "
+        f"training.recipe={cfg.training.recipe}: {length}{steps} from lr {cfg.training.lr:g}, "
         f"augmentation {cfg.augmentation.name}, model.weights={cfg.model.weights or 'null'}",
         flush=True,
     )
