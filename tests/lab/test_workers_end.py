@@ -17,7 +17,7 @@ import pytest
 import trivial
 from trivial import Trivial
 
-from lab.execution import registry
+from lab.execution import registry, run
 from lab.execution.backend import Backend
 from lab.execution.dvc import backend as dvc_backend
 from lab.execution.dvc import own_workers, queue_tasks, workers
@@ -91,7 +91,8 @@ def test_the_next_starts_when_the_run_of_a_stopping_one_is_over(
     project: Trivial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After `lab stop`, one at a time is one at a time."""
-    monkeypatch.setenv("TRIVIAL_SLEEP", "5")
+    monkeypatch.setenv("TRIVIAL_SLEEP", "2")
+    monkeypatch.setattr(run, "CHECK", 1.0)
     project.enqueue(project.run("first"))
     backend = project.backend()
     backend.start(1)

@@ -376,6 +376,7 @@ def test_predictions_have_outlines(used: Workspace) -> None:
         assert each["segmentation"][0] == pytest.approx(64 * np.asarray(outline), abs=0.01)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(prepared: Get, tmp_path: Path) -> None:
     space = prepared("segmentation").copy(tmp_path / "seeds")

@@ -338,6 +338,7 @@ FCOS = ["task=detection", "model=fcos18", "training.max_epochs=1", "data.batch_s
 SMALLEST = "model.architecture={detector: fcos, backbone: resnet18, levels: [2, 3], channels: 32}"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_same_seed_same_bits(prepared: Get, tmp_path: Path) -> None:
     space = prepared("detection").copy(tmp_path / "space")

@@ -113,7 +113,7 @@ def confusion_of(entry: Figure, texts: Sequence[str], item: str) -> Picture:
             is_right = y == x
             shade = shares[y, x] / 1.4 if is_right else math.sqrt(shares[y, x] / most_wrong) / 1.6
             colour = on(matplotlib.colormaps["Blues" if is_right else "Oranges"], shade)
-            text = axes.text(x, y, str(count), ha="center", va="center", color=colour, **small)
+            text = axes.text(x, y, str(count), ha="center", va="center", color=colour, in_layout=False, **small)
             said = f"{actual} {shown.index[y]}, {predicted} {shown.columns[x]}: {count}, {100 * shares[y, x]:.1f} %"
             marks.tell(text, [said])
     ticks = wrapped(shown.index, 14)
