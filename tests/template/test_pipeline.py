@@ -36,7 +36,7 @@ def offline() -> list[str]:
 
 @pytest.fixture(scope="module")
 def baseline(bake, environment, tmp_path_factory, request) -> Callable[[str], BakedProject]:
-    """The project of a task after its first `dvc exp run`, which is made once and committed: by day of a small model."""
+    """The project of a task after its first `dvc exp run`, made once and committed: by day of a small model."""
     made: dict[str, BakedProject] = {}
     by_day = request.config.getoption("markexpr") != "nightly"
 
