@@ -164,6 +164,21 @@ def test_a_seed_that_is_set_between_imports_differs_from_run_to_run(
     assert results == [["fresh" if seed < learned else "forked", str(seed)] for seed in range(4)]
 
 
+@pytest.mark.parametrize(("first", "way"), [("", "fresh"), ("numpy", "forked")])
+def test_what_each_run_sets_anew_before_its_packages_is_learned_a_few_times(
+    first: str, way: str, runner: Runner, folder: Path
+) -> None:
+    """Such as its name: what comes before it is shared, if that is worth it, and nothing is loaded in vain for ever."""
+    text = f"import os\nimport {first or 'sys'}\nos.environ['NAME'] = open('name').read()\n"
+    script(folder, f"{text}import {'' if first else 'numpy, '}pygit2, yaml, markdown_it, jinja2, rich\n{HOW}")
+    ways = []
+    for name in range(7):
+        (folder / "name").write_text(str(name))
+        ways.append(run(runner, folder)[1].strip())
+    assert ways[:4] == ["fresh"] * 4 and ways[5:] == [way] * 2
+    assert [loaded.process.poll() for loaded in runner.loaded.values()] == ([None] if first else [])
+
+
 LEARNED_TOGETHER = f"""
 import os, time
 from pathlib import Path

@@ -20,6 +20,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+OFTEN = 3  # times that a variable has changed from one run that was learned from to the next
 INSTALLED = tuple({os.path.join(sysconfig.get_path(kind), "") for kind in ("purelib", "platlib")})
 
 
@@ -67,9 +68,11 @@ class Recorder:
         own = {path.removeprefix(inside): content_hash(path) for path in sorted(paths)}
         kept = [event for event in self.events if event[0] == "set" or is_installed(file_of(event[1]))]
         settings = {name: value[0] for kind, name, *value in self.events if kind == "set"}
-        before = read(recipe) or {"settings": {}, "differing": []}
-        now = {name for name, value in before["settings"].items() if settings.get(name, value) != value}
-        differing = sorted(now.union(before["differing"]))
+        before = read(recipe) or {"settings": {}, "differing": {}}
+        differing = dict(before["differing"])
+        for name, value in before["settings"].items():
+            if settings.get(name, value) != value:
+                differing[name] = differing.get(name, 0) + 1
         events = kept[: last_worth(kept, differing)]
         write(recipe, {"events": events, "own": own, "settings": settings, "differing": differing})
 
@@ -91,18 +94,18 @@ def content_hash(path: str) -> str:
         return ""
 
 
-def last_worth(events: list[list[Any]], differing: list[str]) -> int:
+def last_worth(events: list[list[Any]], differing: dict[str, int]) -> int:
     """Where a recipe ends: by then most is imported, and what is set later is a run's own affair, such as its seed.
 
-    Where half is imported, it ends before one of the `differing` variables is set.
+    It ends before a variable is set that has been found `differing`, and how often: once where half is imported, OFTEN
+    where it isn't, so that a setting of several runs, such as their threads, has a recipe, and a name for each has none.
     """
     imports = [place for place, event in enumerate(events) if event[0] == "import"]
     if not imports:
         return 0
     half, most, last = (imports[int(share * (len(imports) - 1))] + 1 for share in (0.5, 0.9, 0.97))
-    for place in range(half, last):
-        kind, name, *_ = events[place]
-        if kind == "set" and (place >= most or name in differing):
+    for place, (kind, name, *_) in enumerate(events[:last]):
+        if kind == "set" and (place >= most or differing.get(name, 0) >= (1 if place >= half else OFTEN)):
             return place
     return last
 

@@ -117,13 +117,14 @@ class Runner:
         imports = sum(event[0] == "import" for event in content["events"])
         if imports < WORTH:
             self.unfit.add(str(recipe))
-        if str(recipe) in self.unfit:
-            return None
+        is_unfit, gpus = str(recipe) in self.unfit, environment.get(VISIBLE)
         there = self.loaded.get(str(recipe))
-        gpus = environment.get(VISIBLE)
-        if there and ((there.events, there.gpus) != (content["events"], gpus) or there.process.poll() is not None):
+        is_same = there and (there.events, there.gpus) == (content["events"], gpus) and there.process.poll() is None
+        if there and (is_unfit or not is_same):
             self._forget(recipe, there)
             there = None
+        if is_unfit:
+            return None
         if any(stage_packages.content_hash(str(folder / name)) != known for name, known in content["own"].items()):
             return None  # other code may import other things: it is learned anew
         if there:
