@@ -97,8 +97,8 @@ def content_hash(path: str) -> str:
 def last_worth(events: list[list[Any]], differing: dict[str, int]) -> int:
     """Where a recipe ends: by then most is imported, and what is set later is a run's own affair, such as its seed.
 
-    It ends before a variable is set that has been found `differing`, and how often: once where half is imported, OFTEN
-    where it isn't, so that a setting of several runs, such as their threads, has a recipe, and a name for each has none.
+    It ends before a variable is set that has been found `differing` so many times: once where half is imported, OFTEN
+    where it isn't. So a setting of several runs, such as their threads, has a recipe, and a name for each has none.
     """
     imports = [place for place, event in enumerate(events) if event[0] == "import"]
     if not imports:
