@@ -218,6 +218,7 @@ def test_what_is_queued_of_other_designs_is_said_before(answers: Trivial, tmp_pa
     project.enqueue(replace(first, name="shared", params={**first.params, "experiment": block}))
     read = project.project()
     assert said("third").startswith("3 runs are"), "what answers this design is not before it"
+    assert "in the queue beside those of this design" in said("third"), "one of which was not the last to be queued"
 
 
 def test_what_has_finished_is_shown_whatever_is_not_committed(answers: Trivial, tmp_path: Path) -> None:

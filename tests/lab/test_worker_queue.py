@@ -109,6 +109,8 @@ def test_logs_of_finished_runs(
     runs = [project.run(f"run-{number}", lr=0.1 + number) for number in range(4)]
     rows = project.execution(2).add(runs)
     assert {row.status for row in rows} == {"finished"}
+    for run in runs:  # also where no `lab run` of its design has come to its end
+        assert "Running stage 'infer'" in logs.read(project.project(), run.name)
     backend = project.backend()
     backend.tidy({run.name for run in runs})
     assert list(backend.pending()) == []

@@ -164,7 +164,7 @@ def beyond(backend: Backend, design: Design) -> str:
 
 
 def before(planner: Planner, plan: Plan, backend: Backend) -> str:
-    """Which runs of other designs are worked off first, since they were queued before; empty where none are."""
+    """Which runs of other designs are in the queue, before those of this one unless some of them wait already; or ''."""
     project = planner.project
     replicates = standings(project, plan.runs)
     if not plan.is_open and all(replicate.finished for replicate in replicates):
@@ -179,7 +179,8 @@ def before(planner: Planner, plan: Plan, backend: Backend) -> str:
     listed = ", ".join(f"{name} {count}" for name, count in others.items())
     number, designs = others.total(), f"{len(others)} other{'s' if len(others) > 1 else ''}"
     runs = "run is" if number == 1 else "runs are"
-    return f"{number} {runs} in the queue before those of this design, of {designs}: {listed}" if others else ""
+    where = "beside" if any(replicate.status == QUEUED for replicate in replicates) else "before"
+    return f"{number} {runs} in the queue {where} those of this design, of {designs}: {listed}" if others else ""
 
 
 def others_at_work(planner: Planner) -> str:

@@ -1,4 +1,4 @@
-"""What runs printed, kept when they have finished: of a failed or running one, its backend has the log."""
+"""What runs printed, kept when they have finished and their design's `lab run` has: until then the backend has it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def read(project: Project, name: str) -> str:
         raise UserError(f"there is no experiment {name}.{nearest(name, names)}")
     record = records[-1]
     own = kept(project.root, record.baseline, record.name)
-    for path in (record.pending.log if record.pending else own, own):
+    known = [run.log for run in project.pending() if (run.name, run.baseline) == (record.name, record.baseline)]
+    for path in (record.pending.log if record.pending else own, own, *known):
         if path.exists():
             return path.read_text(encoding="utf-8", errors="replace")
     if record.pending is not None:
