@@ -164,7 +164,7 @@ def beyond(backend: Backend, design: Design) -> str:
 
 
 def before(planner: Planner, plan: Plan, backend: Backend) -> str:
-    """Which runs of other designs are in the queue, before those of this one unless some of them wait already; or ''."""
+    """Which runs of other designs are in the queue, before those of this one unless some of them wait already."""
     project = planner.project
     replicates = standings(project, plan.runs)
     if not plan.is_open and all(replicate.finished for replicate in replicates):
