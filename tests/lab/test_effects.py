@@ -290,6 +290,12 @@ def test_an_effect_of_given_models_is_decided_over_test_images() -> None:
     blind = judge(studies.made("some", run, design), Examples()).comparisons[0].difference
     assert blind.basis == "seeds" and "the luck of the test images" in blind.note
 
+    def other(arm: str, seed: int) -> dict[str, Any]:
+        return {"infer": {"accuracy": right[arm, seed] - 0.1, "images": 400}}
+
+    doubted = judge(studies.made("some", other, design), seen).comparisons[0].difference
+    assert doubted.basis == "seeds" and "infer.accuracy does not follow from the test images of" in doubted.note
+
 
 # Other kinds of designs
 

@@ -49,8 +49,8 @@ def baseline(bake, environment, tmp_path_factory, request) -> Callable[[str], Ba
             assert ran(done) == ["prepare", "train", "infer", "quant"]
             assert [str(path.relative_to(home)) for path in home.rglob("*")] == [], "nothing is written to the home"
             changed = project.run("git", "status", "--short", "--untracked-files=all").stdout.split("\n")
-            kept = [line for line in changed if line.startswith(" M") and not (small and line == " M params.yaml")]
-            assert kept == [], "what was in the first commit stays"
+            edited = [line for line in changed if line.startswith(" M") and not (small and line == " M params.yaml")]
+            assert edited == [], "what was in the first commit stays"
             assert not [line for line in changed if line.endswith((".pt", ".png", ".parquet", ".cache", ".bin"))], (
                 changed
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.analysis import bounded, per_item, resampling, statistics
-from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, agrees, is_scored, resolution
+from lab.analysis.estimates import BOTH, COUNTED, IMAGES, Difference, contradiction, is_scored, resolution
 from lab.analysis.folds import overlap
 from lab.analysis.statistics import Estimate, holm
 from lab.analysis.wording import with_interval
@@ -206,10 +206,13 @@ def with_items(
     if not is_scored(study, metric):
         return between
     frames = [examples.frames[arm, seed] for arm, seed, _ in runs if (arm, seed) in examples.frames]
-    known = len(frames) == len(runs)
-    if not known or not all(agrees(f, metric, v, examples) for f, (_, _, v) in zip(frames, runs, strict=True)):
-        why = f"what was said of each test {study.contract.item} is not in DVC's cache here, or doesn't give {metric}"
-        return replace(between, note=f"the luck of the test {study.contract.item}s is not in the interval: {why}")
+    item = study.contract.item
+    why = f"what was said of each test {item} is not in DVC's cache here for every run: dvc pull brings it"
+    if len(frames) == len(runs):
+        told = (contradiction(study, metric, run, frame, examples) for run, frame in zip(runs, frames, strict=True))
+        why = next(filter(None, told), "")
+    if why:
+        return replace(between, note=f"the luck of the test {item}s is not in the interval: {why}")
     cluster = per_item.cluster(study.contract.predictions, frames)
     column = cluster or (study.contract.predictions.item if study.contract.predictions else "path")
     scored = per_item.scores(frames, metric, examples, column)

@@ -277,26 +277,24 @@ def items(
             return ([], []), f"what was said of each test {item} is not in DVC's cache here {whose}: dvc pull brings it"
         recorded = study.values(arm, metric)
         for frame, seed in zip(found[arm], between.values, strict=True):
-            if not agrees(frame, metric, recorded[seed], examples):
-                given = by_items(frame, metric, examples)
-                why = f"does not follow from the test {item}s of {arm}, seed {seed}"
-                numbers = "" if given is None else f": they give {given:.4g}, and its run says {recorded[seed]:.4g}"
-                return ([], []), f"{metric} {why}{numbers}"
+            if wrong := contradiction(study, metric, (arm, seed, recorded[seed]), frame, examples):
+                return ([], []), wrong
     return (found[between.arm], found[between.versus]), ""
 
 
-def agrees(frame: pd.DataFrame, metric: str, recorded: float, examples: Examples) -> bool:
-    """Whether the items give the metric that the record has."""
-    given = by_items(frame, metric, examples)
-    return given is not None and abs(given - recorded) < SAME
-
-
-def by_items(frame: pd.DataFrame, metric: str, examples: Examples) -> float | None:
-    """The metric that the items give, each once; None where it doesn't follow from them."""
+def contradiction(
+    study: Study, metric: str, measured: tuple[str, int, float], frame: pd.DataFrame, examples: Examples
+) -> str:
+    """Why the items don't give the metric that was `measured` of an arm with a seed; empty where they do."""
     import numpy as np
 
+    arm, seed, recorded = measured
     scorer = examples.scorer(frame, metric)
-    return None if scorer is None else float(scorer(np.ones((len(frame), 1)))[0])
+    given = None if scorer is None else float(scorer(np.ones((len(frame), 1)))[0])
+    if given is not None and abs(given - recorded) < SAME:
+        return ""
+    numbers = "" if given is None else f": they give {given:.4g}, and its run says {recorded:.4g}"
+    return f"{metric} does not follow from the test {study.contract.item}s of {arm}, seed {seed}{numbers}"
 
 
 def repeated(study: Study, arms: Sequence[str | None], seeds: Iterable[int]) -> list[int]:

@@ -79,7 +79,7 @@ def results(design: Design, contract: Contract, replicates: Sequence[Replicate],
     cut.
     """
     study = Study(design, contract, "", "", "", list(replicates))
-    names = [*dict.fromkeys([*filter(None, [study.searched_by]), *study.metrics])]
+    names = told_by(study)
     places = [decimals(replicate.value(name) for replicate in replicates) for name in names]
     notes = [_note(replicate, contract) for replicate in replicates]
     rows = []
@@ -105,6 +105,11 @@ def results(design: Design, contract: Contract, replicates: Sequence[Replicate],
     return table
 
 
+def told_by(study: Study) -> list[str]:
+    """The metrics that runs are told by: of a search first the one that it goes by."""
+    return list(dict.fromkeys([*filter(None, [study.searched_by]), *study.metrics]))
+
+
 def without(head: list[str], rows: list[list[str]], column: str) -> tuple[list[str], list[list[str]]]:
     """A table without one of its columns."""
     at = head.index(column)
@@ -116,7 +121,7 @@ def arms_so_far(
 ) -> tuple[str, list[tuple[ArmResult, Estimate]]]:
     """What the arms are told by, and those of which something is known with their means, the best first."""
     study = Study(design, contract, "", "", "", list(replicates))
-    metric = next(iter([*filter(None, [study.searched_by]), *study.metrics]), None)
+    metric = next(iter(told_by(study)), None)
     if metric is None:
         return "", []
     found = [arm_result(study, arm, metric) for arm in study.arms]

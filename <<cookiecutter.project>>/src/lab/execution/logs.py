@@ -38,8 +38,8 @@ def read(project: Project, name: str) -> str:
         raise UserError(f"there is no experiment {name}.{nearest(name, names)}")
     record = records[-1]
     own = kept(project.root, record.baseline, record.name)
-    known = [run.log for run in project.pending() if (run.name, run.baseline) == (record.name, record.baseline)]
-    for path in (record.pending.log if record.pending else own, own, *known):
+    queued = [run.log for run in project.pending() if (run.name, run.baseline) == (record.name, record.baseline)]
+    for path in (*queued, own):
         if path.exists():
             return path.read_text(encoding="utf-8", errors="replace")
     if record.pending is not None:
